@@ -1,0 +1,41 @@
+"""A textured 3D person: what the people engine makes and what a 3D scanner gives."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A person as a triangle mesh with a texture.
+
+    Attributes:
+        id: unique within its source.
+        source: name of the data set, e.g. ``"procedural"``.
+        licence: SPDX id or short name of what it may be used for.
+        vertices: metres, +Y up, the person faces +Z.
+        faces: counter-clockwise seen from outside.
+        uv: texture coordinates, v = 0 at the bottom of the image (OBJ convention).
+        uv_faces: index into ``uv`` of each face corner.
+        texture: sRGB.
+        landmarks: true 3D positions of ``humanlrm.landmarks.LANDMARKS`` in metres, where they are known.
+        tags: what is known about the person, e.g. ``{"height_m": 1.7, "sex": "female"}``.
+    """
+
+    id: str
+    source: str
+    licence: str
+    vertices: Float[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "U 2"]
+    uv_faces: Int[np.ndarray, "F 3"]
+    texture: UInt8[np.ndarray, "H W 3"]
+    landmarks: Float[np.ndarray, "J 3"] | None = None
+    tags: dict[str, str | float] = field(default_factory=dict)
+
+    def moved(self, matrix: Float[np.ndarray, "4 4"]) -> "Scan":
+        """This scan after a similarity transform (rotation, uniform scale, translation)."""
+        linear, offset = matrix[:3, :3], matrix[:3, 3]
+        marks = None if self.landmarks is None else (self.landmarks @ linear.T + offset).astype(np.float32)
+        return replace(self, vertices=(self.vertices @ linear.T + offset).astype(np.float32), landmarks=marks)

@@ -1,0 +1,52 @@
+"""The body points that the network is told about, and the bones between them. Points, not a template."""
+
+import numpy as np
+
+_SIDE = ("shoulder", "elbow", "wrist", "hand", "hip", "knee", "ankle", "toe")
+
+#: Order of the points in every ``"J 3"`` / ``"J 4"`` array of this project. "hand" is the knuckle of the index finger,
+#: "neck" the middle of the base of the neck, "head" the middle of the skull, "nose" the tip of the nose.
+LANDMARKS: tuple[str, ...] = (
+    *(f"left_{name}" for name in _SIDE),
+    *(f"right_{name}" for name in _SIDE),
+    "neck",
+    "head",
+    "nose",
+)
+INDEX = {name: i for i, name in enumerate(LANDMARKS)}
+COUNT = len(LANDMARKS)
+
+#: Index of each landmark's mirror image.
+MIRROR = np.array(
+    [
+        INDEX[n.replace("left_", "right_") if n.startswith("left_") else n.replace("right_", "left_")]
+        for n in LANDMARKS
+    ]
+)
+
+
+def _bones() -> list[tuple[str, str, float]]:
+    limb = [
+        ("shoulder", "elbow", 0.05),
+        ("elbow", "wrist", 0.04),
+        ("wrist", "hand", 0.035),
+        ("hip", "knee", 0.085),
+        ("knee", "ankle", 0.06),
+        ("ankle", "toe", 0.045),
+    ]
+    sides = [(f"{s}_{a}", f"{s}_{b}", r) for s in ("left", "right") for a, b, r in limb]
+    trunk = [
+        ("neck", "head", 0.07),
+        ("left_shoulder", "right_shoulder", 0.07),
+        ("left_hip", "right_hip", 0.12),
+        ("neck", "left_hip", 0.12),
+        ("neck", "right_hip", 0.12),
+        ("left_shoulder", "left_hip", 0.10),
+        ("right_shoulder", "right_hip", 0.10),
+    ]
+    return sides + trunk
+
+
+#: Capsules between landmarks: (first point, second point) and radius in box units of a standing adult (our choice).
+BONES = np.array([(INDEX[a], INDEX[b]) for a, b, _ in _bones()])
+BONE_RADII = np.array([r for _, _, r in _bones()], dtype=np.float32)
