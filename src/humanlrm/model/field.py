@@ -1,0 +1,119 @@
+"""The field: a point reads the planes; the SDF-MLP gives distance and ``h``, the RGB-MLP gives colour (paper, 3.1)."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanlrm.frame import project_ndc
+from humanlrm.model.blocks import fourier
+from humanlrm.model.bones import Bones
+from humanlrm.model.config import ModelConfig
+from humanlrm.model.triplane import Triplane, sample_plane
+
+_OCTAVES = 4
+_PIXEL = 5
+_FEATURES = 16
+#: Axis offsets of the forward differences.
+_STEPS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class FieldSamples:
+    """The field at points: signed distance (negative inside, box units), its gradient, the unit normal, colour."""
+
+    sdf: Float[Tensor, "B P"]
+    gradient: Float[Tensor, "B P 3"]
+    normal: Float[Tensor, "B P 3"]
+    rgb: Float[Tensor, "B P 3"]
+
+
+class Field(nn.Module):
+    """SDF-MLP and RGB-MLP on triplane features.
+
+    The SDF starts from a prior: the intersection of the silhouette and the predicted front and back depth
+    (DESIGN section 5; our choice). The MLP's last layer starts at zero, so an untrained field is that prior.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.step = config.normal_step
+        self.bones = Bones()
+        inputs = 3 * config.plane_channels + _FEATURES + _PIXEL + 3 + 6 * _OCTAVES + 4 + Bones.count
+        layers: list[nn.Module] = []
+        for _ in range(config.field_depth):
+            layers += [nn.Linear(inputs, config.field_width), nn.SiLU()]
+            inputs = config.field_width
+        self.trunk = nn.Sequential(*layers)
+        self.sdf = nn.Linear(config.field_width, 1)
+        self.latent = nn.Linear(config.field_width, config.latent)
+        self.prior_weight = nn.Parameter(torch.tensor(0.6))
+        self.rgb = nn.Sequential(
+            nn.Linear(config.latent + 3 * config.plane_channels + _FEATURES + _PIXEL + 3, 64), nn.SiLU(), nn.Linear(64, 4)
+        )
+        nn.init.zeros_(self.sdf.weight)
+        nn.init.zeros_(self.sdf.bias)
+
+    def read(
+        self, planes: Triplane, points: Float[Tensor, "B P 3"]
+    ) -> tuple[Float[Tensor, "B P F"], Float[Tensor, "B P G"], Float[Tensor, "B P 1"]]:
+        """Plane and pixel features of points, what geometry alone knows of them, and the prior distance."""
+        given, ndc = planes.given, project_ndc(points)
+        pixel = sample_plane(given.image, ndc)
+        z = sample_plane(given.depth, ndc)
+        before, behind = points[..., 2:] - z[..., :1], z[..., 1:] - points[..., 2:]
+        outside = (0.5 - pixel[..., 3:4]) * 0.2 * pixel[..., 4:5]
+        prior = torch.maximum(torch.maximum(before, behind), outside)
+        capsules, _ = self.bones.distances(points, given.landmarks)
+        near = torch.cat([before, behind, prior, capsules.min(-1, keepdim=True).values], dim=-1).clamp(-0.3, 0.3)
+        geometry = torch.cat([points, near * 4, capsules.clamp(-0.15, 0.25) * 4, fourier(points, _OCTAVES)], dim=-1)
+        features = torch.cat(
+            [
+                sample_plane(planes.xy, ndc),
+                sample_plane(planes.zy, points[..., [2, 1]]),
+                sample_plane(planes.xz, points[..., [0, 2]]),
+                sample_plane(given.features, ndc),
+                pixel,
+            ],
+            dim=-1,
+        )
+        return features, geometry, prior
+
+    def _distance(
+        self, features: Float[Tensor, "B P F"], geometry: Float[Tensor, "B P G"], prior: Float[Tensor, "B P 1"]
+    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
+        hidden = self.trunk(torch.cat([features, geometry], dim=-1))
+        sdf = self.sdf(hidden) + self.prior_weight * prior.clamp(-0.2, 0.2)
+        return sdf[..., 0], hidden
+
+    def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
+        """Signed distance only: what surface extraction asks for."""
+        return self._distance(*self.read(planes, points))[0]
+
+    def _colour(
+        self, features: Float[Tensor, "B P F"], hidden: Float[Tensor, "B P h"], normal: Float[Tensor, "B P 3"]
+    ) -> Float[Tensor, "B P 3"]:
+        out = self.rgb(torch.cat([self.latent(hidden), features, normal], dim=-1))
+        own, trust = torch.sigmoid(out[..., :3]), torch.sigmoid(out[..., 3:])
+        return trust * features[..., -_PIXEL : -_PIXEL + 3] + (1 - trust) * own
+
+    def colour(
+        self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
+    ) -> Float[Tensor, "B P 3"]:
+        """sRGB in [0, 1] at surface points whose normals are known already (from the extracted mesh)."""
+        features, geometry, prior = self.read(planes, points)
+        return self._colour(features, self._distance(features, geometry, prior)[1], normals)
+
+    def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
+        """Distance, finite-difference normal and colour. Forward differences: one extra query per axis."""
+        steps = torch.tensor(_STEPS, device=points.device, dtype=points.dtype) * self.step
+        around = torch.cat([points, *(points + s for s in steps)], dim=1)
+        features, geometry, prior = self.read(planes, around)
+        sdf, hidden = self._distance(features, geometry, prior)
+        here, *ahead = sdf.chunk(4, dim=1)
+        gradient = torch.stack([(a - here) / self.step for a in ahead], dim=-1)
+        normal = nn.functional.normalize(gradient, dim=-1)
+        count = points.shape[1]
+        rgb = self._colour(features[:, :count], hidden[:, :count], normal)
+        return FieldSamples(here, gradient, normal, rgb)

@@ -1,0 +1,54 @@
+"""The large reconstruction model: one view of a person to a triplane, and the field that reads it."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanlrm.model.blocks import Pointwise
+from humanlrm.model.config import ModelConfig
+from humanlrm.model.corrector import LandmarkCorrector
+from humanlrm.model.decoder import TriplaneDecoder
+from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.field import Field
+from humanlrm.model.triplane import GivenView, Triplane
+
+
+class HumanLRM(nn.Module):
+    """Human-LRM's single-view model (paper, section 3) at the size of ``config``."""
+
+    def __init__(self, config: ModelConfig, encoder: LiteEncoder) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        channels = encoder.channels
+        self.skip = nn.Sequential(Pointwise(channels[0] + 5, 16), nn.SiLU())
+        self.place32 = nn.Parameter(torch.randn(1, (config.image_px // 32) ** 2, config.width) * 0.02)
+        self.corrector = LandmarkCorrector(channels, config.width, config.heads, config.corrector_depth)
+        self.decoder = TriplaneDecoder(config, channels)
+        self.depth = Pointwise(config.plane_channels, 2)
+        self.field = Field(config)
+        nn.init.zeros_(self.depth.weight)
+        self.depth.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
+
+    def forward(self, image: Float[Tensor, "B 5 H W"], landmarks: Float[Tensor, "B J 4"]) -> Triplane:
+        """One square crop per subject to its triplane.
+
+        Args:
+            image: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1].
+            landmarks: detected landmarks, box units, and visibility in [0, 1]; 0 = missing.
+        """
+        rgb, alpha = image[:, :3], image[:, 3:4]
+        pyramid = self.encoder(rgb * alpha + 0.5 * (1 - alpha))
+        seen = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
+        skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
+        corrected, marks = self.corrector(landmarks, pyramid, self.place32)
+        bones, xy, zy, xz = self.decoder(pyramid, corrected, marks, skip)
+        along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
+        depth = self.depth(xy).float() + along.float()
+        given = GivenView(seen, skip.float(), depth, corrected)
+        return Triplane(xy.float(), zy.float(), xz.float(), given)
+
+
+def build(config: ModelConfig) -> HumanLRM:
+    """A model of this size with new weights (and the pretrained encoder)."""
+    return HumanLRM(config, LiteEncoder())

@@ -1,0 +1,42 @@
+"""Feature planes and how a point reads them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class GivenView:
+    """What a point may read off the input view itself (pixel-aligned features; our choice, not in the paper).
+
+    Attributes:
+        image: RGB, alpha and known (1 inside the photo).
+        features: learned features at stride 2.
+        depth: z where the pixel's ray enters and leaves the person, box units.
+        landmarks: corrected landmarks, box units.
+    """
+
+    image: Float[Tensor, "B 5 H W"]
+    features: Float[Tensor, "B Cf Hf Wf"]
+    depth: Float[Tensor, "B 2 Hz Wz"]
+    landmarks: Float[Tensor, "B J 3"]
+
+
+@dataclass(frozen=True)
+class Triplane:
+    """Feature planes in the sample's frame. ``xy`` lives in the projective image coordinates of the input camera,
+    so that a point reads exactly what its pixel shows; ``zy`` and ``xz`` span [-1, 1]^2. First rows are +y, +z."""
+
+    xy: Float[Tensor, "B C Hx Wx"]
+    zy: Float[Tensor, "B C Hs Ws"]
+    xz: Float[Tensor, "B C Hs Ws"]
+    given: GivenView
+
+
+def sample_plane(plane: Float[Tensor, "B C H W"], at: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P C"]:
+    """Bilinear look-up at (right, up) in [-1, 1]; the plane's first row is up = +1; the border value goes on outside."""
+    grid = torch.stack([at[..., 0], -at[..., 1]], dim=-1)[:, :, None]
+    found = nn.functional.grid_sample(plane, grid, align_corners=False, padding_mode="border")
+    return found[..., 0].transpose(1, 2)
