@@ -1,0 +1,154 @@
+"""New clothes colours for a painted avatar: what is skin or hair keeps its colour, the rest is re-dyed by colour group.
+
+All numbers are our choice, judged by eye.
+"""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image, ImageDraw
+
+_LEVELS = 48
+_GROUPS = 4
+#: Natural hair colours, sRGB.
+_HAIR = np.array(
+    [(28, 22, 20), (58, 38, 26), (96, 64, 40), (142, 100, 60), (196, 158, 104), (124, 120, 118), (110, 52, 30)], float
+)
+
+
+@dataclass(frozen=True)
+class Dye:
+    """What of a texture can be re-coloured.
+
+    Attributes:
+        cloth: flat numbers of the texels that are cloth (their colour is shifted).
+        cloth_share: how much of the shift each takes, 0..255 (soft border against skin).
+        hair: flat numbers of the texels of a separate hair part, perhaps none.
+        groups: mean colour of each group of cloth colours, sRGB 0..255.
+    """
+
+    cloth: Int[np.ndarray, "C"]
+    cloth_share: UInt8[np.ndarray, "C"]
+    hair: Int[np.ndarray, "H"]
+    groups: Float[np.ndarray, "G 3"]
+
+
+def painted_faces(size: tuple[int, int], uv: Float[np.ndarray, "U 2"], uv_faces: Int[np.ndarray, "F 3"]) -> np.ndarray:
+    """Bool (H, W): the texels that the faces cover, with a margin of about a texel. ``size`` is (H, W)."""
+    image = Image.new("1", (size[1], size[0]))
+    draw = ImageDraw.Draw(image)
+    corners = uv * np.array([size[1], -size[0]]) + np.array([0, size[0]])
+    for triangle in corners[uv_faces].reshape(-1, 6).tolist():
+        draw.polygon(triangle, fill=1, outline=1)
+    return np.asarray(image)
+
+
+def _chroma(rgb: np.ndarray) -> np.ndarray:
+    """(luma, Cb, Cr) of sRGB 0..255 without the 128 offset (BT.601)."""
+    matrix = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32)
+    return rgb.astype(np.float32) @ matrix.T
+
+
+def likeness_to_skin(rgb: UInt8[np.ndarray, "*N 3"], skin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "*N"]:
+    """1 for colours like the face's, 0 for others, soft between. Brightness may differ more than chroma."""
+    here, face = _chroma(rgb), _chroma(skin)
+    gain = np.clip(here[..., 0] / face[0], 0.3, 1.5)
+    distance = np.hypot(here[..., 1] - face[1] * gain, here[..., 2] - face[2] * gain)
+    bright = np.clip((here[..., 0] / face[0] - 0.3) / 0.15, 0, 1) * np.clip((1.6 - here[..., 0] / face[0]) / 0.2, 0, 1)
+    return np.clip((13 - distance) / 5, 0, 1) * bright
+
+
+def dye_of(
+    texture: UInt8[np.ndarray, "H W 3"], kept: np.ndarray, hair: np.ndarray, skin: Float[np.ndarray, "3"]
+) -> Dye:
+    """Finds cloth and its colour groups.
+
+    Args:
+        kept: bool (H, W), texels that never change (head, hands, hair).
+        hair: bool (H, W), texels of a separate hair part.
+        skin: the face's colour, sRGB 0..255.
+    """
+    share = (1 - likeness_to_skin(texture, skin)) * ~kept
+    cloth = np.flatnonzero(share > 0.02)
+    flat = texture.reshape(-1, 3)
+    return Dye(
+        cloth=cloth.astype(np.int32),
+        cloth_share=(share.reshape(-1)[cloth] * 255).astype(np.uint8),
+        hair=np.flatnonzero(hair).astype(np.int32),
+        groups=_groups(flat[cloth[:: max(1, len(cloth) // 8000)]].astype(np.float64)),
+    )
+
+
+def _groups(colours: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "G 3"]:
+    """Means of colour groups: a few rounds of k-means from farthest points, deterministic."""
+    if len(colours) == 0:
+        return np.zeros((1, 3))
+    means = colours.mean(0, keepdims=True)
+    while len(means) < _GROUPS:
+        gaps = np.linalg.norm(colours[:, None] - means[None], axis=2).min(1)
+        means = np.concatenate([means, colours[[int(gaps.argmax())]]])
+    for _ in range(8):
+        nearest = np.linalg.norm(colours[:, None] - means[None], axis=2).argmin(1)
+        means = np.stack(
+            [colours[nearest == g].mean(0) if (nearest == g).any() else means[g] for g in range(len(means))]
+        )
+    return means
+
+
+def redyed(
+    texture: UInt8[np.ndarray, "H W 3"], dye: Dye, rng: np.random.Generator, *, strength: float = 1.0
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A copy of the texture with new cloth colours: each colour group moves to a random new mean and keeps its shading.
+
+    ``strength`` 0 leaves the cloth as it is. A separate hair part takes a natural hair colour half of the time.
+    """
+    flat = texture.reshape(-1, 3).copy()
+    if strength > 0 and len(dye.cloth):
+        table = _shift_table(dye.groups, np.stack([_cloth_colour(rng) for _ in dye.groups]), strength)
+        here = flat[dye.cloth]
+        shift = table[_bins(here)] * (dye.cloth_share[:, None] / np.float32(255))
+        flat[dye.cloth] = np.clip(here + shift, 0, 255).astype(np.uint8)
+    if len(dye.hair) and rng.random() < 0.5:
+        here = flat[dye.hair].astype(np.float32)
+        target = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.15)
+        luma = here.mean(1, keepdims=True)
+        flat[dye.hair] = np.clip(target * (luma / max(float(luma.mean()), 8.0)) ** 0.8, 0, 255).astype(np.uint8)
+    return flat.reshape(texture.shape)
+
+
+def _bins(rgb: UInt8[np.ndarray, "N 3"]) -> Int[np.ndarray, "N"]:
+    level = (rgb.astype(np.int32) * _LEVELS) >> 8
+    return (level[:, 0] * _LEVELS + level[:, 1]) * _LEVELS + level[:, 2]
+
+
+def _shift_table(
+    groups: Float[np.ndarray, "G 3"], targets: Float[np.ndarray, "G 3"], strength: float
+) -> Float[np.ndarray, "T 3"]:
+    """Colour shift for every coarse colour: the group's shading around its mean is carried to the new mean."""
+    axis = (np.arange(_LEVELS, dtype=np.float32) + 0.5) * (256 / _LEVELS)
+    colour = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    square = (
+        (colour**2).sum(1)[:, None] - 2 * colour @ groups.T.astype(np.float32) + (groups**2).sum(1).astype(np.float32)
+    )
+    share = np.exp(-(square - square.min(1, keepdims=True)) / (2 * 18.0**2))
+    share /= share.sum(1, keepdims=True)
+    # shading is mostly a factor on dark-to-mid cloth and an offset on very dark cloth
+    mean, target = share @ groups.astype(np.float32), share @ targets.astype(np.float32)
+    luma, mean_luma = colour.mean(1, keepdims=True), mean.mean(1, keepdims=True)
+    factor = np.clip((luma + 12) / (mean_luma + 12), 0.3, 1.9)
+    chroma = (colour - luma) - (mean - mean_luma)
+    new = target * factor + 0.6 * chroma
+    return ((new - colour) * strength).astype(np.float32)
+
+
+def _cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    """A cloth colour, sRGB 0..255: often black, white, grey or navy, otherwise any hue of moderate saturation."""
+    if rng.random() < 0.4:
+        grey = rng.choice([rng.uniform(18, 60), rng.uniform(60, 170), rng.uniform(185, 240)])
+        return np.clip(grey + rng.normal(0, 5, 3), 0, 255)
+    hue, value = rng.random(), rng.uniform(0.15, 0.95)
+    if rng.random() < 0.3:
+        hue, value = rng.normal(0.61, 0.03) % 1, rng.uniform(0.15, 0.6)
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, min(rng.beta(2.0, 2.0), 0.9), value))
