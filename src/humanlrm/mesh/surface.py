@@ -1,0 +1,57 @@
+"""The mesh room's noun: a triangle mesh in box units, and the facts about it that need no ray and no field."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class TriangleSurface:
+    """A triangle mesh.
+
+    Attributes:
+        vertices: positions in box units.
+        faces: vertex indices, counter-clockwise seen from outside.
+    """
+
+    vertices: Float[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+
+    @property
+    def volume(self) -> float:
+        """Enclosed volume in cubic box units, negative if the surface is inside out."""
+        return float(tetrahedron_volumes(self).sum())
+
+
+def tetrahedron_volumes(surface: TriangleSurface) -> Float[np.ndarray, "F"]:
+    """Signed volume between each face and the origin; over a closed surface they sum to its volume."""
+    a, b, c = np.moveaxis(surface.vertices.astype(np.float64)[surface.faces], 1, 0)
+    return np.einsum("fi,fi->f", a, np.cross(b, c)) / 6
+
+
+def face_normals(surface: TriangleSurface) -> Float[np.ndarray, "F 3"]:
+    """Normals whose length is twice the area of the face."""
+    a, b, c = np.moveaxis(surface.vertices[surface.faces], 1, 0)
+    return np.cross(b - a, c - a)
+
+
+def vertex_normals(surface: TriangleSurface) -> Float[np.ndarray, "V 3"]:
+    """Unit normals, averaged over the faces around each vertex by area."""
+    of_faces, count = face_normals(surface), len(surface.vertices)
+    summed = np.stack(
+        [np.bincount(surface.faces.ravel(), np.repeat(of_faces[:, axis], 3), count) for axis in range(3)], axis=-1
+    )
+    return (summed / np.maximum(np.linalg.norm(summed, axis=-1, keepdims=True), 1e-20)).astype(np.float32)
+
+
+def is_closed(faces: Int[np.ndarray, "F 3"]) -> bool:
+    """Whether every edge joins exactly two faces that run along it in opposite directions.
+
+    This is trimesh's ``is_watertight and is_winding_consistent`` in one sort of the directed edges.
+    """
+    start, end = faces.astype(np.int64), np.roll(faces, -1, axis=1).astype(np.int64)
+    count = int(faces.max()) + 1 if len(faces) else 0
+    there = np.sort((start * count + end).ravel())
+    back = np.sort((end * count + start).ravel())
+    return len(faces) > 0 and bool((start != end).all() and (np.diff(there) > 0).all() and (there == back).all())
