@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw
 
 _LEVELS = 48
 _GROUPS = 4
+#: A colour group is opened for cloth that is farther than this from the others in :func:`_perceived`.
+_GROUP_GAP = 42.0
 #: Natural hair colours, sRGB.
 _HAIR = np.array(
     [(28, 22, 20), (58, 38, 26), (96, 64, 40), (142, 100, 60), (196, 158, 104), (124, 120, 118), (110, 52, 30)], float
@@ -51,24 +53,36 @@ def _chroma(rgb: np.ndarray) -> np.ndarray:
     return rgb.astype(np.float32) @ matrix.T
 
 
-def likeness_to_skin(rgb: UInt8[np.ndarray, "*N 3"], skin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "*N"]:
-    """1 for colours like the face's, 0 for others, soft between. Brightness may differ more than chroma."""
-    here, face = _chroma(rgb), _chroma(skin)
-    gain = np.clip(here[..., 0] / face[0], 0.3, 1.5)
-    distance = np.hypot(here[..., 1] - face[1] * gain, here[..., 2] - face[2] * gain)
-    bright = np.clip((here[..., 0] / face[0] - 0.3) / 0.15, 0, 1) * np.clip((1.6 - here[..., 0] / face[0]) / 0.2, 0, 1)
-    return np.clip((13 - distance) / 5, 0, 1) * bright
+def _perceived(rgb: np.ndarray) -> np.ndarray:
+    """Coordinates whose distance tells cloths apart: chroma counts more than brightness, folds are not new cloth."""
+    return _chroma(rgb) * np.array([0.5, 1.5, 1.5], np.float32)
+
+
+def likeness_to_skin(rgb: UInt8[np.ndarray, "*N 3"], skin: Float[np.ndarray, "S 3"]) -> Float[np.ndarray, "*N"]:
+    """1 for colours like one of the ``skin`` colours, 0 for others, soft between.
+
+    Brightness may differ more than chroma: shade on skin darkens both.
+    """
+    here = _chroma(rgb)
+    best = np.zeros(rgb.shape[:-1], np.float32)
+    for luma, blue, red in _chroma(skin):
+        ratio = here[..., 0] / max(float(luma), 1.0)
+        gain = np.clip(ratio, 0.3, 1.2)
+        distance = np.hypot(here[..., 1] - blue * gain, here[..., 2] - red * gain)
+        bright = np.clip((ratio - 0.2) / 0.15, 0, 1) * np.clip((1.7 - ratio) / 0.2, 0, 1)
+        best = np.maximum(best, np.clip((16 - distance) / 6, 0, 1) * bright)
+    return best
 
 
 def dye_of(
-    texture: UInt8[np.ndarray, "H W 3"], kept: np.ndarray, hair: np.ndarray, skin: Float[np.ndarray, "3"]
+    texture: UInt8[np.ndarray, "H W 3"], kept: np.ndarray, hair: np.ndarray, skin: Float[np.ndarray, "S 3"]
 ) -> Dye:
     """Finds cloth and its colour groups.
 
     Args:
         kept: bool (H, W), texels that never change (head, hands, hair).
         hair: bool (H, W), texels of a separate hair part.
-        skin: the face's colour, sRGB 0..255.
+        skin: colours of the person's skin, sRGB 0..255.
     """
     share = (1 - likeness_to_skin(texture, skin)) * ~kept
     cloth = np.flatnonzero(share > 0.02)
@@ -85,15 +99,16 @@ def _groups(colours: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "G 3"]:
     """Means of colour groups: a few rounds of k-means from farthest points, deterministic."""
     if len(colours) == 0:
         return np.zeros((1, 3))
-    means = colours.mean(0, keepdims=True)
+    seen, means = _perceived(colours), colours.mean(0, keepdims=True)
     while len(means) < _GROUPS:
-        gaps = np.linalg.norm(colours[:, None] - means[None], axis=2).min(1)
+        gaps = np.linalg.norm(seen[:, None] - _perceived(means)[None], axis=2).min(1)
+        if np.quantile(gaps, 0.95) < _GROUP_GAP:
+            break
+        gaps[gaps > np.quantile(gaps, 0.98)] = 0
         means = np.concatenate([means, colours[[int(gaps.argmax())]]])
-    for _ in range(8):
-        nearest = np.linalg.norm(colours[:, None] - means[None], axis=2).argmin(1)
-        means = np.stack(
-            [colours[nearest == g].mean(0) if (nearest == g).any() else means[g] for g in range(len(means))]
-        )
+        for _ in range(4):
+            near = np.linalg.norm(seen[:, None] - _perceived(means)[None], axis=2).argmin(1)
+            means = np.stack([colours[near == g].mean(0) if (near == g).any() else m for g, m in enumerate(means)])
     return means
 
 
@@ -114,7 +129,8 @@ def redyed(
         here = flat[dye.hair].astype(np.float32)
         target = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.15)
         luma = here.mean(1, keepdims=True)
-        flat[dye.hair] = np.clip(target * (luma / max(float(luma.mean()), 8.0)) ** 0.8, 0, 255).astype(np.uint8)
+        shading = np.clip((luma + 30) / (float(luma.mean()) + 30), 0.4, 1.7)
+        flat[dye.hair] = np.clip(target * shading, 0, 255).astype(np.uint8)
     return flat.reshape(texture.shape)
 
 
@@ -129,12 +145,10 @@ def _shift_table(
     """Colour shift for every coarse colour: the group's shading around its mean is carried to the new mean."""
     axis = (np.arange(_LEVELS, dtype=np.float32) + 0.5) * (256 / _LEVELS)
     colour = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    square = (
-        (colour**2).sum(1)[:, None] - 2 * colour @ groups.T.astype(np.float32) + (groups**2).sum(1).astype(np.float32)
-    )
-    share = np.exp(-(square - square.min(1, keepdims=True)) / (2 * 18.0**2))
+    seen = _perceived(colour)
+    square = np.stack([((seen - centre) ** 2).sum(1) for centre in _perceived(groups)], axis=1)
+    share = np.exp(-(square - square.min(1, keepdims=True)) / (2 * 14.0**2))
     share /= share.sum(1, keepdims=True)
-    # shading is mostly a factor on dark-to-mid cloth and an offset on very dark cloth
     mean, target = share @ groups.astype(np.float32), share @ targets.astype(np.float32)
     luma, mean_luma = colour.mean(1, keepdims=True), mean.mean(1, keepdims=True)
     factor = np.clip((luma + 12) / (mean_luma + 12), 0.3, 1.9)
@@ -151,4 +165,4 @@ def _cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     hue, value = rng.random(), rng.uniform(0.15, 0.95)
     if rng.random() < 0.3:
         hue, value = rng.normal(0.61, 0.03) % 1, rng.uniform(0.15, 0.6)
-    return 255 * np.array(colorsys.hsv_to_rgb(hue, min(rng.beta(2.0, 2.0), 0.9), value))
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, min(rng.beta(2.0, 2.4), 0.85), value))

@@ -26,7 +26,15 @@ from humanlrm.people.avatar_shape import (
     rig_rotations,
     skinned,
 )
-from humanlrm.people.posepack import PosePack, Split, load_poses, mirrored, perturbed, world_rotations
+from humanlrm.people.posepack import (
+    PosePack,
+    Split,
+    load_poses,
+    mirrored,
+    perturbed,
+    with_shoulder_girdle,
+    world_rotations,
+)
 
 #: Share of everyday poses; the others come from the pose pack (our choice).
 EVERYDAY_SHARE = 0.5
@@ -167,16 +175,26 @@ def _nose_vertex(
 
 
 def _dye(texture, rig, mesh, mapping, weights, part, nose) -> Dye:
-    """Which texels are cloth and which are a separate hair part; the face's colour is taken around the nose."""
+    """Which texels are cloth and which are a separate hair part."""
     (vertices, faces), (uv, uv_faces), size = mesh, mapping, texture.shape[:2]
-    bare = _share_of(rig, *weights, "Head", "Eye", "Hand", "Finger") > 0.5
-    wig = part == "h_wig"
-    kept = painted_faces(size, uv, uv_faces[bare[faces].any(1) | (part != part[0])])
-    hair = painted_faces(size, uv, uv_faces[wig]) if wig.any() else np.zeros(size, bool)
-    close = (np.linalg.norm(vertices - vertices[nose], axis=1) < 0.05)[faces].all(1) & (part == part[0])
-    face = painted_faces(size, uv, uv_faces[close])
-    skin = np.median(texture[face if face.any() else kept], axis=0).astype(np.float64)
-    return dye_of(texture, kept, hair, skin)
+    body, wig = part == part[0], part == "h_wig"
+    hand = (_share_of(rig, *weights, "Hand", "Finger") > 0.5)[faces].any(1)
+    head = (_share_of(rig, *weights, "Head", "Eye") > 0.5)[faces].any(1)
+    close = (np.linalg.norm(vertices - vertices[nose], axis=1) < 0.05)[faces].all(1) & body
+    painted = {key: painted_faces(size, uv, uv_faces[chosen]) for key, chosen in
+               {"kept": hand | head | ~body, "hair": wig, "face": close, "hand": hand}.items()}  # fmt: skip
+    skin = _skin_colours(texture[painted["face"]], texture[painted["hand"]])
+    return dye_of(texture, painted["kept"], painted["hair"], skin)
+
+
+def _skin_colours(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"]) -> Float[np.ndarray, "S 3"]:
+    """The face's median colour, and the hand's if it is not far from it (gloves are)."""
+    colours = [np.median(texels, axis=0).astype(np.float64) for texels in (face, hand) if len(texels)]
+    if not colours:
+        raise ValueError(
+            "load_avatar: neither the face nor the hands cover a texel; is this avatar's texture complete?"
+        )
+    return np.stack([c for c in colours if np.linalg.norm(c - colours[0]) < 90])
 
 
 def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = None) -> Scan:
@@ -214,6 +232,7 @@ def _random_pose(library: AvatarLibrary, rng: np.random.Generator) -> tuple[str,
         source, quats = everyday.draw(library.split, rng)
     else:
         source, quats = library.poses.draw(rng)
+    quats = with_shoulder_girdle(quats)
     quats = perturbed(quats, rng)
     return source, mirrored(quats) if rng.random() < 0.5 else quats
 

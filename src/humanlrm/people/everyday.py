@@ -123,7 +123,7 @@ def _mirror(turn: Rotation) -> Rotation:
 
 
 def _arm(side: str, gesture: str, rng: np.random.Generator) -> dict[str, Rotation]:
-    """Clavicle, shoulder and elbow from the directions of upper arm u and forearm f.
+    """Shoulder, elbow and wrist from the directions of upper arm u and forearm f.
 
     The elbow bends about the local y axis, which brings the forearm from +X toward +Z: so the upper arm's x axis is u
     and its z axis is the part of f across u.
@@ -132,11 +132,10 @@ def _arm(side: str, gesture: str, rng: np.random.Generator) -> dict[str, Rotatio
     u, f = upper / np.linalg.norm(upper), fore / np.linalg.norm(fore)
     z = f - (f @ u) * u
     z = z / np.linalg.norm(z) if np.linalg.norm(z) > 1e-6 else np.array([0.0, 0.0, 1.0])
-    clavicle = _euler(0, -12 * max(u[2], 0.0), 22 * max(u[1] + 0.2, 0.0) + rng.normal(0, 3))
-    shoulder = clavicle.inv() * Rotation.from_matrix(np.stack([u, np.cross(z, u), z], axis=1))
+    shoulder = Rotation.from_matrix(np.stack([u, np.cross(z, u), z], axis=1))
     elbow = _euler(0, -np.rad2deg(np.arccos(np.clip(u @ f, -1, 1))), 0)
     wrist = _euler(rng.normal(0, 10), rng.normal(0, 8), rng.normal(0, 12))
-    turns = {"clavicle": clavicle, "shoulder": shoulder, "elbow": elbow, "wrist": wrist}
+    turns = {"shoulder": shoulder, "elbow": elbow, "wrist": wrist}
     return {f"{side}_{joint}": turn if side == "left" else _mirror(turn) for joint, turn in turns.items()}
 
 

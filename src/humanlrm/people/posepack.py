@@ -63,8 +63,8 @@ class PosePack:
         return PosePack(self.quats[rows], tuple(self.sources[i] for i in rows))
 
     def draw(self, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
-        """A random pose. A source's share grows with the square root of its number of frames (our choice), so that
-        one long walk does not crowd out the single hand-made poses.
+        """A random pose. A source's share grows with the square root of its number of frames, so that one long walk
+        does not crowd out the single hand-made poses; poses that lie or tumble are drawn a fifth as often (our choice).
 
         Raises:
             ValueError: the pack is empty.
@@ -72,7 +72,8 @@ class PosePack:
         if not self.sources:
             raise ValueError("PosePack.draw: there is no pose in this pack (is this side of the split empty?)")
         _, which, counts = np.unique(self.sources, return_inverse=True, return_counts=True)
-        weight = 1 / np.sqrt(counts[which])
+        trunk = Rotation.from_quat(self.quats[:, 0], scalar_first=True).apply([0.0, 1.0, 0.0])
+        weight = np.where(trunk[:, 1] > 0.5, 1.0, 0.2) / np.sqrt(counts[which])
         row = int(rng.choice(len(weight), p=weight / weight.sum()))
         return self.sources[row], self.quats[row]
 
@@ -108,6 +109,26 @@ def perturbed(
     noise[POSE_INDEX["head"], 1] *= 3.0
     turned = Rotation.from_quat(quats, scalar_first=True) * Rotation.from_rotvec(noise)
     return turned.as_quat(scalar_first=True).astype(np.float32)
+
+
+def with_shoulder_girdle(quats: Float[np.ndarray, "22 4"]) -> Float[np.ndarray, "22 4"]:
+    """The pose with collar bones that follow the arms, where a pose leaves them still: they sink by about 15 degrees
+    with hanging arms, rise with raised ones and swing forward with reaching ones. The arms keep their direction.
+
+    Without it hanging arms square the shoulders: a third of an arm's lift comes from the girdle (our numbers).
+    """
+    turned = quats.copy()
+    for side, x in (("left", 1.0), ("right", -1.0)):
+        collar, shoulder = POSE_INDEX[f"{side}_clavicle"], POSE_INDEX[f"{side}_shoulder"]
+        if abs(quats[collar, 0]) < np.cos(np.deg2rad(2.0)):
+            continue
+        arm = Rotation.from_quat(quats[shoulder], scalar_first=True)
+        reach = arm.apply([x, 0.0, 0.0])
+        lift, swing = (15 if reach[1] < 0 else 28) * reach[1], 12 * max(reach[2], 0.0)
+        girdle = Rotation.from_euler("yz", [-x * swing, x * lift], degrees=True)
+        turned[collar] = girdle.as_quat(scalar_first=True)
+        turned[shoulder] = (girdle.inv() * arm).as_quat(scalar_first=True)
+    return turned
 
 
 def world_rotations(quats: Float[np.ndarray, "22 4"]) -> Float[np.ndarray, "22 3 3"]:

@@ -1,0 +1,241 @@
+"""The laws of avatars, on a little person made of boxes; the real ones only if the asset pack is given."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from humanlrm.landmarks import INDEX
+from humanlrm.people.avatar_colour import dye_of, likeness_to_skin, redyed
+from humanlrm.people.avatar_shape import Build, build_matrices, joint_transforms, random_build, skinned
+from humanlrm.people.avatars import AvatarLibrary, load_avatar, make_avatar, posed
+from humanlrm.people.posepack import POSE_JOINTS
+
+SKIN, CLOTH = (200, 150, 120), (40, 60, 160)
+MIDDLE = {
+    "Hips": (None, (0, 1.0, 0)),
+    "Spine": ("Hips", (0, 1.05, 0)),
+    "Spine1": ("Spine", (0, 1.15, 0)),
+    "Spine2": ("Spine1", (0, 1.25, 0)),
+    "Neck": ("Spine2", (0, 1.45, 0)),
+    "Head": ("Neck", (0, 1.55, 0)),
+    "HeadEnd": ("Head", (0, 1.75, 0)),
+}
+LEFT = {
+    "Shoulder": ("Spine2", (0.03, 1.4, 0)),
+    "Arm": ("Shoulder", (0.16, 1.4, 0)),
+    "ForeArm": ("Arm", (0.43, 1.4, 0)),
+    "Hand": ("ForeArm", (0.66, 1.4, 0)),
+    "HandIndex1": ("Hand", (0.75, 1.4, 0.03)),
+    "UpLeg": ("Hips", (0.09, 0.9, 0)),
+    "Leg": ("UpLeg", (0.09, 0.5, 0)),
+    "Foot": ("Leg", (0.09, 0.08, 0)),
+    "ToeBase": ("Foot", (0.09, 0.03, 0.12)),
+    "ToeEnd": ("ToeBase", (0.09, 0.02, 0.2)),
+    "Eye": ("Head", (0.03, 1.63, 0.09)),
+}
+CUBE = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+
+
+def skeleton() -> tuple[list[str], list[int], np.ndarray]:
+    joints = dict(MIDDLE)
+    for side, x in (("Left", 1), ("Right", -1)):
+        for name, (parent, place) in LEFT.items():
+            owner = parent if parent in MIDDLE else side + parent
+            joints[side + name] = (owner, (x * place[0], *place[1:]))
+    names = list(joints)
+    parents = [-1 if p is None else names.index(p) for p, _ in joints.values()]
+    return names, parents, np.array([place for _, place in joints.values()], float)
+
+
+def boxes(names: list[str], places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A box of six separate sides (so every corner is stored three times) around each joint, and one for the nose."""
+    centres = [*places, (0, 1.6, 0.11)]
+    sizes = [0.08 if "Eye" not in n and "End" not in n else 0.03 for n in names] + [0.02]
+    owners = [*range(len(names)), names.index("Head")]
+    corners = np.concatenate(
+        [((CUBE - 0.5) * s + c)[np.array(QUADS)].reshape(-1, 3) for c, s in zip(centres, sizes, strict=True)]
+    )
+    faces = np.concatenate(
+        [[(4 * q, 4 * q + 1, 4 * q + 2), (4 * q, 4 * q + 2, 4 * q + 3)] for q in range(len(corners) // 4)]
+    )
+    return corners, faces, np.repeat(owners, 24)
+
+
+def write_avatar(path: Path, avatar_id: str) -> None:
+    names, parents, places = skeleton()
+    corners, faces, owners = boxes(names, places)
+    low, high = corners.min(0), corners.max(0)
+    bare = np.array([any(w in names[o] for w in ("Head", "Hand", "Eye")) for o in owners])
+    uv = np.where(bare, 0.25, 0.75)[:, None] + np.random.default_rng(0).uniform(-0.2, 0.2, (len(corners), 2)) * [1, 1]
+    image = np.full((64, 64, 3), CLOTH, np.uint8)
+    image[:, :32] = SKIN
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="WEBP", lossless=True)
+    joints = np.zeros((len(corners), 4), np.uint8)
+    joints[:, 0] = owners
+    weights = np.zeros((len(corners), 4), np.uint8)
+    weights[:, 0] = 255
+    bind = np.tile(np.eye(4, dtype=np.float32), (len(names), 1, 1))
+    bind[:, :3, 3] = places
+    np.savez(
+        path,
+        verts_q=np.round((corners - low) / (high - low) * 65535).astype(np.uint16),
+        verts_scale=((high - low) / 65535).astype(np.float32),
+        verts_offset=low.astype(np.float32),
+        faces=faces.astype(np.uint16),
+        uv_q=(np.clip(uv, 0, 1) * 65535).astype(np.uint16),
+        tex_webp=np.frombuffer(file.getvalue(), np.uint8),
+        skin_joints=joints,
+        skin_weights=weights,
+        joint_names=np.array(names),
+        joint_parents=np.array(parents, np.int16),
+        bind_world=bind,
+        face_part=np.zeros(len(faces), np.uint8),
+        part_names=np.array(["body"]),
+        id=np.array(avatar_id),
+        identity=np.array(avatar_id[:3]),
+        sex=np.array("F"),
+        group=np.array("Box"),
+        outfit=np.array("Casual"),
+    )
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("assets")
+    records = []
+    for split, avatar_id in (("train", "one_a"), ("train", "two_b"), ("val", "six_c")):
+        folder = root / "valid" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        write_avatar(folder / f"{avatar_id}.npz", avatar_id)
+        records.append({"id": avatar_id, "split": split})
+    (root / "valid" / "index.json").write_text(json.dumps(records))
+    (root / "poses").mkdir()
+    quats = np.tile(np.float32([1, 0, 0, 0]), (20, 22, 1))
+    sources = np.array([f"clip{i}" for i in range(20)])
+    np.savez(root / "poses" / "poses.npz", joint_names=np.array(POSE_JOINTS), quat_wxyz=quats, source=sources)
+    return root
+
+
+@pytest.fixture(scope="module")
+def library(assets: Path) -> AvatarLibrary:
+    return AvatarLibrary(assets, "train")
+
+
+def test_the_same_seed_gives_the_same_person(library: AvatarLibrary):
+    one, again, other = make_avatar(library, 3), make_avatar(library, 3), make_avatar(library, 4)
+    np.testing.assert_array_equal(one.vertices, again.vertices)
+    np.testing.assert_array_equal(one.texture, again.texture)
+    assert not np.allclose(one.vertices, other.vertices)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_person_stands_on_the_floor_in_the_middle(library: AvatarLibrary, seed: int):
+    scan = make_avatar(library, seed)
+    low, high = scan.vertices.min(0), scan.vertices.max(0)
+    np.testing.assert_allclose(low[1], 0, atol=1e-5)
+    np.testing.assert_allclose((low + high)[[0, 2]], 0, atol=1e-5)
+    assert scan.vertices.dtype == np.float32
+    assert scan.landmarks is not None
+    assert scan.landmarks.shape == (19, 3)
+
+
+def test_at_rest_the_body_keeps_its_shape_and_the_landmarks_their_joints(library: AvatarLibrary):
+    avatar = library.avatar("one_a")
+    height = float(np.ptp(avatar.vertices[:, 1]))
+    world = np.tile(np.eye(3), (22, 1, 1))
+    vertices, marks = posed(avatar, world, build=Build(), height_m=height, finger_bend_deg=np.zeros(2))
+    shift = vertices.mean(0) - avatar.vertices.mean(0)
+    np.testing.assert_allclose(vertices - shift, avatar.vertices, atol=1e-5)
+    np.testing.assert_allclose(marks[INDEX["left_elbow"]] - shift, (0.43, 1.4, 0), atol=1e-4)
+    np.testing.assert_allclose(marks[INDEX["head"]] - shift, (0, 1.65, 0), atol=1e-4)
+    np.testing.assert_allclose(marks[INDEX["nose"]] - shift, (0, 1.6, 0.12), atol=0.015)
+
+
+def test_seam_twins_become_one_vertex(library: AvatarLibrary):
+    avatar = library.avatar("one_a")
+    assert len(avatar.vertices) * 3 == len(avatar.uv)
+    edges = np.sort(avatar.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    _, counts = np.unique(edges, axis=0, return_counts=True)
+    assert (counts == 2).all()
+
+
+def test_joints_of_a_stretched_body_stay_connected(library: AvatarLibrary):
+    rig = library.avatar("one_a").rig
+    stretch = build_matrices(rig, random_build(np.random.default_rng(0), child=True))
+    turns = np.tile(np.eye(3), (len(rig.names), 1, 1))
+    linear, places = joint_transforms(rig, turns, stretch)
+    for joint, parent in enumerate(rig.parents):
+        if parent >= 0:
+            reached = linear[parent] @ (rig.rest[joint] - rig.rest[parent]) + places[parent]
+            np.testing.assert_allclose(reached, places[joint], atol=1e-9)
+
+
+def test_a_thicker_arm_grows_across_its_bone_only(library: AvatarLibrary):
+    avatar = library.avatar("one_a")
+    rig = avatar.rig
+    turns = np.tile(np.eye(3), (len(rig.names), 1, 1))
+    thick = joint_transforms(rig, turns, build_matrices(rig, Build(arm=1.5)))
+    wide = skinned(avatar.vertices, (avatar.joints, avatar.shares), rig, thick)
+    mine = avatar.joints[:, 0] == rig.index("LeftArm")
+    np.testing.assert_allclose(np.ptp(wide[mine], 0) / np.ptp(avatar.vertices[mine], 0), [1, 1.5, 1.5], rtol=1e-3)
+
+
+def test_skin_keeps_its_colour_and_cloth_takes_the_hue(library: AvatarLibrary):
+    avatar = library.avatar("one_a")
+    texture = redyed(avatar.texture, avatar.dye, np.random.default_rng(1))
+    np.testing.assert_array_equal(texture[:, :30], avatar.texture[:, :30])
+    assert np.abs(texture[:, 34:].astype(int) - avatar.texture[:, 34:]).mean() > 10
+    np.testing.assert_array_equal(
+        redyed(avatar.texture, avatar.dye, np.random.default_rng(1), strength=0), avatar.texture
+    )
+
+
+def test_shaded_skin_is_skin_and_blue_cloth_is_not():
+    skin = np.array([SKIN], float)
+    assert likeness_to_skin((0.7 * skin).astype(np.uint8), skin)[0] > 0.9
+    assert likeness_to_skin(np.array([CLOTH], np.uint8), skin)[0] == 0
+
+
+def test_a_texture_without_cloth_can_be_dyed():
+    texture, kept = np.full((8, 8, 3), SKIN, np.uint8), np.ones((8, 8), bool)
+    dye = dye_of(texture, kept, ~kept, np.array([SKIN], float))
+    np.testing.assert_array_equal(redyed(texture, dye, np.random.default_rng(0)), texture)
+
+
+def test_the_oldest_avatar_leaves_a_full_cache(assets: Path):
+    library = AvatarLibrary(assets, "train", cached=1)
+    first = library.avatar("one_a")
+    assert library.avatar("one_a") is first
+    library.avatar("two_b")
+    assert library.avatar("one_a") is not first
+
+
+def test_what_is_missing_is_named(assets: Path, tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="index"):
+        AvatarLibrary(tmp_path, "train")
+    with pytest.raises(ValueError, match="split"):
+        AvatarLibrary(assets, "test")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no avatar"):
+        AvatarLibrary(assets, "train").avatar("six_c")
+    with pytest.raises(FileNotFoundError, match="avatar file"):
+        load_avatar(tmp_path / "nobody.npz")
+
+
+@pytest.mark.skipif("HUMANLRM_ASSETS" not in os.environ, reason="needs the asset pack")
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_real_avatars_are_whole_people(split: str):
+    library = AvatarLibrary(Path(os.environ["HUMANLRM_ASSETS"]), split)  # type: ignore[arg-type]
+    for seed in range(3):
+        scan = make_avatar(library, seed)
+        assert scan.landmarks is not None
+        assert np.isfinite(scan.vertices).all()
+        assert scan.landmarks.min() > -3
+        assert len(scan.vertices) < len(scan.uv)
+        assert 0.2 < np.ptp(scan.vertices, axis=0).max() < 3
