@@ -317,7 +317,7 @@ def refine_mask(rgb: UInt8[np.ndarray, "H W 3"], mask: Float32[np.ndarray, "H W"
 
 
 def _guided_coefficients(guide: Float32[np.ndarray, "h w 3"], mask: Float32[np.ndarray, "h w"], radius: int):
-    """Four images (a_r, a_g, a_b, b) such that the filtered mask is a . guide + b (He et al., 2013, equations 19-21)."""
+    """Four images (a_r, a_g, a_b, b): the filtered mask is a . guide + b (He et al., 2013, equations 19-21)."""
 
     def mean(x: np.ndarray) -> np.ndarray:
         return ndimage.uniform_filter(x, (2 * radius + 1,) * 2 + (0,) * (x.ndim - 2), mode="nearest")
