@@ -1,0 +1,151 @@
+"""Shards to batches: which view comes when, augmentation, and the choice of points. Deterministic in (seed, index)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from humanlrm.data.render import Samples, ViewRecord
+from humanlrm.data.shards import ShardFolder
+from humanlrm.landmarks import MIRROR
+from humanlrm.views import Batch, Given, Wanted, collate
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """What is drawn from a subject per sample.
+
+    Attributes:
+        points: signed distance samples; five eighths of them near the surface.
+        surface: surface samples with normal and colour.
+        augment: mirror, colour, blur, noise, mask and landmark errors; off for validation.
+    """
+
+    points: int = 1280
+    surface: int = 384
+    augment: bool = True
+
+
+class Samplings(Dataset[Batch]):
+    """Index -> one augmented sample. The index is the running number of the sample, which seeds its randomness.
+
+    Every pass over the data visits each view of each subject once, in an order that depends on seed and pass.
+    """
+
+    def __init__(self, shards: ShardFolder, settings: SampleSettings, seed: int) -> None:
+        self.shards, self.settings, self.seed = shards, settings, seed
+        self.views = np.array([(i, v) for i, entry in enumerate(shards.entries) for v in range(entry.views)])
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: int) -> Batch:
+        passes, position = divmod(index, len(self.views))
+        if self._order is None or self._order[0] != passes:
+            self._order = passes, np.random.default_rng([self.seed, passes]).permutation(len(self.views))
+        subject, view = self.views[self._order[1][position]]
+        record, samples = self.shards.load(int(subject), int(view))
+        return make_sample(record, samples, self.settings, np.random.default_rng([self.seed, index]))
+
+
+class _Running(Sampler[int]):
+    """start, start + stride, ... without end: resuming at sample n continues exactly where sample n - 1 left off."""
+
+    def __init__(self, start: int, stride: int) -> None:
+        self.start, self.stride = start, stride
+
+    def __iter__(self) -> Iterator[int]:
+        index = self.start
+        while True:
+            yield index
+            index += self.stride
+
+
+def batches(data: Samplings, batch: int, start: int = 0, stride: int = 1, workers: int = 1) -> DataLoader:
+    """Endless batches from running sample number ``start``; ``stride`` is the number of processes that share the data."""
+    options = {"prefetch_factor": 4, "persistent_workers": True} if workers else {}
+    return DataLoader(
+        data, batch, sampler=_Running(start, stride), collate_fn=collate, num_workers=workers, **options
+    )
+
+
+def make_sample(
+    record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator
+) -> Batch:
+    """One view and its truth, augmented; no batch axis yet."""
+    image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
+    near = len(samples.points) * 2 // 3
+    first = settings.points * 5 // 8
+    chosen = np.concatenate(
+        [rng.integers(0, near, first), rng.integers(near, len(samples.points), settings.points - first)]
+    )
+    on = rng.integers(0, len(samples.surface), settings.surface)
+    linear, offset = record.to_frame[:3, :3], record.to_frame[:3, 3]
+    unit = np.linalg.norm(linear[0])
+    own_normals = samples.normals[on].astype(np.float32) / 127
+    rgb = record.light.on(samples.albedo[on].astype(np.float32) / 255, own_normals)
+    detected, truth = record.detected.copy(), record.landmarks.copy()
+    points = samples.points[chosen].astype(np.float32) @ linear.T + offset
+    surface = samples.surface[on].astype(np.float32) @ linear.T + offset
+    normals = own_normals @ linear.T / unit
+    sdf = samples.sdf[chosen].astype(np.float32) * unit
+    depth = record.depth.astype(np.float32)
+    if settings.augment:
+        gain = _colour_gain(rng)
+        image[..., :3], rgb = np.clip(image[..., :3] * gain, 0, 1), np.clip(rgb * gain, 0, 1)
+        image = _camera_errors(_mask_errors(image, rng), rng)
+        detected = _landmark_errors(detected, truth, rng)
+        if rng.random() < 0.5:
+            image, depth = image[:, ::-1], depth[..., ::-1]
+            for array in (points, surface, normals, detected, truth):
+                array[:, 0] *= -1
+            detected, truth = detected[MIRROR], truth[MIRROR]
+    tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
+    return Batch(
+        Given(tensor(image.transpose(2, 0, 1)), tensor(detected)),
+        Wanted(*map(tensor, (points, sdf, surface, normals, rgb, depth, truth))),
+    )
+
+
+def _colour_gain(rng: np.random.Generator) -> np.ndarray:
+    """Exposure and white balance; applied to the picture and to the colours that are asked for."""
+    return (np.exp(rng.normal(0, 0.1)) * np.exp(rng.normal(0, 0.04, size=3))).astype(np.float32)
+
+
+def _mask_errors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every third mask is eroded or dilated by a pixel or two, softly."""
+    if rng.random() < 0.33:
+        blurred = gaussian_filter(image[..., 3], rng.uniform(0.7, 2.5))
+        image[..., 3] = np.clip((blurred - rng.uniform(0.25, 0.75)) * rng.uniform(2, 6) + 0.5, 0, 1)
+    return image
+
+
+def _camera_errors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blur for every fifth picture, noise for every third."""
+    if rng.random() < 0.2:
+        image[..., :3] = gaussian_filter(image[..., :3], (*[rng.uniform(0.4, 1.6)] * 2, 0))
+    if rng.random() < 0.33:
+        noise = rng.standard_normal(image.shape[:2] + (3,), dtype=np.float32)
+        image[..., :3] = np.clip(image[..., :3] + noise * np.float32(rng.uniform(0.005, 0.04)), 0, 1)
+    return image
+
+
+def _landmark_errors(detected: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mostly the detector's own output; sometimes exact points, other errors, missing points or none (our choice)."""
+    kind = rng.random()
+    if kind < 0.05:
+        detected[:] = 0
+    elif kind < 0.15:
+        detected[:, :3] = truth + rng.normal(0, 1, truth.shape) * np.array([0.012, 0.012, 0.04])
+        detected[:, 3] = rng.uniform(0.6, 1, len(truth))
+    elif kind < 0.25:
+        present = detected[:, 3:] > 0
+        detected[:, 2:3] += present * rng.normal(0, 0.08, (len(truth), 1))
+        detected[:, :2] += present * rng.normal(0, 0.015, (len(truth), 2))
+    missing = rng.random(len(truth)) < (0.03 if rng.random() < 0.7 else 0.2)
+    detected[missing] = 0
+    return detected

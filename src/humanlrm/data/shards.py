@@ -1,0 +1,153 @@
+"""Rendered subjects on disk: webdataset tar shards, written atomically and read at random through an index."""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import webdataset
+from PIL import Image
+
+from humanlrm.data.light import Light
+from humanlrm.data.render import Samples, Subject, ViewRecord
+
+_VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
+_LIGHT_ARRAYS = ("ambient", "directions", "colours")
+_SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
+
+
+class ShardError(ValueError):
+    """A shard that cannot be read; the message names the file."""
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
+def _image(pixels: np.ndarray, form: str, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
+    """A subject as the files of one webdataset sample. ``key`` must not contain a dot."""
+    views = subject.views
+    record: dict[str, str | bytes] = {"__key__": key}
+    scan = subject.scan
+    about = {"id": scan.id, "source": scan.source, "licence": scan.licence, "tags": scan.tags, "views": len(views)}
+    record["json"] = json.dumps(about).encode()
+    for k, view in enumerate(views):
+        record[f"{k}.webp"] = _image(view.rgb, "WEBP", quality=90, method=2)
+        record[f"{k}.mask.png"] = _image(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
+    arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
+    arrays |= {name: np.stack([getattr(v.light, name) for v in views]) for name in _LIGHT_ARRAYS}
+    record["views.npz"] = _npz(**arrays)
+    record["points.npz"] = _npz(**{name: getattr(subject.samples, name) for name in _SAMPLE_ARRAYS})
+    return record
+
+
+def write_shard(path: Path, subjects: Iterable[tuple[str, Subject]]) -> int:
+    """Writes (key, subject) pairs to ``path`` by way of a temporary name; returns how many there were."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    count = 0
+    with webdataset.TarWriter(str(partial)) as writer:
+        for key, subject in subjects:
+            writer.write(encode(subject, key))
+            count += 1
+    os.replace(partial, path)
+    return count
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one subject lies: its shard, and the (offset, size) of each of its files by extension."""
+
+    shard: Path
+    key: str
+    files: dict[str, tuple[int, int]]
+
+    @property
+    def views(self) -> int:
+        return sum(name.endswith(".webp") for name in self.files)
+
+
+def _entries(shard: Path) -> Iterator[Entry]:
+    files: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                key, _, extension = member.name.partition(".")
+                files.setdefault(key, {})[extension] = (member.offset_data, member.size)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ShardError(f"{shard}: not a readable shard ({error}); delete it or write it again") from error
+    for key, parts in files.items():
+        yield Entry(shard, key, parts)
+
+
+class ShardFolder:
+    """Random access to all subjects of the ``*.tar`` files below a folder.
+
+    Attributes:
+        entries: every readable subject, in the order of file names.
+        problems: one line for each shard that was skipped. Never silent: callers print them.
+
+    Raises:
+        ShardError: there is no readable subject.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.entries: list[Entry] = []
+        self.problems: list[str] = []
+        shards = sorted(Path(folder).rglob("*.tar"))
+        for shard in shards:
+            try:
+                self.entries += list(_entries(shard))
+            except ShardError as error:
+                self.problems.append(str(error))
+        if not self.entries:
+            raise ShardError(
+                f"{folder}: no subject in {len(shards)} shards; make some with `humanlrm people --count N --out {folder}`"
+            )
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def _read(self, entry: Entry, *extensions: str) -> list[io.BytesIO]:
+        out = []
+        with open(entry.shard, "rb") as file:
+            for extension in extensions:
+                if extension not in entry.files:
+                    raise ShardError(f"{entry.shard}: subject {entry.key} lacks {extension}; write the shard again")
+                offset, size = entry.files[extension]
+                file.seek(offset)
+                out.append(io.BytesIO(file.read(size)))
+        return out
+
+    def about(self, index: int) -> dict:
+        """Id, source, licence and tags of a subject."""
+        return json.loads(self._read(self.entries[index], "json")[0].getvalue())
+
+    def load(self, index: int, view: int) -> tuple[ViewRecord, Samples]:
+        """One view of one subject.
+
+        Raises:
+            ShardError: a file of the subject is missing or damaged; names shard and subject.
+        """
+        entry = self.entries[index]
+        picture, mask, views, points = self._read(entry, f"{view}.webp", f"{view}.mask.png", "views.npz", "points.npz")
+        try:
+            rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
+            arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
+            light = Light(*(arrays[name][view] for name in _LIGHT_ARRAYS))
+            record = ViewRecord(rgb, masks[..., 0], masks[..., 1], *(arrays[n][view] for n in _VIEW_ARRAYS), light)
+            return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
+        except (OSError, ValueError, KeyError) as error:
+            raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error

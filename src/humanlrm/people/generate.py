@@ -1,0 +1,104 @@
+"""Seeds to shards: which kind of person a seed is, and the job that renders many of them on several processes."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from humanlrm.data.render import RenderSettings, Subject, render_subject
+from humanlrm.data.scan import Scan
+from humanlrm.data.shards import write_shard
+from humanlrm.matting import PoseDetector
+from humanlrm.people.avatars import AvatarLibrary, make_avatar
+from humanlrm.people.compose import make_person
+
+#: Subjects per shard.
+SHARD = 50
+#: Seeds from here on are for validation: training never draws them.
+VALIDATION_SEED = 10_000_000
+
+
+class Cast:
+    """Chooses and makes the person of a seed: procedural ones, and avatars if the asset pack is at hand."""
+
+    def __init__(self, assets: Path | None, avatar_share: float = 0.6) -> None:
+        self.library = AvatarLibrary(assets, "train") if assets is not None else None
+        self.avatar_share = avatar_share
+
+    def __call__(self, seed: int) -> Scan:
+        avatar = np.random.default_rng([seed, 1]).random() < self.avatar_share
+        return make_avatar(self.library, seed) if self.library is not None and avatar else make_person(seed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to render: seeds ``first_seed`` to ``first_seed + count``, shards into ``out``."""
+
+    out: Path
+    count: int
+    first_seed: int = 0
+    assets: Path | None = None
+    settings: RenderSettings = RenderSettings()
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.first_seed < 0:
+            raise ValueError(f"people: count must be positive and seeds not negative, got {self.count}, {self.first_seed}")
+
+    def shards(self) -> list[tuple[Path, range]]:
+        """File name and seeds of every shard. Names carry the first seed, so that jobs can add to a folder."""
+        stop = self.first_seed + self.count
+        starts = range(self.first_seed, stop, SHARD)
+        return [(self.out / f"people-{s:08d}.tar", range(s, min(s + SHARD, stop))) for s in starts]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one shard: how many subjects it has, and one line for each that failed."""
+
+    shard: Path
+    subjects: int
+    failures: list[str]
+
+
+_worker: tuple[Cast, PoseDetector, RenderSettings] | None = None
+
+
+def _start(job: Job) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    _worker = Cast(job.assets), PoseDetector(threads=1), job.settings
+
+
+def _render_shard(task: tuple[Path, range]) -> Outcome:
+    assert _worker is not None
+    (cast, detector, settings), (path, seeds) = _worker, task
+    failures: list[str] = []
+
+    def subjects() -> Iterator[tuple[str, Subject]]:
+        for seed in seeds:
+            try:
+                yield f"{seed:08d}", render_subject(cast(seed), detector, settings, seed)
+            except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+                failures.append(f"seed {seed}: {error}")
+
+    return Outcome(path, write_shard(path, subjects()), failures)
+
+
+def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] | None = None) -> list[Outcome]:
+    """Renders the shards that do not exist yet; an interrupted job goes on where it was.
+
+    Args:
+        workers: processes; each computes with one thread.
+        report: called after each shard with (outcome, shards done, shards to do).
+    """
+    tasks = [task for task in job.shards() if not task[0].exists()]
+    outcomes: list[Outcome] = []
+    with multiprocessing.get_context("spawn").Pool(workers, _start, (job,)) as pool:
+        for outcome in pool.imap_unordered(_render_shard, tasks):
+            outcomes.append(outcome)
+            if report is not None:
+                report(outcome, len(outcomes), len(tasks))
+    return outcomes
