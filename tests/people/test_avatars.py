@@ -11,6 +11,7 @@ from PIL import Image
 
 from humanlrm.landmarks import INDEX
 from humanlrm.people.avatar_colour import dye_of, likeness_to_skin, redyed
+from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Build, build_matrices, joint_transforms, random_build, skinned
 from humanlrm.people.avatars import AvatarLibrary, load_avatar, make_avatar, posed
 from humanlrm.people.posepack import POSE_JOINTS
@@ -239,3 +240,21 @@ def test_real_avatars_are_whole_people(split: str):
         assert scan.landmarks.min() > -3
         assert len(scan.vertices) < len(scan.uv)
         assert 0.2 < np.ptp(scan.vertices, axis=0).max() < 3
+
+
+def test_a_lined_sheet_is_closed_and_shows_its_own_texture():
+    square = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)], float)
+    faces = np.array([(0, 1, 2), (0, 2, 3)])
+    lining = lined(square, faces, np.array([True, True]), thickness_m=0.1)
+    edges = lining.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    assert {tuple(e) for e in edges} == {tuple(e[::-1]) for e in edges}
+    a, b, c = lining.vertices[lining.faces].transpose(1, 0, 2)
+    np.testing.assert_allclose(np.einsum("fa,fa->", a, np.cross(b, c)) / 6, 0.1, atol=1e-6)
+    np.testing.assert_array_equal(lining.corners_of(faces), lining.rows[lining.faces])
+
+
+def test_a_mesh_without_sheets_gets_no_lining(library: AvatarLibrary):
+    avatar = library.avatar("one_a")
+    lining = lined(avatar.vertices, avatar.faces, np.zeros(len(avatar.faces), bool))
+    np.testing.assert_array_equal(lining.faces, avatar.faces)
+    assert len(lining.vertices) == len(avatar.vertices)

@@ -17,6 +17,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.landmarks import LANDMARKS
 from humanlrm.people import everyday
 from humanlrm.people.avatar_colour import Dye, dye_of, painted_faces, redyed
+from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import (
     Build,
     Rig,
@@ -40,6 +41,7 @@ from humanlrm.people.posepack import (
 EVERYDAY_SHARE = 0.5
 CHILD_SHARE = 0.06
 _LICENCE = "MIT"
+_WIG = "h_wig"
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,12 @@ def load_avatar(path: Path) -> Avatar:
     uv, uv_faces = (data["uv_q"] / np.float32(65535)).astype(np.float32), data["faces"].astype(np.int32)
     joints, shares = data["skin_joints"][first].astype(np.int64), data["skin_weights"][first] / np.float32(255)
     faces = welded[uv_faces].astype(np.int32)
-    texture = np.asarray(Image.open(io.BytesIO(data["tex_webp"].tobytes())).convert("RGB"))
     part = np.array([str(n) for n in data["part_names"]])[data["face_part"]]
+    lining = lined(vertices, faces, part == _WIG)
+    vertices, rows = lining.vertices, lining.rows
+    joints, shares, part = joints[rows], shares[rows], part[lining.face_rows]
+    faces, uv_faces = lining.faces, lining.corners_of(uv_faces)
+    texture = np.asarray(Image.open(io.BytesIO(data["tex_webp"].tobytes())).convert("RGB"))
     nose = _nose_vertex(rig, vertices, joints, shares, faces[part == part[0]])
     dye = _dye(texture, rig, (vertices, faces), (uv, uv_faces), (joints, shares), part, nose)
     words = {key: str(data[key]) for key in ("id", "identity", "sex", "group", "outfit")}
@@ -177,7 +183,7 @@ def _nose_vertex(
 def _dye(texture, rig, mesh, mapping, weights, part, nose) -> Dye:
     """Which texels are cloth and which are a separate hair part."""
     (vertices, faces), (uv, uv_faces), size = mesh, mapping, texture.shape[:2]
-    body, wig = part == part[0], part == "h_wig"
+    body, wig = part == part[0], part == _WIG
     hand = (_share_of(rig, *weights, "Hand", "Finger") > 0.5)[faces].any(1)
     head = (_share_of(rig, *weights, "Head", "Eye") > 0.5)[faces].any(1)
     close = (np.linalg.norm(vertices - vertices[nose], axis=1) < 0.05)[faces].all(1) & body
@@ -272,14 +278,17 @@ _LIMB_POINTS = {
     "hip": "UpLeg",
     "knee": "Leg",
     "ankle": "Foot",
-    "toe": "ToeEnd",
 }
 
 
 def _landmarks(rig: Rig, transforms: tuple[np.ndarray, np.ndarray], nose: np.ndarray) -> Float[np.ndarray, "19 3"]:
-    """The 19 landmarks: joints, the middle between the head's joint and its top, and the nose's vertex."""
+    """The 19 landmarks: joints, the middle between the head's joint and its top, the nose's vertex, and the middle of
+    the tip of the foot, a fifth of a toe's length behind its end."""
     _, posed_joints = transforms
     points = {"neck": posed_joints[rig.index("Neck")], "nose": nose}
+    for side in ("Left", "Right"):
+        base, end = posed_joints[rig.index(f"{side}ToeBase")], posed_joints[rig.index(f"{side}ToeEnd")]
+        points[f"{side.lower()}_toe"] = base + 0.8 * (end - base)
     points["head"] = (posed_joints[rig.index("Head")] + posed_joints[rig.index("HeadEnd")]) / 2
     for side in ("left", "right"):
         for name, joint in _LIMB_POINTS.items():

@@ -28,7 +28,7 @@ GESTURES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
     "raised": ((0.42, 0.90, 0.05), (0.15, 1.0, 0.10)),
     "aside": ((0.95, 0.02, 0.05), (1.0, 0.05, 0.15)),
     "pointing": ((0.30, -0.22, 0.92), (0.12, 0.0, 1.0)),
-    "lap": ((0.28, -0.92, 0.22), (-0.18, -0.30, 0.90)),
+    "lap": ((0.26, -0.94, 0.18), (-0.16, -0.52, 0.84)),
     "knee": ((0.25, -0.80, 0.45), (0.02, -0.45, 0.85)),
 }
 
@@ -193,7 +193,7 @@ def _seat(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
     """Sitting on a chair (which is not there), legs crossed, or squatting."""
     squat = stance == "squat"
     forward, knee = (rng.uniform(95, 115), rng.uniform(110, 130)) if squat else (rng.normal(85, 7), rng.normal(82, 10))
-    lean = rng.uniform(15, 35) if squat else rng.normal(-4, 9)
+    lean = rng.uniform(15, 35) if squat else rng.normal(4, 8)
     turns = {"pelvis": _euler(lean * 0.4, 0, 0)} | _upright(lean * 0.8, rng.normal(0, 4), rng.normal(0, 6))
     apart = rng.uniform(4, 16) + 8 * squat
     for side in ("left", "right"):

@@ -1,0 +1,85 @@
+"""A lining for open sheets (wigs), so that inside and outside are defined there.
+
+Signs of distances come from winding numbers; a sheet alone winds to a half on either side. Measured on 9 wigs, rays
+from all sides at the hair: without a lining up to 18% of the zero crossings lie over 1 cm from the ray's first hit,
+with 6 mm at most 5%, with 12 mm up to 11% again (a thick lining comes out on the other side of curled strands).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+LINING_M = 0.006
+
+
+@dataclass(frozen=True)
+class Lining:
+    """A mesh with some of its faces doubled.
+
+    Attributes:
+        vertices: the mesh's own, then those of the lining.
+        rows: for each vertex, the vertex of the mesh it hangs on.
+        faces: the mesh's own, then the lining's and the walls along the sheet's border.
+        face_rows: for each face, the face of the mesh whose texture it shows.
+        face_corners: which corner of that face each of its corners shows.
+    """
+
+    vertices: Float[np.ndarray, "W 3"]
+    rows: Int[np.ndarray, "W"]
+    faces: Int[np.ndarray, "G 3"]
+    face_rows: Int[np.ndarray, "G"]
+    face_corners: Int[np.ndarray, "G 3"]
+
+    def corners_of(self, uv_faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "G 3"]:
+        """Texture corners of all faces, from those of the mesh's own."""
+        return uv_faces[self.face_rows[:, None], self.face_corners]
+
+
+def lined(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    sheet: Bool[np.ndarray, "F"],
+    *,
+    thickness_m: float = LINING_M,
+) -> Lining:
+    """Doubles the ``sheet`` faces inward and walls their border; a closed body comes out of an open sheet."""
+    mine = np.flatnonzero(sheet)
+    used, local = np.unique(faces[mine], return_inverse=True)
+    local = local.reshape(-1, 3)
+    inner = vertices[used] - thickness_m * _normals(vertices[used], local)
+    walls, wall_rows, wall_corners = _walls(faces, mine, local + len(vertices))
+    plain = np.arange(3)
+    return Lining(
+        vertices=np.concatenate([vertices, inner]).astype(np.float32),
+        rows=np.concatenate([np.arange(len(vertices)), used]),
+        faces=np.concatenate([faces, local[:, ::-1] + len(vertices), walls]).astype(np.int32),
+        face_rows=np.concatenate([np.arange(len(faces)), mine, wall_rows]),
+        face_corners=np.concatenate(
+            [np.tile(plain, (len(faces), 1)), np.tile(plain[::-1], (len(mine), 1)), wall_corners]
+        ),
+    )
+
+
+def _normals(points: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
+    """Unit vertex normals, area weighted."""
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    across, total = np.cross(b - a, c - a), np.zeros(points.shape)
+    for k in range(3):
+        np.add.at(total, faces[:, k], across)
+    return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)
+
+
+def _walls(
+    faces: Int[np.ndarray, "F 3"], mine: Int[np.ndarray, "S"], inner: Int[np.ndarray, "S 3"]
+) -> tuple[Int[np.ndarray, "W 3"], Int[np.ndarray, "W"], Int[np.ndarray, "W 3"]]:
+    """Two triangles at every edge that only one sheet face has: (faces, their texture face, its corners)."""
+    ends = np.stack([[0, 1, 2], [1, 2, 0]], axis=1)
+    edges = faces[mine][:, ends].reshape(-1, 2)
+    _, which, counts = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    border = counts[which.reshape(-1)] == 1
+    (a, b), (p, q) = edges[border].T, inner[:, ends].reshape(-1, 2)[border].T
+    start, end = np.tile(ends, (len(mine), 1))[border].T
+    triangles = np.concatenate([np.stack([b, a, p], axis=1), np.stack([b, p, q], axis=1)])
+    corners = np.concatenate([np.stack([end, start, start], axis=1), np.stack([end, start, end], axis=1)])
+    return triangles, np.tile(np.repeat(mine, 3)[border], 2), corners
