@@ -38,7 +38,7 @@ def is_sound(surface: TriangleSurface) -> bool:
     if not is_closed(surface.faces) or surface.volume <= 0:
         return False
     used = len(np.unique(surface.faces)) == len(surface.vertices)
-    distinct = len(np.unique(np.round(surface.vertices / _MERGE), axis=0)) == len(surface.vertices)
+    distinct = len(np.unique(_places(surface))) == len(surface.vertices)
     return used and distinct and connected_components(adjacency(surface), directed=False)[0] == 1
 
 
@@ -93,6 +93,13 @@ def adjacency(surface: TriangleSurface) -> csr_matrix:
     return matrix
 
 
+def _places(surface: TriangleSurface) -> Int[np.ndarray, "V"]:
+    """One number per vertex that equals another's if the two lie in the same cell of side ``_MERGE``."""
+    cells = np.round(surface.vertices.astype(np.float64) / _MERGE).astype(np.int64)
+    x, y, z = (cells - cells.min(axis=0)).T
+    return (x * (y.max() + 1) + y) * (z.max() + 1) + z
+
+
 def _sound_body(surface: TriangleSurface) -> TriangleSurface:
     """Repair what is open or pinched, then keep the component that encloses most."""
     surface = _weld(surface)
@@ -107,7 +114,7 @@ def _sound_body(surface: TriangleSurface) -> TriangleSurface:
 
 def _weld(surface: TriangleSurface) -> TriangleSurface:
     """Join vertices nearer than ``_MERGE``, drop faces that lose their area with it, and vertices without a face."""
-    _, first, group = np.unique(np.round(surface.vertices / _MERGE), axis=0, return_index=True, return_inverse=True)
+    _, first, group = np.unique(_places(surface), return_index=True, return_inverse=True)
     faces = group.reshape(-1)[surface.faces]
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
     return _compact(surface.vertices[first], faces)

@@ -138,7 +138,7 @@ def _refine(
     bound: float,
     chunk: int,
 ) -> Float[np.ndarray, "A B C"]:
-    """Values on the lattice of half the cell size; ``origin`` indexes its first point in a cube of ``cells`` per side."""
+    """Values on the lattice of half the cell size; ``origin`` indexes its first point among ``cells`` per side."""
     fine = _upsample(values)
     known = np.zeros(fine.shape, dtype=bool)
     known[::2, ::2, ::2] = True

@@ -1,0 +1,141 @@
+"""Textured mesh -> file: GLB, OBJ or PLY in metres, upright (+Y), facing +Z, feet at y = 0."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from PIL import Image
+from trimesh.exchange.obj import export_obj
+from trimesh.visual.material import PBRMaterial, SimpleMaterial
+
+from humanlrm.mesh.texture import TexturedMesh
+
+_SUFFIXES = (".glb", ".obj", ".ply")
+#: Cloth and skin: no metal, hardly any gloss (our choice).
+_ROUGHNESS = 0.95
+
+
+def save(
+    path: str | Path, mesh: TexturedMesh, height_m: float | None = None, metres_per_unit: float | None = None
+) -> Path:
+    """Write the mesh to ``path``; its suffix (.glb, .obj, .ply) chooses the format. Returns the path.
+
+    OBJ comes with ``<stem>.mtl`` and ``<stem>.png`` beside it; PLY has one colour per vertex. Missing folders are made.
+    Files are written under other names in the same folder and renamed, so a failure leaves no file and no half file.
+
+    Args:
+        height_m: the mesh's extent in y becomes this many metres.
+        metres_per_unit: or the scale itself, for people whose mesh is not as high as they are (sitting, bending).
+
+    Raises:
+        ValueError: an unknown suffix, a scale that is not positive, or not exactly one of the two scales.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_SUFFIXES}")
+    vertices = metric_vertices(mesh, height_m, metres_per_unit)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_together({".glb": _glb, ".obj": _obj, ".ply": _ply}[suffix](path, _as_trimesh(mesh, vertices, suffix)))
+    return path
+
+
+def save_glb(
+    path: str | Path, mesh: TexturedMesh, height_m: float | None = None, metres_per_unit: float | None = None
+) -> Path:
+    """:func:`save` that insists on GLB."""
+    if Path(path).suffix.lower() != ".glb":
+        raise ValueError(f"save_glb: the path must end in .glb, got {str(path)!r}")
+    return save(path, mesh, height_m, metres_per_unit)
+
+
+def metric_vertices(
+    mesh: TexturedMesh, height_m: float | None = None, metres_per_unit: float | None = None
+) -> Float[np.ndarray, "U 3"]:
+    """Positions in metres: feet at y = 0, bounding box centred in x and z. Same errors as :func:`save`."""
+    if (height_m is None) == (metres_per_unit is None):
+        raise ValueError(f"save: give height_m or metres_per_unit, one of them; got {height_m} and {metres_per_unit}")
+    low, high = mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
+    scale = metres_per_unit if height_m is None else height_m / (high[1] - low[1])
+    if not (np.isfinite(scale) and scale > 0):
+        raise ValueError(
+            f"save: the scale must be positive; got height_m={height_m}, metres_per_unit={metres_per_unit}"
+        )
+    ground = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
+    # The same arithmetic on equal numbers: duplicates on the seams stay bit-equal and merge again.
+    return ((mesh.vertices.astype(np.float64) - ground) * scale).astype(np.float32)
+
+
+def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "U 3"]:
+    """The texture at each vertex, sRGB in [0, 1]."""
+    size = len(mesh.texture)
+    column, up = np.clip((mesh.uv * size).astype(int), 0, size - 1).T
+    return mesh.texture[size - 1 - up, column].astype(np.float32) / 255
+
+
+def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str) -> trimesh.Trimesh:
+    if suffix == ".ply":
+        _, first = np.unique(mesh.welded, return_index=True)
+        place = np.empty(mesh.welded.max() + 1, dtype=np.int64)
+        place[mesh.welded[first]] = np.arange(len(first))
+        colors = (vertex_colors(mesh)[first] * 255).round().astype(np.uint8)
+        faces = place[mesh.welded][mesh.faces]
+        normals = mesh.normals[first]
+        return trimesh.Trimesh(vertices[first], faces, vertex_normals=normals, vertex_colors=colors, process=False)
+    material = PBRMaterial(
+        name="person",
+        baseColorTexture=Image.fromarray(mesh.texture),
+        metallicFactor=0.0,
+        roughnessFactor=_ROUGHNESS,
+    )
+    visual = trimesh.visual.TextureVisuals(uv=mesh.uv, material=material)
+    return trimesh.Trimesh(vertices, mesh.faces, vertex_normals=mesh.normals, visual=visual, process=False)
+
+
+def _glb(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
+    def sign(tree: dict) -> None:
+        tree["asset"]["generator"] = "humanlrm"
+
+    scene = trimesh.Scene({"person": mesh})
+    return {path: scene.export(file_type="glb", include_normals=True, tree_postprocessor=sign)}
+
+
+def _obj(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
+    # White and matt: viewers multiply the texture with it. The exporter names the image after the material.
+    image, white, black = mesh.visual.material.baseColorTexture, [255, 255, 255], [0, 0, 0]
+    mesh.visual.material = SimpleMaterial(image, name=path.stem, ambient=white, diffuse=white, specular=black)
+    text, extra = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
+    # The mesh itself last: who sees it can rely on the rest.
+    return {**{path.parent / name: data for name, data in extra.items()}, path: text.encode()}
+
+
+def _ply(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
+    return {path: mesh.export(file_type="ply", vertex_normal=True)}
+
+
+def _write_together(files: dict[Path, bytes]) -> None:
+    """Write all under temporary names, then rename; after a failure nothing is left."""
+    written: list[tuple[str, Path]] = []
+    try:
+        for path, data in files.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            written.append((name, path))
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            # mkstemp makes private files; a saved result has the usual permissions.
+            os.chmod(name, 0o666 & ~_umask())
+        for name, path in written:
+            os.replace(name, path)
+    except BaseException:
+        for name, _ in written:
+            Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,104 @@
+"""Pictures of a textured mesh from all sides, by ray casting: no GPU and no window."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from scipy.ndimage import map_coordinates
+
+from humanlrm.camera import Cameras, look_at
+from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
+from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
+from humanlrm.mesh.texture import TexturedMesh
+
+#: Degrees by which the camera walks around the person: "left" shows the person's left side.
+YAW_DEG = {"front": 0.0, "left": 90.0, "back": 180.0, "right": 270.0}
+Shading = Literal["color", "soft", "normals"]
+_BACKGROUND = 1.0
+#: Light that reaches even faces turned away, so that shading shows shape and hides no colour.
+_AMBIENT = 0.65
+#: Rays per pixel side.
+_SUPERSAMPLE = 2
+
+
+def render_views(
+    mesh: TexturedMesh,
+    views: tuple[str, ...] = ("front", "left", "back", "right"),
+    size_px: int = 384,
+    shading: Shading = "soft",
+) -> list[UInt8[np.ndarray, "S S 3"]]:
+    """Images of the mesh by the canonical camera walked around the y axis.
+
+    Args:
+        views: names from ``YAW_DEG``.
+        shading: "color" is the bare texture, "soft" adds a light at the camera, "normals" shows normals in the camera's
+            axes (x right, y up, z toward the viewer) as (n + 1)/2.
+
+    Raises:
+        ValueError: an unknown view or shading.
+    """
+    unknown = [view for view in views if view not in YAW_DEG]
+    if unknown or shading not in ("color", "soft", "normals"):
+        raise ValueError(
+            f"render_views: views are {tuple(YAW_DEG)}, shadings color, soft, normals; got {views}, {shading!r}"
+        )
+    scene = RayScene(mesh.vertices, mesh.faces)
+    return [_render(mesh, scene, orbit_camera(YAW_DEG[view], size_px * _SUPERSAMPLE), shading) for view in views]
+
+
+def orbit_camera(yaw_deg: float, size_px: int) -> Cameras:
+    """The canonical camera walked by ``yaw_deg`` around +Y, counter-clockwise seen from above (0 is the photo)."""
+    yaw = np.deg2rad(yaw_deg)
+    eye = torch.tensor([np.sin(yaw), 0.0, np.cos(yaw)], dtype=torch.float32) * CAMERA_DISTANCE
+    return Cameras(canonical_camera(size_px).K, look_at(eye, torch.zeros(3)), (size_px, size_px))
+
+
+def contact_sheet(
+    images: list[UInt8[np.ndarray, "H W 3"]], gutter_px: int = 8, path: str | Path | None = None
+) -> UInt8[np.ndarray, "H2 W2 3"]:
+    """Images of equal height side by side on white, also written to ``path`` (PNG) if given.
+
+    Raises:
+        ValueError: no images, or images of different heights.
+    """
+    heights = {len(image) for image in images}
+    if len(heights) != 1:
+        raise ValueError(f"contact_sheet: expected one or more images of one height, got heights {sorted(heights)}")
+    padded = [np.pad(i, ((gutter_px,) * 2, (0, gutter_px), (0, 0)), constant_values=255) for i in images]
+    sheet = np.pad(np.concatenate(padded, axis=1), ((0, 0), (gutter_px, 0), (0, 0)), constant_values=255)
+    if path is not None:
+        Image.fromarray(sheet).save(path)
+    return sheet
+
+
+def _render(mesh: TexturedMesh, scene: RayScene, camera: Cameras, shading: Shading) -> UInt8[np.ndarray, "S S 3"]:
+    origin, directions = pixel_rays(camera)
+    hits = scene.first_hit(origin, directions)
+    hit = hits.hit
+    seen = Hits(hits.face[hit], hits.barycentric[hit], hits.distance[hit])
+    image = np.full((*hit.shape, 3), _BACKGROUND, dtype=np.float32)
+    normals = scene.interpolate(seen, mesh.normals)
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+    if shading == "normals":
+        to_view = camera.w2c[:3, :3].numpy() * np.array([[1], [-1], [-1]], dtype=np.float32)
+        image[hit] = normals @ to_view.T / 2 + 0.5
+    else:
+        image[hit] = _texture_at(mesh, scene.interpolate(seen, mesh.uv))
+        if shading == "soft":
+            toward = -directions[hit] / np.linalg.norm(directions[hit], axis=-1, keepdims=True)
+            facing = np.clip((normals * toward).sum(axis=-1, keepdims=True), 0, 1)
+            image[hit] *= _AMBIENT + (1 - _AMBIENT) * facing
+    s = _SUPERSAMPLE
+    averaged = image.reshape(len(image) // s, s, len(image) // s, s, 3).mean(axis=(1, 3))
+    return (averaged * 255 + 0.5).astype(np.uint8)
+
+
+def _texture_at(mesh: TexturedMesh, uv: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 3"]:
+    """Bilinear lookup, sRGB in [0, 1]."""
+    size = len(mesh.texture)
+    at = np.stack([(1 - uv[:, 1]) * size - 0.5, uv[:, 0] * size - 0.5])
+    channels = [map_coordinates(mesh.texture[..., c].astype(np.float32), at, order=1, mode="nearest") for c in range(3)]
+    return np.stack(channels, axis=-1) / 255

@@ -1,0 +1,258 @@
+"""Colour of a surface: the photo where the photo sees it, the field elsewhere, no visible border between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from torch import Tensor
+
+from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
+from humanlrm.mesh.clean import adjacency
+from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+from humanlrm.mesh.unwrap import Unwrapped, unwrap
+
+FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
+
+_EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
+#: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
+_FADE_COSINE = (0.15, 0.45)
+#: ... and between these distances in box units from the silhouette and from depth edges (our choice: 3 to 12 mm).
+_FADE_EDGE = (0.003, 0.013)
+#: Side of the depth image in which occlusion edges are found; a jump above ``_DEPTH_JUMP`` units is one.
+_DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
+#: Correction of the field's colour: rounds of diffusion over the mesh, and what is kept per edge walked.
+_DIFFUSION_ROUNDS, _DIFFUSION_KEEP = 60, 0.97
+_CHUNK = 65536
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What the baker reads from the input photo, at its original resolution.
+
+    Attributes:
+        rgb: sRGB in [0, 1].
+        alpha: how much of each pixel is the person, in [0, 1].
+        crop: the square of the photo that the box stands for.
+    """
+
+    rgb: Float[np.ndarray, "H W 3"]
+    alpha: Float[np.ndarray, "H W"]
+    crop: SquareCrop
+
+    def __post_init__(self):
+        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.alpha.shape != self.rgb.shape[:2]:
+            raise ValueError(
+                f"Photo: expected rgb (H, W, 3) and alpha (H, W), got {self.rgb.shape}, {self.alpha.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """A surface with a texture; vertices on the texture's seams appear more than once, bit-equal.
+
+    Attributes:
+        vertices: positions in box units.
+        faces: vertex indices, counter-clockwise seen from outside.
+        uv: in [0, 1]^2, v up.
+        texture: sRGB image; row 0 is v = 1.
+        normals: unit vertex normals, equal across seams.
+        welded: index of each vertex's original in the surface that was textured.
+    """
+
+    vertices: Float[np.ndarray, "U 3"]
+    faces: Int[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "U 2"]
+    texture: UInt8[np.ndarray, "T T 3"]
+    normals: Float[np.ndarray, "U 3"]
+    welded: Int[np.ndarray, "U"]
+
+
+@dataclass(frozen=True)
+class Texels:
+    """The texels that lie on a chart: where they are in the image and on the surface."""
+
+    row: Int[np.ndarray, "P"]
+    column: Int[np.ndarray, "P"]
+    face: Int[np.ndarray, "P"]
+    barycentric: Float[np.ndarray, "P 3"]
+
+    def of(self, surface: TriangleSurface, per_vertex: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "P C"]:
+        a, b, c = surface.faces[self.face].T
+        u, v, w = self.barycentric.T[..., None]
+        return (u * per_vertex[a] + v * per_vertex[b] + w * per_vertex[c]).astype(np.float32)
+
+    def __getitem__(self, chosen: Int[np.ndarray, "Q"]) -> "Texels":
+        return Texels(self.row[chosen], self.column[chosen], self.face[chosen], self.barycentric[chosen])
+
+
+def bake(
+    surface: TriangleSurface,
+    field_color: FieldColor,
+    photo: Photo | None = None,
+    size_px: int = 1024,
+    match_colors: bool = True,
+    unwrapped: Unwrapped | None = None,
+) -> TexturedMesh:
+    """Texture a closed surface.
+
+    Args:
+        field_color: (points in box units, unit normals) to sRGB in [0, 1]; asked only where the photo does not decide.
+        photo: the input photo; without it the field colours everything.
+        size_px: side of the texture.
+        match_colors: shift the field's colours toward the photo's near the border between them.
+        unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
+
+    Raises:
+        ValueError: a size below 16, or a photo whose arrays do not fit together.
+    """
+    if size_px < 16:
+        raise ValueError(f"bake: the texture's side must be at least 16 px, got {size_px}")
+    unwrapped = unwrap(surface, size_px) if unwrapped is None else unwrapped
+    normals = vertex_normals(surface)
+    texels = rasterise(unwrapped, size_px)
+    points = texels.of(surface, surface.vertices)
+    directions = _unit(texels.of(surface, normals))
+    weight = np.zeros(len(points), dtype=np.float32)
+    colors = np.zeros((len(points), 3), dtype=np.float32)
+    shift = None
+    if photo is not None:
+        view = _PhotoView(photo, surface)
+        weight = view.weight(points, directions)
+        colors[weight > 0] = view.color(points[weight > 0])
+        if match_colors:
+            shift = _color_shift(view, surface, normals, field_color)
+    unsure = np.flatnonzero(weight < 1)
+    guess = _ask(field_color, points[unsure], directions[unsure])
+    if shift is not None:
+        guess = guess + texels[unsure].of(surface, shift)
+    w = weight[unsure, None]
+    colors[unsure] = w * colors[unsure] + (1 - w) * guess
+    texture = _paint(texels, colors, size_px)
+    welded = unwrapped.welded
+    return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
+
+
+def rasterise(unwrapped: Unwrapped, size_px: int) -> Texels:
+    """Which face lies under each texel's centre: one ray per texel onto the charts laid out as a flat mesh."""
+    flat = np.pad(unwrapped.uv * size_px, ((0, 0), (0, 1)))
+    column, up = np.meshgrid(np.arange(size_px), np.arange(size_px))
+    origins = np.stack([column + 0.5, up + 0.5, np.ones_like(up)], axis=-1)
+    hits = RayScene(flat, unwrapped.faces).first_hit(origins, np.broadcast_to([0.0, 0.0, -1.0], origins.shape))
+    hit = hits.hit
+    return Texels((size_px - 1 - up)[hit], column[hit], hits.face[hit], hits.barycentric[hit])
+
+
+class _PhotoView:
+    """The photo as a projector: its colour at surface points, and how far to trust it there."""
+
+    def __init__(self, photo: Photo, surface: TriangleSurface):
+        self.photo = photo
+        self.scene = RayScene(surface.vertices, surface.faces)
+        # Distances inside the mask in box units at z = 0; a pixel that is half background is background.
+        inside = np.pad(photo.alpha >= 0.5, 1)
+        self.alpha_edge = distance_transform_edt(inside)[1:-1, 1:-1].astype(np.float32) * VIEW_SPAN / photo.crop.side_px
+        self.depth_edge = self._distance_to_depth_edges()
+
+    def _distance_to_depth_edges(self) -> Float[np.ndarray, "D D"]:
+        """Box units (at z = 0) from each pixel of a depth image to where one body part begins to hide another."""
+        half = VIEW_SPAN / 2
+        line = np.linspace(-half, half, _DEPTH_SIZE_PX, dtype=np.float32)
+        x, y = np.meshgrid(line, line)
+        hits = self.scene.first_hit(_EYE, np.stack([x, y, np.full_like(x, -CAMERA_DISTANCE)], axis=-1))
+        depth = np.where(hits.hit, hits.distance, 2.0) * CAMERA_DISTANCE
+        edge = np.zeros(depth.shape, dtype=bool)
+        for axis in (0, 1):
+            jump = np.abs(np.diff(depth, axis=axis)) > _DEPTH_JUMP
+            edge |= np.pad(jump, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
+            edge |= np.pad(jump, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
+        return distance_transform_edt(~edge).astype(np.float32) * (VIEW_SPAN / (_DEPTH_SIZE_PX - 1))
+
+    def _pixels(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "2 P"]:
+        """(row, column) in array coordinates, where pixel centres are integers."""
+        px = self.photo.crop.to_px(project_ndc(torch.from_numpy(points)).numpy())
+        return px.T[::-1] - 0.5
+
+    def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+        """Bilinear samples of the photo at its original resolution."""
+        at = self._pixels(points)
+        return np.stack([_sample(self.photo.rgb[..., c], at) for c in range(3)], axis=-1)
+
+    def weight(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """1 where the photo shows the point well, 0 where it does not see it or shows background."""
+        cosine = (normals * _unit(_EYE - points)).sum(axis=-1)
+        weight = _smoothstep(cosine, *_FADE_COSINE)
+        facing = np.flatnonzero(weight > 0)
+        seen, at = points[facing], self._pixels(points[facing])
+        trust = _smoothstep(_sample(self.alpha_edge, at), *_FADE_EDGE)
+        # project_ndc spans [-1, 1] over VIEW_SPAN, as does the depth image.
+        across = seen[:, :2] * (CAMERA_DISTANCE / (CAMERA_DISTANCE - seen[:, 2:])) / VIEW_SPAN + 0.5
+        trust *= _smoothstep(_sample(self.depth_edge, across.T[::-1] * (_DEPTH_SIZE_PX - 1)), *_FADE_EDGE)
+        height, width = self.photo.alpha.shape
+        trust *= ((at >= 0) & (at <= np.array([[height - 1], [width - 1]]))).all(axis=0)
+        shown = trust > 0
+        lifted = seen[shown] + 2e-3 * normals[facing[shown]]
+        trust[shown] *= ~self.scene.occluded(lifted, _EYE, offset=0.0)
+        weight[facing] *= trust
+        return weight
+
+
+def _color_shift(
+    view: _PhotoView, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
+) -> Float[np.ndarray, "V 3"]:
+    """Photo minus field where the photo is sure, diffused over the mesh to the rest with decay (our choice).
+
+    It is a low-frequency correction: far from the seen part, and on bodies the photo does not see, it fades to zero.
+    """
+    points = surface.vertices.astype(np.float32)
+    weight = view.weight(points, normals)
+    seen = weight > 0.5
+    shift = np.zeros((len(points), 3), dtype=np.float32)
+    if not seen.any():
+        return shift
+    shift[seen] = view.color(points[seen]) - _ask(field_color, points[seen], normals[seen])
+    neighbours = adjacency(surface)
+    average = neighbours.multiply(1 / neighbours.sum(axis=1)).tocsr()
+    known = shift[seen]
+    for _ in range(_DIFFUSION_ROUNDS):
+        shift = _DIFFUSION_KEEP * (average @ shift)
+        # Half of the seen part's own value each round: pores and stripes must not be carried around the body.
+        shift[seen] = 0.5 * shift[seen] + 0.5 * known
+    return shift.astype(np.float32)
+
+
+@torch.no_grad()
+def _ask(
+    field_color: FieldColor, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
+) -> Float[np.ndarray, "P 3"]:
+    out = np.zeros((len(points), 3), dtype=np.float32)
+    for first in range(0, len(points), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        out[part] = field_color(torch.from_numpy(points[part]), torch.from_numpy(normals[part])).float().cpu().numpy()
+    return out
+
+
+def _paint(texels: Texels, colors: Float[np.ndarray, "P 3"], size_px: int) -> UInt8[np.ndarray, "T T 3"]:
+    """Texels to an image; the space between charts takes the nearest texel's colour, so no filter sees a border."""
+    image = np.zeros((size_px, size_px, 3), dtype=np.uint8)
+    image[texels.row, texels.column] = np.clip(colors * 255 + 0.5, 0, 255).astype(np.uint8)
+    empty: Bool[np.ndarray, "T T"] = np.ones((size_px, size_px), dtype=bool)
+    empty[texels.row, texels.column] = False
+    nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
+    return image[tuple(nearest)]
+
+
+def _sample(image: Float[np.ndarray, "H W"], at: Float[np.ndarray, "2 P"]) -> Float[np.ndarray, "P"]:
+    return map_coordinates(image, at, order=1, mode="nearest", output=np.float32)
+
+
+def _unit(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _smoothstep(x: Float[np.ndarray, "P"], low: float, high: float) -> Float[np.ndarray, "P"]:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
