@@ -1,0 +1,66 @@
+"""Weights on disk to a model: a folder of ``config.json`` and ``model.safetensors`` that must agree."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from humanlrm.model.config import ModelConfig
+from humanlrm.model.lrm import HumanLRM, build
+
+#: The weights that come with the package.
+SHIPPED = Path(__file__).parent.parent / "weights" / "small"
+
+
+class CheckpointError(ValueError):
+    """Weights that do not fit; the message names the first difference."""
+
+
+def load_tensors(model: HumanLRM, tensors: dict[str, Tensor], where: Path) -> None:
+    """Copies tensors into the trained parameters of a model.
+
+    Raises:
+        CheckpointError: names or shapes differ; names the first difference.
+    """
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    for name in sorted(parameters.keys() | tensors.keys()):
+        if name not in tensors:
+            raise CheckpointError(f"{where}: the weights lack {name}, which the config asks for")
+        if name not in parameters:
+            raise CheckpointError(f"{where}: the weights hold {name}, which the config does not know")
+        if parameters[name].shape != tensors[name].shape:
+            shapes = f"{tuple(tensors[name].shape)}, the config asks for {tuple(parameters[name].shape)}"
+            raise CheckpointError(f"{where}: {name} has shape {shapes}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") -> HumanLRM:
+    """The model in a folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or its config and tensors disagree.
+    """
+    try:
+        config = ModelConfig(**json.loads((folder / "config.json").read_text()))
+        tensors = load_file(folder / "model.safetensors")
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
+    model = build(config)
+    load_tensors(model, tensors, folder)
+    return model.to(device).eval()
+
+
+def save_pretrained(folder: Path, config: ModelConfig, tensors: dict[str, Tensor]) -> None:
+    """Writes ``config.json`` and float16 ``model.safetensors``, each under a temporary name first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text, binary = folder / "config.json.partial", folder / "model.safetensors.partial"
+    text.write_text(json.dumps(asdict(config), indent=1) + "\n")
+    save_file({name: t.detach().half().contiguous() for name, t in tensors.items()}, binary)
+    text.replace(folder / "config.json")
+    binary.replace(folder / "model.safetensors")

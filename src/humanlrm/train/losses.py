@@ -1,0 +1,52 @@
+"""The loss terms, each a function of tensors; what a sample lacks (NaN) does not count."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
+#: prediction would take its gradient away.
+_FAR = 0.15
+_NEAR = 0.03
+#: Points outside the box, and landmarks this far from their target, do not pull harder.
+_BOX = 1.05
+_LANDMARK_FAR = 0.3
+
+
+def sdf_loss(
+    predicted: Float[Tensor, "B P"], target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]
+) -> Float[Tensor, ""]:
+    """L1, three times as heavy within 0.03 of the surface, only inside the box (our choice)."""
+    weight = (1 + 2 * (target.abs() < _NEAR)) * (points.abs().amax(-1) < _BOX)
+    return (weight * (predicted - target.clamp(-_FAR, _FAR)).abs()).mean()
+
+
+def masked_l1(predicted: Float[Tensor, "..."], target: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+    """L1 where the target is known (not NaN)."""
+    known = ~target.isnan()
+    difference = torch.where(known, predicted - target.nan_to_num(), torch.zeros_like(predicted)).abs()
+    return difference.sum() / known.sum().clamp(min=1)
+
+
+def normal_loss(
+    predicted: Float[Tensor, "B S 3"], target: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]
+) -> Float[Tensor, ""]:
+    """Squared difference of unit vectors."""
+    return (((predicted - target) ** 2).sum(-1) * inside).mean()
+
+
+def eikonal_loss(gradient: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]) -> Float[Tensor, ""]:
+    """A signed distance has a gradient of length 1 (Gropp et al. 2020)."""
+    return ((gradient.norm(dim=-1) - 1) ** 2 * inside).mean()
+
+
+def landmark_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
+    """Distance, saturating: a limb that the picture does not show must not outvote the ones it does."""
+    distance = ((predicted - target) ** 2).sum(-1).add(1e-8).sqrt()
+    far = _LANDMARK_FAR + 0.1 * (distance - _LANDMARK_FAR)
+    return torch.where(distance < _LANDMARK_FAR, distance, far).mean()
+
+
+def inside_box(points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
+    """1 for points in the box that the model is responsible for."""
+    return (points.abs().amax(-1) < _BOX).to(points)
