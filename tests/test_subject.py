@@ -9,7 +9,7 @@ from PIL import Image
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN, project_ndc
 from humanlrm.landmarks import COUNT, INDEX
 from humanlrm.matting import Pose, PoseDetector
-from humanlrm.subject import MAX_PIXELS, PhotoError, assemble_crop, find_subject, load_photo
+from humanlrm.subject import MAX_PIXELS, WORKING_SIDE_PX, PhotoError, assemble_crop, find_subject, load_photo
 
 GRADIENT = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
 
@@ -92,13 +92,13 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
 
 
 def test_a_long_picture_is_reduced_to_working_size(tmp_path):
-    assert load_photo(saved(tmp_path, Image.new("RGB", (20000, 200)))).rgb.shape == (41, 4096, 3)
+    assert load_photo(saved(tmp_path, Image.new("RGB", (20000, 200)))).rgb.shape == (20, WORKING_SIDE_PX, 3)
 
 
 def test_a_large_jpeg_is_reduced_while_decoding(tmp_path):
     photo = load_photo(saved(tmp_path, Image.new("L", (9600, 9000), 77), "x.jpg"))
     assert MAX_PIXELS < 9600 * 9000
-    assert max(photo.rgb.shape) == 4096
+    assert max(photo.rgb.shape) == WORKING_SIDE_PX
     assert abs(int(photo.rgb[5, 5, 0]) - 77) < 3
 
 

@@ -83,13 +83,14 @@ class _Roi:
         """True if a second look from ``other`` is worth its price (thresholds: our choice)."""
         shift = float(np.linalg.norm(self.center - other.center)) / other.side
         turn = float(np.sum(self.axes * other.axes)) / 2
-        return shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12))
+        return bool(shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12)))
 
 
 class PoseDetector:
     """Finds people; loads and compiles both nets once (one or two seconds), then takes 60 ms per photo and thread.
 
     A small person in a large photo needs no special path: the landmark net reads its square from the full photo.
+    Not thread-safe: one detector per thread.
     """
 
     def __init__(self, threads: int = 0):
@@ -171,7 +172,8 @@ class PoseDetector:
         points, world, presence, mask = self._landmarks(rgb, roi)
         if presence < _MIN_PRESENCE / 2:
             return None
-        tracked = _Roi.from_points(*points[_ROI_POINTS, :2], roi.head, presence)
+        hips, top = points[_ROI_POINTS, :2]
+        tracked = _Roi.from_points(hips, top, roi.head, presence)
         if roi.is_far_from(tracked):
             roi = tracked
             points, world, presence, mask = self._landmarks(rgb, roi)
@@ -253,10 +255,9 @@ def _warp(rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> Float32[np.ndarray, "25
     photo = np.asarray(Image.fromarray(rgb).reduce(step) if step > 1 else rgb, dtype=np.float32) / 255
     axes_yx = roi.axes[::-1, ::-1] * (roi.side / _LANDMARK_PX / step)
     corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - _LANDMARK_PX / 2) - 0.5
-    shape = (_LANDMARK_PX, _LANDMARK_PX)
-    channels = [
-        ndimage.affine_transform(photo[..., c], axes_yx, corner_yx, shape, order=1, mode="nearest") for c in range(3)
-    ]
+    # scipy's types know only scalar offsets.
+    place: dict = {"offset": corner_yx, "output_shape": (_LANDMARK_PX, _LANDMARK_PX)}
+    channels = [ndimage.affine_transform(photo[..., c], axes_yx, order=1, mode="nearest", **place) for c in range(3)]
     return np.stack(channels, axis=-1)
 
 
@@ -320,7 +321,7 @@ def _guided_coefficients(guide: Float32[np.ndarray, "h w 3"], mask: Float32[np.n
     """Four images (a_r, a_g, a_b, b): the filtered mask is a . guide + b (He et al., 2013, equations 19-21)."""
 
     def mean(x: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(x, (2 * radius + 1,) * 2 + (0,) * (x.ndim - 2), mode="nearest")
+        return ndimage.uniform_filter(x, 2 * radius + 1, mode="nearest", axes=(0, 1))
 
     mean_guide, mean_mask = mean(guide), mean(mask)
     pairs = [(i, j) for i in range(3) for j in range(i, 3)]
@@ -341,9 +342,15 @@ def main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     the largest part's longer side. Filled: holes below 0.05% of that area (larger ones, as between arm and trunk, are
     real). The soft rim of kept parts survives. All shares are our choice. An empty mask comes back empty.
     """
-    labels, count = ndimage.label(mask > 0.5, np.ones((3, 3)))
-    if count == 0:
-        return np.zeros_like(mask)
+    out = np.zeros_like(mask)
+    if (mask > 0.5).any():
+        top, bottom, left, right = _box(mask > 0.5, margin=0.05)
+        out[top:bottom, left:right] = _clean(mask[top:bottom, left:right])
+    return out
+
+
+def _clean(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    labels, count = _label(mask > 0.5)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0
     boxes = np.array([[s.start, s.stop] for pair in ndimage.find_objects(labels) for s in pair]).reshape(-1, 2, 2)
@@ -353,12 +360,19 @@ def main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     keep = np.concatenate([[False], (areas[1:] >= 0.03 * areas[main]) & (gaps < 0.15 * (high - low).max())])
     keep[main] = True
     rim = 1 + round(0.01 * (high - low).max())
-    kept = ndimage.maximum_filter(keep[labels], 2 * rim + 1) & ~((labels > 0) & ~keep[labels])
+    near_kept = np.asarray(ndimage.maximum_filter(keep[labels], 2 * rim + 1), dtype=bool)
+    kept = near_kept & ~((labels > 0) & ~keep[labels])
     cleaned = np.where(kept, mask, np.float32(0))
-    holes, _ = ndimage.label(cleaned <= 0.5)
+    holes, _ = _label(cleaned <= 0.5)
     small = np.bincount(holes.ravel()) < 0.0005 * areas[main]
     small[0] = False
     return np.where(small[holes], np.float32(1), cleaned)
+
+
+def _label(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Connected parts (corners connect), numbered from 1, and their count."""
+    labels = np.zeros(mask.shape, np.int32)
+    return labels, int(ndimage.label(mask, np.ones((3, 3)), output=labels))  # pyright: ignore[reportArgumentType]
 
 
 def _box(mask: np.ndarray, margin: float) -> tuple[int, int, int, int]:
