@@ -135,7 +135,7 @@ def test_refined_mask_follows_the_photos_edge():
     assert ((refined > 0.5) != true).sum() < 0.1 * ((coarse > 0.5) != true).sum()
     assert refined.min() >= 0
     assert refined.max() <= 1
-    with pytest.raises((ValueError, TypeError), match="differ in size|Type-check"):
+    with pytest.raises((ValueError, TypeError), match=r"differ in size|Type-check"):
         refine_mask(rgb, coarse[:50])
 
 

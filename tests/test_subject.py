@@ -268,7 +268,7 @@ def test_empty_masks_and_unequal_sizes_are_refused():
     rgb, alpha, _ = square_person()
     with pytest.raises(ValueError, match="mask is empty"):
         assemble_crop(rgb, np.zeros_like(alpha), None, 32)
-    with pytest.raises((ValueError, TypeError), match="expected equal|Type-check"):
+    with pytest.raises((ValueError, TypeError), match=r"expected equal|Type-check"):
         assemble_crop(rgb, alpha[:50], None, 32)
     with pytest.raises(ValueError, match="size_px=0"):
         assemble_crop(rgb, alpha, None, 0)
