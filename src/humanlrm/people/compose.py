@@ -1,31 +1,18 @@
 """``make_person``: from a seed to a textured, closed, metric person with true landmarks."""
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from humanlrm.data.scan import Scan
+from humanlrm.people import cloth, garments
+from humanlrm.people.atlas import Paint, joined, texture
 from humanlrm.people.bodies import Body, rig, sample_body, skin, vertex_normals
-from humanlrm.people.garments import (
-    Bottom,
-    Hair,
-    Shoes,
-    Top,
-    bottom_cover,
-    folds,
-    hair_cover,
-    sample_bottom,
-    sample_hair,
-    sample_shoes,
-    sample_top,
-    shoes_cover,
-    soft,
-    top_cover,
-)
-from humanlrm.people.materials import HAIR_COLOURS, cloth_colour, mix, paint_cloth, paint_skin, skin_tone, to_bytes
-from humanlrm.people.poses import bone_turns, sample_pose
-from humanlrm.people.sites import ATLAS_PX, texels, vertex_sites
-
-Outfit = tuple[Top, Bottom, Shoes, Hair]
+from humanlrm.people.cloth import Cloth, Colours, edge, mix, ripple, sample_cloth
+from humanlrm.people.garments import Hair, Outfit, folds, sample_outfit, soft
+from humanlrm.people.lofts import HeadSpace, Part, blob, mantle, skirt
+from humanlrm.people.materials import hair_colour, paint_hair, paint_skin, skin_tone
+from humanlrm.people.poses import Pose, bone_turns, sample_pose
+from humanlrm.people.sites import Sites, texels, vertex_sites
 
 
 def make_person(seed: int) -> Scan:
@@ -36,63 +23,170 @@ def make_person(seed: int) -> Scan:
     """
     if seed < 0:
         raise ValueError(f"make_person: seed must be 0 or more, got {seed}")
-    shape, pose_dice, cloth, paint = (np.random.default_rng([seed, part]) for part in range(4))
+    shape, pose_dice, dress, paint = (np.random.default_rng([seed, part]) for part in range(4))
     body, pose = sample_body(shape), sample_pose(pose_dice)
-    outfit = sample_top(cloth), sample_bottom(cloth), sample_shoes(cloth), sample_hair(cloth, body.sex)
-    naked = skin(body, bone_turns(body, pose))
-    vertices = _dressed(naked, outfit, cloth)
-    texture, tags = _painted(outfit, body, paint)
-    ground = np.array([0, vertices[:, 1].min(), 0], np.float32)
-    shared = rig()
-    tags |= {"pose": pose.family, "sex": body.sex, "age": body.age, "height_m": body.height_m}
+    turns = bone_turns(body, pose)
+    naked = skin(body, turns)
+    outfit = sample_outfit(dress, body.sex, *_leg_spread(pose))
+    dressed = _dressed(naked, outfit, dress)
+    parts = _added(dressed, outfit, HeadSpace(body, turns), dress)
+    mesh = joined(dressed, parts)
+    colours, paints, tags = _painted(outfit, body, paint)
+    ground = np.array([0, mesh.vertices[:, 1].min(), 0], np.float32)
     return Scan(
         id=f"procedural-{seed:07d}",
         source="procedural",
         licence="CC0-1.0",
-        vertices=vertices - ground,
-        faces=shared.faces,
-        uv=shared.uv,
-        uv_faces=shared.uv_faces,
-        texture=texture,
-        landmarks=(shared.regressor @ naked - ground).astype(np.float32),
-        tags=tags | {name: part.kind for name, part in zip(("top", "bottom", "shoes", "hair"), outfit, strict=True)},
+        vertices=mesh.vertices - ground,
+        faces=mesh.faces,
+        uv=mesh.uv,
+        uv_faces=mesh.uv_faces,
+        texture=texture(colours, parts, paints),
+        landmarks=(rig().regressor @ naked - ground).astype(np.float32),
+        tags=tags | _tags(body, pose, outfit),
     )
 
 
+def _tags(body: Body, pose: Pose, outfit: Outfit) -> dict[str, str | float]:
+    worn = {name: getattr(outfit, name).kind for name in ("top", "bottom", "shoes", "hair")}
+    return worn | {"pose": pose.family, "sex": body.sex, "age": body.age, "height_m": body.height_m}
+
+
+def _leg_spread(pose: Pose) -> tuple[float, float]:
+    """Angle between the thighs and the stronger knee's angle, degrees."""
+    left, right = pose.legs
+    stride = np.hypot(left.flex - right.flex, left.abduct + right.abduct)
+    return float(stride), float(max(left.knee, right.knee))
+
+
 def _dressed(naked: Float[np.ndarray, "V 3"], outfit: Outfit, rng: np.random.Generator) -> Float[np.ndarray, "V 3"]:
-    """Skin smoothed under the cloth, then moved out along its normals."""
+    """Skin smoothed under the cloth, then moved out along its normals, at most about 9 cm."""
     shared, sites = rig(), vertex_sites()
-    top, bottom, shoes, hair = outfit
-    on_top, on_bottom = soft(top_cover(top, sites)), soft(bottom_cover(bottom, sites))
-    on_shoes, on_hair = soft(shoes_cover(shoes, sites)), soft(hair_cover(hair, sites), 0.03)
-    cloth = np.maximum(on_top, on_bottom)[:, None]
-    smooth = naked + cloth * (shared.smooth(naked, 8) - naked)
+    top, bottom, shoes, hair = outfit.top, outfit.bottom, outfit.shoes, outfit.hair
+    on_top, on_bottom = soft(garments.top_cover(top, sites)), soft(garments.bottom_cover(bottom, sites))
+    on_shoes, on_hair = soft(garments.shoes_cover(shoes, sites)), soft(garments.hair_cover(hair, sites), 0.03)
+    smooth = naked + np.maximum(on_top, on_bottom)[:, None] * (shared.smooth(naked, 8) - naked)
     smooth = smooth + on_shoes[:, None] * (shared.smooth(naked, 40) - smooth)
-    fold = folds(rng, sites)
+    smooth = smooth + on_hair[:, None] * (shared.smooth(naked, 12) - smooth)
+    fold, lumps = folds(rng, sites), folds(rng, sites)
     flare = bottom.flare_m * np.clip(sites.along_leg / 2, 0, 1)
-    out = on_bottom * (0.003 + (bottom.loose_m + flare) * (0.4 + 0.6 * fold))
-    out = np.maximum(out, on_top * (0.005 + top.loose_m * (0.4 + 0.6 * fold)))
-    out = np.maximum(np.maximum(out, on_shoes * (shoes.thick_m + 0.006)), on_hair * hair.volume_m * (0.7 + 0.3 * fold))
+    out = on_bottom * (0.003 + (bottom.loose_m + flare) * (0.35 + 0.65 * fold))
+    out = np.maximum(out, on_top * (0.006 + top.loose_m * (0.3 + 0.7 * fold)))
+    crown = 0.65 + 0.35 * np.clip((sites.position[:, 1] - 1.55) / 0.1, 0, 1)
+    hairdo = on_hair * (0.004 + hair.volume_m * crown * (0.7 + 0.3 * lumps))
+    out = np.maximum(np.maximum(out, on_shoes * (shoes.thick_m + 0.006)), hairdo)
     return (smooth + shared.smooth(out, 2)[:, None] * vertex_normals(smooth, shared.faces)).astype(np.float32)
 
 
-def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[UInt8[np.ndarray, "H W 3"], dict]:
-    table = texels()
-    sites = table.sites
-    top, bottom, shoes, hair = outfit
+def _added(dressed: Float[np.ndarray, "V 3"], outfit: Outfit, head: HeadSpace, rng: np.random.Generator) -> list[Part]:
+    """Skirt or coat tail, the hair's own part, hood or brim."""
+    parts = []
+    if outfit.tail is not None:
+        parts.append(skirt(dressed, outfit.tail.waist_m, outfit.tail.length, outfit.tail.flare_m, rng))
+    parts += _hair_parts(outfit.hair, head, rng)
+    if outfit.hood:
+        parts.append(mantle("extra", head, 1.475, 1.36, 0.05, 100) if not outfit.hair.is_hat else _hood(head))
+    return parts
+
+
+def _hood(head: HeadSpace) -> Part:
+    return mantle("hair", head, 1.475, 1.36, 0.05, 100)
+
+
+def _hair_parts(hair: Hair, head: HeadSpace, rng: np.random.Generator) -> list[Part]:
+    bow = np.linspace(0, 1, 9)
+    if hair.kind in ("long", "medium"):
+        return [mantle("hair", head, 1.67, hair.low_m, hair.volume_m + 0.012, rng.uniform(85, 112))]
+    if hair.kind == "bun":
+        height, size = rng.uniform(1.6, 1.7), rng.uniform(0.032, 0.055)
+        centre = np.array([0, height, -0.06 + 0.5 * max(height - 1.63, 0)])
+        spine = centre + (bow[:, None] - 0.5) * 1.9 * size * np.array([0, 0.5, -0.87])
+        return [blob("hair", head, spine, size * np.sqrt(np.clip(1 - (2 * bow - 1) ** 2, 0.02, 1)))]
+    if hair.kind == "tail":
+        drop, size = rng.uniform(0.12, 0.36), rng.uniform(0.022, 0.04)
+        spine = np.stack([0 * bow, 1.62 + 0.03 * np.sin(3 * bow) - drop * bow, -0.03 - 0.11 * np.sqrt(bow)], axis=1)
+        return [blob("hair", head, spine, size * (0.45 + 0.75 * np.sin(np.pi * bow**0.7)) * (1.02 - bow**4))]
+    if hair.kind in ("cap", "hat"):
+        ahead, wide = (0.10, 0.075) if hair.kind == "cap" else (0.045, rng.uniform(0.14, 0.18))
+        heights = np.array([1.643, 1.641, 1.634, 1.632])
+        spine = np.stack([0 * heights, heights, np.full(4, ahead)], axis=1)
+        return [blob("extra", head, spine, wide * np.array([0.9, 1, 1, 0.9]), 1.35 if hair.kind == "cap" else 1.15)]
+    return []
+
+
+def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[Colours, dict[str, Paint], dict]:
+    """Colours of the body's texels, painters of the added parts, and what was chosen."""
+    sites = texels().sites
     tone, shade = skin_tone(rng)
-    name = str(rng.choice(list(HAIR_COLOURS)))
-    strands = np.array(HAIR_COLOURS[name]) * rng.uniform(0.8, 1.2)
-    beard = rng.uniform(0.3, 0.9) if body.sex == "male" and body.age > 0.55 and rng.random() < 0.35 else 0.0
+    hair_name, strands = hair_colour(rng, shade, body.age)
+    beard = rng.uniform(0.35, 0.9) if body.sex == "male" and body.age > 0.55 and rng.random() < 0.35 else 0.0
+    seed = int(rng.integers(1 << 30))
+    upper, lower = sample_cloth(rng), sample_cloth(rng, "denim" if rng.random() < 0.3 else None)
+    if outfit.tail is not None and outfit.tail.kind == "dress":
+        lower = upper
     colours = paint_skin(rng, sites, tone, strands, beard)
+    colours = _paint_bottom(colours, sites, outfit, lower, rng)
+    colours = _paint_shoes(colours, sites, outfit, rng)
+    colours = _paint_top(colours, sites, outfit, upper, rng)
+    hat = sample_cloth(rng)
 
-    def over(cover: Float[np.ndarray, "N"], paint: Float[np.ndarray, "*n 3"]) -> None:
-        nonlocal colours
-        colours = mix(colours, paint, np.clip(cover / 0.003, 0, 1))
+    def hair(position: Float[np.ndarray, "N 3"]) -> Colours:
+        return paint_hair(position, strands, seed)
 
-    over(bottom_cover(bottom, sites), paint_cloth(rng, sites.position))
-    over(shoes_cover(shoes, sites), cloth_colour(rng))
-    over(top_cover(top, sites), paint_cloth(rng, sites.position))
-    over(hair_cover(hair, sites), cloth_colour(rng) if hair.kind == "hat" else strands)
-    texture = to_bytes(colours)[table.nearest].reshape(ATLAS_PX, ATLAS_PX, 3)
-    return texture, {"skin": shade, "hair_colour": name}
+    colours = _paint_head(colours, sites, outfit, hair, hat, seed)
+    tail = upper if outfit.tail is not None and outfit.tail.kind != "skirt" else lower
+    paints = {"skirt": tail.paint, "hair": hair, "extra": hat.paint}
+    if outfit.hood:
+        paints["hair" if outfit.hair.is_hat else "extra"] = upper.paint
+    return colours, paints, {"skin": shade, "hair_colour": hair_name}
+
+
+def _paint_head(colours: Colours, sites: Sites, outfit: Outfit, hair: Paint, hat: Cloth, seed: int) -> Colours:
+    cover = garments.hair_cover(outfit.hair, sites)
+    near = np.flatnonzero(cover > -0.02)
+    ragged = 0.0 if outfit.hair.is_hat else 0.006 * ripple(sites.position[near], seed + 4, 0.012)
+    paint = hat.paint if outfit.hair.is_hat else hair
+    colours[near] = mix(colours[near], paint(sites.position[near]), edge(cover[near] + ragged, 0.003))
+    return colours
+
+
+def _paint_bottom(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
+    cover = garments.bottom_cover(outfit.bottom, sites)
+    painted = cloth.hem_line(fabric.paint(sites.cloth), cover, rng)
+    if outfit.tail is None or outfit.tail.kind == "coat":
+        painted = cloth.trouser_details(painted, sites.cloth, outfit.bottom.waist_m, rng)
+    return mix(colours, painted, edge(cover, 0.002))
+
+
+def _paint_shoes(colours: Colours, sites: Sites, outfit: Outfit, rng: np.random.Generator) -> Colours:
+    """Leather or canvas, a sole, perhaps laces, and socks above low shoes now and then."""
+    cover, (x, y, z) = garments.shoes_cover(outfit.shoes, sites), sites.position.T
+    if outfit.shoes.kind in ("shoes", "sneakers") and rng.random() < 0.4:
+        height = outfit.shoes.height_m + rng.uniform(0.02, 0.14)
+        sock = edge(height - y, 0.002) * (sites.leg > 0.5) * (garments.bottom_cover(outfit.bottom, sites) < 0)
+        colours = mix(colours, cloth.cloth_colour(rng), sock)
+    painted = np.tile(cloth.cloth_colour(rng), (len(y), 1))
+    sole = np.full(3, rng.choice([0.07, 0.15, 0.9, 0.95]))
+    painted = mix(painted, sole, edge(rng.uniform(0.008, 0.022) - y, 0.002))
+    if outfit.shoes.kind == "sneakers":
+        middle = np.abs(np.abs(x) - 0.185 - 0.05 * (z - 0.05))
+        laces = edge(0.022 - middle, 0.002) * (np.sin(z * 260) > 0) * (z > 0.04) * (z < 0.13) * (y > 0.035)
+        painted = mix(painted, np.full(3, rng.choice([0.1, 0.95])), laces)
+    return mix(colours, painted, edge(cover, 0.002))
+
+
+def _paint_top(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
+    cover, kind = garments.top_cover(outfit.top, sites), outfit.top.kind
+    painted = fabric.paint(sites.cloth)
+    if rng.random() < 0.1:
+        sleeves = (sites.arm > 0.5) * (np.abs(sites.position[:, 0]) > 0.14)
+        painted = mix(painted, cloth.cloth_colour(rng), sleeves)
+    painted = cloth.hem_line(painted, cover, rng)
+    if kind in ("jacket", "coat", "shirt") or (kind == "hoodie" and rng.random() < 0.5):
+        open_ = sample_cloth(rng).paint(sites.cloth) if kind != "shirt" and rng.random() < 0.45 else None
+        trunk = (sites.arm < 0.5)[:, None]
+        painted = np.where(trunk, cloth.front_line(painted, sites.cloth, rng, open_), painted)
+    elif rng.random() < 0.45:
+        trunk = (sites.arm < 0.5)[:, None]
+        painted = np.where(trunk, cloth.print_on_chest(rng, painted, sites.cloth), painted)
+    return mix(colours, painted, edge(cover, 0.002))

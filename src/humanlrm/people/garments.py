@@ -3,7 +3,7 @@
 ``cover`` functions are signed: metres (roughly) inside the garment's border, negative outside. All cuts are our choice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -56,49 +56,115 @@ class Shoes:
 
 @dataclass(frozen=True)
 class Hair:
-    """``volume_m`` of hair on the head; ``front_m`` and ``nape_m`` are the heights of the hairline there."""
+    """``volume_m`` of hair on the head; ``front_m`` and ``nape_m`` are the heights of the hairline there.
+
+    ``kind`` is one of bald, short, medium, long, bun, tail, cap, hat, beanie; ``low_m`` the lower end of long hair.
+    """
 
     kind: str
     volume_m: float
     front_m: float
     nape_m: float
+    low_m: float = 1.47
+
+    @property
+    def is_hat(self) -> bool:
+        return self.kind in ("cap", "hat", "beanie")
 
 
-def sample_top(rng: np.random.Generator) -> Top:
-    """A random top."""
-    kinds = ("t-shirt", "long-sleeve", "tank", "jacket", "coat", "hoodie", "turtleneck", "shirt", "dress")
-    kind = str(rng.choice(kinds, p=[0.26, 0.2, 0.08, 0.13, 0.06, 0.1, 0.05, 0.12, 0.0]))
-    sleeve = rng.uniform(0.45, 0.95) if kind == "t-shirt" else rng.uniform(1.8, 1.95)
-    sleeve = -0.12 if kind == "tank" else rng.uniform(1.1, 1.5) if kind == "shirt" and rng.random() < 0.3 else sleeve
-    low, high = {"jacket": (0.006, 0.03), "coat": (0.012, 0.035), "hoodie": (0.012, 0.035)}.get(kind, (0.002, 0.022))
-    hem = rng.uniform(0.5, 0.7) if kind == "coat" else rng.uniform(0.80, 0.98)
-    neck = 0.02 if kind == "turtleneck" else rng.uniform(0.075, 0.10)
-    vee = rng.uniform(0.05, 0.2) if kind != "turtleneck" and rng.random() < 0.3 else 0.0
-    return Top(kind, float(sleeve), float(hem), float(neck), float(vee), float(rng.uniform(low, high)))
+@dataclass(frozen=True)
+class Tail:
+    """The loose lower part of a skirt, a dress or a coat: from ``waist_m`` to the level ``length`` of the legs."""
+
+    kind: str
+    waist_m: float
+    length: float
+    flare_m: float
 
 
-def sample_bottom(rng: np.random.Generator) -> Bottom:
-    """Random trousers or shorts."""
+@dataclass(frozen=True)
+class Outfit:
+    """Everything a person wears. ``tail`` is None for trousers alone; ``hood`` lies on the back of a hoodie."""
+
+    top: Top
+    bottom: Bottom
+    shoes: Shoes
+    hair: Hair
+    tail: Tail | None
+
+    @property
+    def hood(self) -> bool:
+        return self.top.kind == "hoodie" and self.hair.kind in ("bald", "short", "bun", "cap", "beanie")
+
+
+def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_deg: float) -> Outfit:
+    """Random clothes that the pose allows.
+
+    Args:
+        rng: dice.
+        sex: "female" or "male"; changes how often skirts and long hair occur.
+        stride_deg: angle between the thighs; nobody wears a tube of cloth beyond 65 degrees.
+        knee_deg: the stronger knee's angle; a long skirt does not go with a strongly bent knee.
+    """
+    top, bottom = _sample_top(rng), _sample_bottom(rng)
+    shoes, hair = _sample_shoes(rng), _sample_hair(rng, sex)
+    dice, tail = rng.random(), None
+    length = rng.uniform(0.45, 1.0) if knee_deg > 50 or rng.random() < 0.55 else rng.uniform(1.0, 1.8)
+    flare = rng.uniform(0.0, 0.1) + 0.08 * rng.random() ** 2
+    if stride_deg < 65 and dice < (0.36 if sex == "female" else 0.02):
+        kind = "dress" if dice < 0.16 and sex == "female" else "skirt"
+        waist = float(rng.uniform(1.0, 1.06))
+        tail = Tail(kind, waist, float(length), float(flare))
+        top = replace(top, kind="dress" if kind == "dress" else top.kind, hem_m=waist - 0.05, loose_m=top.loose_m * 0.4)
+        bottom = Bottom(kind, 1.95 if rng.random() < 0.3 else 0.1, waist, 0.0, 0.0)
+    elif top.kind == "coat" and stride_deg < 65:
+        tail = Tail("coat", 0.98, float(min(length, 1.3)), float(0.02 + 0.5 * flare))
+        top = replace(top, hem_m=0.92)
+    return Outfit(top, bottom, shoes, hair, tail)
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(rng.uniform(low, high))
+
+
+def _sample_top(rng: np.random.Generator) -> Top:
+    kinds = ("t-shirt", "long-sleeve", "tank", "jacket", "coat", "hoodie", "turtleneck", "shirt")
+    kind = str(rng.choice(kinds, p=[0.27, 0.19, 0.08, 0.14, 0.07, 0.1, 0.05, 0.1]))
+    sleeve = _between(rng, 0.45, 0.95) if kind == "t-shirt" else _between(rng, 1.8, 1.95)
+    if kind == "shirt" and rng.random() < 0.3:
+        sleeve = _between(rng, 0.6, 1.5)
+    sleeve = -0.12 if kind == "tank" else sleeve
+    loose = {"jacket": (0.008, 0.032), "coat": (0.012, 0.036), "hoodie": (0.012, 0.036)}.get(kind, (0.002, 0.026))
+    hem = _between(rng, 0.80, 0.98)
+    neck = 0.02 if kind == "turtleneck" else _between(rng, 0.07, 0.10)
+    vee = _between(rng, 0.05, 0.2) if kind not in ("turtleneck", "hoodie") and rng.random() < 0.3 else 0.0
+    return Top(kind, sleeve, hem, neck, vee, _between(rng, *loose))
+
+
+def _sample_bottom(rng: np.random.Generator) -> Bottom:
     kind = str(rng.choice(["trousers", "shorts"], p=[0.78, 0.22]))
-    length = rng.uniform(1.78, 1.97) if kind == "trousers" else rng.uniform(0.45, 1.1)
-    flare = rng.uniform(0.0, 0.03) if rng.random() < 0.5 else 0.0
-    return Bottom(kind, float(length), float(rng.uniform(0.97, 1.05)), float(rng.uniform(0.002, 0.018)), float(flare))
+    length = _between(rng, 1.78, 1.97) if kind == "trousers" else _between(rng, 0.45, 1.1)
+    flare = _between(rng, 0.0, 0.035) if rng.random() < 0.5 else 0.0
+    return Bottom(kind, length, _between(rng, 0.97, 1.05), _between(rng, 0.002, 0.02), flare)
 
 
-def sample_shoes(rng: np.random.Generator) -> Shoes:
-    """Random shoes; 12% bare feet."""
-    kind = str(rng.choice(["shoes", "sneakers", "boots", "barefoot"], p=[0.35, 0.36, 0.17, 0.12]))
-    low, high = {"shoes": (0.06, 0.085), "sneakers": (0.075, 0.11), "boots": (0.16, 0.42)}.get(kind, (0.0, 1e-6))
-    return Shoes(kind, float(rng.uniform(low, high)), float(rng.uniform(0.006, 0.011)))
+def _sample_shoes(rng: np.random.Generator) -> Shoes:
+    kind = str(rng.choice(["shoes", "sneakers", "boots", "barefoot"], p=[0.35, 0.37, 0.17, 0.11]))
+    low, high = {"shoes": (0.06, 0.085), "sneakers": (0.075, 0.11), "boots": (0.16, 0.42)}.get(kind, (-0.1, -0.05))
+    return Shoes(kind, _between(rng, low, high), _between(rng, 0.006, 0.011))
 
 
-def sample_hair(rng: np.random.Generator, sex: str) -> Hair:
-    """Random hair, longer for women on average."""
-    odds = [0.02, 0.18, 0.2, 0.42, 0.1, 0.08] if sex == "female" else [0.1, 0.55, 0.18, 0.05, 0.02, 0.1]
-    kind = str(rng.choice(["bald", "short", "medium", "long", "bun", "hat"], p=odds))
-    low, high = {"short": (0.004, 0.03), "bald": (0.0, 1e-6), "hat": (0.018, 0.03)}.get(kind, (0.012, 0.045))
-    nape = {"short": rng.uniform(1.49, 1.52), "hat": 1.60}.get(kind, 1.47)
-    return Hair(kind, float(rng.uniform(low, high)), float(rng.uniform(1.625, 1.655)), float(nape))
+def _sample_hair(rng: np.random.Generator, sex: str) -> Hair:
+    kinds = ("bald", "short", "medium", "long", "bun", "tail", "cap", "hat", "beanie")
+    female = (0.01, 0.14, 0.16, 0.36, 0.09, 0.14, 0.04, 0.03, 0.03)
+    male = (0.1, 0.54, 0.13, 0.04, 0.01, 0.02, 0.08, 0.03, 0.05)
+    kind = str(rng.choice(kinds, p=female if sex == "female" else male))
+    volume = {"short": (0.004, 0.03), "bald": (0.0, 0.0), "bun": (0.005, 0.014), "tail": (0.005, 0.014)}
+    volume |= {"cap": (0.014, 0.02), "hat": (0.014, 0.025), "beanie": (0.012, 0.03)}
+    nape = {"short": _between(rng, 1.485, 1.52), "cap": 1.585, "hat": 1.6, "beanie": 1.545}.get(kind, 1.48)
+    front = 1.63 if kind in ("cap", "hat", "beanie") else _between(rng, 1.628, 1.658)
+    low = _between(rng, 1.22, 1.45) if kind == "long" else _between(rng, 1.44, 1.5)
+    return Hair(kind, _between(rng, *volume.get(kind, (0.012, 0.04))), front, nape, low)
 
 
 def top_cover(top: Top, sites: Sites) -> Cover:
@@ -145,9 +211,9 @@ def soft(cover: Cover, width_m: float = 0.02) -> Float[np.ndarray, "N"]:
 
 
 def folds(rng: np.random.Generator, sites: Sites) -> Float[np.ndarray, "N"]:
-    """Low-frequency folds in [0, 1], mostly around limbs and trunk rather than along them."""
-    total = np.zeros(len(sites.position))
-    for _ in range(7):
-        wave = rng.normal(0, 1, 3) * (9, 20, 9)
-        total += np.sin(sites.position @ wave + rng.uniform(0, 6.28))
-    return 0.5 + 0.5 * np.tanh(total / 2.5)
+    """Folds in [0, 1]: waves about 10 to 40 cm long that bend each other, mostly across limbs and trunk."""
+    total = np.zeros(len(sites.cloth), np.float32)
+    for _ in range(6):
+        wave = (rng.normal(0, 1, 3) * (14, 30, 14)).astype(np.float32)
+        total += np.sin(sites.cloth @ wave + np.float32(rng.uniform(0, 6.28)) + np.float32(0.6) * total)
+    return 0.5 + 0.5 * np.tanh(total / 2)

@@ -1,14 +1,12 @@
-"""Colours: skin, face, cloth patterns and hair, painted on texels of the average body."""
+"""Skin, face and hair, painted on texels of the average body. All colours and places are our choice."""
 
 import colorsys
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
+from humanlrm.people.cloth import Colour, Colours, edge, grain, mix, ripple
 from humanlrm.people.sites import Sites
-
-Colour = Float[np.ndarray, "3"]
-Colours = Float[np.ndarray, "N 3"]
 
 #: From very light to very dark (our choice).
 SKIN_TONES = np.array([[0.95, 0.8, 0.7], [0.88, 0.68, 0.55], [0.74, 0.53, 0.4], [0.52, 0.35, 0.25], [0.33, 0.22, 0.16]])
@@ -20,13 +18,6 @@ HAIR_COLOURS = {
     "grey": (0.55, 0.54, 0.53),
     "red": (0.42, 0.17, 0.07),
 }
-
-
-def cloth_colour(rng: np.random.Generator) -> Colour:
-    """Any hue; greys, blacks and whites are common, as in a wardrobe."""
-    if rng.random() < 0.4:
-        return np.full(3, rng.choice([0.06, 0.12, 0.25, 0.5, 0.75, 0.93])) * rng.uniform(0.9, 1.05, 3)
-    return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.95), rng.uniform(0.12, 0.95)))
 
 
 def skin_tone(rng: np.random.Generator) -> tuple[Colour, float]:
@@ -45,26 +36,48 @@ def blot(
     return np.exp(-sum(((p - c) / r) ** 2 for p, c, r in zip(mirrored, centre, radius, strict=True)))
 
 
-def mix(colours: Colours, other: Colours | Colour, amount: Float[np.ndarray, "N"]) -> Colours:
-    """``other`` over ``colours`` with opacity ``amount``."""
-    return colours + (np.asarray(other, np.float32) - colours) * amount[:, None].astype(np.float32)
-
-
 def paint_skin(rng: np.random.Generator, sites: Sites, tone: Colour, hair: Colour, beard: float) -> Colours:
     """Skin with lips, cheeks, brows and eyes; ``beard`` is the opacity of one."""
-    colours = np.tile(tone.astype(np.float32), (len(sites.position), 1))
-    red = tone * (1.02, 0.72, 0.70)
-    colours = mix(colours, red, 0.5 * blot(sites, (0.045, 1.54, 0.13), (0.022, 0.02, 0.04)))
-    colours = mix(colours, red * 0.85, 0.9 * np.clip(2 * blot(sites, (0.0, 1.513, 0.155), (0.022, 0.008, 0.03)), 0, 1))
+    seed = int(rng.integers(1 << 30))
+    shade = 1 + 0.035 * ripple(sites.position, seed, 0.07) + 0.012 * grain(len(sites.eye), seed)
+    colours = tone.astype(np.float32) * shade[:, None]
+    red = tone * (1.0, 0.74, 0.7)
+    colours = mix(colours, red, rng.uniform(0.1, 0.5) * blot(sites, (0.045, 1.54, 0.13), (0.022, 0.02, 0.04)))
+    colours = mix(colours, red, 0.3 * blot(sites, (0.0, 1.55, 0.16), (0.012, 0.012, 0.02)))
+    colours = mix(colours, red, 0.25 * np.clip(sites.hand - 0.5, 0, 1) * (1 + ripple(sites.position, seed + 1, 0.03)))
+    lips = np.clip(2 * blot(sites, (0.0, 1.513, 0.155), (0.022, 0.008, 0.03)), 0, 1)
+    mouth = red * 0.85 if rng.random() < 0.75 else np.array([0.6, 0.1, 0.15])
     if beard > 0:
-        chin = np.clip(
-            3 - 3 * np.hypot((sites.position[:, 1] - 1.47) / 0.07, (sites.position[:, 2] - 0.13) / 0.1), 0, 1
-        )
-        lips = blot(sites, (0.0, 1.513, 0.155), (0.022, 0.008, 0.03))
-        colours = mix(colours, hair, beard * chin * (sites.head > 0.5) * (lips < 0.3))
-    brow = np.clip(2.2 * blot(sites, (0.032, 1.607, 0.14), (0.020, 0.0045, 0.05)), 0, 1)
-    colours = mix(colours, hair * 0.8, 0.85 * brow)
+        colours = mix(colours, hair, _beard(sites, seed) * beard * (lips < 0.3))
+    colours = mix(colours, mouth, 0.85 * lips)
+    brow = np.clip(2.2 * blot(sites, (0.032, 1.607 + rng.uniform(-0.002, 0.003), 0.14), (0.019, 0.004, 0.05)), 0, 1)
+    colours = mix(colours, hair * 0.8, rng.uniform(0.5, 0.9) * brow)
     return _paint_eyes(rng, sites, colours)
+
+
+def _beard(sites: Sites, seed: int) -> Float[np.ndarray, "N"]:
+    """Jaw, chin and upper lip, with a ragged border."""
+    x, y, z = sites.position.T
+    jaw = 1.525 - 0.25 * np.clip(0.12 - z, 0, 1) - y + 0.25 * np.clip(np.abs(x) - 0.03, 0, 1)
+    inside = edge(jaw + 0.003 * ripple(sites.position, seed + 2, 0.012), 0.004) * edge(y - 1.462, 0.008)
+    return inside * edge(z - 0.055, 0.006) * (sites.head > 0.5) * np.clip(0.85 + 0.15 * grain(len(x), seed + 3), 0, 1)
+
+
+def paint_hair(position: Float[np.ndarray, "N 3"], colour: Colour, seed: int) -> Colours:
+    """Strands: noise stretched from the crown downwards."""
+    strands = ripple(position * np.float32([1, 0.18, 1]), seed, 0.010) * 0.16 + ripple(position, seed + 1, 0.05) * 0.1
+    tips = 1 + 0.25 * np.clip((1.5 - position[:, 1]) / 0.25, 0, 1)
+    shade = (1 + strands) * tips + 0.06 * grain(len(position), seed)
+    return (np.asarray(colour, np.float32) * shade[:, None]).astype(np.float32)
+
+
+def hair_colour(rng: np.random.Generator, shade: float, age: float) -> tuple[str, Colour]:
+    """A name and a colour; dark skin goes with dark hair, age 0.85 and more with grey."""
+    odds = np.array([0.3 + 3 * shade, 0.4 + shade, 0.22, 0.2, 0.03, 0.05])
+    odds[2:] *= max(0.05, 1 - 1.3 * shade)
+    odds[4] = 1.5 if age > 0.85 else odds[4]
+    name = str(rng.choice(list(HAIR_COLOURS), p=odds / odds.sum()))
+    return name, np.array(HAIR_COLOURS[name]) * rng.uniform(0.8, 1.2)
 
 
 def _paint_eyes(rng: np.random.Generator, sites: Sites, colours: Colours) -> Colours:
@@ -77,33 +90,3 @@ def _paint_eyes(rng: np.random.Generator, sites: Sites, colours: Colours) -> Col
     colours = mix(colours, np.array([0.9, 0.88, 0.86]), ball * 1.0)
     colours = mix(colours, iris, np.clip((0.0062 - away) / 0.0008, 0, 1) * (ball & front))
     return mix(colours, np.full(3, 0.02), np.clip((0.0028 - away) / 0.0008, 0, 1) * (ball & front))
-
-
-def paint_cloth(rng: np.random.Generator, position: Float[np.ndarray, "N 3"]) -> Colours:
-    """A random pattern."""
-    first, second = cloth_colour(rng), cloth_colour(rng)
-    kind = rng.choice(
-        ["plain", "stripes", "columns", "checks", "dots", "camouflage"], p=[0.5, 0.15, 0.08, 0.1, 0.07, 0.1]
-    )
-    x, y, z = position.T
-    wave = rng.uniform(25, 160)
-    if kind == "stripes":
-        amount = (np.sin(y * wave) > rng.uniform(-0.5, 0.6)).astype(np.float32)
-    elif kind == "columns":
-        amount = (np.sin((x + z) * wave) > 0.4).astype(np.float32)
-    elif kind == "checks":
-        amount = 0.5 * (np.sin(x * wave) > 0) + 0.5 * (np.sin(y * wave) > 0)
-    elif kind == "dots":
-        amount = (np.sin(x * wave) * np.sin(y * wave) > 0.5).astype(np.float32)
-    elif kind == "camouflage":
-        amount = (sum(np.sin(position @ rng.normal(0, 18, 3) + rng.uniform(0, 6)) for _ in range(5)) > 0).astype(
-            np.float32
-        )
-    else:
-        amount = np.zeros(len(position), np.float32)
-    return mix(np.tile(first.astype(np.float32), (len(position), 1)), second, amount)
-
-
-def to_bytes(colours: Colours) -> UInt8[np.ndarray, "N 3"]:
-    """sRGB in [0, 1] to bytes."""
-    return (np.clip(colours, 0, 1) * 255 + 0.5).astype(np.uint8)

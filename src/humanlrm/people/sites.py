@@ -13,8 +13,8 @@ from scipy.ndimage import distance_transform_edt
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.bodies import rig
 
-#: Texture: anny's square atlas below, a strip for the added parts (skirt, hair) above. Pixels.
-ATLAS_PX, STRIP_PX = 512, 128
+#: Side of anny's square atlas in the texture, pixels.
+ATLAS_PX = 512
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Sites:
 
     Attributes:
         position: metres, +Y up, facing +Z, feet on y = 0.
+        cloth: the same with the arms hanging straight down, so that patterns run around the sleeves.
         arm: how much the place belongs to an arm or hand, 0 to 1.
         along_arm: 0 shoulder, 1 elbow, 2 wrist.
         leg: how much it belongs to a leg or foot.
@@ -34,6 +35,7 @@ class Sites:
     """
 
     position: Float[np.ndarray, "N 3"]
+    cloth: Float[np.ndarray, "N 3"]
     arm: Float[np.ndarray, "N"]
     along_arm: Float[np.ndarray, "N"]
     leg: Float[np.ndarray, "N"]
@@ -52,6 +54,18 @@ def _along(points: Float[np.ndarray, "N 3"], joints: list[Float[np.ndarray, "3"]
     return np.where(first + (1 + second) < 2, first, 1 + second).astype(np.float32)
 
 
+def _hanging(
+    points: Float[np.ndarray, "N 3"], arm: Float[np.ndarray, "N"], shoulder: Float[np.ndarray, "3"]
+) -> Float[np.ndarray, "N 3"]:
+    """``points`` with both arms (45 degrees away in anny's rest pose) turned down about the shoulders."""
+    side = np.sign(points[:, 0])
+    x, y = np.abs(points[:, 0]) - shoulder[0], points[:, 1] - shoulder[1]
+    turned = np.stack(
+        [side * (shoulder[0] + (x + y) / np.sqrt(2)), shoulder[1] + (y - x) / np.sqrt(2), points[:, 2]], 1
+    )
+    return (points + arm[:, None] * (turned - points)).astype(np.float32)
+
+
 @cache
 def vertex_sites() -> Sites:
     """One site per vertex of the rig."""
@@ -62,9 +76,11 @@ def vertex_sites() -> Sites:
     def joints(*names: str) -> list[Float[np.ndarray, "3"]]:
         return [heads[shared.bone(f"{name}.L")] for name in names]
 
+    arm = shared.weight_of("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
     return Sites(
         position=points,
-        arm=shared.weight_of("upperarm", "lowerarm", "wrist", "finger", "metacarpal"),
+        cloth=_hanging(points, arm, heads[shared.bone("upperarm01.L")]),
+        arm=arm,
         along_arm=_along(mirrored, joints("upperarm01", "lowerarm01", "wrist")),
         leg=shared.weight_of("upperleg", "lowerleg", "foot", "toe"),
         along_leg=_along(mirrored, joints("upperleg01", "lowerleg01", "foot")),
