@@ -70,7 +70,7 @@ def test_extracted_surfaces_are_closed_and_outward(field: Callable):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.tuples(*[st.floats(-1, 1)] * 3), st.floats(0.1, 0.8))
+@given(st.tuples(*[st.floats(-0.9, 0.9)] * 3), st.floats(0.2, 0.8))
 def test_a_body_that_touches_the_border_is_capped(center: tuple[float, float, float], radius: float):
     def field(points):
         return sphere(points - torch.tensor(center), radius)

@@ -1,1 +1,25 @@
+"""From a field to a file: extract, clean, texture, export; a field is only a callable, no network is known here."""
 
+from humanlrm.mesh.clean import clean, simplify, smooth
+from humanlrm.mesh.export import save, save_glb
+from humanlrm.mesh.extract import extract_surface
+from humanlrm.mesh.preview import contact_sheet, render_views
+from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.surface import TriangleSurface
+from humanlrm.mesh.texture import Photo, TexturedMesh, bake
+
+__all__ = [
+    "Photo",
+    "RayScene",
+    "TexturedMesh",
+    "TriangleSurface",
+    "bake",
+    "clean",
+    "contact_sheet",
+    "extract_surface",
+    "render_views",
+    "save",
+    "save_glb",
+    "simplify",
+    "smooth",
+]

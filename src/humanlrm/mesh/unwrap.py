@@ -26,6 +26,8 @@ _LEAST_COSINE = 0.2
 #: Weight of one neighbour's vote when a face chooses its axis, and number of rounds: fewer and rounder charts.
 _VOTE, _VOTING_ROUNDS = 0.25, 8
 _SEPARATION_ROUNDS = 6
+#: Charts of fewer faces are specks: they cost gutters and show as seams.
+_SMALL_CHART, _LEAST_SPECK_COSINE = 12, 0.1
 #: Longest side of a chart, in sides of a square of the area of all charts.
 _LONGEST_CHART = 0.75
 
@@ -108,6 +110,16 @@ def _vote_axes(surface: TriangleSurface, neighbours: Int[np.ndarray, "F 3"]) -> 
     for _ in range(_VOTING_ROUNDS):
         votes = (axis[neighbours][..., None] == np.arange(6)).sum(axis=1)
         axis = (score + _VOTE * votes).argmax(axis=1)
+    for _ in range(_VOTING_ROUNDS):
+        chart = _connected(neighbours, axis)
+        small = np.bincount(chart)[chart] < _SMALL_CHART
+        # Specks join a neighbouring larger chart if they can be seen from its side at all.
+        offers = ((axis[neighbours][..., None] == np.arange(6)) & ~small[neighbours][..., None]).any(axis=1)
+        offers &= cosine > _LEAST_SPECK_COSINE
+        joining = small & offers.any(axis=1)
+        if not joining.any():
+            break
+        axis[joining] = np.where(offers, cosine, -np.inf)[joining].argmax(axis=1)
     return axis
 
 
