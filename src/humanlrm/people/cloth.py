@@ -44,7 +44,11 @@ def cloth_colour(rng: np.random.Generator) -> Colour:
 
 def mix(colours: Colours, other: Colours | Colour, amount: Amount) -> Colours:
     """``other`` over ``colours`` with opacity ``amount``."""
-    return colours + (np.asarray(other, np.float32) - colours) * amount[:, None].astype(np.float32)
+    touched = np.flatnonzero(amount)
+    mixed, other = colours.copy(), np.asarray(other, np.float32)
+    own = colours[touched]
+    mixed[touched] = own + ((other if other.ndim == 1 else other[touched]) - own) * amount[touched, None]
+    return mixed
 
 
 def edge(signed: Amount, width: float) -> Amount:

@@ -1,5 +1,7 @@
 """``make_person``: from a seed to a textured, closed, metric person with true landmarks."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
@@ -124,7 +126,8 @@ def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[Colo
     upper, lower = sample_cloth(rng), sample_cloth(rng, "denim" if rng.random() < 0.3 else None)
     if outfit.tail is not None and outfit.tail.kind == "dress":
         lower = upper
-    colours = paint_skin(rng, sites, tone, strands, beard)
+    lipstick = body.sex == "female" and body.age > 0.55 and rng.random() < 0.35
+    colours = paint_skin(rng, sites, tone, strands, beard, lipstick)
     colours = _paint_bottom(colours, sites, outfit, lower, rng)
     colours = _paint_shoes(colours, sites, outfit, rng)
     colours = _paint_top(colours, sites, outfit, upper, rng)
@@ -142,29 +145,38 @@ def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[Colo
 
 
 def _paint_head(colours: Colours, sites: Sites, outfit: Outfit, hair: Paint, hat: Cloth, seed: int) -> Colours:
-    cover = garments.hair_cover(outfit.hair, sites)
-    near = np.flatnonzero(cover > -0.02)
-    ragged = 0.0 if outfit.hair.is_hat else 0.006 * ripple(sites.position[near], seed + 4, 0.012)
-    paint = hat.paint if outfit.hair.is_hat else hair
-    colours[near] = mix(colours[near], paint(sites.position[near]), edge(cover[near] + ragged, 0.003))
+    """Hair, and over it the hat."""
+    sites, index = sites.where((sites.head > 0.4) & (sites.position[:, 1] > 1.44))
+    head, style = colours[index], outfit.hair
+    if not style.is_hat or seed % 8:
+        cropped = replace(style, nape_m=1.5, front_m=1.64) if style.is_hat else style
+        ragged = 0.006 * ripple(sites.position, seed + 4, 0.012)
+        head = mix(head, hair(sites.position), edge(garments.hair_cover(cropped, sites) + ragged, 0.003))
+    if style.is_hat:
+        head = mix(head, hat.paint(sites.position), edge(garments.hair_cover(style, sites), 0.002))
+    colours[index] = head
     return colours
 
 
 def _paint_bottom(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
+    sites, index = sites.where(garments.bottom_cover(outfit.bottom, sites) > -0.005)
     cover = garments.bottom_cover(outfit.bottom, sites)
     painted = cloth.hem_line(fabric.paint(sites.cloth), cover, rng)
     if outfit.tail is None or outfit.tail.kind == "coat":
         painted = cloth.trouser_details(painted, sites.cloth, outfit.bottom.waist_m, rng)
-    return mix(colours, painted, edge(cover, 0.002))
+    colours[index] = mix(colours[index], painted, edge(cover, 0.002))
+    return colours
 
 
 def _paint_shoes(colours: Colours, sites: Sites, outfit: Outfit, rng: np.random.Generator) -> Colours:
     """Leather or canvas, a sole, perhaps laces, and socks above low shoes now and then."""
+    sites, index = sites.where((sites.leg > 0.5) & (sites.position[:, 1] < 0.45))
     cover, (x, y, z) = garments.shoes_cover(outfit.shoes, sites), sites.position.T
+    feet = colours[index]
     if outfit.shoes.kind in ("shoes", "sneakers") and rng.random() < 0.4:
         height = outfit.shoes.height_m + rng.uniform(0.02, 0.14)
         sock = edge(height - y, 0.002) * (sites.leg > 0.5) * (garments.bottom_cover(outfit.bottom, sites) < 0)
-        colours = mix(colours, cloth.cloth_colour(rng), sock)
+        feet = mix(feet, cloth.cloth_colour(rng), sock)
     painted = np.tile(cloth.cloth_colour(rng), (len(y), 1))
     sole = np.full(3, rng.choice([0.07, 0.15, 0.9, 0.95]))
     painted = mix(painted, sole, edge(rng.uniform(0.008, 0.022) - y, 0.002))
@@ -172,10 +184,12 @@ def _paint_shoes(colours: Colours, sites: Sites, outfit: Outfit, rng: np.random.
         middle = np.abs(np.abs(x) - 0.185 - 0.05 * (z - 0.05))
         laces = edge(0.022 - middle, 0.002) * (np.sin(z * 260) > 0) * (z > 0.04) * (z < 0.13) * (y > 0.035)
         painted = mix(painted, np.full(3, rng.choice([0.1, 0.95])), laces)
-    return mix(colours, painted, edge(cover, 0.002))
+    colours[index] = mix(feet, painted, edge(cover, 0.002))
+    return colours
 
 
 def _paint_top(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
+    sites, index = sites.where(garments.top_cover(outfit.top, sites) > -0.005)
     cover, kind = garments.top_cover(outfit.top, sites), outfit.top.kind
     painted = fabric.paint(sites.cloth)
     if rng.random() < 0.1:
@@ -189,4 +203,5 @@ def _paint_top(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rn
     elif rng.random() < 0.45:
         trunk = (sites.arm < 0.5)[:, None]
         painted = np.where(trunk, cloth.print_on_chest(rng, painted, sites.cloth), painted)
-    return mix(colours, painted, edge(cover, 0.002))
+    colours[index] = mix(colours[index], painted, edge(cover, 0.002))
+    return colours

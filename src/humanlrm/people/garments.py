@@ -118,8 +118,8 @@ def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_de
         top = replace(top, kind="dress" if kind == "dress" else top.kind, hem_m=waist - 0.05, loose_m=top.loose_m * 0.4)
         bottom = Bottom(kind, 1.95 if rng.random() < 0.3 else 0.1, waist, 0.0, 0.0)
     elif top.kind == "coat" and stride_deg < 65:
-        tail = Tail("coat", 0.98, float(min(length, 1.3)), float(0.02 + 0.5 * flare))
-        top = replace(top, hem_m=0.92)
+        tail = Tail("coat", 1.02, float(min(length + 0.1, 1.3)), float(0.015 + 0.3 * flare))
+        top = replace(top, hem_m=0.94)
     return Outfit(top, bottom, shoes, hair, tail)
 
 
@@ -160,7 +160,7 @@ def _sample_hair(rng: np.random.Generator, sex: str) -> Hair:
     male = (0.1, 0.54, 0.13, 0.04, 0.01, 0.02, 0.08, 0.03, 0.05)
     kind = str(rng.choice(kinds, p=female if sex == "female" else male))
     volume = {"short": (0.004, 0.03), "bald": (0.0, 0.0), "bun": (0.005, 0.014), "tail": (0.005, 0.014)}
-    volume |= {"cap": (0.014, 0.02), "hat": (0.014, 0.025), "beanie": (0.012, 0.03)}
+    volume |= {"cap": (0.016, 0.028), "hat": (0.022, 0.042), "beanie": (0.012, 0.03)}
     nape = {"short": _between(rng, 1.485, 1.52), "cap": 1.585, "hat": 1.6, "beanie": 1.545}.get(kind, 1.48)
     front = 1.63 if kind in ("cap", "hat", "beanie") else _between(rng, 1.628, 1.658)
     low = _between(rng, 1.22, 1.45) if kind == "long" else _between(rng, 1.44, 1.5)
@@ -178,8 +178,9 @@ def top_cover(top: Top, sites: Sites) -> Cover:
         neckline = np.where(z > 0.03, np.minimum(neckline, np.abs(x) - 0.55 * (y - 1.42 + top.vee_m)), neckline)
     trunk = np.minimum(neckline, y - top.hem_m)
     sleeve = (top.sleeve - sites.along_arm) * 0.26
-    armless = np.minimum(trunk, sleeve) if top.sleeve < 0.2 else trunk
-    return np.where((sites.arm > 0.5) & (np.abs(x) > 0.14), np.minimum(sleeve, 0.1), armless)
+    if top.sleeve < 0:
+        return np.where(sites.arm > 0.5, -0.1, np.minimum(trunk, np.maximum(0.128 - np.abs(x), 1.26 - y)))
+    return np.where((sites.arm > 0.5) & (np.abs(x) > 0.14), np.minimum(sleeve, 0.1), trunk)
 
 
 def bottom_cover(bottom: Bottom, sites: Sites) -> Cover:

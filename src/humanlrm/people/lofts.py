@@ -189,7 +189,7 @@ def mantle(name: str, space: HeadSpace, high_m: float, low_m: float, thick_m: fl
         thick_m: how far it stands off.
         spread_deg: half of the angle it spans, 90 from ear to ear.
     """
-    rings = []
+    rings, locks = [], np.tile(np.sin(np.arange(38) * 2.4) * np.cos(np.arange(38) * 0.7), (3, 1)).T * (0, 0.02, 0)
     for part in np.linspace(0, 1, 14):
         height = high_m + part * (low_m - high_m)
         dome = np.sqrt(np.clip(1 - ((height - 1.60) / 0.125) ** 2, 0.05, 1)) if height > 1.60 else 1.0
@@ -198,7 +198,7 @@ def mantle(name: str, space: HeadSpace, high_m: float, low_m: float, thick_m: fl
         angle = np.radians(np.linspace(-spread_deg, spread_deg, 25))
         outer = np.stack([wide * np.sin(angle), 0 * angle, 0.03 - back * dome * np.cos(angle)], axis=1)
         inner = outer[::-2] * np.array([0.55, 1, 0.55]) + np.array([0, 0, 0.008])
-        rings.append(np.concatenate([outer, inner]) + np.array([0, height, 0]))
+        rings.append(np.concatenate([outer, inner]) + np.array([0, height, 0]) + part**3 * locks)
     chart = np.stack(rings)
     return loft(name, space(chart), chart)
 

@@ -36,7 +36,9 @@ def blot(
     return np.exp(-sum(((p - c) / r) ** 2 for p, c, r in zip(mirrored, centre, radius, strict=True)))
 
 
-def paint_skin(rng: np.random.Generator, sites: Sites, tone: Colour, hair: Colour, beard: float) -> Colours:
+def paint_skin(
+    rng: np.random.Generator, sites: Sites, tone: Colour, hair: Colour, beard: float, lipstick: bool
+) -> Colours:
     """Skin with lips, cheeks, brows and eyes; ``beard`` is the opacity of one."""
     seed = int(rng.integers(1 << 30))
     shade = 1 + 0.035 * ripple(sites.position, seed, 0.07) + 0.012 * grain(len(sites.eye), seed)
@@ -46,7 +48,7 @@ def paint_skin(rng: np.random.Generator, sites: Sites, tone: Colour, hair: Colou
     colours = mix(colours, red, 0.3 * blot(sites, (0.0, 1.55, 0.16), (0.012, 0.012, 0.02)))
     colours = mix(colours, red, 0.25 * np.clip(sites.hand - 0.5, 0, 1) * (1 + ripple(sites.position, seed + 1, 0.03)))
     lips = np.clip(2 * blot(sites, (0.0, 1.513, 0.155), (0.022, 0.008, 0.03)), 0, 1)
-    mouth = red * 0.85 if rng.random() < 0.75 else np.array([0.6, 0.1, 0.15])
+    mouth = np.array([0.6, 0.1, 0.15]) if lipstick else red * 0.85
     if beard > 0:
         colours = mix(colours, hair, _beard(sites, seed) * beard * (lips < 0.3))
     colours = mix(colours, mouth, 0.85 * lips)
@@ -81,12 +83,12 @@ def hair_colour(rng: np.random.Generator, shade: float, age: float) -> tuple[str
 
 
 def _paint_eyes(rng: np.random.Generator, sites: Sites, colours: Colours) -> Colours:
-    iris = np.array(
-        colorsys.hsv_to_rgb(rng.choice([0.07, 0.08, 0.6, 0.3]), rng.uniform(0.3, 0.7), rng.uniform(0.15, 0.5))
-    )
-    ball = sites.eye > 0.5
-    away = np.hypot(np.abs(sites.position[:, 0]) - 0.030, sites.position[:, 1] - 1.586)
-    front = sites.position[:, 2] > 0.123
-    colours = mix(colours, np.array([0.9, 0.88, 0.86]), ball * 1.0)
-    colours = mix(colours, iris, np.clip((0.0062 - away) / 0.0008, 0, 1) * (ball & front))
-    return mix(colours, np.full(3, 0.02), np.clip((0.0028 - away) / 0.0008, 0, 1) * (ball & front))
+    hue, value = rng.choice([0.07, 0.08, 0.6, 0.3]), rng.uniform(0.15, 0.5)
+    iris = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.3, 0.7), value))
+    ball, index = sites.where(sites.eye > 0.5)
+    away = np.hypot(np.abs(ball.position[:, 0]) - 0.030, ball.position[:, 1] - 1.586)
+    front = ball.position[:, 2] > 0.123
+    painted = np.tile(np.float32([0.9, 0.88, 0.86]), (len(index), 1))
+    painted = mix(painted, iris, edge(0.0062 - away, 0.0005) * front)
+    colours[index] = mix(painted, np.full(3, 0.02), edge(0.0028 - away, 0.0005) * front)
+    return colours

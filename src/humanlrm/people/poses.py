@@ -315,7 +315,7 @@ class _Limbs:
     def _foot(self, leg: Leg, shin: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
         """Turn of the foot about the ankle: level on the ground, at most 45 degrees from its rest."""
         if not leg.planted:
-            return _about(_LEFT, 18)
+            return _about(_LEFT, 12 + 0.33 * leg.knee)
         ahead = shin @ _FORWARD
         level = Rotation.from_euler("y", np.arctan2(ahead[0], ahead[2])).as_matrix()
         vector = Rotation.from_matrix(shin.T @ level).as_rotvec()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from humanlrm.mesh.raycast import RayScene
@@ -44,6 +44,11 @@ class Sites:
     hand: Float[np.ndarray, "N"]
     foot: Float[np.ndarray, "N"]
     eye: Float[np.ndarray, "N"]
+
+    def where(self, chosen: Bool[np.ndarray, "N"]) -> tuple["Sites", Int[np.ndarray, "M"]]:
+        """The chosen sites and their indices."""
+        index = np.flatnonzero(chosen)
+        return Sites(**{f.name: getattr(self, f.name)[index] for f in fields(self)}), index
 
 
 def _along(points: Float[np.ndarray, "N 3"], joints: list[Float[np.ndarray, "3"]]) -> Float[np.ndarray, "N"]:
