@@ -1,4 +1,4 @@
-"""Pinhole cameras, OpenCV convention: +X right, +Y down, +Z forward; ``w2c`` rigid; ``K`` in pixels; centres at +0.5."""
+"""Pinhole cameras, OpenCV convention: +X right, +Y down, +Z forward; ``K`` in pixels; pixel centres at +0.5."""
 
 from dataclasses import dataclass
 

@@ -43,9 +43,7 @@ class SquareCrop:
         return np.asarray(ndc) * np.array([1.0, -1.0]) * (self.side_px / 2) + np.array(self.center_px)
 
 
-def square_crop(
-    mask: Bool[np.ndarray, "H W"], points_px: Float[np.ndarray, "J 2"] | None = None
-) -> SquareCrop:
+def square_crop(mask: Bool[np.ndarray, "H W"], points_px: Float[np.ndarray, "J 2"] | None = None) -> SquareCrop:
     """The crop of the design's rule: the union of the mask's and the landmarks' box, centred, longest side 1.8 units.
 
     Raises:

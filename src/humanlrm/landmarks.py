@@ -18,10 +18,7 @@ COUNT = len(LANDMARKS)
 
 #: Index of each landmark's mirror image.
 MIRROR = np.array(
-    [
-        INDEX[n.replace("left_", "right_") if n.startswith("left_") else n.replace("right_", "left_")]
-        for n in LANDMARKS
-    ]
+    [INDEX[n.replace("left_", "right_") if n.startswith("left_") else n.replace("right_", "left_")] for n in LANDMARKS]
 )
 
 

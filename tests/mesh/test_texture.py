@@ -165,9 +165,9 @@ def test_xatlas_gives_an_unwrapping_of_the_same_surface():
 
 
 def test_mismatched_arguments_are_refused():
-    with pytest.raises(ValueError, match="Photo"):
+    with pytest.raises((ValueError, TypeError), match="Photo"):
         replace(photo_of(ball()), alpha=np.zeros((3, 3), np.float32))
-    with pytest.raises(ValueError, match="method"):
+    with pytest.raises((ValueError, TypeError), match="method"):
         unwrap(ball(), method="magic")
     with pytest.raises(ValueError, match="16 px"):
         bake(ball(), blue_field, size_px=4)

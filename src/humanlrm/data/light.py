@@ -27,9 +27,7 @@ class Light:
         cosine = np.clip((normals @ self.directions.T + 0.3) / 1.3, 0, None)
         return (self.ambient + cosine @ self.colours).astype(np.float32)
 
-    def on(
-        self, albedo: Float[np.ndarray, "*P 3"], normals: Float[np.ndarray, "*P 3"]
-    ) -> Float[np.ndarray, "*P 3"]:
+    def on(self, albedo: Float[np.ndarray, "*P 3"], normals: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
         """sRGB in [0, 1] of surfaces of this sRGB albedo under this light."""
         linear = albedo**_GAMMA * self.shade(normals)
         return np.clip(linear, 0, 1) ** (1 / _GAMMA)

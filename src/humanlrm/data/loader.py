@@ -66,16 +66,12 @@ class _Running(Sampler[int]):
 
 
 def batches(data: Samplings, batch: int, start: int = 0, stride: int = 1, workers: int = 1) -> DataLoader:
-    """Endless batches from running sample number ``start``; ``stride`` is the number of processes that share the data."""
+    """Endless batches from running sample number ``start``; ``stride`` processes share the data."""
     options = {"prefetch_factor": 4, "persistent_workers": True} if workers else {}
-    return DataLoader(
-        data, batch, sampler=_Running(start, stride), collate_fn=collate, num_workers=workers, **options
-    )
+    return DataLoader(data, batch, sampler=_Running(start, stride), collate_fn=collate, num_workers=workers, **options)
 
 
-def make_sample(
-    record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator
-) -> Batch:
+def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator) -> Batch:
     """One view and its truth, augmented; no batch axis yet."""
     image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
     near = len(samples.points) * 2 // 3
@@ -129,7 +125,7 @@ def _camera_errors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.2:
         image[..., :3] = gaussian_filter(image[..., :3], (*[rng.uniform(0.4, 1.6)] * 2, 0))
     if rng.random() < 0.33:
-        noise = rng.standard_normal(image.shape[:2] + (3,), dtype=np.float32)
+        noise = rng.standard_normal((*image.shape[:2], 3), dtype=np.float32)
         image[..., :3] = np.clip(image[..., :3] + noise * np.float32(rng.uniform(0.005, 0.04)), 0, 1)
     return image
 

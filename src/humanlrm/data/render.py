@@ -119,9 +119,7 @@ class Studio:
         where[hit] = origin + directions[hit] * hits.distance[hit][:, None]
         return (picture * 255 + 0.5).astype(np.uint8), hit.astype(np.float32), where
 
-    def colour(
-        self, face: np.ndarray, barycentric: Float[np.ndarray, "P 3"]
-    ) -> Float[np.ndarray, "P 3"]:
+    def colour(self, face: np.ndarray, barycentric: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """sRGB albedo at points of faces: the nearest texel."""
         scan = self.scan
         uv = np.einsum("pk,pkc->pc", barycentric, scan.uv[scan.uv_faces[face]])
@@ -145,7 +143,11 @@ class Studio:
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
         albedo = self.colour(face[keep], barycentric[keep])
         return Samples(
-            points, sdf, on[keep].astype(np.float16), (normals * 127).astype(np.int8), (albedo * 255 + 0.5).astype(np.uint8)
+            points,
+            sdf,
+            on[keep].astype(np.float16),
+            (normals * 127).astype(np.int8),
+            (albedo * 255 + 0.5).astype(np.uint8),
         )
 
 
@@ -165,11 +167,9 @@ def _around(vertices: Float[np.ndarray, "V 3"], count: int, rng: np.random.Gener
 
 def signed_distance(points: Float[np.ndarray, "P 3"], scan: Scan) -> Float[np.ndarray, "P"]:
     """Distance to the surface (metres), negative where the generalised winding number says inside."""
-    distance = igl.signed_distance(
-        points, scan.vertices.astype(np.float64), scan.faces.astype(np.int64),
-        sign_type=igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER,
-    )[0]
-    return distance.astype(np.float16)
+    kind = igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
+    found = igl.signed_distance(points, scan.vertices.astype(np.float64), scan.faces.astype(np.int64), sign_type=kind)
+    return np.asarray(found[0], dtype=np.float16)
 
 
 def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: np.ndarray) -> Float[np.ndarray, "V 3"]:
@@ -182,12 +182,14 @@ def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: np.ndarray) -> Flo
     return (out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
 
 
-def background(rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "H W 3"]:
+def background(rng: np.random.Generator, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
     """Soft blobs of random colours with some grain (our choice)."""
     cells = int(rng.integers(2, 9))
     coarse = rng.uniform(0, 1, size=(cells, cells, 3)) * rng.uniform(0.2, 1) + rng.uniform(0, 0.4)
     smooth = np.asarray(
-        Image.fromarray((coarse.clip(0, 1) * 255).astype(np.uint8)).resize(shape[1::-1], Image.Resampling.BICUBIC)
+        Image.fromarray((coarse.clip(0, 1) * 255).astype(np.uint8)).resize(
+            (shape[1], shape[0]), Image.Resampling.BICUBIC
+        )
     ) / np.float32(255)
     grain = rng.standard_normal((*shape, 1), dtype=np.float32) * np.float32(rng.uniform(0, 0.05))
     return np.clip(smooth + grain, 0, 1)
@@ -236,7 +238,11 @@ def sample_frame(
     up /= np.linalg.norm(up)
     axes = np.stack([np.cross(forward, up), up, -forward])
     front = (seen - eye) @ forward
-    back = (eye + scene.last_hit(eye.astype(np.float32), (seen - eye).astype(np.float32)).distance[:, None] * (seen - eye) - eye) @ forward
+    back = (
+        eye
+        + scene.last_hit(eye.astype(np.float32), (seen - eye).astype(np.float32)).distance[:, None] * (seen - eye)
+        - eye
+    ) @ forward
     depth = float(np.mean((front + back) / 2))
     unit_m = crop.side_px * depth / (focal_px * np.linalg.norm(ray)) / VIEW_SPAN
     out = np.eye(4)
@@ -245,21 +251,31 @@ def sample_frame(
     return out
 
 
-def _shoot(
-    studio: Studio, detector: PoseDetector, yaw_rad: float, settings: RenderSettings, rng: np.random.Generator
-) -> ViewRecord:
-    cropped = bool(rng.random() < settings.cropped)
+def shoot(
+    studio: Studio,
+    detector: PoseDetector,
+    yaw_rad: float,
+    rng: np.random.Generator,
+    cropped: bool = False,
+    own_mask: bool = True,
+    image_px: int = 256,
+) -> tuple[SubjectCrop, Float[np.ndarray, "4 4"], Light]:
+    """One photograph: what the network is shown of it, the transform from metres to its frame, its light.
+
+    Args:
+        cropped: the photo's border cuts the person off.
+        own_mask: the exact mask, as of a cut-out; otherwise the detector's.
+    """
     camera, light = photo_camera(studio, yaw_rad, cropped, rng), random_light(rng)
     rgb, alpha, where = studio.photograph(camera, light, rng)
     pose = detector.best(rgb)
     mask = alpha
-    if pose is not None and rng.random() >= settings.own_mask:
+    if pose is not None and not own_mask:
         found = main_part(refine_mask(rgb, pose.mask))
         # A mask of something else (the detector was wrong about the background) would teach nonsense.
         mask = found if _iou(found > 0.5, alpha > 0.5) > 0.6 else alpha
-    crop = assemble_crop(rgb, mask, pose, settings.image_px)
-    to_frame = sample_frame(studio.scene, camera, crop.crop, where[alpha > 0.5][::7])
-    return _record(studio, crop, to_frame, light, settings)
+    crop = assemble_crop(rgb, mask, pose, image_px)
+    return crop, sample_frame(studio.scene, camera, crop.crop, where[alpha > 0.5][::7]), light
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -291,5 +307,10 @@ def render_subject(scan: Scan, detector: PoseDetector, settings: RenderSettings,
     studio = Studio(scan)
     first = rng.uniform(0, 2 * np.pi)
     yaws = [first + 2 * np.pi * k / settings.views + rng.normal(0, 0.15) for k in range(settings.views)]
-    views = [_shoot(studio, detector, yaw, settings, rng) for yaw in yaws]
+    views = []
+    for yaw in yaws:
+        cropped, own_mask = rng.random() < settings.cropped, rng.random() < settings.own_mask
+        views.append(
+            _record(studio, *shoot(studio, detector, yaw, rng, cropped, own_mask, settings.image_px), settings)
+        )
     return Subject(scan, views, studio.sample(settings.points, rng))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import webdataset
+from webdataset.writer import TarWriter
 from PIL import Image
 
 from humanlrm.data.light import Light
@@ -58,7 +58,7 @@ def write_shard(path: Path, subjects: Iterable[tuple[str, Subject]]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     count = 0
-    with webdataset.TarWriter(str(partial)) as writer:
+    with TarWriter(str(partial)) as writer:
         for key, subject in subjects:
             writer.write(encode(subject, key))
             count += 1
@@ -114,7 +114,7 @@ class ShardFolder:
                 self.problems.append(str(error))
         if not self.entries:
             raise ShardError(
-                f"{folder}: no subject in {len(shards)} shards; make some with `humanlrm people --count N --out {folder}`"
+                f"{folder}: no subject in {len(shards)} shards; make some: `humanlrm people --count N --out {folder}`"
             )
 
     def __len__(self) -> int:
@@ -147,7 +147,8 @@ class ShardFolder:
             rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
             arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
             light = Light(*(arrays[name][view] for name in _LIGHT_ARRAYS))
-            record = ViewRecord(rgb, masks[..., 0], masks[..., 1], *(arrays[n][view] for n in _VIEW_ARRAYS), light)
+            maps = {name: arrays[name][view] for name in _VIEW_ARRAYS}
+            record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **maps, light=light)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
         except (OSError, ValueError, KeyError) as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error

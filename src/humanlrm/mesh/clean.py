@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import fast_simplification
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix, csr_matrix
+from jaxtyping import Float, Int
+from scipy.sparse import coo_array, csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 
 from humanlrm.mesh.surface import TriangleSurface, is_closed, tetrahedron_volumes
@@ -45,7 +45,7 @@ def is_sound(surface: TriangleSurface) -> bool:
 def smooth(surface: TriangleSurface, iterations: int) -> TriangleSurface:
     """Taubin smoothing: lattice steps go, volume stays. Returns ``surface`` itself if moving the vertices broke it."""
     neighbours = adjacency(surface)
-    average = neighbours.multiply(1 / neighbours.sum(axis=1)).tocsr()
+    average = diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
     vertices = surface.vertices.astype(np.float64)
     for _ in range(iterations):
         for step in _TAUBIN_STEPS:
@@ -69,7 +69,7 @@ def simplify(surface: TriangleSurface, target_faces: int) -> TriangleSurface:
     for faces, aggressiveness in ((target_faces, 7), (target_faces, 3), (2 * target_faces, 3)):
         if faces >= len(surface.faces):
             break
-        points, triangles = fast_simplification.simplify(
+        points, triangles, *_ = fast_simplification.simplify(
             surface.vertices, surface.faces, target_count=faces, agg=aggressiveness
         )
         small = TriangleSurface(points.astype(np.float32), triangles.astype(np.int32))
@@ -83,12 +83,12 @@ def simplify(surface: TriangleSurface, target_faces: int) -> TriangleSurface:
     return surface
 
 
-def adjacency(surface: TriangleSurface) -> csr_matrix:
+def adjacency(surface: TriangleSurface) -> csr_array:
     """Symmetric 0/1 matrix of the mesh's edges."""
     start, end = surface.faces.ravel(), np.roll(surface.faces, -1, axis=1).ravel()
     count = len(surface.vertices)
     ones = np.ones(2 * len(start), dtype=np.float32)
-    matrix = coo_matrix((ones, (np.r_[start, end], np.r_[end, start])), (count, count)).tocsr()
+    matrix = coo_array((ones, (np.r_[start, end], np.r_[end, start])), (count, count)).tocsr()
     matrix.data[:] = 1.0
     return matrix
 
@@ -153,7 +153,7 @@ def _drop_bad_faces(surface: TriangleSurface) -> TriangleSurface:
     if len(surface.faces) == 0:
         raise ValueError("clean: no faces are left after removing degenerate ones")
     along, against = _edge_use(surface.faces)
-    bad: Bool[np.ndarray, "F"] = ((along > 1) | (against > 1)).any(axis=1)
+    bad = np.any((along > 1) | (against > 1), axis=1)
     if bad.all():
         raise ValueError("clean: every edge is shared by more than two faces; this is not a surface")
     return TriangleSurface(surface.vertices, surface.faces[~bad])
@@ -220,5 +220,5 @@ def _fans(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "F 3"]:
     same = np.concatenate(
         [np.stack([corner[there], following[back]]), np.stack([following[there], corner[back]])], axis=1
     )
-    links = coo_matrix((np.ones(same.shape[1], dtype=np.int8), same), (faces.size, faces.size))
+    links = coo_array((np.ones(same.shape[1], dtype=np.int8), same), (faces.size, faces.size))
     return connected_components(links, directed=False)[1].reshape(-1, 3)

@@ -3,12 +3,14 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
 from jaxtyping import Float
 from PIL import Image
 from trimesh.exchange.obj import export_obj
+from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from humanlrm.mesh.texture import TexturedMesh
@@ -39,7 +41,9 @@ def save(
         raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_SUFFIXES}")
     vertices = metric_vertices(mesh, height_m, metres_per_unit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_together({".glb": _glb, ".obj": _obj, ".ply": _ply}[suffix](path, _as_trimesh(mesh, vertices, suffix)))
+    _write_together(
+        {".glb": _glb, ".obj": _obj, ".ply": _ply}[suffix](path, _as_trimesh(mesh, vertices, suffix, path.stem))
+    )
     return path
 
 
@@ -59,7 +63,7 @@ def metric_vertices(
     if (height_m is None) == (metres_per_unit is None):
         raise ValueError(f"save: give height_m or metres_per_unit, one of them; got {height_m} and {metres_per_unit}")
     low, high = mesh.vertices.min(axis=0).astype(np.float64), mesh.vertices.max(axis=0).astype(np.float64)
-    scale = metres_per_unit if height_m is None else height_m / (high[1] - low[1])
+    scale = height_m / (high[1] - low[1]) if height_m is not None else metres_per_unit or 0.0
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(
             f"save: the scale must be positive; got height_m={height_m}, metres_per_unit={metres_per_unit}"
@@ -76,7 +80,7 @@ def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "U 3"]:
     return mesh.texture[size - 1 - up, column].astype(np.float32) / 255
 
 
-def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str) -> trimesh.Trimesh:
+def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str, name: str) -> trimesh.Trimesh:
     if suffix == ".ply":
         _, first = np.unique(mesh.welded, return_index=True)
         place = np.empty(mesh.welded.max() + 1, dtype=np.int64)
@@ -85,13 +89,14 @@ def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: 
         faces = place[mesh.welded][mesh.faces]
         normals = mesh.normals[first]
         return trimesh.Trimesh(vertices[first], faces, vertex_normals=normals, vertex_colors=colors, process=False)
-    material = PBRMaterial(
-        name="person",
-        baseColorTexture=Image.fromarray(mesh.texture),
-        metallicFactor=0.0,
-        roughnessFactor=_ROUGHNESS,
-    )
-    visual = trimesh.visual.TextureVisuals(uv=mesh.uv, material=material)
+    image = Image.fromarray(mesh.texture)
+    if suffix == ".obj":
+        # White and matt: viewers multiply the texture with it.
+        white, black = [255, 255, 255], [0, 0, 0]
+        material = SimpleMaterial(image, name=name, ambient=white, diffuse=white, specular=black)
+    else:
+        material = PBRMaterial(name=name, baseColorTexture=image, metallicFactor=0.0, roughnessFactor=_ROUGHNESS)
+    visual = TextureVisuals(uv=mesh.uv, material=material)
     return trimesh.Trimesh(vertices, mesh.faces, vertex_normals=mesh.normals, visual=visual, process=False)
 
 
@@ -100,20 +105,20 @@ def _glb(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
         tree["asset"]["generator"] = "humanlrm"
 
     scene = trimesh.Scene({"person": mesh})
-    return {path: scene.export(file_type="glb", include_normals=True, tree_postprocessor=sign)}
+    data: Any = scene.export(file_type="glb", include_normals=True, tree_postprocessor=sign)
+    return {path: data}
 
 
 def _obj(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
-    # White and matt: viewers multiply the texture with it. The exporter names the image after the material.
-    image, white, black = mesh.visual.material.baseColorTexture, [255, 255, 255], [0, 0, 0]
-    mesh.visual.material = SimpleMaterial(image, name=path.stem, ambient=white, diffuse=white, specular=black)
+    # The exporter names the image after the material, hence the stem as its name.
     text, extra = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
     # The mesh itself last: who sees it can rely on the rest.
     return {**{path.parent / name: data for name, data in extra.items()}, path: text.encode()}
 
 
 def _ply(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
-    return {path: mesh.export(file_type="ply", vertex_normal=True)}
+    data: Any = mesh.export(file_type="ply", vertex_normal=True)
+    return {path: data}
 
 
 def _write_together(files: dict[Path, bytes]) -> None:

@@ -3,6 +3,8 @@
 Bounding boxes would waste most of the texture on a person's star-shaped front; in a bitmap small charts fill the gaps.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.fft import irfft2, rfft2
@@ -84,7 +86,7 @@ def _masks(
     owner: Int[np.ndarray, "P"],
     sides_px: Float[np.ndarray, "C 2"],
     cell_px: float,
-) -> list[Bool[np.ndarray, "H W"]]:
+) -> list[Bool[np.ndarray, "_ _"]]:
     """Cells that each chart and its gutter touch."""
     extent = ((sides_px + 2 * GUTTER_PX) // cell_px).astype(np.int64) + 2
     ends = np.cumsum(extent.prod(axis=1))
@@ -94,7 +96,7 @@ def _masks(
         x, y = ((samples_px + GUTTER_PX * np.array(shift)) / cell_px).astype(np.int64).T
         touched[firsts[owner] + y * extent[owner, 0] + x] = True
     masks = [touched[a:b].reshape(h, w) for a, b, (w, h) in zip(firsts, ends, extent, strict=True)]
-    return [mask[: mask.any(1).nonzero()[0][-1] + 1, : mask.any(0).nonzero()[0][-1] + 1] for mask in masks]
+    return [mask[: np.flatnonzero(mask.any(1))[-1] + 1, : np.flatnonzero(mask.any(0))[-1] + 1] for mask in masks]
 
 
 def _triangle_lattice(parts: int) -> Float[np.ndarray, "P 3"]:
@@ -104,7 +106,7 @@ def _triangle_lattice(parts: int) -> Float[np.ndarray, "P 3"]:
     return np.stack([a[keep], b[keep], parts - a[keep] - b[keep]], axis=-1) / parts
 
 
-def _place(masks: list[Bool[np.ndarray, "H W"]]) -> Float[np.ndarray, "C 2"] | None:
+def _place(masks: list[Bool[np.ndarray, "_ _"]]) -> Float[np.ndarray, "C 2"] | None:
     """Cell (x, y) of each chart's lower left corner, or None if they do not all fit."""
     if sum(int(mask.sum()) for mask in masks) > _CELLS**2:
         return None
@@ -129,7 +131,8 @@ def _collisions(taken: Bool[np.ndarray, "N N"], mask: Bool[np.ndarray, "H W"]) -
     height, width = _CELLS - mask.shape[0] + 1, _CELLS - mask.shape[1] + 1
     if mask.sum() > _FFT_CELLS:
         # Circular correlation is exact here: no place wraps around, because the mask stays inside.
-        overlap = irfft2(
+        spectrum: Any = rfft2(taken.astype(np.float32))
+        overlap: Any = irfft2(
             rfft2(taken.astype(np.float32)) * np.conj(rfft2(mask.astype(np.float32), taken.shape)), taken.shape
         )
         return overlap[:height, :width] > 0.5

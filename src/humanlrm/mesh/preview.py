@@ -57,7 +57,7 @@ def orbit_camera(yaw_deg: float, size_px: int) -> Cameras:
 
 
 def contact_sheet(
-    images: list[UInt8[np.ndarray, "H W 3"]], gutter_px: int = 8, path: str | Path | None = None
+    images: list[UInt8[np.ndarray, "_ _ 3"]], gutter_px: int = 8, path: str | Path | None = None
 ) -> UInt8[np.ndarray, "H2 W2 3"]:
     """Images of equal height side by side on white, also written to ``path`` (PNG) if given.
 

@@ -63,7 +63,7 @@ class RayScene:
         self._scene = embreex.rtcore_scene.EmbreeScene(robust=True)
         TriangleMesh(self._scene, vertices, faces)
 
-    def first_hit(self, origins: Float[np.ndarray, "*R 3"], directions: Float[np.ndarray, "*R 3"]) -> Hits:
+    def first_hit(self, origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]) -> Hits:
         """First surface along each ray; ``origins`` may be one point for all ``directions``. Back sides count too."""
         shape = np.shape(directions)[:-1]
         answer = self._scene.run(*_flat_rays(origins, directions), query="INTERSECT", output=True)
@@ -74,7 +74,7 @@ class RayScene:
         distance = np.where(miss, np.float32(np.inf), answer["tfar"])
         return Hits(face.reshape(shape), barycentric.reshape(*shape, 3), distance.reshape(shape))
 
-    def last_hit(self, origins: Float[np.ndarray, "*R 3"], directions: Float[np.ndarray, "*R 3"]) -> Hits:
+    def last_hit(self, origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]) -> Hits:
         """Last surface along each ray: the first one seen by a ray that comes back from beyond the mesh."""
         directions = np.asarray(directions, dtype=np.float32)
         origins = np.broadcast_to(np.asarray(origins, dtype=np.float32), directions.shape)
@@ -142,7 +142,7 @@ def pixel_rays(camera: Cameras) -> tuple[Float[np.ndarray, "3"], Float[np.ndarra
 
 
 def _flat_rays(
-    origins: Float[np.ndarray, "*R 3"], directions: Float[np.ndarray, "*R 3"]
+    origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"]]:
     """Contiguous float32 rows, as embreex wants them."""
     directions = np.asarray(directions, dtype=np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt, map_coordinates
-from scipy.sparse import diags
+from scipy.sparse import diags_array
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
@@ -150,7 +150,7 @@ def rasterise(unwrapped: Unwrapped, size_px: int) -> Texels:
     flat = np.pad(unwrapped.uv * size_px, ((0, 0), (0, 1)))
     column, up = np.meshgrid(np.arange(size_px), np.arange(size_px))
     origins = np.stack([column + 0.5, up + 0.5, np.ones_like(up)], axis=-1)
-    down = np.broadcast_to(np.float32([0, 0, -1]), origins.shape)
+    down = np.broadcast_to(np.array([0, 0, -1], dtype=np.float32), origins.shape)
     face, barycentric, _ = RayScene(flat, unwrapped.faces).first_hit(origins, down)
     places = np.einsum("pk,fkc->fpc", _FACE_POINTS, flat[unwrapped.faces, :2]).reshape(-1, 2).astype(np.int64)
     key, first = np.unique(places[:, 1] * size_px + places[:, 0], return_index=True)
@@ -170,7 +170,7 @@ class _PhotoView:
         self.scene = RayScene(surface.vertices, surface.faces)
         # Distances inside the mask in box units at z = 0; a pixel that is half background is background.
         inside = np.pad(photo.alpha >= 0.5, 1)
-        self.alpha_edge = distance_transform_edt(inside)[1:-1, 1:-1].astype(np.float32) * VIEW_SPAN / photo.crop.side_px
+        self.alpha_edge = _distances(inside)[1:-1, 1:-1] * (VIEW_SPAN / photo.crop.side_px)
         self.depth_edge = self._distance_to_depth_edges()
 
     def _distance_to_depth_edges(self) -> Float[np.ndarray, "D D"]:
@@ -185,7 +185,7 @@ class _PhotoView:
             jump = np.abs(np.diff(depth, axis=axis)) > _DEPTH_JUMP
             edge |= np.pad(jump, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
             edge |= np.pad(jump, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
-        return distance_transform_edt(~edge).astype(np.float32) * (VIEW_SPAN / (_DEPTH_SIZE_PX - 1))
+        return _distances(~edge) * (VIEW_SPAN / (_DEPTH_SIZE_PX - 1))
 
     def _pixels(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "2 P"]:
         """(row, column) in array coordinates, where pixel centres are integers."""
@@ -237,7 +237,7 @@ def _color_shift(
     difference = np.zeros_like(points)
     difference[seen] = view.color(points[seen]) - _ask(field_color, points[seen], normals[seen])
     diagonal = degree + hold + screening
-    system, jacobi = (diags(diagonal) - edges).tocsr(), diags(1 / diagonal)
+    system, jacobi = (diags_array(diagonal) - edges).tocsr(), diags_array(1 / diagonal)
     # A tenth of a grey level is enough; a direct solver takes ten times longer.
     return np.stack(
         [cg(system, hold * difference[:, c], rtol=1e-3, M=jacobi, maxiter=500)[0] for c in range(3)], axis=-1
@@ -262,7 +262,13 @@ def _paint(texels: Texels, colors: Float[np.ndarray, "P 3"], size_px: int) -> UI
     empty: Bool[np.ndarray, "T T"] = np.ones((size_px, size_px), dtype=bool)
     empty[texels.row, texels.column] = False
     nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
-    return image[tuple(nearest)]
+    row, column = np.asarray(nearest)
+    return image[row, column]
+
+
+def _distances(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Pixels from each pixel to the nearest one that is not ``inside``."""
+    return np.asarray(distance_transform_edt(inside), dtype=np.float32)
 
 
 def _sample(image: Float[np.ndarray, "H W"], at: Float[np.ndarray, "2 P"]) -> Float[np.ndarray, "P"]:

@@ -40,9 +40,7 @@ class Pointwise(nn.Linear):
 
 def spread(x: Float[Tensor, "B C H W"], factor: int) -> Float[Tensor, "B c Hf Wf"]:
     """Pixel shuffle for channels-last memory: every ``factor**2`` groups of channels become a square of pixels."""
-    return rearrange(
-        x.movedim(1, -1), "B H W (p q c) -> B (H p) (W q) c", p=factor, q=factor
-    ).movedim(-1, 1)
+    return rearrange(x.movedim(1, -1), "B H W (p q c) -> B (H p) (W q) c", p=factor, q=factor).movedim(-1, 1)
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:

@@ -1,4 +1,4 @@
-"""Capsules between landmarks, seen from the field (signed distances) and from a plane (a small picture of the bones)."""
+"""Capsules between landmarks: their signed distances for the field, and small pictures of them for the planes."""
 
 import torch
 from jaxtyping import Float

@@ -93,9 +93,7 @@ class SidePlane(nn.Module):
         self.bones = conv(_BONES, 32)
         self.mix = nn.Sequential(conv(32, 32), nn.SiLU(), conv(32, config.plane_channels))
 
-    def forward(
-        self, tokens: Float[Tensor, "B D s s"], bones: Float[Tensor, "B 4 S S"]
-    ) -> Float[Tensor, "B C S S"]:
+    def forward(self, tokens: Float[Tensor, "B D s s"], bones: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B C S S"]:
         return self.mix(spread(self.up(tokens), _SIDE_UP) + self.bones(bones))
 
 
@@ -115,7 +113,9 @@ class TriplaneDecoder(nn.Module):
         landmarks: Float[Tensor, "B J 3"],
         marks: Float[Tensor, "B J D"],
         skip: Float[Tensor, "B 16 h2 w2"],
-    ) -> tuple[Float[Tensor, "B 4 h8 w8"], Float[Tensor, "B C h2 w2"], Float[Tensor, "B C S S"], Float[Tensor, "B C S S"]]:
+    ) -> tuple[
+        Float[Tensor, "B 4 h8 w8"], Float[Tensor, "B C h2 w2"], Float[Tensor, "B C S S"], Float[Tensor, "B C S S"]
+    ]:
         """The picture of the bones in the input view, then the XY, ZY and XZ planes."""
         front = self.draw.picture(landmarks, (0, 1, 2), pyramid.stride8.shape[-1], perspective=True)
         zy = self.draw.picture(landmarks, (2, 1, 0), _SIDE_UP * self.transformer.side)

@@ -84,7 +84,7 @@ class LiteEncoder(nn.Module):
         net = reference_network()
         self.stem = _Convolution(net._conv_stem, net._bn0)  # pyright: ignore[reportArgumentType]
         self.blocks = nn.ModuleList([_InvertedBottleneck(block) for block in net._blocks])  # pyright: ignore[reportGeneralTypeIssues]
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.no_grad()
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Pyramid:

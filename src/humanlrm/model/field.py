@@ -50,7 +50,9 @@ class Field(nn.Module):
         self.latent = nn.Linear(config.field_width, config.latent)
         self.prior_weight = nn.Parameter(torch.tensor(0.6))
         self.rgb = nn.Sequential(
-            nn.Linear(config.latent + 3 * config.plane_channels + _FEATURES + _PIXEL + 3, 64), nn.SiLU(), nn.Linear(64, 4)
+            nn.Linear(config.latent + 3 * config.plane_channels + _FEATURES + _PIXEL + 3, 64),
+            nn.SiLU(),
+            nn.Linear(64, 4),
         )
         nn.init.zeros_(self.sdf.weight)
         nn.init.zeros_(self.sdf.bias)

@@ -36,7 +36,7 @@ class Triplane:
 
 
 def sample_plane(plane: Float[Tensor, "B C H W"], at: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P C"]:
-    """Bilinear look-up at (right, up) in [-1, 1]; the plane's first row is up = +1; the border value goes on outside."""
+    """Bilinear look-up at (right, up) in [-1, 1]; the first row is up = +1; the border value goes on outside."""
     grid = torch.stack([at[..., 0], -at[..., 1]], dim=-1)[:, :, None]
     found = nn.functional.grid_sample(plane, grid, align_corners=False, padding_mode="border")
     return found[..., 0].transpose(1, 2)

@@ -15,7 +15,13 @@ from humanlrm.people.sites import ATLAS_PX, texels
 
 STRIP_PX = 128
 #: First column and width of each part's rectangle in the strip, pixels.
-SLOTS = {"skirt": (0, 256), "hair": (256, 128), "extra": (384, 128)}
+SLOTS = {
+    "skirt": (0, 240),
+    "hair": (240, 104),
+    "extra": (344, 72),
+    "left_shoe": (416, 48),
+    "right_shoe": (464, 48),
+}
 
 Paint = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N 3"]]
 

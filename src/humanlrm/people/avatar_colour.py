@@ -121,7 +121,7 @@ def redyed(
     """
     flat = texture.reshape(-1, 3).copy()
     if strength > 0 and len(dye.cloth):
-        table = _shift_table(dye.groups, np.stack([_cloth_colour(rng) for _ in dye.groups]), strength)
+        table = _shift_table(dye.groups, np.stack([cloth_colour(rng) for _ in dye.groups]), strength)
         here = flat[dye.cloth]
         shift = table[_bins(here)] * (dye.cloth_share[:, None] / np.float32(255))
         flat[dye.cloth] = np.clip(here + shift, 0, 255).astype(np.uint8)
@@ -157,7 +157,7 @@ def _shift_table(
     return ((new - colour) * strength).astype(np.float32)
 
 
-def _cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+def cloth_colour(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     """A cloth colour, sRGB 0..255: often black, white, grey or navy, otherwise any hue of moderate saturation."""
     if rng.random() < 0.4:
         grey = rng.choice([rng.uniform(18, 60), rng.uniform(60, 170), rng.uniform(185, 240)])

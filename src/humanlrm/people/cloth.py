@@ -71,6 +71,13 @@ def grain(count: int, seed: int) -> Amount:
     return np.random.default_rng(seed).standard_normal(count, dtype=np.float32)
 
 
+def _unrolled(position: Float[np.ndarray, "N 3"], axis: Amount | float) -> Float[np.ndarray, "N 3"]:
+    """``position`` with x replaced by the arc around the axis of the limb, 0 in front."""
+    x, y, z = position.T
+    arc = (0.15 - 0.5 * np.abs(axis)) * np.arctan2(x - axis, z - np.float32(0.01))
+    return np.stack([arc.astype(np.float32), y, z], axis=1)
+
+
 @dataclass(frozen=True)
 class Cloth:
     """A fabric that paints any place; equal places get equal colours, on body and skirt alike.
@@ -91,12 +98,17 @@ class Cloth:
     seed: int
     worn: float
 
-    def paint(self, position: Float[np.ndarray, "N 3"]) -> Colours:
-        """Colours at places of the average body with hanging arms, metres."""
+    def paint(self, position: Float[np.ndarray, "N 3"], axis: Amount | float = 0.0) -> Colours:
+        """Colours at places of the average body with hanging arms, metres; ``axis`` as in ``Sites``.
+
+        Patterns with columns run around the limb or trunk, so that they do not smear on its sides.
+        """
         ground = np.tile(self.colours[0], (len(position), 1))
-        painted = mix(ground, self.colours[1], self._amount(position)) if self.kind != "plain" else ground
+        painted = (
+            mix(ground, self.colours[1], self._amount(_unrolled(position, axis))) if self.kind != "plain" else ground
+        )
         if self.kind == "plaid":
-            x, y, _ = position.T
+            x, y, _ = _unrolled(position, axis).T
             thin = np.maximum(
                 edge(np.sin(x * self.wave + 1) - 0.93, 0.03), edge(np.sin(y * self.wave + 1) - 0.93, 0.03)
             )
@@ -113,7 +125,7 @@ class Cloth:
         if self.kind == "stripes":
             return edge(np.sin(y * wave + phase) - np.sin(3 * phase), soft)
         if self.kind == "pinstripes":
-            return 0.8 * edge(np.sin((x + z) * (60 + wave) + phase) - 0.85, 0.15)
+            return 0.8 * edge(np.sin(x * (60 + wave) + phase) - 0.85, 0.15)
         if self.kind == "checks":
             return edge(np.sin(x * wave) * np.sin(y * wave + phase), soft)
         if self.kind == "plaid":

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from humanlrm.data.scan import Scan
 from humanlrm.people import cloth, garments
 from humanlrm.people.atlas import Paint, joined, texture
-from humanlrm.people.bodies import Body, rig, sample_body, skin, vertex_normals
+from humanlrm.people.bodies import Body, place_bones, rig, sample_body, skin, vertex_normals
 from humanlrm.people.cloth import Cloth, Colours, edge, mix, ripple, sample_cloth
 from humanlrm.people.garments import Hair, Outfit, folds, sample_outfit, soft
-from humanlrm.people.lofts import HeadSpace, Part, blob, mantle, skirt
+from humanlrm.people.lofts import HeadSpace, Part, blob, mantle, shoe, skirt
 from humanlrm.people.materials import hair_colour, paint_hair, paint_skin, skin_tone
 from humanlrm.people.poses import Pose, bone_turns, sample_pose
 from humanlrm.people.sites import Sites, texels, vertex_sites
@@ -31,7 +31,7 @@ def make_person(seed: int) -> Scan:
     naked = skin(body, turns)
     outfit = sample_outfit(dress, body.sex, *_leg_spread(pose))
     dressed = _dressed(naked, outfit, dress)
-    parts = _added(dressed, outfit, HeadSpace(body, turns), dress)
+    parts = _added(dressed, outfit, HeadSpace(body, turns), dress) + _shoes(dressed, outfit, body, turns)
     mesh = joined(dressed, parts)
     colours, paints, tags = _painted(outfit, body, paint)
     ground = np.array([0, mesh.vertices[:, 1].min(), 0], np.float32)
@@ -91,6 +91,15 @@ def _added(dressed: Float[np.ndarray, "V 3"], outfit: Outfit, head: HeadSpace, r
     return parts
 
 
+def _shoes(
+    dressed: Float[np.ndarray, "V 3"], outfit: Outfit, body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]
+) -> list[Part]:
+    if outfit.shoes.kind == "barefoot":
+        return []
+    rotation, _ = place_bones(body.heads, turns)
+    return [shoe(side, dressed, rotation[rig().bone(f"foot.{side[0].upper()}")], 0.004) for side in ("left", "right")]
+
+
 def _hood(head: HeadSpace) -> Part:
     return mantle("hair", head, 1.475, 1.36, 0.05, 100)
 
@@ -129,7 +138,8 @@ def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[Colo
     lipstick = body.sex == "female" and body.age > 0.55 and rng.random() < 0.35
     colours = paint_skin(rng, sites, tone, strands, beard, lipstick)
     colours = _paint_bottom(colours, sites, outfit, lower, rng)
-    colours = _paint_shoes(colours, sites, outfit, rng)
+    shoes = _shoe_paint(outfit, rng)
+    colours = _paint_shoes(colours, sites, outfit, shoes, rng)
     colours = _paint_top(colours, sites, outfit, upper, rng)
     hat = sample_cloth(rng)
 
@@ -138,7 +148,7 @@ def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[Colo
 
     colours = _paint_head(colours, sites, outfit, hair, hat, seed)
     tail = upper if outfit.tail is not None and outfit.tail.kind != "skirt" else lower
-    paints = {"skirt": tail.paint, "hair": hair, "extra": hat.paint}
+    paints = {"skirt": tail.paint, "hair": hair, "extra": hat.paint, "left_shoe": shoes, "right_shoe": shoes}
     if outfit.hood:
         paints["hair" if outfit.hair.is_hat else "extra"] = upper.paint
     return colours, paints, {"skin": shade, "hair_colour": hair_name}
@@ -161,43 +171,53 @@ def _paint_head(colours: Colours, sites: Sites, outfit: Outfit, hair: Paint, hat
 def _paint_bottom(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
     sites, index = sites.where(garments.bottom_cover(outfit.bottom, sites) > -0.005)
     cover = garments.bottom_cover(outfit.bottom, sites)
-    painted = cloth.hem_line(fabric.paint(sites.cloth), cover, rng)
+    painted = cloth.hem_line(fabric.paint(sites.cloth, sites.axis), cover, rng)
     if outfit.tail is None or outfit.tail.kind == "coat":
         painted = cloth.trouser_details(painted, sites.cloth, outfit.bottom.waist_m, rng)
     colours[index] = mix(colours[index], painted, edge(cover, 0.002))
     return colours
 
 
-def _paint_shoes(colours: Colours, sites: Sites, outfit: Outfit, rng: np.random.Generator) -> Colours:
-    """Leather or canvas, a sole, perhaps laces, and socks above low shoes now and then."""
-    sites, index = sites.where((sites.leg > 0.5) & (sites.position[:, 1] < 0.45))
-    cover, (x, y, z) = garments.shoes_cover(outfit.shoes, sites), sites.position.T
-    feet = colours[index]
-    if outfit.shoes.kind in ("shoes", "sneakers") and rng.random() < 0.4:
-        height = outfit.shoes.height_m + rng.uniform(0.02, 0.14)
-        sock = edge(height - y, 0.002) * (sites.leg > 0.5) * (garments.bottom_cover(outfit.bottom, sites) < 0)
-        feet = mix(feet, cloth.cloth_colour(rng), sock)
-    painted = np.tile(cloth.cloth_colour(rng), (len(y), 1))
-    sole = np.full(3, rng.choice([0.07, 0.15, 0.9, 0.95]))
-    painted = mix(painted, sole, edge(rng.uniform(0.008, 0.022) - y, 0.002))
-    if outfit.shoes.kind == "sneakers":
+def _shoe_paint(outfit: Outfit, rng: np.random.Generator) -> Paint:
+    """Leather or canvas, a sole, perhaps laces."""
+    upper, sole, lace = cloth.cloth_colour(rng), rng.choice([0.07, 0.15, 0.9, 0.95]), rng.choice([0.1, 0.95])
+    height, laced, seed = rng.uniform(0.008, 0.024), outfit.shoes.kind == "sneakers", int(rng.integers(1 << 30))
+
+    def paint(position: Float[np.ndarray, "N 3"]) -> Colours:
+        x, y, z = position.T
+        painted = upper * (1 + 0.08 * ripple(position, seed, 0.03))[:, None]
+        painted = mix(painted, np.full(3, sole), edge(height - y, 0.002))
+        if not laced:
+            return painted
         middle = np.abs(np.abs(x) - 0.185 - 0.05 * (z - 0.05))
         laces = edge(0.022 - middle, 0.002) * (np.sin(z * 260) > 0) * (z > 0.04) * (z < 0.13) * (y > 0.035)
-        painted = mix(painted, np.full(3, rng.choice([0.1, 0.95])), laces)
-    colours[index] = mix(feet, painted, edge(cover, 0.002))
+        return mix(painted, np.full(3, lace), laces)
+
+    return paint
+
+
+def _paint_shoes(colours: Colours, sites: Sites, outfit: Outfit, paint: Paint, rng: np.random.Generator) -> Colours:
+    """The part of the shoes that is the body's surface, and socks above low shoes now and then."""
+    sites, index = sites.where((sites.leg > 0.5) & (sites.position[:, 1] < 0.45))
+    feet, height = colours[index], sites.position[:, 1]
+    if outfit.shoes.kind in ("shoes", "sneakers") and rng.random() < 0.4:
+        top = outfit.shoes.height_m + rng.uniform(0.02, 0.14)
+        sock = edge(top - height, 0.002) * (garments.bottom_cover(outfit.bottom, sites) < 0)
+        feet = mix(feet, cloth.cloth_colour(rng), sock)
+    colours[index] = mix(feet, paint(sites.position), edge(garments.shoes_cover(outfit.shoes, sites), 0.002))
     return colours
 
 
 def _paint_top(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
     sites, index = sites.where(garments.top_cover(outfit.top, sites) > -0.005)
     cover, kind = garments.top_cover(outfit.top, sites), outfit.top.kind
-    painted = fabric.paint(sites.cloth)
+    painted = fabric.paint(sites.cloth, sites.axis)
     if rng.random() < 0.1:
         sleeves = (sites.arm > 0.5) * (np.abs(sites.position[:, 0]) > 0.14)
         painted = mix(painted, cloth.cloth_colour(rng), sleeves)
     painted = cloth.hem_line(painted, cover, rng)
     if kind in ("jacket", "coat", "shirt") or (kind == "hoodie" and rng.random() < 0.5):
-        open_ = sample_cloth(rng).paint(sites.cloth) if kind != "shirt" and rng.random() < 0.45 else None
+        open_ = sample_cloth(rng).paint(sites.cloth, sites.axis) if kind != "shirt" and rng.random() < 0.45 else None
         trunk = (sites.arm < 0.5)[:, None]
         painted = np.where(trunk, cloth.front_line(painted, sites.cloth, rng, open_), painted)
     elif rng.random() < 0.45:

@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,13 @@ class Job:
     count: int
     first_seed: int = 0
     assets: Path | None = None
-    settings: RenderSettings = RenderSettings()
+    settings: RenderSettings = field(default_factory=RenderSettings)
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.first_seed < 0:
-            raise ValueError(f"people: count must be positive and seeds not negative, got {self.count}, {self.first_seed}")
+            raise ValueError(
+                f"people: count must be positive and seeds not negative, got {self.count}, {self.first_seed}"
+            )
 
     def shards(self) -> list[tuple[Path, range]]:
         """File name and seeds of every shard. Names carry the first seed, so that jobs can add to a folder."""

@@ -5,6 +5,7 @@ and on the posed person where the geometry lies.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,7 +21,7 @@ class Part:
     """A closed lofted surface.
 
     Attributes:
-        name: "skirt", "hair" or "extra"; decides the place in the texture and the paint.
+        name: "skirt", "hair", "extra", "left_shoe" or "right_shoe"; decides the place in the texture and the paint.
         vertices: metres, posed.
         faces: counter-clockwise seen from outside.
         uv: within the part's own rectangle, in [0, 1].
@@ -146,6 +147,40 @@ def _level(height: float | None, along: float | None) -> tuple[Int[np.ndarray, "
         near = (np.abs(sites.along_leg - along) < 0.06) & (sites.leg > 0.4) & (sites.position[:, 1] < 0.93)
     left = sites.position[:, 0] >= 0
     return np.flatnonzero(near & left), np.flatnonzero(near & ~left)
+
+
+def shoe(side: str, posed: Float[np.ndarray, "V 3"], foot: Float[np.ndarray, "3 3"], thick_m: float) -> Part:
+    """A shoe around a foot: convex slices from heel to toe, so that no toes show.
+
+    Args:
+        side: "left" or "right".
+        posed: the dressed and posed vertices that it must enclose.
+        foot: orientation of the foot's bone.
+        thick_m: of the leather.
+    """
+    average = vertex_sites().position
+    rings, chart = [], []
+    for group in _slices(side):
+        rings.append(hull_ring(posed[group], posed[group].mean(axis=0), foot[:, :2].T, 24, thick_m))
+        chart.append(hull_ring(average[group], average[group].mean(axis=0), np.eye(3)[:2], 24, thick_m))
+    ends = [_tapered(np.stack(r), ahead) for r, ahead in ((rings, foot[:, 2]), (chart, np.array([0, 0, 1.0])))]
+    return loft(f"{side}_shoe", _relaxed(ends[0]), ends[1])
+
+
+def _tapered(rings: Rings, ahead: Float[np.ndarray, "3"]) -> Rings:
+    """With a smaller ring beyond each end, for a rounded heel and toe."""
+    first, last = (r.mean(axis=0) + 0.65 * (r - r.mean(axis=0)) for r in (rings[0], rings[-1]))
+    return np.concatenate([[first - 0.010 * ahead], rings, [last + 0.014 * ahead]])
+
+
+@cache
+def _slices(side: str) -> list[Int[np.ndarray, "A"]]:
+    """Vertices of a foot below the ankle, in overlapping slices from heel to toe."""
+    sites = vertex_sites()
+    x, y, z = sites.position.T
+    foot = (sites.leg > 0.5) & (y < 0.085) & ((x > 0) == (side == "left"))
+    levels = np.linspace(z[foot].min() + 0.008, z[foot].max() - 0.012, 14)
+    return [np.flatnonzero(foot & (np.abs(z - level) < 0.016)) for level in levels]
 
 
 class HeadSpace:

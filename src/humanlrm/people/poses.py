@@ -88,7 +88,7 @@ PHOTO_POSES: tuple[tuple[float, Pose], ...] = (
     (0.5, Pose("hands-behind", arms=_pair(Arm(flex=-28, abduct=16, twist=60, elbow=45)))),
     (0.8, Pose("arms-raised", arms=_pair(Arm(flex=12, abduct=155, twist=0, elbow=18)))),
     (0.5, Pose("waving", arms=(Arm(flex=20, abduct=95, twist=-80, elbow=75), Arm()))),
-    (0.7, Pose("hand-to-face", arms=(Arm(reach=(0.16, 0.12, 0.34), pole=(0.7, -1, 0.2)), Arm()), head=(8, 0, 0))),
+    (0.7, Pose("hand-to-face", arms=(Arm(reach=(0.14, -0.04, 0.38), pole=(0.7, -1, 0.2)), Arm()), head=(8, 0, 0))),
     (0.7, Pose("phone", arms=(Arm(reach=(0.12, -0.22, 0.62), pole=(0.6, -1, 0)), Arm()), head=(18, 0, 0))),
     (0.5, Pose("pointing", arms=(Arm(flex=82, abduct=12, elbow=8), Arm()))),
     (1.8, Pose("walking", (Arm(-22, 9, 10, 18), Arm(20, 9, 20, 28)), (Leg(26, 2, 4, 6), Leg(-16, 2, 4, 24)))),

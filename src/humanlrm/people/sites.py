@@ -24,6 +24,7 @@ class Sites:
     Attributes:
         position: metres, +Y up, facing +Z, feet on y = 0.
         cloth: the same with the arms hanging straight down, so that patterns run around the sleeves.
+        axis: x of the limb's axis there: 0 on the trunk, about 0.14 on legs and 0.18 on arms, metres.
         arm: how much the place belongs to an arm or hand, 0 to 1.
         along_arm: 0 shoulder, 1 elbow, 2 wrist.
         leg: how much it belongs to a leg or foot.
@@ -36,6 +37,7 @@ class Sites:
 
     position: Float[np.ndarray, "N 3"]
     cloth: Float[np.ndarray, "N 3"]
+    axis: Float[np.ndarray, "N"]
     arm: Float[np.ndarray, "N"]
     along_arm: Float[np.ndarray, "N"]
     leg: Float[np.ndarray, "N"]
@@ -82,12 +84,15 @@ def vertex_sites() -> Sites:
         return [heads[shared.bone(f"{name}.L")] for name in names]
 
     arm = shared.weight_of("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
+    leg = shared.weight_of("upperleg", "lowerleg", "foot", "toe")
+    hips, shoulders = heads[shared.bone("lowerleg01.L")][0], heads[shared.bone("upperarm01.L")][0]
     return Sites(
         position=points,
+        axis=np.sign(points[:, 0]) * (leg * hips + arm * shoulders),
         cloth=_hanging(points, arm, heads[shared.bone("upperarm01.L")]),
         arm=arm,
         along_arm=_along(mirrored, joints("upperarm01", "lowerarm01", "wrist")),
-        leg=shared.weight_of("upperleg", "lowerleg", "foot", "toe"),
+        leg=leg,
         along_leg=_along(mirrored, joints("upperleg01", "lowerleg01", "foot")),
         head=shared.weight_of("head", "eye", "neck02", "neck03"),
         hand=shared.weight_of("wrist", "finger", "metacarpal"),

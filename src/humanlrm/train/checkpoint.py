@@ -33,7 +33,12 @@ def trained(model: HumanLRM) -> dict[str, torch.nn.Parameter]:
 
 
 def save_checkpoint(
-    run: Path, model: HumanLRM, average: dict[str, Tensor], optimizer: torch.optim.Optimizer, state: TrainerState, keep: int
+    run: Path,
+    model: HumanLRM,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    state: TrainerState,
+    keep: int,
 ) -> Path:
     """Writes ``run/step-NNNNNNN`` and removes all but the newest ``keep`` checkpoints."""
     folder = run / f"step-{state.step:07d}"
@@ -73,7 +78,9 @@ def load_checkpoint(
     """
     config = ModelConfig(**json.loads((folder / "config.json").read_text()))
     if config != model.config:
-        raise CheckpointError(f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run")
+        raise CheckpointError(
+            f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run"
+        )
     load_tensors(model, load_file(folder / "model.safetensors"), folder)
     average.update(load_file(folder / "average.safetensors"))
     moments = load_file(folder / "optimizer.safetensors")

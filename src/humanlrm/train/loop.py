@@ -13,7 +13,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor
 
-from humanlrm.data.loader import Samplings, SampleSettings, batches
+from humanlrm.data.loader import SampleSettings, Samplings, batches
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.lrm import HumanLRM, build
@@ -148,7 +148,9 @@ def _step(
     terms = objective(model, batch)
     loss = terms.total(config.weights)
     if not bool(loss.isfinite()):
-        raise TrainingStopped(f"loss is {float(loss)} at step {state.step}: {terms.numbers()}; batch in {_keep(batch, run)}")
+        raise TrainingStopped(
+            f"loss is {float(loss)} at step {state.step}: {terms.numbers()}; batch in {_keep(batch, run)}"
+        )
     optimizer.zero_grad()
     loss.backward()
     parameters = trained(model)
@@ -158,7 +160,9 @@ def _step(
     state.step += 1
     state.seen += config.batch * group.size
     decay = min(config.ema, (1 + state.step) / (10 + state.step))
-    torch._foreach_lerp_(list(average.values()), [p.detach() for p in parameters.values()], 1 - decay)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            average[name].lerp_(parameter, 1 - decay)
     return terms
 
 

@@ -1,0 +1,235 @@
+"""``humanlrm``: one command for photos, people, training and evaluation."""
+
+import resource
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+_console = Console()
+_errors = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Reconstruct the person in a photo as a textured mesh.
+
+    Attributes:
+        photo: JPEG, PNG, WebP, TIFF...; an alpha channel is used as the person's outline.
+        output: .glb, .obj or .ply.
+        height_m: standing height of the person in metres.
+        resolution: lattice cells per side: 64, 128, 256 or 512.
+        texture_px: side of the texture.
+        faces: about how many triangles.
+        preview: also write a picture: input, front, left, back, right, normals.
+        weights: folder of other weights than the shipped ones.
+        device: cpu, cuda or mps.
+    """
+
+    photo: tyro.conf.Positional[Path]
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("person.glb")
+    height_m: float = 1.70
+    resolution: int = 256
+    texture_px: int = 1024
+    faces: int = 24_000
+    preview: Path | None = None
+    weights: Path | None = None
+    device: str = "cpu"
+
+    def run(self) -> int:
+        from humanlrm.model.pretrained import SHIPPED
+        from humanlrm.reconstruct import Reconstructor, Settings
+
+        settings = Settings(self.height_m, self.resolution, self.texture_px, self.faces)
+        _check_output(self.output)
+        with _console.status(f"Reconstructing {self.photo.name}"):
+            found = Reconstructor(self.weights or SHIPPED, self.device)(self.photo, settings)
+            path = found.save(self.output)
+            if self.preview is not None:
+                _save_picture(found.preview(), self.preview)
+        times = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in found.seconds.items())
+        _console.print(f"{path}  ({len(found.mesh.faces):,} triangles)", highlight=False)
+        if self.preview is not None:
+            _console.print(f"{self.preview}", highlight=False)
+        if found.subject.truncated:
+            borders = ", ".join(found.subject.truncated)
+            _console.print(f"The photo cuts the person off ({borders}): what it does not show is a guess.")
+        _console.print(f"seconds: {times}  all {sum(found.seconds.values()):.2f}", highlight=False)
+        _console.print(f"peak memory: {_peak_mib():,.0f} MiB", highlight=False)
+        return 0
+
+
+@dataclass(frozen=True)
+class People:
+    """Render synthetic people into training shards. Goes on where an interrupted run was.
+
+    Attributes:
+        out: folder for the shards.
+        count: how many people.
+        seed: seed of the first; people have consecutive seeds.
+        assets: asset pack with avatars and poses; without it all people are procedural. Default: $HUMANLRM_ASSETS.
+        workers: processes.
+    """
+
+    out: Path
+    count: int = 100
+    seed: int = 0
+    assets: Path | None = None
+    workers: int = 1
+
+    def run(self) -> int:
+        import os
+
+        from rich.progress import Progress as Bar
+
+        from humanlrm.people.generate import Job, run
+
+        given = self.assets or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
+        job = Job(self.out, self.count, self.seed, given)
+        with Bar(console=_console) as bar:
+            task = bar.add_task("people", total=len(job.shards()))
+            bar.advance(task, sum(path.exists() for path, _ in job.shards()))
+            outcomes = run(job, self.workers, lambda outcome, done, todo: bar.advance(task))
+        failures = [line for outcome in outcomes for line in outcome.failures]
+        for line in failures:
+            _errors.print(line, style="red", highlight=False)
+        made = sum(outcome.subjects for outcome in outcomes)
+        _console.print(f"{made} people written to {self.out}, {len(failures)} failed", highlight=False)
+        return 1 if failures else 0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a preset on shards. Started again with the same --run, it goes on from the newest checkpoint.
+
+    Attributes:
+        preset: small or tiny.
+        data: folder of shards.
+        run: folder of checkpoints and logs.
+        validation: folder of shards to validate on.
+        samples: how many samples to see in all.
+        batch: samples per step and process.
+        workers: processes that load data.
+        device: cpu, cuda or mps.
+        threads: torch threads; more than one pays only on an otherwise idle machine.
+        export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
+    """
+
+    preset: tyro.conf.Positional[str]
+    data: Path
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/small")
+    validation: Path | None = None
+    samples: int = 60_000
+    batch: int = 8
+    workers: int = 1
+    device: str = "cpu"
+    threads: int = 1
+    export: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.model.config import PRESETS
+        from humanlrm.model.pretrained import save_pretrained
+        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.config import TrainConfig
+        from humanlrm.train.loop import train
+        from humanlrm.train.report import TrainingReport
+
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        torch.set_num_threads(self.threads)
+        config = PRESETS[self.preset]()
+        plan = replace(TrainConfig(), samples=self.samples, batch=self.batch)
+        with TrainingReport(self.run_folder, self.samples, _console) as report:
+            model = train(config, plan, self.data, self.run_folder, self.validation, report, self.workers, self.device)
+        if self.export is not None:
+            save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
+            _console.print(f"weights written to {self.export}", highlight=False)
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure geometry on held-out procedural people: exact mask, landmarks as detected, translation aligned.
+
+    Attributes:
+        count: how many people.
+        alignment: none, translation or scale+translation; printed with the numbers.
+        resolution: lattice cells per side.
+        weights: folder of other weights than the shipped ones.
+        baseline: measure this floor instead of the model: inflated.
+        json: also write the rows to this file.
+    """
+
+    count: int = 64
+    alignment: str = "translation"
+    resolution: int = 128
+    weights: Path | None = None
+    baseline: str | None = None
+    json: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.evaluate.report import evaluate_procedural
+
+        report = evaluate_procedural(self.count, self.alignment, self.resolution, self.weights, self.baseline, _console)
+        table = Table(title=report.title)
+        for name in report.columns:
+            table.add_column(name, justify="right")
+        for line in report.lines:
+            table.add_row(*line)
+        _console.print(table)
+        if self.json is not None:
+            report.write(self.json)
+        return 0
+
+
+Command = (
+    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+    | Annotated[People, tyro.conf.subcommand("people")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+)
+
+
+def _check_output(path: Path) -> None:
+    """Before any work is done."""
+    if path.suffix.lower() not in (".glb", ".obj", ".ply"):
+        raise ValueError(f"output must end in .glb, .obj or .ply, got {path}")
+
+
+def _save_picture(pixels, path: Path) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    Image.fromarray(pixels).save(partial)
+    partial.replace(path)
+
+
+def _peak_mib() -> float:
+    """Largest memory that this process has held (kilobytes on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; whatever the user can mend is one red line and exit code 1."""
+    command = tyro.cli(Command, args=arguments, prog="humanlrm", description=__doc__)  # pyright: ignore[reportArgumentType]
+    try:
+        return command.run()
+    except (ValueError, OSError) as error:
+        _errors.print(
+            f"humanlrm: {' '.join(str(error).split())}", style="red", highlight=False, soft_wrap=True, markup=False
+        )
+        return 1
+    except KeyboardInterrupt:
+        _errors.print("humanlrm: stopped", style="red")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

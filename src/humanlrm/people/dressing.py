@@ -1,0 +1,226 @@
+"""Putting garments on a body: fitting, tucking what is under them in, posing, colouring, merging into one scan."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial import cKDTree
+
+from humanlrm.data.scan import Scan
+from humanlrm.people.avatar_colour import redyed
+from humanlrm.people.avatar_lining import lined
+from humanlrm.people.avatar_shape import joint_transforms
+from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, landmarks_of, rig_of, shaped
+from humanlrm.people.cloth_print import printed
+from humanlrm.people.posepack import world_rotations
+from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
+from humanlrm.people.wardrobe import SLOT_OF, Outfit, Piece, Wardrobe
+
+#: Room between skin and cloth, and how deep skin that a garment hides is pulled in.
+GAP_M, HIDDEN_M = 0.004, 0.008
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part of a dressed person at rest: mesh, weights, and where its texture lies on the atlas."""
+
+    slot: str
+    vertices: Float[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "U 2"]
+    uv_faces: Int[np.ndarray, "F 3"]
+    weights: Float[np.ndarray, "V B"]
+
+
+def dressed_scan(
+    closet: Wardrobe,
+    phenotype: dict[str, float],
+    outfit: Outfit,
+    quats: Float[np.ndarray, "22 4"],
+    rng: np.random.Generator,
+    *,
+    height_m: float,
+) -> Scan:
+    """One person: body and pieces fitted at rest, then posed together. ``height_m``: of the body without shoes."""
+    mesh = base_mesh()
+    base, heads = shaped(phenotype)
+    scale = np.float32(height_m / np.ptp(base[:BODY_VERTICES, 1]))
+    base, heads = base * scale, heads * scale
+    clothes = [closet.piece(name) for name in outfit.clothes]
+    extras = [closet.piece(name) for name in outfit.head]
+    layers = _tucked_layers(base, clothes) + [_layer(piece, base) for piece in extras]
+    rig = rig_of(heads)
+    turns = bone_rotations(rig, world_rotations(quats), rng.uniform(0, 25, 2))
+    transforms = joint_transforms(rig, turns, np.tile(np.eye(3), (len(rig.names), 1, 1)))
+    posed = [_posed(layer, rig.rest, transforms) for layer in layers]
+    _tuck(posed, layers, clothes)
+    landmarks = landmarks_of(rig, transforms[1], posed[0][mesh.nose], posed[0][mesh.crown])
+    atlas = _atlas(closet, outfit, clothes, extras, rng)
+    licences = sorted({piece.licence for piece in (*clothes, *extras)} | {"CC0-1.0"})
+    return _merged(layers, posed, atlas, landmarks, " AND ".join(licences))
+
+
+def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[Piece]) -> list[Layer]:
+    """The body and its clothes at rest, inner first: what lies under a garment is pulled in below it."""
+    mesh = base_mesh()
+    body = Layer("skin", base[:BODY_VERTICES].copy(), mesh.faces, mesh.uv, mesh.uv_faces, mesh.weights[:BODY_VERTICES])
+    layers = [body, *(_layer(piece, base) for piece in clothes)]
+    shapes = [layer.vertices for layer in layers]
+    thick = _is_thick(body.weights, mesh.bones)
+    for piece in clothes:
+        hidden = _hidden(piece)
+        deeper = HIDDEN_M * _normals(shapes[0], mesh.faces)
+        shapes[0] = shapes[0] - deeper * (hidden & thick)[:, None]
+    _tuck(shapes, layers, clothes)
+    return [replace(layer, vertices=shape) for layer, shape in zip(layers, shapes, strict=True)]
+
+
+def _hidden(piece: Piece) -> Bool[np.ndarray, "B"]:
+    """Body vertices that the piece's author says are under it."""
+    hidden = np.zeros(BODY_VERTICES, bool)
+    hidden[piece.garment.hidden[piece.garment.hidden < BODY_VERTICES]] = True
+    return hidden
+
+
+def _tuck(shapes: list[Float[np.ndarray, "V 3"]], layers: list[Layer], clothes: list[Piece]) -> None:
+    """Pulls the body and inner garments below the outer ones, in place; at rest, and again in the pose, because bent
+    limbs bring skin through cloth. ``layers`` and ``shapes``: the body, then ``clothes``, then what stays."""
+    for outer, piece in enumerate(clothes, start=1):
+        for inner in range(outer):
+            sure = _hidden(piece) if inner == 0 else None
+            gap = GAP_M if inner == 0 else GAP_M / 2
+            shapes[inner] = tucked(shapes[inner], layers[inner].faces, shapes[outer], gap_m=gap, sure=sure)
+
+
+def _is_thick(weights: Float[np.ndarray, "N B"], bones: tuple[str, ...]) -> np.ndarray:
+    """Bool (N,): not on toes and fingers, which would turn inside out when pulled in."""
+    thin = [i for i, bone in enumerate(bones) if bone.startswith(("finger", "toe"))]
+    return weights[:, thin].sum(axis=1) < 0.3
+
+
+def _layer(piece: Piece, base: Float[np.ndarray, "N 3"]) -> Layer:
+    """A piece on the body at rest; hair cards get a lining so that they have an inside."""
+    garment, slot = piece.garment, SLOT_OF[piece.kind]
+    vertices, weights, faces = garment.fitted(base), piece.weights, garment.faces
+    uv, uv_faces = SLOTS[slot].coordinates(garment.uv), garment.uv_faces
+    if piece.kind == "hair":
+        lining = lined(vertices, faces, np.ones(len(faces), bool), thickness_m=0.003)
+        vertices, weights, faces = lining.vertices, weights[lining.rows], lining.faces
+        uv_faces = lining.corners_of(uv_faces)
+    return Layer(slot, vertices, faces, uv, uv_faces, weights)
+
+
+def tucked(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    outer: Float[np.ndarray, "W 3"],
+    *,
+    gap_m: float,
+    sure: Bool[np.ndarray, "V"] | None = None,
+    reach_m: float = 0.035,
+) -> Float[np.ndarray, "V 3"]:
+    """Vertices moved inward along their normals where a garment's vertices are less than ``gap_m`` above them.
+
+    Only the nearest vertex of the garment counts, if it is within ``reach_m`` and not beside (1.5 cm) the vertex; for
+    ``sure`` vertices, known to be covered, beside is everything within reach and the gap is twice as wide.
+    """
+    sure = np.zeros(len(vertices), bool) if sure is None else sure
+    normals = _normals(vertices, faces)
+    distance, nearest = cKDTree(outer).query(vertices, distance_upper_bound=reach_m)
+    near = np.flatnonzero(np.isfinite(distance))
+    toward = outer[nearest[near]] - vertices[near]
+    above = (toward * normals[near]).sum(axis=1)
+    beside = np.linalg.norm(toward - above[:, None] * normals[near], axis=1)
+    gap = np.where(sure[near], 2 * gap_m, gap_m)
+    push = np.where(((beside < 0.015) | sure[near]) & (above < gap), np.minimum(gap - above, 0.025), 0)
+    moved = vertices.copy()
+    moved[near] -= push[:, None].astype(np.float32) * normals[near]
+    return moved
+
+
+def _normals(points: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
+    """Unit vertex normals, area weighted."""
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    across = np.cross(b - a, c - a)
+    total = np.stack(
+        [sum(np.bincount(faces[:, k], across[:, axis], minlength=len(points)) for k in range(3)) for axis in range(3)],
+        axis=1,
+    )
+    return (total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
+
+
+def _posed(
+    layer: Layer,
+    rest: Float[np.ndarray, "B 3"],
+    transforms: tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3"]],
+) -> Float[np.ndarray, "V 3"]:
+    """Linear blend skinning with dense weights."""
+    linear, places = transforms
+    offsets = places - np.einsum("bac,bc->ba", linear, rest)
+    matrices = np.concatenate([linear, offsets[:, :, None]], axis=2).reshape(-1, 12).astype(np.float32)
+    blended = (layer.weights @ matrices).reshape(-1, 3, 4)
+    return np.einsum("vac,vc->va", blended[:, :, :3], layer.vertices) + blended[:, :, 3]
+
+
+def _atlas(
+    closet: Wardrobe, outfit: Outfit, clothes: list[Piece], extras: list[Piece], rng: np.random.Generator
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The common texture: skin, iris and every piece in new colours on its tile."""
+    atlas = np.full((*ATLAS_PX, 3), 128, np.uint8)
+    SLOTS["skin"].paste(atlas, closet.image(outfit.skin)[..., :3])
+    iris = closet.image(outfit.iris)
+    SLOTS["eyes"].paste(atlas, filled_under_alpha(iris[..., :3], iris[..., 3]))
+    hair_colour = rng.random() * (0.35 if "darkskinned" in outfit.skin else 1.0)
+    for piece in (*clothes, *extras):
+        if piece.kind in ("hair", "eyebrows"):
+            image = _hair_coloured(piece.texture, hair_colour, grey=outfit.skin.startswith("skin_old"))
+        elif piece.kind == "eyes":
+            continue
+        elif piece.plain or rng.random() < 0.12:
+            image = printed(piece.texture, rng)
+        else:
+            image = redyed(piece.texture, piece.dye, rng, strength=float(rng.random() < 0.7))
+        SLOTS[SLOT_OF[piece.kind]].paste(atlas, image)
+    return atlas
+
+
+#: Natural hair colours from black over brown and red to blond, sRGB.
+_HAIR = np.array(
+    [(24, 20, 18), (46, 32, 24), (78, 52, 34), (112, 76, 48), (120, 58, 34), (168, 128, 84), (204, 172, 122)]
+)
+
+
+def _hair_coloured(texture: UInt8[np.ndarray, "H W 3"], where: float, *, grey: bool) -> UInt8[np.ndarray, "H W 3"]:
+    """Hair of a natural colour; ``where`` in [0, 1) runs from black to blond, ``grey`` hair takes three quarters grey."""
+    low = int(where * (len(_HAIR) - 1))
+    mix = where * (len(_HAIR) - 1) - low
+    colour = _HAIR[low] * (1 - mix) + _HAIR[low + 1] * mix
+    if grey:
+        colour = 0.25 * colour + 0.75 * np.array([168, 166, 162])
+    luma = texture.astype(np.float32).mean(axis=2, keepdims=True)
+    shading = np.clip((luma + 30) / (float(luma.mean()) + 30), 0.4, 1.8)
+    return np.clip(colour * shading, 0, 255).astype(np.uint8)
+
+
+def _merged(
+    layers: list[Layer],
+    posed: list[Float[np.ndarray, "V 3"]],
+    atlas: UInt8[np.ndarray, "H W 3"],
+    landmarks: Float[np.ndarray, "19 3"],
+    licence: str,
+) -> Scan:
+    """All layers as one mesh that stands on the floor."""
+    starts = np.cumsum([0, *(len(p) for p in posed)])
+    uv_starts = np.cumsum([0, *(len(layer.uv) for layer in layers)])
+    vertices = np.concatenate(posed).astype(np.float32)
+    faces = np.concatenate([layer.faces + s for layer, s in zip(layers, starts, strict=False)]).astype(np.int32)
+    uv_faces = np.concatenate([layer.uv_faces + s for layer, s in zip(layers, uv_starts, strict=False)])
+    skin = replace(layers[0], uv=SLOTS["skin"].coordinates(layers[0].uv))
+    uv = np.concatenate([skin.uv, *(layer.uv for layer in layers[1:])])
+    used = np.unique(faces)
+    renumber = np.zeros(len(vertices), np.int32)
+    renumber[used] = np.arange(len(used))
+    low, high = vertices[used].min(0), vertices[used].max(0)
+    origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], np.float32)
+    return Scan("", "composed", licence, vertices[used] - origin, renumber[faces], uv, uv_faces.astype(np.int32),
+                atlas, (landmarks - origin).astype(np.float32))  # fmt: skip

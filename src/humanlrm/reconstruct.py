@@ -1,0 +1,214 @@
+"""The front door: a photo in, a textured, watertight, metric person out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from humanlrm.landmarks import INDEX
+from humanlrm.matting import PoseDetector
+from humanlrm.mesh import (
+    Photo,
+    TexturedMesh,
+    TriangleSurface,
+    bake,
+    clean,
+    contact_sheet,
+    extract_surface,
+    render_views,
+    save,
+    simplify,
+)
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.model.triplane import Triplane
+from humanlrm.subject import SubjectCrop, find_subject, load_photo
+
+#: Standing height over the sum of shank, thigh, trunk (hip to neck) and neck-to-head: its median over 200 procedural
+#: people is printed by ``python -m benchmarks.stature``.
+STATURE = 1.2
+_FACES = 24_000
+_SMOOTHING = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a person is written out.
+
+    Attributes:
+        height_m: standing height of the person.
+        resolution: cells per side of the marching cubes lattice: 64 times a power of two.
+        texture_px: side of the texture.
+        faces: about how many triangles the mesh has.
+    """
+
+    height_m: float = 1.70
+    resolution: int = 256
+    texture_px: int = 1024
+    faces: int = _FACES
+
+    def __post_init__(self) -> None:
+        if not 0.3 <= self.height_m <= 3:
+            raise ValueError(f"height_m must be a person's height between 0.3 and 3 metres, got {self.height_m}")
+        if self.resolution not in (64, 128, 256, 512):
+            raise ValueError(f"resolution must be 64, 128, 256 or 512, got {self.resolution}")
+        if not 64 <= self.texture_px <= 8192:
+            raise ValueError(f"texture_px must be between 64 and 8192, got {self.texture_px}")
+        if self.faces < 100:
+            raise ValueError(f"faces must be at least 100, got {self.faces}")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A reconstructed person.
+
+    Attributes:
+        mesh: textured mesh in box units (``frame.py``).
+        subject: what the network was shown.
+        landmarks: corrected landmarks, box units.
+        metres_per_unit: metric scale, from ``height_m``.
+        seconds: time per stage.
+    """
+
+    mesh: TexturedMesh
+    subject: SubjectCrop
+    landmarks: Float[np.ndarray, "J 3"]
+    metres_per_unit: float
+    seconds: dict[str, float]
+
+    def save(self, path: str | Path) -> Path:
+        """Writes .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leaves a half-written file.
+
+        Raises:
+            ValueError: an unknown suffix.
+        """
+        return save(path, self.mesh, metres_per_unit=self.metres_per_unit)
+
+    def preview(self, size_px: int = 384) -> UInt8[np.ndarray, "H W 3"]:
+        """One picture: input, front, left, back, right, normals."""
+        crop = self.subject
+        seen = (crop.rgb * crop.alpha + (1 - crop.alpha)).permute(1, 2, 0).numpy()
+        given = Image.fromarray((seen * 255).round().astype(np.uint8)).resize((size_px, size_px))
+        sides = render_views(self.mesh, size_px=size_px)
+        normals = render_views(self.mesh, ("front",), size_px, shading="normals")
+        return contact_sheet([np.asarray(given), *sides, *normals])
+
+
+class Reconstructor:
+    """Holds the network and the detector; load once, call often.
+
+    Args:
+        weights: folder of ``config.json`` and ``model.safetensors``.
+        device: where the network runs.
+
+    Raises:
+        CheckpointError: the weights are incomplete, damaged or do not fit.
+    """
+
+    def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
+        self.model = from_pretrained(weights, device)
+        self.device = torch.device(device)
+        self.detector = PoseDetector(threads)
+
+    def __call__(self, photo: str | Path, settings: Settings | None = None) -> Reconstruction:
+        """Reconstructs the main person of a photo.
+
+        Raises:
+            PhotoError: the photo cannot be read or shows nobody.
+            ValueError: nothing solid was reconstructed.
+        """
+        clock = _Clock()
+        with clock("photo"):
+            loaded = load_photo(photo)
+        with clock("person"):
+            subject = find_subject(loaded, self.detector, self.model.config.image_px)
+        return reconstruct(self.model, subject, settings, clock)
+
+
+class _Clock:
+    """Seconds per stage, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - start
+
+
+@torch.no_grad()
+def reconstruct(
+    model: HumanLRM, subject: SubjectCrop, settings: Settings | None = None, clock: _Clock | None = None
+) -> Reconstruction:
+    """From what the network is shown to a textured mesh.
+
+    Raises:
+        ValueError: the field has no surface inside the box.
+    """
+    clock, settings = clock or _Clock(), settings or Settings()
+    device = next(model.parameters()).device
+    with clock("network"):
+        image = torch.cat([subject.rgb, subject.alpha, subject.known])[None].to(device)
+        planes = model(image, subject.landmarks[None].to(device))
+    with clock("surface"):
+        surface = extract(model, planes, settings.resolution)
+    with clock("simplify"):
+        surface = simplify(surface, settings.faces)
+    with clock("texture"):
+        photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
+        mesh = bake(surface, _colour_of(model, planes), photo, settings.texture_px)
+    landmarks = planes.given.landmarks[0].cpu().numpy()
+    return Reconstruction(mesh, subject, landmarks, settings.height_m / stature(landmarks), clock.seconds)
+
+
+@torch.no_grad()
+def extract(model: HumanLRM, planes: Triplane, resolution: int) -> TriangleSurface:
+    """The field's zero level as one sound body (box units)."""
+    device = next(model.parameters()).device
+
+    def sdf(points: Float[torch.Tensor, "P 3"]) -> Float[torch.Tensor, "P"]:
+        return model.field.distance(planes, points[None].to(device))[0].cpu()
+
+    return clean(extract_surface(sdf, resolution), smoothing=_SMOOTHING)
+
+
+def _colour_of(model: HumanLRM, planes: Triplane):
+    device = next(model.parameters()).device
+
+    @torch.no_grad()
+    def colour(points, normals, chunk: int = 65536):
+        points, normals = torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(normals, dtype=torch.float32)
+        parts = [
+            model.field.colour(planes, p[None].to(device), n[None].to(device))[0].cpu()
+            for p, n in zip(points.split(chunk), normals.split(chunk), strict=True)
+        ]
+        return torch.cat(parts)
+
+    return colour
+
+
+def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:
+    """Standing height in box units from the lengths of the body's segments, whatever the pose (our choice)."""
+
+    def at(name: str) -> np.ndarray:
+        return landmarks[INDEX[name]]
+
+    def between(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.linalg.norm(a - b))
+
+    leg = np.mean(
+        [
+            between(at(f"{s}_ankle"), at(f"{s}_knee")) + between(at(f"{s}_knee"), at(f"{s}_hip"))
+            for s in ("left", "right")
+        ]
+    )
+    trunk = between((at("left_hip") + at("right_hip")) / 2, at("neck"))
+    return STATURE * float(leg + trunk + between(at("neck"), at("head")))

@@ -1,0 +1,48 @@
+"""What a training run shows: a progress line on the console, curves in tensorboard."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from torch.utils.tensorboard import SummaryWriter
+
+from humanlrm.train.loop import Progress
+
+
+class TrainingReport:
+    """Callable that the loop reports to; a context manager that owns progress bar and log file."""
+
+    def __init__(self, run: Path, samples: int, console: Console) -> None:
+        self._bar = Bar(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task("training", total=samples, text="")
+        self._writer = SummaryWriter(str(run / "log"))
+
+    def __enter__(self) -> "TrainingReport":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        self._writer.close()
+
+    def __call__(self, progress: Progress) -> None:
+        step, losses = progress.state.seen, progress.losses
+        for name, value in losses.items():
+            self._writer.add_scalar(f"loss/{name}", value, step)
+        for name, value in (progress.validation or {}).items():
+            self._writer.add_scalar(f"validation/{name}", value, step)
+        self._writer.add_scalar("learning_rate", progress.rate, step)
+        self._writer.add_scalar("samples_per_s", progress.samples_per_s, step)
+        text = f"{progress.samples_per_s:.1f}/s  sdf {losses['sdf']:.4f}  depth {losses['depth']:.3f}"
+        self._bar.update(self._task, completed=step, text=text)
+        if progress.validation is not None:
+            terms = "  ".join(f"{name} {value:.4f}" for name, value in progress.validation.items())
+            self._bar.console.print(f"{step:,} samples, validation: {terms}", highlight=False)
