@@ -131,10 +131,8 @@ def _collisions(taken: Bool[np.ndarray, "N N"], mask: Bool[np.ndarray, "H W"]) -
     height, width = _CELLS - mask.shape[0] + 1, _CELLS - mask.shape[1] + 1
     if mask.sum() > _FFT_CELLS:
         # Circular correlation is exact here: no place wraps around, because the mask stays inside.
-        spectrum: Any = rfft2(taken.astype(np.float32))
-        overlap: Any = irfft2(
-            rfft2(taken.astype(np.float32)) * np.conj(rfft2(mask.astype(np.float32), taken.shape)), taken.shape
-        )
+        spectrum: Any = rfft2(mask.astype(np.float32), taken.shape)
+        overlap: Any = irfft2(rfft2(taken.astype(np.float32)) * np.conj(spectrum), taken.shape)
         return overlap[:height, :width] > 0.5
     out = np.zeros((height, width), dtype=bool)
     for row, column in np.argwhere(mask):
