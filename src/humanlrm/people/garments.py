@@ -171,7 +171,7 @@ def top_cover(top: Top, sites: Sites) -> Cover:
     """Trunk between neckline and hem, and the arms down to the sleeve's end."""
     x, y, z = sites.position.T
     around = np.hypot(x, z - 0.02)
-    neckline = np.minimum(np.maximum(around - top.neck_m, 1.43 - y), 1.475 - y)
+    neckline = np.minimum(np.maximum(around - top.neck_m, 1.43 - y), 1.475 - y - np.maximum(z - 0.09, 0))
     if top.kind == "turtleneck":
         neckline = 1.485 - y - 0.25 * np.clip(z - 0.05, 0, 1)
     if top.vee_m > 0:
