@@ -11,10 +11,10 @@ from humanlrm.people.avatar_colour import redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import joint_transforms
 from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, landmarks_of, rig_of, shaped
+from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
 from humanlrm.people.cloth_print import printed
 from humanlrm.people.posepack import world_rotations
 from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
-from humanlrm.people.wardrobe import SLOT_OF, Outfit, Piece, Wardrobe
 
 #: Room between skin and cloth, and how deep skin that a garment hides is pulled in.
 GAP_M, HIDDEN_M = 0.004, 0.008
@@ -86,10 +86,11 @@ def _tuck(shapes: list[Float[np.ndarray, "V 3"]], layers: list[Layer], clothes: 
     """Pulls the body and inner garments below the outer ones, in place; at rest, and again in the pose, because bent
     limbs bring skin through cloth. ``layers`` and ``shapes``: the body, then ``clothes``, then what stays."""
     for outer, piece in enumerate(clothes, start=1):
+        cloth = np.concatenate([shapes[outer], shapes[outer][layers[outer].faces].mean(axis=1)])
         for inner in range(outer):
             sure = _hidden(piece) if inner == 0 else None
             gap = GAP_M if inner == 0 else GAP_M / 2
-            shapes[inner] = tucked(shapes[inner], layers[inner].faces, shapes[outer], gap_m=gap, sure=sure)
+            shapes[inner] = tucked(shapes[inner], layers[inner].faces, cloth, gap_m=gap, sure=sure)
 
 
 def _is_thick(weights: Float[np.ndarray, "N B"], bones: tuple[str, ...]) -> np.ndarray:
@@ -113,22 +114,22 @@ def _layer(piece: Piece, base: Float[np.ndarray, "N 3"]) -> Layer:
 def tucked(
     vertices: Float[np.ndarray, "V 3"],
     faces: Int[np.ndarray, "F 3"],
-    outer: Float[np.ndarray, "W 3"],
+    cloth: Float[np.ndarray, "W 3"],
     *,
     gap_m: float,
     sure: Bool[np.ndarray, "V"] | None = None,
     reach_m: float = 0.035,
 ) -> Float[np.ndarray, "V 3"]:
-    """Vertices moved inward along their normals where a garment's vertices are less than ``gap_m`` above them.
+    """Vertices moved inward along their normals where points of a garment are less than ``gap_m`` above them.
 
-    Only the nearest vertex of the garment counts, if it is within ``reach_m`` and not beside (1.5 cm) the vertex; for
+    Only the nearest point counts, if it is within ``reach_m`` and not beside (1.5 cm) the vertex; for
     ``sure`` vertices, known to be covered, beside is everything within reach and the gap is twice as wide.
     """
     sure = np.zeros(len(vertices), bool) if sure is None else sure
     normals = _normals(vertices, faces)
-    distance, nearest = cKDTree(outer).query(vertices, distance_upper_bound=reach_m)
+    distance, nearest = cKDTree(cloth).query(vertices, distance_upper_bound=reach_m)
     near = np.flatnonzero(np.isfinite(distance))
-    toward = outer[nearest[near]] - vertices[near]
+    toward = cloth[nearest[near]] - vertices[near]
     above = (toward * normals[near]).sum(axis=1)
     beside = np.linalg.norm(toward - above[:, None] * normals[near], axis=1)
     gap = np.where(sure[near], 2 * gap_m, gap_m)
@@ -191,7 +192,7 @@ _HAIR = np.array(
 
 
 def _hair_coloured(texture: UInt8[np.ndarray, "H W 3"], where: float, *, grey: bool) -> UInt8[np.ndarray, "H W 3"]:
-    """Hair of a natural colour; ``where`` in [0, 1) runs from black to blond, ``grey`` hair takes three quarters grey."""
+    """Hair of a natural colour; ``where`` in [0, 1) runs from black to blond, ``grey`` hair is mostly grey."""
     low = int(where * (len(_HAIR) - 1))
     mix = where * (len(_HAIR) - 1) - low
     colour = _HAIR[low] * (1 - mix) + _HAIR[low + 1] * mix
