@@ -1,5 +1,7 @@
 """Shards to batches: which view comes when, augmentation, and the choice of points. Deterministic in (seed, index)."""
 
+import signal
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from humanlrm.data.render import Samples, ViewRecord
-from humanlrm.data.shards import ShardFolder
+from humanlrm.data.shards import ShardError, ShardFolder
 from humanlrm.landmarks import MIRROR
 from humanlrm.views import Batch, Given, Wanted, collate
 
@@ -27,6 +29,10 @@ class SampleSettings:
     points: int = 1280
     surface: int = 384
     augment: bool = True
+
+
+#: Damaged views in a row that are skipped before the data counts as unusable.
+_MOST_DAMAGED = 20
 
 
 class Samplings(Dataset[Batch]):
@@ -47,9 +53,20 @@ class Samplings(Dataset[Batch]):
         passes, position = divmod(index, len(self.views))
         if self._order is None or self._order[0] != passes:
             self._order = passes, np.random.default_rng([self.seed, passes]).permutation(len(self.views))
-        subject, view = self.views[self._order[1][position]]
-        record, samples = self.shards.load(int(subject), int(view))
+        record, samples = self._readable(self._order[1], position)
         return make_sample(record, samples, self.settings, np.random.default_rng([self.seed, index]))
+
+    def _readable(self, order: np.ndarray, position: int) -> tuple[ViewRecord, Samples]:
+        """The view at a position; a damaged one is reported and the next in the order takes its place."""
+        for place in range(position, position + _MOST_DAMAGED):
+            subject, view = self.views[order[place % len(order)]]
+            try:
+                return self.shards.load(int(subject), int(view))
+            except ShardError as error:
+                warnings.warn(f"skipped: {error}", stacklevel=2)
+        raise ShardError(
+            f"{_MOST_DAMAGED} damaged views in a row; the last warnings name them: write these shards again"
+        )
 
 
 class _Running(Sampler[int]):
@@ -68,7 +85,20 @@ class _Running(Sampler[int]):
 def batches(data: Samplings, batch: int, start: int = 0, stride: int = 1, workers: int = 1) -> DataLoader:
     """Endless batches from running sample number ``start``; ``stride`` processes share the data."""
     options = {"prefetch_factor": 4, "persistent_workers": True} if workers else {}
-    return DataLoader(data, batch, sampler=_Running(start, stride), collate_fn=collate, num_workers=workers, **options)
+    return DataLoader(
+        data,
+        batch,
+        sampler=_Running(start, stride),
+        collate_fn=collate,
+        num_workers=workers,
+        worker_init_fn=_outlive,
+        **options,
+    )
+
+
+def _outlive(worker: int) -> None:
+    """Workers leave SIGTERM to the training loop, which saves its state before it ends them."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator) -> Batch:

@@ -35,7 +35,7 @@ class RenderSettings:
     views: int = 4
     image_px: int = 256
     depth_px: int = 128
-    points: int = 24576
+    points: int = 18000
     cropped: float = 0.2
     own_mask: float = 0.4
 
@@ -237,12 +237,11 @@ def sample_frame(
     up = -rotation[:, 1] - forward * (-rotation[:, 1] @ forward)
     up /= np.linalg.norm(up)
     axes = np.stack([np.cross(forward, up), up, -forward])
-    front = (seen - eye) @ forward
-    back = (
-        eye
-        + scene.last_hit(eye.astype(np.float32), (seen - eye).astype(np.float32)).distance[:, None] * (seen - eye)
-        - eye
-    ) @ forward
+    hits = scene.last_hit(eye.astype(np.float32), (seen - eye).astype(np.float32))
+    seen, last = seen[hits.hit], hits.distance[hits.hit][:, None]
+    if len(seen) == 0:
+        raise ValueError("sample_frame: no ray through the mask meets the person")
+    front, back = (seen - eye) @ forward, (last * (seen - eye)) @ forward
     depth = float(np.mean((front + back) / 2))
     unit_m = crop.side_px * depth / (focal_px * np.linalg.norm(ray)) / VIEW_SPAN
     out = np.eye(4)

@@ -16,6 +16,7 @@ from humanlrm.data.light import Light
 from humanlrm.data.render import Samples, Subject, ViewRecord
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
+_FINITE = ("detected", "landmarks", "to_frame")
 _LIGHT_ARRAYS = ("ambient", "directions", "colours")
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
 
@@ -148,6 +149,8 @@ class ShardFolder:
             arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
             light = Light(*(arrays[name][view] for name in _LIGHT_ARRAYS))
             maps = {name: arrays[name][view] for name in _VIEW_ARRAYS}
+            if not all(np.isfinite(maps[name]).all() for name in _FINITE):
+                raise ValueError("its frame or landmarks are not finite")
             record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **maps, light=light)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
         except (OSError, ValueError, KeyError) as error:

@@ -23,7 +23,7 @@ _NUDGE_CELLS = 0.01
 
 
 def extract_surface(
-    sdf: Sdf, resolution: int = 256, coarse: int = 64, bound: float = 1.0, chunk: int = 65536
+    sdf: Sdf, resolution: int = 256, coarse: int = 64, bound: float = 1.0, chunk: int = 16384
 ) -> TriangleSurface:
     """The zero level of ``sdf`` inside the cube [-bound, bound]^3, coarse to fine.
 

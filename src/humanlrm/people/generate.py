@@ -14,23 +14,30 @@ from humanlrm.data.shards import write_shard
 from humanlrm.matting import PoseDetector
 from humanlrm.people.avatars import AvatarLibrary, make_avatar
 from humanlrm.people.compose import make_person
+from humanlrm.people.wardrobe import make_composed
 
 #: Subjects per shard.
 SHARD = 50
+#: Shares of procedural people and of avatars where there is an asset pack; the rest is composed (our choice).
+_PROCEDURAL, _AVATARS = 0.3, 0.3
 #: Seeds from here on are for validation: training never draws them.
 VALIDATION_SEED = 10_000_000
 
 
 class Cast:
-    """Chooses and makes the person of a seed: procedural ones, and avatars if the asset pack is at hand."""
+    """Chooses and makes the person of a seed: procedural ones, and with the asset pack avatars and composed ones."""
 
-    def __init__(self, assets: Path | None, avatar_share: float = 0.6) -> None:
+    def __init__(self, assets: Path | None) -> None:
+        self.assets = assets
         self.library = AvatarLibrary(assets, "train") if assets is not None else None
-        self.avatar_share = avatar_share
 
     def __call__(self, seed: int) -> Scan:
-        avatar = np.random.default_rng([seed, 1]).random() < self.avatar_share
-        return make_avatar(self.library, seed) if self.library is not None and avatar else make_person(seed)
+        kind = np.random.default_rng([seed, 1]).random()
+        if self.assets is None or self.library is None or kind < _PROCEDURAL:
+            return make_person(seed)
+        if kind < _PROCEDURAL + _AVATARS:
+            return make_avatar(self.library, seed)
+        return make_composed(self.assets, seed)
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def train(
         ShardError: no readable data.
         TrainingStopped: the loss became infinite or NaN.
     """
-    group = _Group.join()
+    asked_to_stop, group = _on_sigterm(), _Group.join()
     torch.manual_seed(config.seed)
     model = build(model_config).to(device).train()
     parameters = trained(model)
@@ -105,7 +105,6 @@ def train(
     samples = Samplings(ShardFolder(data), config.draw, config.seed)
     # Samples are dealt out in turn: process r of n takes samples r, r + n, ... of the common order.
     stream = iter(batches(samples, config.batch, state.seen + group.rank, group.size, workers))
-    asked_to_stop = _on_sigterm()
     last_saved = started = time.monotonic()
     while state.seen < config.samples and not asked_to_stop:
         batch = next(stream).to(torch.device(device))
