@@ -130,7 +130,7 @@ class Wardrobe:
             texture=texture,
             dye=dye_of(texture, nowhere, nowhere, np.array([[1.0, 255.0, 1.0]])),
             weights=garment.weighted(base_mesh().weights),
-            plain=plain or float(texture.std(axis=(0, 1)).max()) < _PLAIN_SPREAD,
+            plain=plain or (record["kind"] != "suit" and float(texture.std(axis=(0, 1)).max()) < _PLAIN_SPREAD),
         )
 
 
