@@ -206,6 +206,8 @@ def skinned(
     offsets = posed - np.einsum("jab,jb->ja", linear, rig.rest)
     matrices = np.concatenate([linear, offsets[:, :, None]], axis=2).astype(np.float32).reshape(-1, 12)
     joints, shares = weights
-    blended = sum(shares[:, k, None] * matrices[joints[:, k]] for k in range(joints.shape[1]))
+    blended = np.zeros((len(vertices), 12), np.float32)
+    for k in range(joints.shape[1]):
+        blended += shares[:, k, None] * matrices[joints[:, k]]
     blended = blended.reshape(-1, 3, 4)
     return np.einsum("vab,vb->va", blended[:, :, :3], vertices.astype(np.float32)) + blended[:, :, 3]

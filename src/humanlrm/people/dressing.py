@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from humanlrm.data.scan import Scan
 from humanlrm.people.avatar_colour import redyed
@@ -127,9 +127,9 @@ def tucked(
     """
     sure = np.zeros(len(vertices), bool) if sure is None else sure
     normals = _normals(vertices, faces)
-    distance, nearest = cKDTree(cloth).query(vertices, distance_upper_bound=reach_m)
+    distance, nearest = KDTree(cloth).query(vertices, distance_upper_bound=reach_m)
     near = np.flatnonzero(np.isfinite(distance))
-    toward = cloth[nearest[near]] - vertices[near]
+    toward = cloth[np.asarray(nearest)[near]] - vertices[near]
     above = (toward * normals[near]).sum(axis=1)
     beside = np.linalg.norm(toward - above[:, None] * normals[near], axis=1)
     gap = np.where(sure[near], 2 * gap_m, gap_m)

@@ -133,7 +133,7 @@ def _arm(side: str, gesture: str, rng: np.random.Generator) -> dict[str, Rotatio
     z = f - (f @ u) * u
     z = z / np.linalg.norm(z) if np.linalg.norm(z) > 1e-6 else np.array([0.0, 0.0, 1.0])
     shoulder = Rotation.from_matrix(np.stack([u, np.cross(z, u), z], axis=1))
-    elbow = _euler(0, -np.rad2deg(np.arccos(np.clip(u @ f, -1, 1))), 0)
+    elbow = _euler(0, -float(np.rad2deg(np.arccos(np.clip(u @ f, -1, 1)))), 0)
     wrist = _euler(rng.normal(0, 10), rng.normal(0, 8), rng.normal(0, 12))
     turns = {"shoulder": shoulder, "elbow": elbow, "wrist": wrist}
     return {f"{side}_{joint}": turn if side == "left" else _mirror(turn) for joint, turn in turns.items()}
