@@ -4,7 +4,7 @@ import resource
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -117,6 +117,8 @@ class Train:
         workers: processes that load data.
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
+        initial: another run whose weights a new run starts from.
+        stage: full, or landmarks: the landmark corrector alone, five times as fast.
         export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
     """
 
@@ -129,6 +131,8 @@ class Train:
     workers: int = 1
     device: str = "cpu"
     threads: int = 1
+    initial: Path | None = None
+    stage: Literal["full", "landmarks"] = "full"
     export: Path | None = None
 
     def run(self) -> int:
@@ -143,9 +147,19 @@ class Train:
             raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
         torch.set_num_threads(self.threads)
         config = PRESETS[self.preset]()
-        plan = replace(TrainConfig(), samples=self.samples, batch=self.batch)
+        plan = replace(TrainConfig(), samples=self.samples, batch=self.batch, stage=self.stage)
         with TrainingReport(self.run_folder, self.samples, _console) as report:
-            model = train(config, plan, self.data, self.run_folder, self.validation, report, self.workers, self.device)
+            model = train(
+                config,
+                plan,
+                self.data,
+                self.run_folder,
+                self.validation,
+                report,
+                self.workers,
+                self.device,
+                self.initial,
+            )
         if self.export is not None:
             save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
             _console.print(f"weights written to {self.export}", highlight=False)
@@ -187,12 +201,67 @@ class Evaluate:
         return 0
 
 
+@dataclass(frozen=True)
+class Export:
+    """Write a run's newest weights (float16) with a model card that says how good they are.
+
+    Attributes:
+        run_folder: the training run.
+        data: the shards it was trained on, for the card.
+        out: e.g. src/humanlrm/weights/small.
+        count: held-out people to measure.
+        preset: name for the card.
+        seed: seed of the run, for the card.
+    """
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    data: Path
+    out: Path
+    count: int = 64
+    preset: str = "small"
+    seed: int = 0
+
+    def run(self) -> int:
+        from humanlrm.data.shards import ShardFolder
+        from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
+        from humanlrm.evaluate.report import evaluate_procedural
+        from humanlrm.model.pretrained import save_pretrained
+        from humanlrm.train.checkpoint import averaged_weights
+
+        config, tensors, state = averaged_weights(self.run_folder)
+        save_pretrained(self.out, config, tensors)
+        sources, licences = describe_data(ShardFolder(self.data))
+        parameters = sum(t.numel() for t in tensors.values())
+        hours = state.seconds / 3600
+        facts = TrainingFacts(self.preset, parameters, sources, licences, state.seen, hours, self.seed, _commit())
+        reports = [
+            evaluate_procedural(self.count, "translation", 128, self.out, baseline, _console)
+            for baseline in (None, "inflated")
+        ]
+        _console.print(write_card(self.out, model_card(facts, reports)).read_text(), highlight=False)
+        return 0
+
+
 Command = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
     | Annotated[People, tyro.conf.subcommand("people")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
 )
+
+
+def _commit() -> str:
+    import subprocess
+
+    found = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
 
 
 def _check_output(path: Path) -> None:

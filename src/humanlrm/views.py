@@ -9,15 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Given:
-    """One view per subject.
+    """One view per subject; single samples have no batch axis until :func:`collate`.
 
     Attributes:
         image: sRGB, alpha, known (1 inside the photo), in [0, 1].
         landmarks: detected, box units, and visibility in [0, 1]; 0 = missing.
     """
 
-    image: Float[Tensor, "B 5 H W"]
-    landmarks: Float[Tensor, "B J 4"]
+    image: Float[Tensor, "*B 5 H W"]
+    landmarks: Float[Tensor, "*B J 4"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Wanted:
         landmarks: true landmarks.
     """
 
-    points: Float[Tensor, "B P 3"]
-    sdf: Float[Tensor, "B P"]
-    surface: Float[Tensor, "B S 3"]
-    normals: Float[Tensor, "B S 3"]
-    rgb: Float[Tensor, "B S 3"]
-    depth: Float[Tensor, "B 2 D D"]
-    landmarks: Float[Tensor, "B J 3"]
+    points: Float[Tensor, "*B P 3"]
+    sdf: Float[Tensor, "*B P"]
+    surface: Float[Tensor, "*B S 3"]
+    normals: Float[Tensor, "*B S 3"]
+    rgb: Float[Tensor, "*B S 3"]
+    depth: Float[Tensor, "*B 2 D D"]
+    landmarks: Float[Tensor, "*B J 3"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from webdataset.writer import TarWriter
 from PIL import Image
+from webdataset.writer import TarWriter
 
 from humanlrm.data.light import Light
 from humanlrm.data.render import Samples, Subject, ViewRecord

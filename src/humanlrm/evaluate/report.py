@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from humanlrm.evaluate.baselines import BASELINES
-from humanlrm.evaluate.geometry import Alignment
+from humanlrm.evaluate.geometry import Alignment, SurfaceDistance
 from humanlrm.evaluate.protocol import Row, lrm_method, mean, measure, procedural_cases
 from humanlrm.matting import PoseDetector
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -25,6 +25,10 @@ class Report:
     failures: list[str]
 
     @property
+    def mean(self) -> SurfaceDistance:
+        return mean(self.rows)
+
+    @property
     def title(self) -> str:
         return f"{self.method}: {len(self.rows)} held-out people, cm at 1.70 m, alignment: {self.alignment}"
 
@@ -34,7 +38,7 @@ class Report:
     def lines(self) -> list[tuple[str, ...]]:
         """The three worst cases, then the mean."""
         worst = sorted(self.rows, key=lambda row: -row.distance.chamfer)[:3]
-        named = [(row.name, row.distance) for row in worst] + [("mean of all", mean(self.rows))]
+        named = [(row.name, row.distance) for row in worst] + [("mean of all", self.mean)]
         lines = [
             (name, f"{d.chamfer:.2f}", f"{d.p2s:.2f}", f"{d.s2p:.2f}", f"{d.normal_consistency:.3f}")
             for name, d in named
@@ -45,8 +49,7 @@ class Report:
         """All rows as JSON, written under a temporary name first."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        average = mean(self.rows)
-        content = {**asdict(self), "mean": {**asdict(average), "chamfer": average.chamfer}}
+        content = {**asdict(self), "mean": {**asdict(self.mean), "chamfer": self.mean.chamfer}}
         partial.write_text(json.dumps(content, indent=1))
         partial.replace(path)
 

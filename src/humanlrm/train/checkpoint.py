@@ -20,7 +20,7 @@ from humanlrm.model.pretrained import CheckpointError, load_tensors
 
 @dataclass
 class TrainerState:
-    """Where a run stands: samples seen, steps taken, seconds spent computing."""
+    """Where a run stands: samples seen, steps taken, seconds spent computing times processes."""
 
     seen: int = 0
     step: int = 0
@@ -68,6 +68,20 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(run.glob("step-*"))
 
 
+def averaged_weights(run: Path) -> tuple[ModelConfig, dict[str, Tensor], TrainerState]:
+    """Config, averaged weights and state of a run's newest checkpoint.
+
+    Raises:
+        CheckpointError: the run has no checkpoint.
+    """
+    saved = checkpoints(run)
+    if not saved:
+        raise CheckpointError(f"{run}: no checkpoint; train first, e.g. `humanlrm train small --data DIR --run {run}`")
+    config = ModelConfig(**json.loads((saved[-1] / "config.json").read_text()))
+    state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
+    return config, load_file(saved[-1] / "average.safetensors"), state
+
+
 def load_checkpoint(
     folder: Path, model: HumanLRM, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> TrainerState:
@@ -86,5 +100,7 @@ def load_checkpoint(
     moments = load_file(folder / "optimizer.safetensors")
     for name, parameter in trained(model).items():
         keys = ("step", "exp_avg", "exp_avg_sq")
+        if f"step.{name}" not in moments:  # the stage does not train it
+            continue
         optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in keys}
     return TrainerState(**json.loads((folder / "state.json").read_text()))

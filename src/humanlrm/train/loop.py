@@ -17,9 +17,17 @@ from humanlrm.data.loader import SampleSettings, Samplings, batches
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.train.checkpoint import TrainerState, checkpoints, load_checkpoint, save_checkpoint, trained
+from humanlrm.model.pretrained import load_tensors
+from humanlrm.train.checkpoint import (
+    TrainerState,
+    averaged_weights,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    trained,
+)
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.objective import LossTerms, objective
+from humanlrm.train.objective import LossTerms, landmark_objective, objective
 from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
@@ -82,10 +90,12 @@ def train(
     report: Callable[[Progress], None] | None = None,
     workers: int = 1,
     device: str = "cpu",
+    initial: Path | None = None,
 ) -> HumanLRM:
     """Trains until ``config.samples`` are seen; goes on from the newest checkpoint of ``run`` if there is one.
 
-    On SIGTERM it writes a checkpoint and returns early.
+    A new run starts from the averaged weights of the run ``initial``, if one is given. On SIGTERM the loop writes a
+    checkpoint and returns early.
 
     Returns:
         the model with the averaged weights.
@@ -97,6 +107,8 @@ def train(
     asked_to_stop, group = _on_sigterm(), _Group.join()
     torch.manual_seed(config.seed)
     model = build(model_config).to(device).train()
+    if initial is not None:
+        load_tensors(model, averaged_weights(initial)[1], initial)
     parameters = trained(model)
     average = {name: p.detach().clone() for name, p in parameters.items()}
     optimizer = make_optimizer(model, config)
@@ -110,7 +122,8 @@ def train(
         batch = next(stream).to(torch.device(device))
         terms = _step(model, optimizer, average, batch, config, state, group, run)
         now = time.monotonic()
-        state.seconds, rate, started = state.seconds + now - started, config.batch * group.size / (now - started), now
+        rate = config.batch * group.size / (now - started)
+        state.seconds, started = state.seconds + (now - started) * group.size, now
         if group.rank == 0 and report is not None and state.step % config.log_every == 0:
             measured = None
             if validation is not None and state.step % config.validate_every == 0:
@@ -144,7 +157,7 @@ def _step(
     """One step: loss, gradient, clipped update, averaged weights, counters."""
     for parameters in optimizer.param_groups:
         parameters["lr"] = config.rate(state.seen)
-    terms = objective(model, batch)
+    terms = (landmark_objective if config.stage == "landmarks" else objective)(model, batch)
     loss = terms.total(config.weights)
     if not bool(loss.isfinite()):
         raise TrainingStopped(

@@ -41,7 +41,8 @@ class TrainingReport:
             self._writer.add_scalar(f"validation/{name}", value, step)
         self._writer.add_scalar("learning_rate", progress.rate, step)
         self._writer.add_scalar("samples_per_s", progress.samples_per_s, step)
-        text = f"{progress.samples_per_s:.1f}/s  sdf {losses['sdf']:.4f}  depth {losses['depth']:.3f}"
+        shown = [f"{name} {losses[name]:.3f}" for name in ("sdf", "depth", "landmarks") if name in losses]
+        text = "  ".join([f"{progress.samples_per_s:.1f}/s", *shown])
         self._bar.update(self._task, completed=step, text=text)
         if progress.validation is not None:
             terms = "  ".join(f"{name} {value:.4f}" for name, value in progress.validation.items())
