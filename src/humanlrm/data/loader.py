@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import reduce
+from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -24,11 +26,13 @@ class SampleSettings:
         points: signed distance samples; five eighths of them near the surface.
         surface: surface samples with normal and colour.
         augment: mirror, colour, blur, noise, mask and landmark errors; off for validation.
+        image_px: side of the image; shards hold a whole multiple of it. ``None``: as the shards hold it.
     """
 
     points: int = 1280
     surface: int = 384
     augment: bool = True
+    image_px: int | None = None
 
 
 #: Damaged views in a row that are skipped before the data counts as unusable.
@@ -104,6 +108,7 @@ def _outlive(worker: int) -> None:
 def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator) -> Batch:
     """One view and its truth, augmented; no batch axis yet."""
     image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
+    image = _reduced(image, settings.image_px or len(image))
     near = len(samples.points) * 2 // 3
     first = settings.points * 5 // 8
     chosen = np.concatenate(
@@ -135,6 +140,16 @@ def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, 
         Given(tensor(image.transpose(2, 0, 1)), tensor(detected)),
         Wanted(*map(tensor, (points, sdf, surface, normals, rgb, depth, truth))),
     )
+
+
+def _reduced(image: Float[np.ndarray, "H W C"], size_px: int) -> Float[np.ndarray, "S S C"]:
+    """The mean of each block of pixels."""
+    factor, rest = divmod(len(image), size_px)
+    if rest or factor == 0:
+        raise ValueError(
+            f"the shards hold images of {len(image)} px, the model asks for {size_px} px; render people at a multiple"
+        )
+    return reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor)
 
 
 def _colour_gain(rng: np.random.Generator) -> np.ndarray:

@@ -32,7 +32,7 @@ class LandmarkCorrector(nn.Module):
         nn.init.zeros_(self.delta.bias)
 
     def forward(
-        self, detected: Float[Tensor, "B J 4"], pyramid: Pyramid, place: Float[Tensor, "B N D"]
+        self, detected: Float[Tensor, "B J 4"], pyramid: Pyramid, place: Float[Tensor, "1 N D"]
     ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B J D"]]:
         """Corrected landmarks (box units) and their tokens.
 

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -114,7 +114,8 @@ def train(
     optimizer = make_optimizer(model, config)
     saved = checkpoints(run)
     state = load_checkpoint(saved[-1], model, average, optimizer) if saved else TrainerState()
-    samples = Samplings(ShardFolder(data), config.draw, config.seed)
+    draw = replace(config.draw, image_px=model_config.image_px)
+    samples = Samplings(ShardFolder(data), draw, config.seed)
     # Samples are dealt out in turn: process r of n takes samples r, r + n, ... of the common order.
     stream = iter(batches(samples, config.batch, state.seen + group.rank, group.size, workers))
     last_saved = started = time.monotonic()
@@ -198,7 +199,7 @@ def averaged(model: HumanLRM, average: dict[str, Tensor]) -> HumanLRM:
 @torch.no_grad()
 def validate(model: HumanLRM, shards: ShardFolder, count: int = _VALIDATION_SAMPLES) -> dict[str, float]:
     """Mean loss terms over the first views of a folder, without augmentation."""
-    settings = SampleSettings(augment=False)
+    settings = SampleSettings(augment=False, image_px=model.config.image_px)
     fixed = Samplings(shards, settings, seed=0)
     count = min(count, len(fixed))
     sums: dict[str, float] = {}

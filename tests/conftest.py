@@ -1,0 +1,57 @@
+"""Shapes are checked while the tests run; what is slow to make is made once per worker."""
+
+from jaxtyping import install_import_hook
+
+# humanlrm.people is left out: its scalars are numpy's where ``float`` is written.
+_CHECKED = "camera frame landmarks views subject matting mesh model data train evaluate reconstruct cli"
+install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from humanlrm.data.loader import SampleSettings, Samplings  # noqa: E402
+from humanlrm.data.render import RenderSettings, Subject, render_subject  # noqa: E402
+from humanlrm.data.scan import Scan  # noqa: E402
+from humanlrm.data.shards import ShardFolder, write_shard  # noqa: E402
+from humanlrm.matting import PoseDetector  # noqa: E402
+from humanlrm.people.compose import make_person  # noqa: E402
+from humanlrm.views import Batch, collate  # noqa: E402
+
+torch.set_num_threads(1)
+
+SETTINGS = RenderSettings(views=2, points=3000)
+
+
+@pytest.fixture(scope="session")
+def detector() -> PoseDetector:
+    return PoseDetector(threads=1)
+
+
+@pytest.fixture(scope="session")
+def person() -> Scan:
+    return make_person(3)
+
+
+@pytest.fixture(scope="session")
+def rendered(person, detector) -> Subject:
+    """One subject, two photographs: uncropped, with the exact mask."""
+    settings = RenderSettings(views=2, points=3000, cropped=0, own_mask=1)
+    return render_subject(person, detector, settings, seed=3)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory, rendered, detector) -> Path:
+    """A folder with one shard of two subjects, two views each."""
+    folder = tmp_path_factory.mktemp("shards")
+    other = render_subject(make_person(4), detector, SETTINGS, seed=4)
+    write_shard(folder / "people-00000003.tar", [("00000003", rendered), ("00000004", other)])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def batch(shards) -> Batch:
+    """Two samples without augmentation, at the size of the tiny preset."""
+    data = Samplings(ShardFolder(shards), SampleSettings(48, 24, augment=False, image_px=64), seed=0)
+    return collate([data[0], data[1]])

@@ -1,0 +1,41 @@
+from dataclasses import fields
+
+import pytest
+import torch
+
+from humanlrm.views import Batch, Given, Wanted, collate
+
+
+def sample(value: float) -> Batch:
+    def full(*shape: int) -> torch.Tensor:
+        return torch.full(shape, value)
+
+    return Batch(
+        Given(full(5, 8, 8), full(19, 4)),
+        Wanted(full(6, 3), full(6), full(4, 3), full(4, 3), full(4, 3), full(2, 3, 3), full(19, 3)),
+    )
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    return {f.name: getattr(part, f.name) for part in (batch.given, batch.wanted) for f in fields(part)}
+
+
+def test_collating_keeps_every_sample_in_its_place():
+    parts = [sample(float(i)) for i in range(3)]
+    for name, tensor in tensors(collate(parts)).items():
+        assert len(tensor) == 3
+        for i in range(3):
+            torch.testing.assert_close(tensor[i], torch.full_like(tensor[i], float(i)), msg=name)
+
+
+def test_moving_a_batch_moves_every_tensor():
+    moved = collate([sample(1.0)]).to(torch.device("meta"))
+    assert {t.device.type for name, t in tensors(moved).items() if name != "landmarks"} == {"meta"}
+    assert moved.given.landmarks.device.type == moved.wanted.landmarks.device.type == "meta"
+
+
+def test_a_wrong_shape_is_refused_while_tests_run():
+    with pytest.raises(TypeError):
+        Given(torch.zeros(2, 4, 8, 8), torch.zeros(2, 19, 4))
+    with pytest.raises(TypeError):
+        Given(torch.zeros(2, 5, 8, 8), torch.zeros(3, 19, 4))
