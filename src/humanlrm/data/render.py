@@ -281,20 +281,35 @@ def _iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
+def depth_maps(
+    scene: RayScene, to_frame: Float[np.ndarray, "4 4"], size_px: int
+) -> Float[np.ndarray, "2 size_px size_px"]:
+    """z in box units where the rays of the canonical camera enter and leave the person; NaN where they miss.
+
+    The rays go to the scene, not the scene to the rays: distances along rays of camera z 1 stay the same under the
+    similarity, and building a ray scene costs more than casting into it.
+    """
+    origin, directions = pixel_rays(canonical_camera(size_px))
+    back = np.linalg.inv(to_frame)
+    origin, directions = origin @ back[:3, :3].T + back[:3, 3], directions @ back[:3, :3].T
+    found = [cast(origin, directions).distance for cast in (scene.first_hit, scene.last_hit)]
+    return np.stack([np.where(np.isinf(t), np.nan, CAMERA_DISTANCE - t) for t in found])
+
+
 def _record(
     studio: Studio, crop: SubjectCrop, to_frame: Float[np.ndarray, "4 4"], light: Light, settings: RenderSettings
 ) -> ViewRecord:
-    placed = studio.scan.moved(to_frame)
-    depth = RayScene(placed.vertices, placed.faces).front_back_depth(canonical_camera(settings.depth_px))
+    depth = depth_maps(studio.scene, to_frame, settings.depth_px)
+    landmarks = studio.scan.moved(to_frame).landmarks
     to_u8 = lambda x: (x.numpy() * 255 + 0.5).astype(np.uint8)  # noqa: E731
-    assert placed.landmarks is not None
+    assert landmarks is not None
     return ViewRecord(
         rgb=to_u8(crop.rgb.permute(1, 2, 0)),
         alpha=to_u8(crop.alpha[0]),
         known=to_u8(crop.known[0]),
-        depth=(CAMERA_DISTANCE - np.stack([depth.front, depth.back])).astype(np.float16),
+        depth=depth.astype(np.float16),
         detected=crop.landmarks.numpy().astype(np.float32),
-        landmarks=placed.landmarks.astype(np.float32),
+        landmarks=landmarks.astype(np.float32),
         to_frame=to_frame.astype(np.float32),
         light=light,
     )

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -153,5 +154,5 @@ class ShardFolder:
                 raise ValueError("its frame or landmarks are not finite")
             record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **maps, light=light)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile) as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error

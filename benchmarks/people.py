@@ -1,0 +1,43 @@
+"""Seconds of one core per synthetic person, made and rendered, and their multiple of 100 detector calls.
+
+python benchmarks/people.py [--count 20] [--assets DIR]
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from humanlrm.data.render import RenderSettings, render_subject
+from humanlrm.matting import PoseDetector
+from humanlrm.people.generate import Cast
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--assets", type=Path, default=None)
+    options = parser.parse_args()
+    cast, detector, settings = Cast(options.assets), PoseDetector(threads=1), RenderSettings()
+    render_subject(cast(0), detector, settings, 0)
+    making = rendering = 0.0
+    for seed in range(1, options.count + 1):
+        start = time.process_time()
+        scan = cast(seed)
+        made = time.process_time()
+        render_subject(scan, detector, settings, seed)
+        making, rendering = making + made - start, rendering + time.process_time() - made
+    picture = np.zeros((384, 384, 3), np.uint8)
+    start = time.process_time()
+    for _ in range(10):
+        detector.best(picture)
+    unit = (time.process_time() - start) * 10
+    each = (making + rendering) / options.count
+    print(f"{each:.2f} CPU s per person: {making / options.count:.2f} made, {rendering / options.count:.2f} rendered")
+    print(f"({settings.views} views of {settings.image_px} px with detector, {settings.points:,} signed distances)")
+    print(f"{each / unit:.2f} times 100 detector calls on an empty picture")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Seconds from a photo to a GLB in a warm process, by stage, and as a multiple of a matrix product on this machine.
+
+    python benchmarks/photo_to_glb.py [--photo examples/avatar.jpg] [--threads 2]
+
+Seconds depend on the machine; the last line also gives the time in units of one 4096 x 4096 float32 matrix product,
+measured in the same run, which can be compared between machines.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from humanlrm.reconstruct import Reconstructor, Settings
+
+
+def matmul_s(size: int = 4096) -> float:
+    """Median time of one square float32 product."""
+    a = torch.rand(size, size)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photo", type=Path, default=Path(__file__).parent.parent / "examples" / "avatar.jpg")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    unit = matmul_s()
+    reconstructor = Reconstructor(threads=options.threads)
+    runs: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.runs + 1):
+            found = reconstructor(options.photo, Settings(resolution=256, texture_px=1024))
+            start = time.perf_counter()
+            found.save(Path(folder) / "person.glb")
+            runs.append({**found.seconds, "save": time.perf_counter() - start})
+    for stage in runs[0]:
+        print(f"{stage:10s} {statistics.median(run[stage] for run in runs[1:]):6.2f} s")
+    total = statistics.median(sum(run.values()) for run in runs[1:])
+    print(f"{'all':10s} {total:6.2f} s, median of {options.runs} warm runs, {options.threads} threads, 256^3, 1024 px")
+    print(f"{'all':10s} {total / unit:6.1f} matrix products of {unit:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
