@@ -1,0 +1,202 @@
+from dataclasses import fields
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from humanlrm.data.loader import SampleSettings, Samplings, batches, make_sample
+from humanlrm.data.shards import ShardError, ShardFolder
+from humanlrm.landmarks import MIRROR
+from humanlrm.views import Batch
+
+SETTINGS = SampleSettings(points=40, surface=16)
+
+
+def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+    return {
+        f"{kind}.{f.name}": getattr(part, f.name)
+        for kind, part in (("given", batch.given), ("wanted", batch.wanted))
+        for f in fields(part)
+    }
+
+
+def same(a: Batch, b: Batch) -> bool:
+    """Bit for bit; NaN equals NaN."""
+    other = tensors(b)
+    return all(torch.equal(t.nan_to_num(9e9), other[name].nan_to_num(9e9)) for name, t in tensors(a).items())
+
+
+@pytest.fixture
+def data(shards) -> Samplings:
+    return Samplings(ShardFolder(shards), SETTINGS, seed=1)
+
+
+def test_seed_and_index_decide_a_sample_bit_for_bit(shards, data):
+    again = Samplings(ShardFolder(shards), SETTINGS, seed=1)
+    order = [5, 0, 9, 3]
+    first = {i: data[i] for i in sorted(order)}
+    assert all(same(first[i], again[i]) for i in order)
+    assert not same(data[0], Samplings(ShardFolder(shards), SETTINGS, seed=2)[0])
+
+
+def test_every_pass_visits_every_view_once(shards):
+    data = Samplings(ShardFolder(shards), SampleSettings(8, 8, augment=False), seed=1)
+    assert len(data) == 4
+    for passes in range(3):
+        frames = [data[passes * 4 + i].wanted.landmarks.numpy().tobytes() for i in range(4)]
+        assert len(set(frames)) == 4
+
+
+def test_passes_come_in_different_orders(shards):
+    data = Samplings(ShardFolder(shards), SampleSettings(8, 8, augment=False), seed=1)
+    orders = {tuple(float(data[p * 4 + i].wanted.landmarks.sum()) for i in range(4)) for p in range(6)}
+    assert len(orders) > 1
+
+
+def test_resuming_at_a_sample_continues_the_sequence(data):
+    whole = list(islice(batches(data, 2, workers=0), 4))
+    rest = list(islice(batches(data, 2, start=4, workers=0), 2))
+    assert same(whole[2], rest[0])
+    assert same(whole[3], rest[1])
+    assert not same(whole[0], whole[1])
+
+
+def test_processes_share_the_samples_without_overlap(data):
+    def scenes(start: int) -> list[torch.Tensor]:
+        return [b.wanted.points[0] for b in islice(batches(data, 1, start, stride=2, workers=0), 3)]
+
+    dealt = [tensor for pair in zip(scenes(0), scenes(1), strict=True) for tensor in pair]
+    common = [b.wanted.points[0] for b in islice(batches(data, 1, workers=0), 6)]
+    assert all(torch.equal(a, b) for a, b in zip(dealt, common, strict=True))
+
+
+def test_a_worker_process_gives_the_same_samples(data):
+    here, there = (next(iter(batches(data, 2, start=3, workers=w))) for w in (0, 1))
+    assert same(here, there)
+
+
+def test_without_augmentation_the_truth_is_the_subject_in_the_frame_of_the_view(rendered):
+    view, samples = rendered.views[0], rendered.samples
+    sample = make_sample(view, samples, SampleSettings(64, 16, augment=False), np.random.default_rng(0))
+    np.testing.assert_allclose(sample.wanted.landmarks, view.landmarks)
+    np.testing.assert_allclose(sample.given.landmarks, view.detected)
+    np.testing.assert_allclose(sample.given.image[:3].permute(1, 2, 0) * 255, view.rgb, atol=1e-3)
+    # Back in the subject's metres, points, distances and normals are the stored ones.
+    scale = np.linalg.norm(view.to_frame[0, :3])
+    back = (sample.wanted.points.numpy() - view.to_frame[:3, 3]) @ np.linalg.inv(view.to_frame[:3, :3]).T
+    stored = samples.points.astype(np.float32)
+    gap = np.linalg.norm(back[:, None] - stored[None], axis=-1)
+    assert gap.min(1).max() < 1e-3
+    np.testing.assert_allclose(
+        sample.wanted.sdf / scale, samples.sdf[gap.argmin(1)].astype(np.float32), rtol=1e-3, atol=1e-3
+    )
+    np.testing.assert_allclose(sample.wanted.normals.norm(dim=-1), 1, atol=0.02)
+
+
+def test_five_eighths_of_the_points_are_near_the_surface(rendered):
+    sample = make_sample(
+        rendered.views[0], rendered.samples, SampleSettings(400, 8, augment=False), np.random.default_rng(0)
+    )
+    sdf = sample.wanted.sdf.abs()
+    assert sdf[:250].median() < 0.03 < 0.1 < sdf[250:].median()
+
+
+def mirrored_and_not(rendered) -> tuple[Batch, Batch]:
+    """Two augmented samples of one view, of which the second is mirrored."""
+    found: dict[bool, Batch] = {}
+    for seed in range(40):
+        sample = make_sample(rendered.views[0], rendered.samples, SETTINGS, np.random.default_rng(seed))
+        flipped = not np.allclose(sample.wanted.landmarks, rendered.views[0].landmarks)
+        found.setdefault(flipped, sample)
+    return found[False], found[True]
+
+
+def test_mirroring_swaps_sides_and_turns_the_picture_with_the_truth(rendered):
+    view = rendered.views[0]
+    plain, mirrored = mirrored_and_not(rendered)
+    turned = view.landmarks[MIRROR] * np.array([-1, 1, 1], np.float32)
+    np.testing.assert_allclose(mirrored.wanted.landmarks, turned)
+    np.testing.assert_array_equal(mirrored.wanted.depth, plain.wanted.depth.flip(-1))
+    overlap = (mirrored.given.image[3].flip(-1) > 0.5) == (plain.given.image[3] > 0.5)
+    assert overlap.float().mean() > 0.97
+
+
+def test_mirroring_keeps_distances_and_normals_true(rendered):
+    view, mirrored = rendered.views[0], mirrored_and_not(rendered)[1].wanted
+    linear, offset = view.to_frame[:3, :3], view.to_frame[:3, 3]
+    stored = rendered.samples.points.astype(np.float32) @ linear.T + offset
+    there = mirrored.points.numpy() * np.array([-1, 1, 1], np.float32)
+    gap = np.linalg.norm(there[:, None] - stored[None], axis=-1)
+    assert gap.min(1).max() < 1e-4
+    sdf = rendered.samples.sdf[gap.argmin(1)].astype(np.float32) * np.linalg.norm(linear[0])
+    np.testing.assert_allclose(mirrored.sdf, sdf, rtol=1e-3, atol=1e-4)
+    on = rendered.samples.surface.astype(np.float32) @ linear.T + offset
+    nearest = np.linalg.norm(mirrored.surface.numpy()[:, None] * [-1, 1, 1] - on[None], axis=-1).argmin(1)
+    normals = rendered.samples.normals[nearest].astype(np.float32) / 127 @ linear.T / np.linalg.norm(linear[0])
+    np.testing.assert_allclose(mirrored.normals, normals * [-1, 1, 1], atol=1e-4)
+
+
+def test_augmentation_stays_in_range_and_changes_pictures(rendered):
+    originals = make_sample(
+        rendered.views[0], rendered.samples, SampleSettings(8, 8, augment=False), np.random.default_rng(0)
+    )
+    changed = 0
+    for seed in range(12):
+        sample = make_sample(rendered.views[0], rendered.samples, SETTINGS, np.random.default_rng(seed))
+        assert sample.given.image.min() >= 0
+        assert sample.given.image.max() <= 1
+        assert sample.wanted.rgb.min() >= 0
+        assert sample.wanted.rgb.max() <= 1
+        changed += not torch.equal(sample.given.image, originals.given.image)
+    assert changed == 12
+
+
+def test_sometimes_landmarks_are_missing_and_a_missing_landmark_is_all_zero(rendered):
+    missing = 0
+    for seed in range(60):
+        marks = make_sample(rendered.views[0], rendered.samples, SETTINGS, np.random.default_rng(seed)).given.landmarks
+        gone = marks[:, 3] == 0
+        assert (marks[gone] == 0).all()
+        missing += bool(gone.all())
+    assert 0 < missing < 20
+
+
+def test_a_smaller_image_is_the_mean_of_its_pixels(rendered):
+    def image(size_px: int | None) -> torch.Tensor:
+        settings = SampleSettings(8, 8, augment=False, image_px=size_px)
+        return make_sample(rendered.views[0], rendered.samples, settings, np.random.default_rng(0)).given.image
+
+    torch.testing.assert_close(image(64), torch.nn.functional.avg_pool2d(image(None), 4))
+
+
+@pytest.mark.parametrize("size_px", [96, 512])
+def test_an_image_size_that_does_not_divide_the_stored_one_is_refused(rendered, size_px):
+    settings = SampleSettings(8, 8, image_px=size_px)
+    with pytest.raises(ValueError, match=f"256 px, the model asks for {size_px} px"):
+        make_sample(rendered.views[0], rendered.samples, settings, np.random.default_rng(0))
+
+
+def damaged(shards, target, everything: bool) -> ShardFolder:
+    """A folder whose first view, or every view, has a blank picture file."""
+    (shard,) = shards.glob("*.tar")
+    data = bytearray(shard.read_bytes())
+    for entry in ShardFolder(shards).entries:
+        for name in ("0.webp", "1.webp") if everything else ("0.webp",):
+            offset, size = entry.files[name]
+            data[offset : offset + size] = bytes(size)
+    (target / "a.tar").write_bytes(bytes(data))
+    return ShardFolder(target)
+
+
+def test_a_damaged_view_is_reported_and_another_takes_its_place(shards, tmp_path):
+    data = Samplings(damaged(shards, tmp_path, everything=False), SETTINGS, seed=0)
+    with pytest.warns(UserWarning, match="damaged"):
+        samples = [data[i] for i in range(4)]
+    assert len({sample.wanted.points.numpy().tobytes() for sample in samples}) == 4
+
+
+@pytest.mark.filterwarnings("ignore:skipped")
+def test_nothing_but_damaged_views_is_an_error(shards, tmp_path):
+    with pytest.raises(ShardError, match="damaged views in a row"):
+        Samplings(damaged(shards, tmp_path, everything=True), SETTINGS, seed=0)[0]

@@ -1,0 +1,175 @@
+"""The truth of a rendered subject lies in the frame of its photographs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from humanlrm.data.light import Light
+from humanlrm.data.render import RenderSettings, Studio, render_subject, signed_distance, vertex_normals
+from humanlrm.data.scan import Scan
+from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
+from humanlrm.landmarks import INDEX
+from humanlrm.mesh.raycast import RayScene
+from humanlrm.people.compose import make_person
+
+
+def in_frame(points: np.ndarray, view) -> np.ndarray:
+    return points.astype(np.float32) @ view.to_frame[:3, :3].T + view.to_frame[:3, 3]
+
+
+def silhouette(scan: Scan, view, size_px: int = 256) -> np.ndarray:
+    placed = scan.moved(view.to_frame)
+    return np.isfinite(RayScene(placed.vertices, placed.faces).front_back_depth(canonical_camera(size_px)).front)
+
+
+def at_pixels(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    ndc = project_ndc(torch.from_numpy(points)).numpy()
+    size = picture.shape[-1]
+    column = ((ndc[:, 0] + 1) / 2 * size).astype(int).clip(0, size - 1)
+    row = ((1 - ndc[:, 1]) / 2 * size).astype(int).clip(0, size - 1)
+    return picture[..., row, column]
+
+
+@pytest.fixture(params=[0, 1])
+def view(request, rendered):
+    return rendered.views[request.param]
+
+
+def test_the_scan_in_the_frame_covers_exactly_the_mask(rendered, view):
+    seen, mask = silhouette(rendered.scan, view), view.alpha > 127
+    assert (seen & mask).sum() / (seen | mask).sum() > 0.9
+
+
+def test_surface_samples_project_onto_the_mask(rendered, view):
+    assert (at_pixels(view.alpha, in_frame(rendered.samples.surface, view)) > 0).mean() > 0.97
+
+
+def test_the_mask_fits_the_subject_span(view):
+    rows, columns = np.flatnonzero((view.alpha > 127).any(1)), np.flatnonzero((view.alpha > 127).any(0))
+    longest = max(np.ptp(rows), np.ptp(columns)) + 1
+    assert longest / 256 * 2.1 <= SUBJECT_SPAN * 1.02
+
+
+def test_the_subject_stands_upright_in_front_of_the_camera(rendered, view):
+    linear = view.to_frame[:3, :3].astype(np.float64)
+    scale = np.cbrt(np.linalg.det(linear))
+    np.testing.assert_allclose(linear @ linear.T, np.eye(3) * scale**2, atol=1e-5 * scale**2)
+    assert linear[1, 1] / scale > 0.8
+
+
+def test_front_and_back_depth_bracket_the_surface(rendered, view):
+    points = in_frame(rendered.samples.surface, view)
+    front, back = at_pixels(view.depth.astype(np.float32), points)
+    known = np.isfinite(front)
+    assert known.mean() > 0.8
+    assert (points[known, 2] <= front[known] + 0.06).mean() > 0.97
+    assert (points[known, 2] >= back[known] - 0.06).mean() > 0.97
+    assert (view.depth[0] >= view.depth[1])[np.isfinite(view.depth[0])].all()
+
+
+def test_z_is_zero_in_the_middle_of_the_person(view):
+    assert abs(np.nanmean(view.depth.astype(np.float32).mean(0))) < 0.03
+
+
+def test_true_landmarks_lie_in_front_of_the_camera_and_between_front_and_back(view):
+    front, back = at_pixels(view.depth.astype(np.float32), view.landmarks)
+    known = np.isfinite(front)
+    assert known.sum() >= 12
+    assert (view.landmarks[known, 2] < front[known] + 0.03).all()
+    assert (view.landmarks[known, 2] > back[known] - 0.03).all()
+
+
+def test_detected_landmarks_are_near_the_true_ones(view):
+    seen = view.detected[:, 3] > 0.5
+    assert seen.sum() > 8
+    assert np.median(np.linalg.norm(view.detected[seen, :2] - view.landmarks[seen, :2], axis=1)) < 0.15
+
+
+def test_distances_are_negative_inside_and_positive_outside(rendered):
+    scan = rendered.scan
+    pelvis = scan.landmarks[[INDEX["left_hip"], INDEX["right_hip"]]].mean(0, keepdims=True).astype(np.float64)
+    assert signed_distance(pelvis, scan)[0] < -0.02
+    assert signed_distance(pelvis + np.array([0, 0, 3.0]), scan)[0] > 2
+
+
+def test_distance_at_surface_samples_is_about_zero(rendered):
+    surface = rendered.samples.surface.astype(np.float64)
+    assert np.abs(signed_distance(surface, rendered.scan)).max() < 2e-3
+
+
+def test_stored_distances_are_those_of_the_stored_points(rendered):
+    samples = rendered.samples
+    again = signed_distance(samples.points.astype(np.float64), rendered.scan)
+    np.testing.assert_array_equal(samples.sdf, again)
+    assert 0.2 < (samples.sdf < 0).mean() < 0.6
+
+
+def test_two_thirds_of_the_points_are_near_the_surface(rendered):
+    near = np.abs(rendered.samples.sdf[:2000].astype(np.float32))
+    assert np.median(near) < 0.02
+    assert near.max() < 0.25
+    assert np.abs(rendered.samples.sdf[2000:].astype(np.float32)).max() > 0.4
+
+
+def test_stored_normals_are_unit_and_point_outward(rendered):
+    normals = rendered.samples.normals[:200].astype(np.float64) / 127
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=0.02)
+    surface = rendered.samples.surface[:200].astype(np.float64)
+    outside = signed_distance(surface + 0.01 * normals, rendered.scan)
+    inside = signed_distance(surface - 0.01 * normals, rendered.scan)
+    assert (outside > inside).mean() > 0.95
+
+
+def test_the_seed_decides_everything(rendered, detector, person):
+    settings = RenderSettings(views=2, points=3000, cropped=0, own_mask=1)
+    again = render_subject(person, detector, settings, seed=3)
+    for a, b in zip(rendered.views, again.views, strict=True):
+        for name in ("rgb", "alpha", "known", "depth", "detected", "landmarks", "to_frame"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    np.testing.assert_array_equal(rendered.samples.points, again.samples.points)
+    other = render_subject(person, detector, replace(settings, views=1), seed=4)
+    assert not np.array_equal(other.views[0].rgb, rendered.views[0].rgb)
+
+
+def test_a_cropped_photograph_knows_what_it_does_not_show(person, detector):
+    view = render_subject(person, detector, RenderSettings(views=1, points=30, cropped=1, own_mask=1), seed=5).views[0]
+    assert (view.known == 0).any()
+    assert (view.alpha[view.known == 0] == 0).all()
+    unseen = np.isfinite(view.depth[0]) & (view.known[::2, ::2] == 0)
+    assert unseen.sum() > 30  # the truth goes on beyond the border
+
+
+def test_a_scan_without_landmarks_is_refused():
+    with pytest.raises(ValueError, match="landmarks"):
+        Studio(replace(make_person(3), landmarks=None))
+
+
+def test_a_rendered_sphere_has_the_colour_of_its_light_and_texture():
+    ball = trimesh.creation.icosphere(3, 0.5)
+    scan = Scan(
+        "ball",
+        "test",
+        "CC0",
+        np.asarray(ball.vertices, np.float32),
+        np.asarray(ball.faces, np.int32),
+        np.full((1, 2), 0.5, np.float32),
+        np.zeros(ball.faces.shape, np.int32),
+        np.full((4, 4, 3), 255, np.uint8),
+        np.zeros((19, 3), np.float32),
+    )
+    light = Light(np.full(3, 0.25, np.float32), np.array([[0, 0, 1.0]], np.float32), np.zeros((1, 3), np.float32))
+    rgb, alpha, where = Studio(scan).photograph(canonical_camera(64), light, np.random.default_rng(0))
+    assert (rgb[alpha > 0] == round(0.25 ** (1 / 2.2) * 255)).all()
+    np.testing.assert_allclose(np.linalg.norm(where[alpha > 0], axis=-1), 0.5, atol=0.01)
+    radius_px = np.sqrt(alpha.sum() / np.pi)
+    focal_px = float(canonical_camera(64).K[0, 0])
+    assert radius_px == pytest.approx(focal_px * 0.5 / np.sqrt(CAMERA_DISTANCE**2 - 0.25), rel=0.03)
+
+
+def test_vertex_normals_of_a_sphere_are_radial():
+    ball = trimesh.creation.icosphere(3)
+    normals = vertex_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
+    np.testing.assert_allclose(normals, ball.vertices, atol=0.02)
