@@ -162,12 +162,15 @@ def test_sometimes_landmarks_are_missing_and_a_missing_landmark_is_all_zero(rend
     assert 0 < missing < 20
 
 
-def test_a_smaller_image_is_the_mean_of_its_pixels(rendered):
-    def image(size_px: int | None) -> torch.Tensor:
+def test_smaller_images_and_depth_maps_are_means_of_their_pixels(rendered):
+    def sample(size_px: int | None) -> Batch:
         settings = SampleSettings(8, 8, augment=False, image_px=size_px)
-        return make_sample(rendered.views[0], rendered.samples, settings, np.random.default_rng(0)).given.image
+        return make_sample(rendered.views[0], rendered.samples, settings, np.random.default_rng(0))
 
-    torch.testing.assert_close(image(64), torch.nn.functional.avg_pool2d(image(None), 4))
+    small, large, pool = sample(64), sample(None), torch.nn.functional.avg_pool2d
+    torch.testing.assert_close(small.given.image, pool(large.given.image, 4))
+    torch.testing.assert_close(small.wanted.depth, pool(large.wanted.depth, 4), equal_nan=True)
+    assert small.wanted.depth.isfinite().any()
 
 
 @pytest.mark.parametrize("size_px", [96, 512])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import reduce
-from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -108,7 +107,8 @@ def _outlive(worker: int) -> None:
 def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator) -> Batch:
     """One view and its truth, augmented; no batch axis yet."""
     image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
-    image = _reduced(image, settings.image_px or len(image))
+    factor = _reduction(len(image), settings.image_px)
+    image = reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor)
     near = len(samples.points) * 2 // 3
     first = settings.points * 5 // 8
     chosen = np.concatenate(
@@ -124,7 +124,8 @@ def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, 
     surface = samples.surface[on].astype(np.float32) @ linear.T + offset
     normals = own_normals @ linear.T / unit
     sdf = samples.sdf[chosen].astype(np.float32) * unit
-    depth = record.depth.astype(np.float32)
+    # A block that the ray misses in part stays unknown: the mean of NaN is NaN.
+    depth = reduce(record.depth.astype(np.float32), "k (h p) (w q) -> k h w", "mean", p=factor, q=factor)
     if settings.augment:
         gain = _colour_gain(rng)
         image[..., :3], rgb = np.clip(image[..., :3] * gain, 0, 1), np.clip(rgb * gain, 0, 1)
@@ -142,14 +143,14 @@ def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, 
     )
 
 
-def _reduced(image: Float[np.ndarray, "H W C"], size_px: int) -> Float[np.ndarray, "S S C"]:
-    """The mean of each block of pixels."""
-    factor, rest = divmod(len(image), size_px)
+def _reduction(stored_px: int, wanted_px: int | None) -> int:
+    """By how much image and depth maps shrink."""
+    factor, rest = divmod(stored_px, wanted_px or stored_px)
     if rest or factor == 0:
         raise ValueError(
-            f"the shards hold images of {len(image)} px, the model asks for {size_px} px; render people at a multiple"
+            f"the shards hold images of {stored_px} px, the model asks for {wanted_px} px; render people at a multiple"
         )
-    return reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor)
+    return factor
 
 
 def _colour_gain(rng: np.random.Generator) -> np.ndarray:

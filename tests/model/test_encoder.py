@@ -1,0 +1,35 @@
+import torch
+
+from humanlrm.model.encoder import LiteEncoder, reference_network
+
+
+def test_the_encoder_equals_its_twin_at_every_tap():
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    net = reference_network()
+    taps, x = [], net._swish(net._bn0(net._conv_stem((image - 0.5) / 0.25)))
+    with torch.no_grad():
+        for i, block in enumerate(net._blocks):
+            x = block(x)
+            if i in (0, 2, 4, 10, 15):
+                taps.append(x)
+    found = LiteEncoder()(image)
+    for tap, name in zip(taps, ("stride2", "stride4", "stride8", "stride16", "stride32"), strict=True):
+        torch.testing.assert_close(getattr(found, name).contiguous(), tap, rtol=1e-3, atol=1e-3)
+        assert tap.std() > 0.05
+
+
+def test_strides_are_those_of_the_names():
+    found = LiteEncoder()(torch.rand(1, 3, 96, 96))
+    for stride in (2, 4, 8, 16, 32):
+        assert getattr(found, f"stride{stride}").shape[-2:] == (96 // stride, 96 // stride)
+
+
+def test_the_encoder_has_nothing_to_train_and_nothing_to_save():
+    encoder = LiteEncoder()
+    assert [p for p in encoder.parameters() if p.requires_grad] == []
+    assert encoder.state_dict() == {}
+
+
+def test_training_mode_changes_nothing():
+    image, encoder = torch.rand(1, 3, 64, 64), LiteEncoder()
+    torch.testing.assert_close(encoder.train()(image).stride32, encoder.eval()(image).stride32, rtol=0, atol=0)

@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from humanlrm.landmarks import COUNT
+from humanlrm.model.config import ModelConfig, tiny
+from humanlrm.model.lrm import HumanLRM, build
+from humanlrm.train.config import LossWeights
+from humanlrm.train.objective import objective
+
+
+@pytest.fixture(scope="module")
+def model() -> HumanLRM:
+    torch.manual_seed(0)
+    return build(tiny())
+
+
+@pytest.fixture(scope="module")
+def lively() -> HumanLRM:
+    """A model none of whose layers are zero."""
+    torch.manual_seed(0)
+    out = build(tiny())
+    with torch.no_grad():
+        for parameter in out.parameters():
+            if parameter.ndim >= 2 and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.05)
+    return out
+
+
+def inputs(seed: int = 0, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    landmarks = torch.rand(batch, COUNT, 4, generator=generator) * 1.6 - 0.8
+    landmarks[..., 3] = 1
+    return torch.rand(batch, 5, 64, 64, generator=generator), landmarks
+
+
+def planes_of(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
+    with torch.no_grad():
+        planes = model(image, landmarks)
+    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **vars(planes.given)}
+
+
+def test_planes_have_the_sizes_of_the_config(model):
+    found = planes_of(model, *inputs())
+    config = model.config
+    assert found["xy"].shape == (2, config.plane_channels, 32, 32)
+    assert found["zy"].shape == found["xz"].shape == (2, config.plane_channels, 24, 24)
+    assert found["depth"].shape == (2, 2, 32, 32)
+    assert all(tensor.isfinite().all() for tensor in found.values())
+
+
+def test_a_new_model_takes_the_landmarks_as_they_were_detected(model):
+    image, landmarks = inputs()
+    torch.testing.assert_close(planes_of(model, image, landmarks)["landmarks"], landmarks[..., :3])
+
+
+def test_a_new_model_guesses_a_body_of_some_thickness_around_the_bones(model):
+    depth = planes_of(model, *inputs())["depth"]
+    torch.testing.assert_close(depth[:, 0] - depth[:, 1], torch.full((2, 32, 32), 0.24), rtol=1e-3, atol=1e-4)
+
+
+def test_where_a_missing_landmark_is_said_to_be_does_not_matter(lively):
+    image, landmarks = inputs()
+    landmarks[:, 3:7, 3] = 0
+    moved = landmarks.clone()
+    moved[:, 3:7, :3] = 0.77
+    for name, tensor in planes_of(lively, image, landmarks).items():
+        torch.testing.assert_close(planes_of(lively, image, moved)[name], tensor, rtol=0, atol=0)
+    moved[:, 0, 0] += 0.3
+    assert not torch.equal(planes_of(lively, image, moved)["xy"], planes_of(lively, image, landmarks)["xy"])
+
+
+def test_the_background_does_not_matter(lively):
+    image, landmarks = inputs()
+    image[:, 3] = (image[:, 3] > 0.5).float()
+    other = image.clone()
+    other[:, :3] = torch.where(image[:, 3:4] > 0, image[:, :3], 1 - image[:, :3])
+    for name, tensor in planes_of(lively, image, landmarks).items():
+        torch.testing.assert_close(planes_of(lively, other, landmarks)[name], tensor, rtol=0, atol=0)
+
+
+def test_subjects_do_not_influence_each_other(lively):
+    image, landmarks = inputs()
+    together, alone = planes_of(lively, image, landmarks), planes_of(lively, image[1:], landmarks[1:])
+    for name, tensor in alone.items():
+        torch.testing.assert_close(together[name][1:], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_correcting_alone_gives_the_landmarks_of_the_whole(lively):
+    image, landmarks = inputs()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            lively.correct(image, landmarks), planes_of(lively, image, landmarks)["landmarks"], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_gradients_reach_every_trained_parameter(lively, batch):
+    gone = batch.given.landmarks.clone()
+    gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
+    lively.zero_grad()
+    terms = objective(lively, type(batch)(type(batch.given)(batch.given.image, gone), batch.wanted))
+    terms.total(LossWeights()).backward()
+    without = {n for n, p in lively.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
+    assert without == set()
+
+
+def test_the_learned_mean_is_only_asked_for_missing_landmarks(lively, batch):
+    given = batch.given.landmarks.clone()
+    given[..., 3] = 1
+    lively.zero_grad()
+    objective(lively, type(batch)(type(batch.given)(batch.given.image, given), batch.wanted)).landmarks.backward()
+    assert lively.corrector.mean.grad is None or not lively.corrector.mean.grad.any()
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="multiple of 32"):
+        ModelConfig(image_px=100)
+    with pytest.raises(ValueError, match="multiple of heads"):
+        ModelConfig(width=100, heads=3)

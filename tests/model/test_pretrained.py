@@ -1,0 +1,100 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import build
+from humanlrm.model.pretrained import CheckpointError, from_pretrained, load_tensors, save_pretrained
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(5)
+    return build(tiny())
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    save_pretrained(tmp_path / "weights", tiny(), tensors_of(model))
+    return tmp_path / "weights"
+
+
+def tensors_of(model) -> dict[str, torch.Tensor]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def test_saved_weights_come_back_in_half_precision(model, folder):
+    loaded = from_pretrained(folder)
+    assert loaded.config == tiny()
+    assert not loaded.training
+    again = tensors_of(loaded)
+    for name, tensor in tensors_of(model).items():
+        torch.testing.assert_close(again[name], tensor.half().float(), rtol=0, atol=0)
+        assert again[name].dtype == torch.float32
+
+
+def test_the_encoder_is_not_among_the_weights(folder):
+    assert not [name for name in load_file(folder / "model.safetensors") if name.startswith("encoder")]
+
+
+def test_nothing_partial_is_left_behind(folder):
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def change(folder, **changes: torch.Tensor | None) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    for name, value in changes.items():
+        if value is None:
+            del tensors[name]
+        else:
+            tensors[name] = value
+    save_file(tensors, folder / "model.safetensors")
+
+
+def test_a_missing_tensor_is_refused_and_named(folder):
+    change(folder, **{"field.sdf.weight": None})
+    with pytest.raises(CheckpointError, match=r"lack field\.sdf\.weight"):
+        from_pretrained(folder)
+
+
+def test_an_extra_tensor_is_refused_and_named(folder):
+    change(folder, surplus=torch.zeros(2))
+    with pytest.raises(CheckpointError, match="hold surplus"):
+        from_pretrained(folder)
+
+
+def test_a_tensor_of_another_shape_is_refused_and_named(folder):
+    change(folder, **{"field.sdf.weight": torch.zeros(1, 7)})
+    with pytest.raises(CheckpointError, match=r"field\.sdf\.weight has shape \(1, 7\)"):
+        from_pretrained(folder)
+
+
+def test_a_refusal_changes_nothing(model, tmp_path):
+    before = {name: p.detach().clone() for name, p in tensors_of(model).items()}
+    tensors = {name: torch.zeros_like(p) for name, p in before.items()}
+    tensors["zzz"] = torch.zeros(1)
+    with pytest.raises(CheckpointError):
+        load_tensors(model, tensors, tmp_path)
+    assert all(torch.equal(p, before[name]) for name, p in tensors_of(model).items())
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "noise"])
+def test_a_damaged_file_is_refused(folder, name, damage):
+    path = folder / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"\xff\xfe\x00 no" * 50)
+    with pytest.raises(CheckpointError, match="weights"):
+        from_pretrained(folder)
+
+
+@pytest.mark.parametrize("config", [{"wings": 2}, {"width": "wide"}, [1, 2], {"heads": 7}])
+def test_a_config_that_describes_no_model_is_refused(folder, config):
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError):
+        from_pretrained(folder)
