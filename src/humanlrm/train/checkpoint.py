@@ -6,10 +6,13 @@ No pickle anywhere: optimiser moments and averaged weights are tensors in safete
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -68,18 +71,30 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(run.glob("step-*"))
 
 
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Whatever a damaged file raises becomes one error that names the checkpoint."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is damaged ({error}); delete it to go on from the one before") from error
+
+
 def averaged_weights(run: Path) -> tuple[ModelConfig, dict[str, Tensor], TrainerState]:
     """Config, averaged weights and state of a run's newest checkpoint.
 
     Raises:
-        CheckpointError: the run has no checkpoint.
+        CheckpointError: the run has no checkpoint, or a damaged one.
     """
     saved = checkpoints(run)
     if not saved:
         raise CheckpointError(f"{run}: no checkpoint; train first, e.g. `humanlrm train small --data DIR --run {run}`")
-    config = ModelConfig(**json.loads((saved[-1] / "config.json").read_text()))
-    state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
-    return config, load_file(saved[-1] / "average.safetensors"), state
+    with _reading(saved[-1]):
+        config = ModelConfig(**json.loads((saved[-1] / "config.json").read_text()))
+        state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
+        return config, load_file(saved[-1] / "average.safetensors"), state
 
 
 def load_checkpoint(
@@ -90,17 +105,18 @@ def load_checkpoint(
     Raises:
         CheckpointError: the checkpoint is of another model, or damaged.
     """
-    config = ModelConfig(**json.loads((folder / "config.json").read_text()))
-    if config != model.config:
-        raise CheckpointError(
-            f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run"
-        )
-    load_tensors(model, load_file(folder / "model.safetensors"), folder)
-    average.update(load_file(folder / "average.safetensors"))
-    moments = load_file(folder / "optimizer.safetensors")
-    for name, parameter in trained(model).items():
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        if f"step.{name}" not in moments:  # the stage does not train it
-            continue
-        optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in keys}
-    return TrainerState(**json.loads((folder / "state.json").read_text()))
+    with _reading(folder):
+        config = ModelConfig(**json.loads((folder / "config.json").read_text()))
+        if config != model.config:
+            raise CheckpointError(
+                f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run"
+            )
+        load_tensors(model, load_file(folder / "model.safetensors"), folder)
+        average.update(load_file(folder / "average.safetensors"))
+        moments = load_file(folder / "optimizer.safetensors")
+        for name, parameter in trained(model).items():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            if f"step.{name}" not in moments:  # the stage does not train it
+                continue
+            optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in keys}
+        return TrainerState(**json.loads((folder / "state.json").read_text()))

@@ -1,0 +1,110 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import HumanLRM, build
+from humanlrm.model.pretrained import CheckpointError
+from humanlrm.train.checkpoint import (
+    TrainerState,
+    averaged_weights,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    trained,
+)
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.loop import make_optimizer
+
+
+def fresh(seed: int) -> tuple[HumanLRM, dict[str, torch.Tensor], torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    model = build(tiny())
+    average = {name: torch.rand_like(p) for name, p in trained(model).items()}
+    return model, average, make_optimizer(model, TrainConfig())
+
+
+def stepped(seed: int = 1):
+    """A model whose optimiser has moments."""
+    model, average, optimizer = fresh(seed)
+    for parameter in trained(model).values():
+        parameter.grad = torch.rand_like(parameter)
+    optimizer.step()
+    return model, average, optimizer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    parts = stepped()
+    return parts, save_checkpoint(tmp_path, *parts, TrainerState(80, 10, 2.5), keep=3)
+
+
+def test_a_checkpoint_restores_weights_average_moments_and_state(saved):
+    (model, average, optimizer), folder = saved
+    again, other_average, other_optimizer = fresh(2)
+    state = load_checkpoint(folder, again, other_average, other_optimizer)
+    assert state == TrainerState(80, 10, 2.5)
+    for name, parameter in trained(model).items():
+        twin = trained(again)[name]
+        assert torch.equal(parameter, twin)
+        assert torch.equal(average[name], other_average[name])
+        for key, value in optimizer.state[parameter].items():
+            assert torch.equal(value, other_optimizer.state[twin][key])
+
+
+def test_there_is_no_pickle_in_a_checkpoint(saved):
+    assert {path.suffix for path in saved[1].iterdir()} == {".json", ".safetensors"}
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    parts = stepped()
+    for step in (1, 2, 3, 12):
+        save_checkpoint(tmp_path, *parts, TrainerState(step, step, 0.0), keep=2)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000003", "step-0000012"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_half_written_checkpoint_does_not_count(tmp_path, saved):
+    (tmp_path / ".partial-0000011").mkdir()
+    assert checkpoints(tmp_path) == [saved[1]]
+
+
+def test_a_checkpoint_can_be_written_again(tmp_path, saved):
+    save_checkpoint(tmp_path, *saved[0], TrainerState(99, 10, 0.0), keep=3)
+    assert json.loads((saved[1] / "state.json").read_text())["seen"] == 99
+
+
+def test_a_checkpoint_of_another_model_is_refused(saved):
+    config = replace(tiny(), depth=2)
+    other = build(config)
+    with pytest.raises(CheckpointError, match="choose another --run"):
+        load_checkpoint(saved[1], other, {}, make_optimizer(other, TrainConfig()))
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "state.json", "model.safetensors", "average.safetensors", "optimizer.safetensors"]
+)
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_damaged_checkpoint_is_refused_and_named(saved, name, missing):
+    path = saved[1] / name
+    content = path.read_bytes()
+    path.unlink()
+    if not missing:
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match=saved[1].name):
+        load_checkpoint(saved[1], *fresh(2))
+
+
+def test_the_newest_averaged_weights_are_found(tmp_path, saved):
+    (_, average, _), _ = saved
+    config, tensors, state = averaged_weights(tmp_path)
+    assert config == tiny()
+    assert state.seen == 80
+    assert all(torch.equal(tensors[name], value) for name, value in average.items())
+
+
+def test_a_run_without_checkpoints_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        averaged_weights(tmp_path)

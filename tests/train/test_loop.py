@@ -1,0 +1,207 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from train_tiny import plan
+
+from humanlrm.data.shards import ShardError, ShardFolder, write_shard
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import build
+from humanlrm.train.checkpoint import checkpoints, trained
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
+from humanlrm.train.objective import objective
+
+SCRIPT = Path(__file__).parent / "train_tiny.py"
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shards, tmp_path_factory) -> Path:
+    """Four steps of two samples."""
+    run = tmp_path_factory.mktemp("uninterrupted")
+    train(tiny(), plan(8, 2), shards, run, workers=0)
+    return run
+
+
+def last(run: Path) -> dict[str, torch.Tensor]:
+    """Everything in the newest checkpoint."""
+    folder = checkpoints(run)[-1]
+    return {
+        f"{part}.{name}": tensor
+        for part in ("model", "average", "optimizer")
+        for name, tensor in load_file(folder / f"{part}.safetensors").items()
+    }
+
+
+def same(a: Path, b: Path) -> bool:
+    first, second = last(a), last(b)
+    return (
+        checkpoints(a)[-1].name == checkpoints(b)[-1].name
+        and first.keys() == second.keys()
+        and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    )
+
+
+def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(shards, uninterrupted, tmp_path):
+    def interrupt(progress):
+        if progress.state.step == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(tiny(), plan(8, 2), shards, tmp_path, report=interrupt, workers=0)
+    assert checkpoints(tmp_path)[-1].name == "step-0000002"
+    torch.manual_seed(99)
+    train(tiny(), plan(8, 2), shards, tmp_path, workers=0)
+    assert same(tmp_path, uninterrupted)
+
+
+def test_another_seed_gives_other_weights(shards, uninterrupted, tmp_path):
+    train(tiny(), replace(plan(8, 2), seed=1), shards, tmp_path, workers=0)
+    assert not same(tmp_path, uninterrupted)
+
+
+def test_a_killed_process_goes_on_and_ends_with_the_same_weights(shards, uninterrupted, tmp_path):
+    killed = subprocess.run([sys.executable, SCRIPT, shards, tmp_path, "8", "2", "3"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert checkpoints(tmp_path)[-1].name == "step-0000002"
+    train(tiny(), plan(8, 2), shards, tmp_path, workers=0)
+    assert same(tmp_path, uninterrupted)
+
+
+def test_sigterm_saves_and_ends_the_run_early(shards, uninterrupted, tmp_path):
+    def ask_to_stop(progress):
+        if progress.state.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    seldom = replace(plan(8, 2), checkpoint_s=1e9)
+    train(tiny(), seldom, shards, tmp_path, report=ask_to_stop, workers=0)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000002"]
+    train(tiny(), seldom, shards, tmp_path, workers=0)
+    assert same(tmp_path, uninterrupted)
+
+
+def test_a_finished_run_started_again_changes_nothing(shards, uninterrupted):
+    before = last(uninterrupted)
+    train(tiny(), plan(8, 2), shards, uninterrupted, workers=0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in last(uninterrupted).items())
+
+
+def test_the_trained_model_holds_the_averaged_weights(shards, uninterrupted):
+    model = train(tiny(), plan(8, 2), shards, uninterrupted, workers=0)
+    average = load_file(checkpoints(uninterrupted)[-1] / "average.safetensors")
+    assert not model.training
+    assert all(torch.equal(p, average[name]) for name, p in trained(model).items())
+
+
+def test_two_processes_learn_what_one_learns_from_the_same_global_batch(shards, uninterrupted, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, shards, tmp_path, "8", "1"], env=environment | {"RANK": r, "LOCAL_RANK": r}
+        )
+        for r in ("0", "1")
+    ]
+    assert [process.wait() for process in both] == [0, 0]
+    torch.manual_seed(plan(8, 2).seed)
+    start = {f"model.{name}": p.detach() for name, p in trained(build(tiny())).items()}
+    one, two = last(uninterrupted), last(tmp_path)
+    moved = sum(float((one[name] - p).abs().sum()) for name, p in start.items())
+    apart = sum(float((one[name] - two[name]).abs().sum()) for name in start)
+    assert moved > 1
+    assert apart < 0.01 * moved
+
+
+def test_training_on_one_batch_lowers_every_geometric_loss(batch):
+    torch.manual_seed(0)
+    model = build(tiny()).train()
+    optimizer = make_optimizer(model, TrainConfig(learning_rate=3e-3))
+    before = objective(model, batch).numbers()
+    for _ in range(25):
+        optimizer.zero_grad()
+        objective(model, batch).total(LossWeights()).backward()
+        optimizer.step()
+    after = objective(model, batch).numbers()
+    for name in ("sdf", "surface", "depth", "landmarks", "rgb"):
+        assert after[name] < 0.9 * before[name], name
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(rendered, tmp_path):
+    broken = replace(rendered, samples=replace(rendered.samples, sdf=rendered.samples.sdf * float("nan")))
+    write_shard(tmp_path / "data" / "a.tar", [("00000000", broken)])
+    with pytest.raises(TrainingStopped, match=r"not-finite\.safetensors"):
+        train(tiny(), plan(8, 2), tmp_path / "data", tmp_path / "run", workers=0)
+    kept = load_file(tmp_path / "run" / "not-finite.safetensors")
+    assert kept["wanted.sdf"].isnan().all()
+    assert kept["image"].shape == (2, 5, 64, 64)
+    assert kept["landmarks"].shape == (2, 19, 4)
+    assert checkpoints(tmp_path / "run") == []
+
+
+def test_the_landmark_stage_changes_the_corrector_alone(shards, tmp_path):
+    torch.manual_seed(plan(4, 2).seed)
+    start = {name: p.detach() for name, p in trained(build(tiny())).items()}
+    model = train(tiny(), replace(plan(4, 2), stage="landmarks"), shards, tmp_path, workers=0)
+    changed = {name for name, p in trained(model).items() if not torch.equal(p, start[name])}
+    assert changed
+    assert all(name.startswith("corrector.") or name == "place32" for name in changed)
+
+
+def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
+    first = replace(plan(4, 2), stage="landmarks")
+    learned = trained(train(tiny(), first, shards, tmp_path / "first", workers=0))
+    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
+    going_on = train(tiny(), config, shards, tmp_path / "second", workers=0, initial=tmp_path / "first")
+    assert all(torch.equal(p, learned[name]) for name, p in trained(going_on).items())
+
+
+def test_progress_tells_losses_and_validation(shards, tmp_path):
+    lines = []
+    config = replace(plan(4, 2), validate_every=2)
+    train(tiny(), config, shards, tmp_path, validation=shards, report=lines.append, workers=0)
+    assert [line.state.step for line in lines][-1] == 2
+    assert lines[0].validation is None
+    assert lines[1].validation.keys() == lines[1].losses.keys() >= {"sdf", "depth", "landmarks"}
+
+
+def test_validation_is_the_same_every_time(shards):
+    torch.manual_seed(0)
+    model = build(tiny()).eval()
+    assert validate(model, ShardFolder(shards), 2) == validate(model, ShardFolder(shards), 2)
+
+
+def test_no_data_is_an_error_that_leaves_nothing(tmp_path):
+    with pytest.raises(ShardError):
+        train(tiny(), plan(2, 2), tmp_path / "empty", tmp_path / "run", workers=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_biases_norms_and_embeddings_do_not_decay():
+    model = build(tiny())
+    names = {id(p): name for name, p in trained(model).items()}
+    decayed, rest = (
+        [names[id(p)] for p in group["params"]] for group in make_optimizer(model, TrainConfig()).param_groups
+    )
+    assert all(name.endswith("weight") and "norm" not in name for name in decayed)
+    assert {"field.prior_weight", "place32", "corrector.mean", "corrector.name"} <= set(rest)
+    assert len(decayed) + len(rest) == len(names)

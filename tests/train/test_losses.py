@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+
+from humanlrm.train.losses import eikonal_loss, inside_box, landmark_loss, masked_l1, normal_loss, sdf_loss
+
+ORIGIN = torch.zeros(1, 1, 3)
+
+
+def scalar(value: float) -> torch.Tensor:
+    return torch.tensor([[value]])
+
+
+def test_a_far_wrong_distance_still_has_a_gradient():
+    predicted = scalar(2.0).requires_grad_()
+    sdf_loss(predicted, scalar(-0.5), ORIGIN).backward()
+    assert predicted.grad.item() > 0.9
+
+
+def test_distances_beyond_the_limit_are_only_asked_to_reach_it():
+    assert sdf_loss(scalar(0.15), scalar(3.0), ORIGIN) == pytest.approx(0)
+    assert sdf_loss(scalar(-0.15), scalar(-3.0), ORIGIN) == pytest.approx(0)
+    assert sdf_loss(scalar(0.05), scalar(3.0), ORIGIN) == pytest.approx(0.1)
+
+
+def test_near_the_surface_an_error_weighs_three_times_as_much():
+    near, far = sdf_loss(scalar(0.12), scalar(0.02), ORIGIN), sdf_loss(scalar(0.2), scalar(0.1), ORIGIN)
+    assert near == pytest.approx(3 * far)
+
+
+def test_points_outside_the_box_do_not_count():
+    outside = torch.tensor([[[0.0, -1.2, 0.0]]])
+    assert sdf_loss(scalar(1.0), scalar(0.0), outside) == 0
+    torch.testing.assert_close(inside_box(torch.cat([ORIGIN, outside], 1)), torch.tensor([[1.0, 0.0]]))
+
+
+def test_what_is_not_known_does_not_count_and_gets_no_gradient():
+    predicted = torch.tensor([1.0, 5.0, 3.0], requires_grad=True)
+    loss = masked_l1(predicted, torch.tensor([0.5, math.nan, 3.5]))
+    loss.backward()
+    assert float(loss) == pytest.approx(0.5)
+    torch.testing.assert_close(predicted.grad, torch.tensor([0.5, 0.0, -0.5]))
+
+
+def test_nothing_known_is_no_loss():
+    predicted = torch.ones(3, requires_grad=True)
+    loss = masked_l1(predicted, torch.full((3,), math.nan))
+    loss.backward()
+    assert loss == 0
+    assert not predicted.grad.any()
+
+
+def test_the_landmark_loss_is_the_distance_and_saturates():
+    def at(distance: float) -> tuple[float, float]:
+        predicted = torch.tensor([[[distance, 0.0, 0.0]]], requires_grad=True)
+        loss = landmark_loss(predicted, ORIGIN)
+        loss.backward()
+        return float(loss), float(predicted.grad[0, 0, 0])
+
+    assert at(0.1) == (pytest.approx(0.1, abs=1e-4), pytest.approx(1, abs=1e-3))
+    assert at(0.8) == (pytest.approx(0.35, abs=1e-4), pytest.approx(0.1, abs=1e-3))
+    assert at(0.3)[0] == pytest.approx(at(0.3001)[0], abs=1e-3)
+
+
+def test_a_perfect_landmark_has_a_finite_gradient():
+    predicted = torch.zeros(1, 1, 3, requires_grad=True)
+    landmark_loss(predicted, ORIGIN).backward()
+    assert predicted.grad.isfinite().all()
+
+
+def test_opposite_normals_are_four_apart_and_only_inside_the_box():
+    up = torch.tensor([[[0.0, 1.0, 0.0]]])
+    assert normal_loss(up, -up, scalar(1.0)) == 4
+    assert normal_loss(up, up, scalar(1.0)) == 0
+    assert normal_loss(up, -up, scalar(0.0)) == 0
+
+
+def test_a_distance_has_a_gradient_of_length_one():
+    unit = torch.nn.functional.normalize(torch.randn(1, 5, 3), dim=-1)
+    inside = torch.ones(1, 5)
+    assert eikonal_loss(unit, inside) == pytest.approx(0, abs=1e-6)
+    assert eikonal_loss(3 * unit, inside) == pytest.approx(4, rel=1e-5)

@@ -1,0 +1,38 @@
+"""A training run as a process of its own: ``train_tiny.py DATA RUN SAMPLES BATCH [STEP]``; kills itself at STEP."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from humanlrm.data.loader import SampleSettings
+from humanlrm.model.config import tiny
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.loop import Progress, train
+
+
+def plan(samples: int, batch: int) -> TrainConfig:
+    """Saves after every step. No depth term: its mean is over the known pixels, which batches do not share evenly."""
+    return TrainConfig(
+        samples=samples,
+        batch=batch,
+        warmup=1,
+        checkpoint_s=0,
+        keep=20,
+        log_every=1,
+        weights=LossWeights(depth=0),
+        draw=SampleSettings(24, 12),
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    data, run, samples, batch, *kill_at = sys.argv[1:]
+
+    def die(progress: Progress) -> None:
+        if [str(progress.state.step)] == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(tiny(), plan(int(samples), int(batch)), Path(data), Path(run), report=die, workers=0)
