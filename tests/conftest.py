@@ -6,6 +6,7 @@ from jaxtyping import install_import_hook
 _CHECKED = "camera frame landmarks views subject matting mesh model data train evaluate reconstruct cli"
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
+import signal  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -22,6 +23,14 @@ from humanlrm.views import Batch, collate  # noqa: E402
 torch.set_num_threads(1)
 
 SETTINGS = RenderSettings(views=2, points=3000)
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_as_before():
+    """Training takes SIGTERM over."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

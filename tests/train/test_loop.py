@@ -26,13 +26,6 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.fixture(autouse=True)
-def _sigterm_as_before():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(shards, tmp_path_factory) -> Path:
     """Four steps of two samples."""

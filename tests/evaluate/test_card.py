@@ -1,0 +1,38 @@
+import pytest
+
+from humanlrm.data.shards import ShardFolder
+from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
+from humanlrm.evaluate.geometry import SurfaceDistance
+from humanlrm.evaluate.protocol import Row
+from humanlrm.evaluate.report import Report
+
+FACTS = TrainingFacts("tiny", 1234567, {"procedural": 2}, {"CC0": 2}, 60_000, 1.25, 7, "abc")
+REPORT = Report("humanlrm", "translation", [Row("a", SurfaceDistance(2.0, 4.0, 0.9))], ["b: nothing"])
+
+
+def test_data_is_counted_by_source_and_licence(shards, rendered):
+    sources, licences = describe_data(ShardFolder(shards))
+    assert sources == {rendered.scan.source: 2}
+    assert sum(licences.values()) == 2
+
+
+def test_a_card_says_what_was_measured_and_how():
+    (row,) = [line for line in model_card(FACTS, [REPORT]).splitlines() if line.startswith("| humanlrm")]
+    assert row == "| humanlrm | 1 | translation | 3.00 | 2.00 | 4.00 | 0.900 | 1 |"
+
+
+def test_a_card_names_data_licences_and_effort():
+    text = model_card(FACTS, [])
+    for fact in ("1,234,567", "2 procedural", "2 CC0", "60,000", "1.2", "seed: 7", "commit abc"):
+        assert fact in text
+
+
+def test_a_card_without_measurements_is_refused():
+    with pytest.raises(ValueError, match="nothing was measured"):
+        model_card(FACTS, [Report("humanlrm", "none", [], [])])
+
+
+def test_a_card_is_written_whole(tmp_path):
+    path = write_card(tmp_path, "# card\n")
+    assert path.read_text() == "# card\n"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import trimesh
+
+from humanlrm.evaluate.geometry import compare, sample_surface
+from humanlrm.mesh.surface import TriangleSurface
+
+COUNT = 4000
+
+
+def ball(radius: float = 1.0, shift=(0.0, 0.0, 0.0)) -> TriangleSurface:
+    mesh = trimesh.creation.icosphere(4, radius)
+    return TriangleSurface((np.asarray(mesh.vertices) + np.array(shift)).astype(np.float32), np.asarray(mesh.faces))
+
+
+def spacing() -> float:
+    """Mean distance of a random point on the unit sphere to the nearest of COUNT others: 1 / (2 sqrt(density))."""
+    return 0.5 / np.sqrt(COUNT / (4 * np.pi))
+
+
+def test_a_surface_is_no_further_from_itself_than_its_samples_are_apart():
+    found = compare(ball(), ball(), "none", COUNT)
+    assert found.chamfer == pytest.approx(spacing(), rel=0.1)
+    assert found.normal_consistency > 0.99
+
+
+def test_more_samples_bring_the_distance_to_itself_to_zero():
+    assert compare(ball(), ball(), "none", 16 * COUNT).chamfer < 0.3 * compare(ball(), ball(), "none", COUNT).chamfer
+
+
+def test_a_shifted_sphere_has_the_analytic_mean_distance():
+    shift = 0.3
+    points = ball(shift=(shift, 0, 0)), ball()
+    found = compare(*points, "none", COUNT)
+    # The distance of a point at angle u = cos(theta) from the other sphere is |sqrt(1 + s^2 + 2 s u) - 1|.
+    u = np.linspace(-1, 1, 20_001)
+    analytic = np.abs(np.sqrt(1 + shift**2 + 2 * shift * u) - 1).mean()
+    assert found.p2s == pytest.approx(analytic, rel=0.05)
+    assert found.s2p == pytest.approx(analytic, rel=0.05)
+
+
+def test_translation_alignment_takes_a_shift_away():
+    assert compare(ball(shift=(0.2, -0.1, 0.1)), ball(), "translation", COUNT).chamfer < 1.3 * spacing()
+
+
+def test_scale_and_translation_alignment_takes_a_scale_away_and_translation_does_not():
+    larger = ball(1.1, shift=(0.1, 0, 0))
+    assert compare(larger, ball(), "scale+translation", COUNT).chamfer < 1.3 * spacing()
+    assert compare(larger, ball(), "translation", COUNT).chamfer == pytest.approx(0.1, abs=0.03)
+
+
+def test_alignment_never_rotates():
+    box = trimesh.creation.box((2, 1, 1))
+    truth = TriangleSurface(np.asarray(box.vertices), np.asarray(box.faces))
+    turned = TriangleSurface(truth.vertices[:, [1, 0, 2]], truth.faces[:, ::-1])
+    assert compare(turned, truth, "scale+translation", COUNT).chamfer > 0.1
+
+
+def test_flipped_normals_change_nothing():
+    flipped = TriangleSurface(ball().vertices, ball().faces[:, ::-1])
+    assert compare(flipped, ball(), "none", COUNT).normal_consistency > 0.99
+
+
+def test_normal_consistency_falls_with_roughness():
+    rng = np.random.default_rng(0)
+    rough = TriangleSurface((ball().vertices * rng.normal(1, 0.03, (len(ball().vertices), 1))), ball().faces)
+    assert compare(rough, ball(), "none", COUNT).normal_consistency < 0.95
+
+
+def test_a_part_of_the_truth_is_near_it_but_the_truth_is_far_from_the_part():
+    whole = ball()
+    half = TriangleSurface(whole.vertices, whole.faces[(whole.vertices[whole.faces][:, :, 0] > 0).all(1)])
+    found = compare(half, whole, "none", COUNT)
+    assert found.p2s < 1.2 * spacing()
+    assert found.s2p > 0.2
+
+
+def test_chamfer_is_the_mean_of_both_ways():
+    found = compare(ball(1.2), ball(), "none", COUNT)
+    assert found.chamfer == (found.p2s + found.s2p) / 2
+
+
+def test_samples_lie_on_the_surface_with_its_normals_and_evenly():
+    points, normals = sample_surface(ball(), 3000, np.random.default_rng(0))
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=0.005)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
+    assert ((points * normals).sum(1) > 0.99).all()
+    assert np.abs(points.mean(0)).max() < 0.05
+
+
+def test_the_seed_decides_the_numbers():
+    assert compare(ball(1.1), ball(), "none", 500, seed=1) == compare(ball(1.1), ball(), "none", 500, seed=1)
