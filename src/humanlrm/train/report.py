@@ -1,5 +1,6 @@
 """What a training run shows: a progress line on the console, curves in tensorboard."""
 
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,12 @@ class TrainingReport:
             console=console,
         )
         self._task = self._bar.add_task("training", total=samples, text="")
-        self._writer = SummaryWriter(str(run / "log"))
+        self._run = run
+
+    @cached_property
+    def _writer(self) -> SummaryWriter:
+        """Made when there is something to write: a run that cannot start leaves no folder."""
+        return SummaryWriter(str(self._run / "log"))
 
     def __enter__(self) -> "TrainingReport":
         self._bar.start()
@@ -31,7 +37,8 @@ class TrainingReport:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
-        self._writer.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
     def __call__(self, progress: Progress) -> None:
         step, losses = progress.state.seen, progress.losses

@@ -1,0 +1,224 @@
+"""The command line from end to end: what it makes, and how it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+import trimesh
+from PIL import Image
+
+from humanlrm.cli import main
+from humanlrm.data.shards import ShardFolder
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import build
+from humanlrm.model.pretrained import SHIPPED, save_pretrained
+from humanlrm.train.checkpoint import trained
+
+AVATAR = Path(__file__).parents[1] / "examples" / "avatar.jpg"
+needs_shipped_weights = pytest.mark.skipif(
+    not (SHIPPED / "model.safetensors").exists(), reason="the package has no weights yet"
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """An untrained tiny model: solid, because its field starts as a prior."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    save_pretrained(folder, tiny(), dict(trained(build(tiny()))))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def astronaut(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Default paths are relative, and an asset pack on the machine must not matter."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HUMANLRM_ASSETS", raising=False)
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def assert_refused(capsys, folder: Path, arguments: tuple[object, ...], *words: str) -> None:
+    """Exit code 1, one line on stderr that holds ``words``, and nothing new on disk."""
+    before = sorted(folder.rglob("*"))
+    assert run(*arguments) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("humanlrm: ")
+    assert "Traceback" not in line
+    for word in words:
+        assert word in line
+    assert sorted(folder.rglob("*")) == before
+
+
+def body_of(path: Path) -> trimesh.Trimesh:
+    """The geometry of a file, its texture seams closed."""
+    mesh = trimesh.load(path, force="mesh")
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    return mesh
+
+
+def assert_sound(mesh: trimesh.Trimesh) -> None:
+    assert mesh.is_watertight
+    assert mesh.is_winding_consistent
+    assert mesh.volume > 0
+    assert mesh.body_count == 1
+    assert mesh.bounds[0, 1] == pytest.approx(0, abs=1e-4)
+
+
+# ---- refusals
+
+
+def test_a_missing_photo_is_refused(capsys, tmp_path, weights):
+    assert_refused(
+        capsys, tmp_path, ("reconstruct", "nobody.jpg", "--weights", weights), "nobody.jpg", "does not exist"
+    )
+
+
+def test_a_file_that_is_no_picture_is_refused(capsys, tmp_path, weights):
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    assert_refused(capsys, tmp_path, ("reconstruct", "notes.jpg", "--weights", weights), "notes.jpg", "not a picture")
+
+
+def test_a_picture_without_a_person_is_refused(capsys, tmp_path, weights):
+    Image.new("RGB", (200, 200), (90, 120, 60)).save(tmp_path / "lawn.png")
+    assert_refused(capsys, tmp_path, ("reconstruct", "lawn.png", "--weights", weights), "no person found")
+
+
+def test_an_unknown_suffix_is_refused_before_any_work(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, "-o", "person.stl"), ".glb, .obj or .ply", "person.stl")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--resolution", 100), ("--height-m", 17), ("--texture-px", 3), ("--faces", 1)]
+)
+def test_a_setting_out_of_range_is_refused(capsys, tmp_path, option, value):
+    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, option, value), option[2:].replace("-", "_"), str(value))
+
+
+def test_a_folder_without_weights_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, "--weights", tmp_path), "config.json")
+
+
+def test_an_unknown_preset_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("train", "huge", "--data", tmp_path), "unknown preset 'huge'", "small", "tiny")
+
+
+@pytest.mark.parametrize("folder", [".", "missing"])
+def test_training_without_data_is_refused(capsys, tmp_path, folder):
+    assert_refused(capsys, tmp_path, ("train", "tiny", "--data", folder, "--workers", 0), "humanlrm people")
+
+
+@pytest.mark.parametrize("option", ["--samples", "--batch"])
+def test_training_on_nothing_is_refused(capsys, tmp_path, option):
+    assert_refused(capsys, tmp_path, ("train", "tiny", "--data", ".", option, 0), "positive")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--count", 0), ("--seed", -1)])
+def test_no_people_are_refused(capsys, tmp_path, option, value):
+    assert_refused(capsys, tmp_path, ("people", "--out", "people", option, value), "count must be positive")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--alignment", "rotation"), ("--baseline", "mean"), ("--weights", "missing")]
+)
+def test_an_evaluation_of_something_unknown_is_refused(capsys, tmp_path, option, value):
+    assert_refused(capsys, tmp_path, ("evaluate", option, value), value)
+
+
+def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("export", "--run", "none", "--data", ".", "--out", "out"), "no checkpoint")
+
+
+@pytest.mark.parametrize("arguments", [(), ("dance",), ("reconstruct",), ("reconstruct", "a.jpg", "--wings", "2")])
+def test_a_command_that_does_not_exist_is_explained(capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code != 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
+# ---- from nothing to a person
+
+
+def test_people_train_and_reconstruct_make_a_sound_textured_person(tmp_path, astronaut, capsys):
+    assert run("people", "--out", "people", "--count", 2) == 0
+    assert len(ShardFolder(tmp_path / "people")) == 2
+    train = ("train", "tiny", "--data", "people", "--run", "run", "--samples", 8, "--batch", 4, "--workers", 0)
+    assert run(*train, "--export", "weights") == 0
+    sizes = ("--resolution", 64, "--texture-px", 128, "--faces", 2000)
+    assert run("reconstruct", astronaut, "-o", "out/a.glb", "--weights", "weights", *sizes, "--preview", "a.png") == 0
+    assert "a.glb" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.glb"]
+    assert Image.open(tmp_path / "a.png").width > 1000
+    scene = trimesh.load(tmp_path / "out" / "a.glb", force="mesh")
+    assert scene.visual.material.baseColorTexture.size == (128, 128)
+    assert_sound(body_of(tmp_path / "out" / "a.glb"))
+
+
+def test_people_that_exist_already_are_not_made_again(tmp_path, shards, capsys):
+    (tmp_path / "people").mkdir()
+    (shard,) = shards.glob("*.tar")
+    existing = tmp_path / "people" / "people-00000000.tar"
+    existing.write_bytes(shard.read_bytes())
+    assert run("people", "--out", "people", "--count", 2) == 0
+    assert existing.read_bytes() == shard.read_bytes()
+    assert "0 people written" in capsys.readouterr().out
+
+
+def test_a_taller_person_is_larger_in_proportion(tmp_path, weights, astronaut):
+    for name, height_m in (("small", 1.0), ("large", 2.0)):
+        options = ("--height-m", height_m, "--resolution", 64, "--texture-px", 64, "--faces", 1000)
+        assert run("reconstruct", astronaut, "-o", f"{name}.glb", "--weights", weights, *options) == 0
+    small, large = (body_of(tmp_path / f"{name}.glb").extents for name in ("small", "large"))
+    np.testing.assert_allclose(large, 2 * small, rtol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", ["obj", "ply"])
+def test_other_formats_hold_the_same_body(tmp_path, weights, astronaut, suffix):
+    options = ("--weights", weights, "--resolution", 64, "--texture-px", 64, "--faces", 1000)
+    assert run("reconstruct", astronaut, "-o", f"a.{suffix}", *options) == 0
+    assert_sound(body_of(tmp_path / f"a.{suffix}"))
+
+
+# ---- the shipped weights
+
+
+@needs_shipped_weights
+def test_a_full_body_photo_becomes_a_sound_upright_person_of_the_given_height(tmp_path):
+    assert run("reconstruct", AVATAR, "-o", "a.glb", "--height-m", 1.8, "--resolution", 128) == 0
+    mesh = body_of(tmp_path / "a.glb")
+    assert_sound(mesh)
+    width, height, depth = mesh.extents
+    assert height == pytest.approx(1.8, rel=0.15)
+    assert 0.1 < depth < height
+    assert 0.25 < width < height
+    assert 0.02 < mesh.volume < 0.25
+
+
+@needs_shipped_weights
+def test_the_astronaut_becomes_a_sound_person(tmp_path, astronaut):
+    assert run("reconstruct", astronaut, "-o", "a.glb", "--resolution", 128) == 0
+    mesh = body_of(tmp_path / "a.glb")
+    assert_sound(mesh)
+    assert 0.4 < mesh.extents[1] < 2.3
+    assert 0.01 < mesh.volume < 0.3
+
+
+@needs_shipped_weights
+def test_the_shipped_weights_beat_the_inflated_silhouette(tmp_path):
+    for name, options in (("ours", ()), ("floor", ("--baseline", "inflated"))):
+        assert run("evaluate", "--count", 2, "--json", f"{name}.json", *options) == 0
+    ours, floor = (json.loads((tmp_path / f"{name}.json").read_text())["mean"]["chamfer"] for name in ("ours", "floor"))
+    assert ours < floor
