@@ -21,6 +21,11 @@ def test_a_surface_that_faces_away_gets_ambient_light_only():
     np.testing.assert_allclose(lamp().shade(-ABOVE), 0.2, rtol=1e-5)
 
 
+def test_a_lamp_from_the_side_still_gives_a_little():
+    side = np.array([[1.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(lamp().shade(side), 0.2 + 0.5 * 0.3 / 1.3, rtol=1e-5)
+
+
 def test_turning_surface_and_lamp_together_changes_nothing():
     light, turn = random_light(np.random.default_rng(1)), np.diag([1.0, -1.0, -1.0]).astype(np.float32)
     turned = Light(light.ambient, light.directions @ turn.T, light.colours)

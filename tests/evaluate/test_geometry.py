@@ -46,6 +46,9 @@ def test_translation_alignment_takes_a_shift_away():
 def test_scale_and_translation_alignment_takes_a_scale_away_and_translation_does_not():
     larger = ball(1.1, shift=(0.1, 0, 0))
     assert compare(larger, ball(), "scale+translation", COUNT).chamfer < 1.3 * spacing()
+    far = ball(1.2).vertices + 0.4, ball().vertices + 0.5  # not around the origin
+    found = compare(*(TriangleSurface(v, ball().faces) for v in far), "scale+translation", COUNT)
+    assert found.chamfer < 1.4 * spacing()
     assert compare(larger, ball(), "translation", COUNT).chamfer == pytest.approx(0.1, abs=0.03)
 
 
