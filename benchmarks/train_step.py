@@ -1,6 +1,6 @@
 """Samples per second of a training step of ``small`` on random data, and the share of the matmul peak that it uses.
 
-python benchmarks/train_step.py [--threads 1] [--stage full]
+python benchmarks/train_step.py [--threads 1]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from humanlrm.model.config import small
 from humanlrm.model.lrm import build
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import make_optimizer
-from humanlrm.train.objective import landmark_objective, objective
+from humanlrm.train.objective import objective
 from humanlrm.views import Batch, Given, Wanted
 from photo_to_glb import matmul_s
 
@@ -35,18 +35,16 @@ def random_batch(size: int, config: TrainConfig, image_px: int) -> Batch:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--stage", choices=("full", "landmarks"), default="full")
     parser.add_argument("--steps", type=int, default=8)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = TrainConfig()
     model = build(small()).train()
     optimizer, batch = make_optimizer(model, config), random_batch(config.batch, config, model.config.image_px)
-    loss_of = objective if options.stage == "full" else landmark_objective
 
     def step() -> None:
         optimizer.zero_grad()
-        loss_of(model, batch).total(config.weights).backward()
+        objective(model, batch).total(config.weights).backward()
         optimizer.step()
 
     step()

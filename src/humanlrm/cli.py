@@ -1,17 +1,20 @@
 """``humanlrm``: one command for photos, people, training and evaluation."""
 
+import os
 import resource
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import tyro
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-_console = Console()
+#: Of several processes that torchrun started, only the first speaks.
+_console = Console(quiet=os.environ.get("RANK", "0") != "0")
 _errors = Console(stderr=True)
 
 
@@ -47,6 +50,9 @@ class Reconstruct:
 
         settings = Settings(self.height_m, self.resolution, self.texture_px, self.faces)
         _check_output(self.output)
+        if self.preview is not None and self.preview.suffix.lower() not in Image.registered_extensions():
+            raise ValueError(f"preview must be a picture such as .png or .jpg, got {self.preview}")
+        _check_device(self.device)
         with _console.status(f"Reconstructing {self.photo.name}"):
             found = Reconstructor(self.weights or SHIPPED, self.device)(self.photo, settings)
             path = found.save(self.output)
@@ -83,8 +89,6 @@ class People:
     workers: int = 1
 
     def run(self) -> int:
-        import os
-
         from rich.progress import Progress as Bar
 
         from humanlrm.people.generate import Job, run
@@ -118,7 +122,6 @@ class Train:
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
         initial: another run whose weights a new run starts from.
-        stage: full, or landmarks: the landmark corrector alone, five times as fast.
         export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
     """
 
@@ -132,7 +135,6 @@ class Train:
     device: str = "cpu"
     threads: int = 1
     initial: Path | None = None
-    stage: Literal["full", "landmarks"] = "full"
     export: Path | None = None
 
     def run(self) -> int:
@@ -145,9 +147,10 @@ class Train:
 
         if self.preset not in PRESETS:
             raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        _check_device(self.device)
         torch.set_num_threads(self.threads)
         config = PRESETS[self.preset]()
-        plan = replace(TrainConfig(), samples=self.samples, batch=self.batch, stage=self.stage)
+        plan = replace(TrainConfig(), samples=self.samples, batch=self.batch)
         with TrainingReport(self.run_folder, self.samples, _console) as report:
             model = train(
                 config,
@@ -264,6 +267,14 @@ def _commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
+def _check_device(name: str) -> None:
+    """Before any work is done."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); try cpu") from error
+
+
 def _check_output(path: Path) -> None:
     """Before any work is done."""
     if path.suffix.lower() not in (".glb", ".obj", ".ply"):
@@ -271,8 +282,6 @@ def _check_output(path: Path) -> None:
 
 
 def _save_picture(pixels, path: Path) -> None:
-    from PIL import Image
-
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     Image.fromarray(pixels).save(partial)

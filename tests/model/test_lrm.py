@@ -85,14 +85,6 @@ def test_subjects_do_not_influence_each_other(lively):
         torch.testing.assert_close(together[name][1:], tensor, rtol=1e-3, atol=1e-4)
 
 
-def test_correcting_alone_gives_the_landmarks_of_the_whole(lively):
-    image, landmarks = inputs()
-    with torch.no_grad():
-        torch.testing.assert_close(
-            lively.correct(image, landmarks), planes_of(lively, image, landmarks)["landmarks"], rtol=1e-4, atol=1e-5
-        )
-
-
 def test_gradients_reach_every_trained_parameter(lively, batch):
     gone = batch.given.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
@@ -108,7 +100,7 @@ def test_the_learned_mean_is_only_asked_for_missing_landmarks(lively, batch):
     given[..., 3] = 1
     lively.zero_grad()
     objective(lively, type(batch)(type(batch.given)(batch.given.image, given), batch.wanted)).landmarks.backward()
-    assert lively.corrector.mean.grad is None or not lively.corrector.mean.grad.any()
+    assert lively.corrector.lifter.mean.grad is None or not lively.corrector.lifter.mean.grad.any()
 
 
 def test_impossible_sizes_are_refused():

@@ -16,6 +16,7 @@ from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.train.checkpoint import checkpoints, trained
 from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.lift import fit_lifter
 from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
 from humanlrm.train.objective import objective
 
@@ -117,7 +118,9 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(shards, 
     ]
     assert [process.wait() for process in both] == [0, 0]
     torch.manual_seed(plan(8, 2).seed)
-    start = {f"model.{name}": p.detach() for name, p in trained(build(tiny())).items()}
+    model = build(tiny())
+    fit_lifter(model.corrector.lifter, ShardFolder(shards), plan(8, 2).lifter_steps, plan(8, 2).seed)
+    start = {f"model.{name}": p.detach() for name, p in trained(model).items()}
     one, two = last(uninterrupted), last(tmp_path)
     moved = sum(float((one[name] - p).abs().sum()) for name, p in start.items())
     apart = sum(float((one[name] - two[name]).abs().sum()) for name in start)
@@ -151,18 +154,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(rendered, tmp_path):
     assert checkpoints(tmp_path / "run") == []
 
 
-def test_the_landmark_stage_changes_the_corrector_alone(shards, tmp_path):
-    torch.manual_seed(plan(4, 2).seed)
-    start = {name: p.detach() for name, p in trained(build(tiny())).items()}
-    model = train(tiny(), replace(plan(4, 2), stage="landmarks"), shards, tmp_path, workers=0)
-    changed = {name for name, p in trained(model).items() if not torch.equal(p, start[name])}
-    assert changed
-    assert all(name.startswith("corrector.") or name == "place32" for name in changed)
-
-
 def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
-    first = replace(plan(4, 2), stage="landmarks")
-    learned = trained(train(tiny(), first, shards, tmp_path / "first", workers=0))
+    learned = trained(train(tiny(), plan(4, 2), shards, tmp_path / "first", workers=0))
     config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
     going_on = train(tiny(), config, shards, tmp_path / "second", workers=0, initial=tmp_path / "first")
     assert all(torch.equal(p, learned[name]) for name, p in trained(going_on).items())
@@ -196,5 +189,5 @@ def test_biases_norms_and_embeddings_do_not_decay():
         [names[id(p)] for p in group["params"]] for group in make_optimizer(model, TrainConfig()).param_groups
     )
     assert all(name.endswith("weight") and "norm" not in name for name in decayed)
-    assert {"field.prior_weight", "place32", "corrector.mean", "corrector.name"} <= set(rest)
+    assert {"field.prior_weight", "place32", "corrector.lifter.mean", "corrector.name"} <= set(rest)
     assert len(decayed) + len(rest) == len(names)

@@ -22,6 +22,7 @@ def plan(samples: int, batch: int) -> TrainConfig:
         checkpoint_s=0,
         keep=20,
         log_every=1,
+        lifter_steps=2,
         weights=LossWeights(depth=0),
         draw=SampleSettings(24, 12),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 from webdataset.writer import TarWriter
 
@@ -19,6 +20,8 @@ from humanlrm.data.render import Samples, Subject, ViewRecord
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
 _FINITE = ("detected", "landmarks", "to_frame")
 _LIGHT_ARRAYS = ("ambient", "directions", "colours")
+#: What Pillow and numpy raise for damaged files.
+_DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
 
 
@@ -137,6 +140,20 @@ class ShardFolder:
         """Id, source, licence and tags of a subject."""
         return json.loads(self._read(self.entries[index], "json")[0].getvalue())
 
+    def landmarks(self) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 3"]]:
+        """Detected and true landmarks of all views (damaged ones are left out; loading them reports them)."""
+        detected, truth = [], []
+        for entry in self.entries:
+            try:
+                arrays = np.load(self._read(entry, "views.npz")[0], allow_pickle=False)
+                given, true = arrays["detected"], arrays["landmarks"]
+            except _DAMAGED:
+                continue
+            whole = np.isfinite(true).all((1, 2)) & np.isfinite(given).all((1, 2))
+            detected.append(given[whole])
+            truth.append(true[whole])
+        return np.concatenate(detected), np.concatenate(truth)
+
     def load(self, index: int, view: int) -> tuple[ViewRecord, Samples]:
         """One view of one subject.
 
@@ -154,5 +171,5 @@ class ShardFolder:
                 raise ValueError("its frame or landmarks are not finite")
             record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **maps, light=light)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
-        except (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile) as error:
+        except _DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error

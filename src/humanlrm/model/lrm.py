@@ -8,7 +8,7 @@ from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.corrector import LandmarkCorrector
 from humanlrm.model.decoder import TriplaneDecoder
-from humanlrm.model.encoder import LiteEncoder, Pyramid
+from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.field import Field
 from humanlrm.model.triplane import GivenView, Triplane
 
@@ -30,15 +30,6 @@ class HumanLRM(nn.Module):
         nn.init.zeros_(self.depth.weight)
         self.depth.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
 
-    def encode(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
-        """Features of the person before grey."""
-        rgb, alpha = image[:, :3], image[:, 3:4]
-        return self.encoder(rgb * alpha + 0.5 * (1 - alpha))
-
-    def correct(self, image: Float[Tensor, "B 5 H W"], landmarks: Float[Tensor, "B J 4"]) -> Float[Tensor, "B J 3"]:
-        """Corrected landmarks alone, for a fifth of the cost of a triplane."""
-        return self.corrector(landmarks, self.encode(image), self.place32)[0]
-
     def forward(self, image: Float[Tensor, "B 5 H W"], landmarks: Float[Tensor, "B J 4"]) -> Triplane:
         """One square crop per subject to its triplane.
 
@@ -46,8 +37,9 @@ class HumanLRM(nn.Module):
             image: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1].
             landmarks: detected landmarks, box units, and visibility in [0, 1]; 0 = missing.
         """
-        pyramid = self.encode(image)
-        seen = torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
+        rgb, alpha = image[:, :3], image[:, 3:4]
+        pyramid = self.encoder(rgb * alpha + 0.5 * (1 - alpha))
+        seen = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
         corrected, marks = self.corrector(landmarks, pyramid, self.place32)
         bones, xy, zy, xz = self.decoder(pyramid, corrected, marks, skip)

@@ -1,7 +1,6 @@
 """Everything that a training run can be told, with a meaning per field. Recipes are plain functions."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from humanlrm.data.loader import SampleSettings
 
@@ -46,7 +45,7 @@ class TrainConfig:
         keep: checkpoints kept.
         log_every: steps between log lines.
         validate_every: steps between validations, if there is validation data.
-        stage: "full", or "landmarks" to train the landmark corrector alone, which is five times as fast.
+        lifter_steps: steps of fitting the landmark lifter before a new run starts; at most ``samples``.
         weights: of the loss terms.
         draw: what a sample consists of.
     """
@@ -63,7 +62,7 @@ class TrainConfig:
     keep: int = 3
     log_every: int = 20
     validate_every: int = 500
-    stage: Literal["full", "landmarks"] = "full"
+    lifter_steps: int = 4_000
     weights: LossWeights = field(default_factory=LossWeights)
     draw: SampleSettings = field(default_factory=SampleSettings)
 

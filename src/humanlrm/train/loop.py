@@ -27,13 +27,14 @@ from humanlrm.train.checkpoint import (
     trained,
 )
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.objective import LossTerms, landmark_objective, objective
+from humanlrm.train.lift import fit_lifter
+from humanlrm.train.objective import LossTerms, objective
 from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
 
 
-class TrainingStopped(RuntimeError):
+class TrainingStopped(ValueError):
     """The loss is no longer a number; the message says where the batch lies."""
 
 
@@ -94,8 +95,8 @@ def train(
 ) -> HumanLRM:
     """Trains until ``config.samples`` are seen; goes on from the newest checkpoint of ``run`` if there is one.
 
-    A new run starts from the averaged weights of the run ``initial``, if one is given. On SIGTERM the loop writes a
-    checkpoint and returns early.
+    A new run starts from the averaged weights of the run ``initial``, or else by fitting the landmark lifter. On
+    SIGTERM the loop writes a checkpoint and returns early.
 
     Returns:
         the model with the averaged weights.
@@ -106,16 +107,19 @@ def train(
     """
     asked_to_stop, group = _on_sigterm(), _Group.join()
     torch.manual_seed(config.seed)
-    model = build(model_config).to(device).train()
+    shards, saved = ShardFolder(data), checkpoints(run)
+    model = build(model_config).train()
     if initial is not None:
         load_tensors(model, averaged_weights(initial)[1], initial)
+    elif not saved:
+        fit_lifter(model.corrector.lifter, shards, min(config.lifter_steps, config.samples), config.seed)
+    model = model.to(device)
     parameters = trained(model)
     average = {name: p.detach().clone() for name, p in parameters.items()}
     optimizer = make_optimizer(model, config)
-    saved = checkpoints(run)
     state = load_checkpoint(saved[-1], model, average, optimizer) if saved else TrainerState()
     draw = replace(config.draw, image_px=model_config.image_px)
-    samples = Samplings(ShardFolder(data), draw, config.seed)
+    samples = Samplings(shards, draw, config.seed)
     # Samples are dealt out in turn: process r of n takes samples r, r + n, ... of the common order.
     stream = iter(batches(samples, config.batch, state.seen + group.rank, group.size, workers))
     last_saved = started = time.monotonic()
@@ -158,7 +162,7 @@ def _step(
     """One step: loss, gradient, clipped update, averaged weights, counters."""
     for parameters in optimizer.param_groups:
         parameters["lr"] = config.rate(state.seen)
-    terms = (landmark_objective if config.stage == "landmarks" else objective)(model, batch)
+    terms = objective(model, batch)
     loss = terms.total(config.weights)
     if not bool(loss.isfinite()):
         raise TrainingStopped(

@@ -14,31 +14,21 @@ from humanlrm.views import Batch
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Unweighted terms, as named in :class:`LossWeights`; ``None`` where a stage does not compute one."""
+    """Unweighted terms, as named in :class:`LossWeights`."""
 
+    sdf: Float[Tensor, ""]
+    surface: Float[Tensor, ""]
+    normal: Float[Tensor, ""]
+    eikonal: Float[Tensor, ""]
+    rgb: Float[Tensor, ""]
+    depth: Float[Tensor, ""]
     landmarks: Float[Tensor, ""]
-    sdf: Float[Tensor, ""] | None = None
-    surface: Float[Tensor, ""] | None = None
-    normal: Float[Tensor, ""] | None = None
-    eikonal: Float[Tensor, ""] | None = None
-    rgb: Float[Tensor, ""] | None = None
-    depth: Float[Tensor, ""] | None = None
 
     def total(self, weights: LossWeights) -> Float[Tensor, ""]:
-        weight = asdict(weights)
-        return torch.stack([weight[name] * value for name, value in self._present()]).sum()
+        return torch.stack([weight * getattr(self, name) for name, weight in asdict(weights).items()]).sum()
 
     def numbers(self) -> dict[str, float]:
-        return {name: float(value) for name, value in self._present()}
-
-    def _present(self) -> list[tuple[str, Tensor]]:
-        return [(name, value) for name, value in vars(self).items() if value is not None]
-
-
-def landmark_objective(model: HumanLRM, batch: Batch) -> LossTerms:
-    """The landmark corrector alone."""
-    corrected = model.correct(batch.given.image, batch.given.landmarks)
-    return LossTerms(landmarks=landmark_loss(corrected, batch.wanted.landmarks))
+        return {name: float(value) for name, value in vars(self).items()}
 
 
 def objective(model: HumanLRM, batch: Batch) -> LossTerms:

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from humanlrm.data.shards import ShardFolder
+from humanlrm.landmarks import COUNT
+from humanlrm.model.corrector import Lifter
+from humanlrm.train.lift import fit_lifter
+from humanlrm.train.losses import landmark_loss
+
+
+@pytest.fixture(scope="module")
+def folder(shards) -> ShardFolder:
+    return ShardFolder(shards)
+
+
+def test_pairs_of_all_views_are_found(folder):
+    detected, truth = folder.landmarks()
+    record, _ = folder.load(1, 0)
+    assert detected.shape == (4, COUNT, 4)
+    np.testing.assert_array_equal(detected[2], record.detected)
+    np.testing.assert_array_equal(truth[2], record.landmarks)
+
+
+def test_a_subject_with_damaged_landmarks_is_left_out(folder, tmp_path):
+    entry = folder.entries[0]
+    data, (offset, size) = bytearray(entry.shard.read_bytes()), entry.files["views.npz"]
+    data[offset : offset + size] = bytes(size)
+    (tmp_path / "a.tar").write_bytes(bytes(data))
+    detected, truth = ShardFolder(tmp_path).landmarks()
+    np.testing.assert_array_equal(detected, folder.landmarks()[0][2:])
+    np.testing.assert_array_equal(truth, folder.landmarks()[1][2:])
+
+
+def test_a_new_lifter_takes_landmarks_as_they_were_detected():
+    detected = torch.rand(2, COUNT, 4) + 0.1
+    torch.testing.assert_close(Lifter()(detected), detected[..., :3])
+
+
+def test_fitting_brings_detected_landmarks_closer_to_the_true_ones(folder):
+    detected, truth = (torch.from_numpy(a) for a in folder.landmarks())
+    lifter = Lifter()
+    before = float(landmark_loss(lifter(detected), truth))
+    fit_lifter(lifter, folder, 150, seed=0)
+    assert float(landmark_loss(lifter(detected), truth)) < 0.6 * before
+
+
+def test_missing_landmarks_are_guessed_wherever_they_are_said_to_be(folder):
+    lifter = Lifter()
+    fit_lifter(lifter, folder, 20, seed=0)
+    detected = torch.rand(1, COUNT, 4)
+    detected[:, 3, 3] = 0
+    moved = detected.clone()
+    moved[:, 3, :3] = 9
+    torch.testing.assert_close(lifter(moved), lifter(detected), rtol=0, atol=0)
+
+
+def test_the_seed_decides_the_fit(folder):
+    def fitted(seed: int) -> list[torch.Tensor]:
+        torch.manual_seed(5)
+        lifter = Lifter()
+        fit_lifter(lifter, folder, 5, seed)
+        return list(lifter.parameters())
+
+    assert all(torch.equal(a, b) for a, b in zip(fitted(0), fitted(0), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(fitted(0), fitted(1), strict=True))
