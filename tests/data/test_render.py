@@ -8,8 +8,9 @@ import torch
 import trimesh
 
 from humanlrm.data.light import Light
-from humanlrm.data.render import RenderSettings, Studio, render_subject, signed_distance, vertex_normals
+from humanlrm.data.render import RenderSettings, Studio, render_subject, vertex_normals
 from humanlrm.data.scan import Scan
+from humanlrm.data.solid import signed_distance
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
 from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene

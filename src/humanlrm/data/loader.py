@@ -28,8 +28,8 @@ class SampleSettings:
         image_px: side of the image; shards hold a whole multiple of it. ``None``: as the shards hold it.
     """
 
-    points: int = 1280
-    surface: int = 384
+    points: int = 1024
+    surface: int = 256
     augment: bool = True
     image_px: int | None = None
 

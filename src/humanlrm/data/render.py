@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import igl
 import numpy as np
 import torch
 from jaxtyping import Float, Int8, UInt8
@@ -11,6 +10,7 @@ from PIL import Image
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.light import Light, random_light
 from humanlrm.data.scan import Scan
+from humanlrm.data.solid import outer_faces, signed_distance
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, VIEW_SPAN, SquareCrop, canonical_camera
 from humanlrm.matting import PoseDetector, main_part, refine_mask
 from humanlrm.mesh.raycast import RayScene, pixel_rays
@@ -129,15 +129,16 @@ class Studio:
         return scan.texture[row, column].astype(np.float32) / 255
 
     def sample(self, count: int, rng: np.random.Generator) -> Samples:
-        """Surface samples and signed distances by igl's fast winding number (metres, negative inside)."""
+        """Samples of the outer surface, and signed distances to it (``solid.py``)."""
         scan, surface_count = self.scan, count // 3
+        outer = outer_faces(scan)
         corner = scan.vertices[scan.faces]
         area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
-        face = rng.choice(len(scan.faces), count // 3 * 2, p=area / area.sum())
+        face = rng.choice(len(scan.faces), count // 3 * 2, p=outer * area / (outer * area).sum())
         barycentric = rng.dirichlet([1, 1, 1], len(face)).astype(np.float32)
         on = np.einsum("pk,pkc->pc", barycentric, corner[face])
         points = np.concatenate([_near(on, rng), _around(scan.vertices, count - len(on), rng)]).astype(np.float16)
-        sdf = signed_distance(points.astype(np.float64), scan)
+        sdf = signed_distance(points, scan, outer)
         keep = slice(0, surface_count)
         normals = np.einsum("pk,pkc->pc", barycentric[keep], self.normals[scan.faces[face[keep]]])
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
@@ -163,13 +164,6 @@ def _around(vertices: Float[np.ndarray, "V 3"], count: int, rng: np.random.Gener
     uniform = (low + high) / 2 + rng.uniform(-half, half, size=(count - count // 2, 3))
     close = vertices[rng.integers(len(vertices), size=count // 2)] + rng.normal(0, 0.15, size=(count // 2, 3))
     return np.concatenate([uniform, close])
-
-
-def signed_distance(points: Float[np.ndarray, "P 3"], scan: Scan) -> Float[np.ndarray, "P"]:
-    """Distance to the surface (metres), negative where the generalised winding number says inside."""
-    kind = igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER
-    found = igl.signed_distance(points, scan.vertices.astype(np.float64), scan.faces.astype(np.int64), sign_type=kind)
-    return np.asarray(found[0], dtype=np.float16)
 
 
 def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: np.ndarray) -> Float[np.ndarray, "V 3"]:

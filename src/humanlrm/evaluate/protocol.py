@@ -8,6 +8,7 @@ import torch
 
 from humanlrm.data.render import Studio, shoot
 from humanlrm.data.scan import Scan
+from humanlrm.data.solid import outer_faces
 from humanlrm.evaluate.geometry import Alignment, SurfaceDistance, compare
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh.surface import TriangleSurface
@@ -26,7 +27,7 @@ Method = Callable[[SubjectCrop], TriangleSurface]
 
 @dataclass(frozen=True)
 class Case:
-    """One photograph of one held-out person: what is shown, and the true surface in the photo's frame (box units)."""
+    """One photograph of one held-out person: what is shown, and the true outer surface in its frame (box units)."""
 
     name: str
     shown: SubjectCrop
@@ -58,7 +59,7 @@ def make_case(scan: Scan, yaw_rad: float, detector: PoseDetector, rng: np.random
     return Case(
         f"{scan.id}@{np.degrees(yaw_rad):.0f}",
         shown,
-        TriangleSurface(placed.vertices, placed.faces),
+        TriangleSurface(placed.vertices, placed.faces[outer_faces(scan)]),
         float(unit_m * 100 * HEIGHT_M / height_m),
     )
 

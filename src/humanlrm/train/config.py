@@ -52,7 +52,7 @@ class TrainConfig:
 
     samples: int = 60_000
     batch: int = 8
-    learning_rate: float = 6e-4
+    learning_rate: float = 8e-4
     weight_decay: float = 0.02
     warmup: int = 2_000
     clip: float = 1.0

@@ -1,0 +1,36 @@
+"""A scan as a solid: what lies inside of it does not count as surface."""
+
+import numpy as np
+import trimesh
+
+from humanlrm.data.scan import Scan
+from humanlrm.data.solid import outer_faces, signed_distance, winding_number
+
+
+def two_balls() -> Scan:
+    """A ball of 30 cm with a ball of 10 cm inside, both facing outward."""
+    outer, inner = trimesh.creation.icosphere(3, 0.3), trimesh.creation.icosphere(3, 0.1)
+    both = trimesh.util.concatenate([outer, inner])
+    faces = both.faces
+    uv = np.zeros((1, 2), np.float32)
+    return Scan(
+        "balls", "test", "CC0-1.0", both.vertices.astype(np.float32), faces, uv, np.zeros_like(faces),
+        np.zeros((1, 1, 3), np.uint8),
+    )  # fmt: skip
+
+
+def test_faces_inside_the_solid_are_not_outer():
+    scan = two_balls()
+    radius = np.linalg.norm(scan.vertices[scan.faces].mean(1), axis=1)
+    np.testing.assert_array_equal(outer_faces(scan), radius > 0.2)
+
+
+def test_distance_ignores_what_lies_inside():
+    points = np.array([[0.0, 0, 0], [0.09, 0, 0], [0.11, 0, 0], [0.4, 0, 0]])
+    np.testing.assert_allclose(signed_distance(points, two_balls()), [-0.3, -0.21, -0.19, 0.1], atol=5e-3)
+
+
+def test_winding_number_is_zero_outside():
+    outside, inside = winding_number(np.array([[0.5, 0, 0], [0.2, 0, 0]]), two_balls())
+    assert abs(outside) < 0.02
+    assert abs(inside - 1) < 0.02
