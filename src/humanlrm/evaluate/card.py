@@ -49,7 +49,7 @@ def model_card(facts: TrainingFacts, reports: list[Report]) -> str:
         "",
         f"- Parameters trained: {facts.parameters:,} (and a frozen EfficientNet-Lite0, which comes with its own wheel)",
         f"- Training people: {counted(facts.sources)}; rendered by `humanlrm people`",
-        f"- Licences of what they are made of: {counted(facts.licences)}",
+        f"- Licences of what they are made of: {counted(facts.licences)}; credits in `docs/credits.md`",
         f"- Samples (image, points) seen: {facts.samples:,}; core-hours: {facts.core_hours:.1f}; seed: {facts.seed}",
         f"- Code: commit {facts.commit}",
         "",
