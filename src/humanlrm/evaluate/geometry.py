@@ -59,7 +59,7 @@ def align(
     tree = KDTree(target)
     for _ in range(_ITERATIONS):
         moved = scale * source + offset
-        there, back = tree.query(moved)[1], KDTree(moved).query(target)[1]
+        there, back = tree.query(moved, workers=-1)[1], KDTree(moved).query(target, workers=-1)[1]
         a, b = np.concatenate([source, source[back]]), np.concatenate([target[there], target])
         if alignment == "scale+translation":
             centred = a - a.mean(0)
@@ -81,8 +81,8 @@ def compare(
     true_points, true_normals = sample_surface(truth, count, rng)
     scale, offset = align(points, true_points, alignment)
     points = scale * points + offset
-    to_truth, nearest_truth = KDTree(true_points).query(points)
-    to_prediction, nearest_prediction = KDTree(points).query(true_points)
+    to_truth, nearest_truth = KDTree(true_points).query(points, workers=-1)
+    to_prediction, nearest_prediction = KDTree(points).query(true_points, workers=-1)
     cosine = np.abs((normals * true_normals[nearest_truth]).sum(-1)).mean()
     cosine_back = np.abs((true_normals * normals[nearest_prediction]).sum(-1)).mean()
     return SurfaceDistance(float(to_truth.mean()), float(to_prediction.mean()), float((cosine + cosine_back) / 2))

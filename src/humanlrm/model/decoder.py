@@ -33,7 +33,7 @@ class PlaneTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, pyramid: Pyramid, pictures: list[Float[Tensor, "B 4 P P"]], marks: Float[Tensor, "B J D"]
+        self, pyramid: Pyramid, pictures: list[Float[Tensor, "B 4 _ _"]], marks: Float[Tensor, "B J D"]
     ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B D s s"], Float[Tensor, "B D s s"]]:
         """Pictures of the bones at token resolution in XY, ZY, XZ order, and landmark tokens, to plane tokens."""
         coarse = nn.functional.interpolate(self.from32(pyramid.stride32), scale_factor=2, mode="bilinear")

@@ -45,7 +45,7 @@ def joined(body: Float[np.ndarray, "V 3"], parts: list[Part]) -> TexturedMesh:
     if len(set(names)) < len(names):
         raise ValueError(f"joined: every part needs a rectangle of its own in the texture, got {names}")
     shared, side = rig(), ATLAS_PX / (ATLAS_PX + STRIP_PX)
-    meshes = [TexturedMesh(body, shared.faces, shared.uv * np.float32([1, side]), shared.uv_faces)]
+    meshes = [TexturedMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
     for part in parts:
         start, width = SLOTS[part.name]
         low = np.array([start + 2, ATLAS_PX + 2]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)

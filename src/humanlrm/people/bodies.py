@@ -124,7 +124,7 @@ def rig() -> Rig:
     vertices, heads = _shape({"gender": 0.5, "age": 0.67, "height": 0.37})
     return Rig(
         faces=faces.astype(np.int32),
-        uv=model.texture_coordinates.numpy()[used].astype(np.float32),
+        uv=np.asarray(model.texture_coordinates)[used].astype(np.float32),
         uv_faces=uv_faces.reshape(faces.shape).astype(np.int32),
         bones=tuple(model.bone_labels),
         parents=np.array(model.bone_parents),

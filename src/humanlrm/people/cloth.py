@@ -149,13 +149,13 @@ def sample_cloth(rng: np.random.Generator, kind: str | None = None) -> Cloth:
     odds = np.array(list(PATTERNS.values()))
     picked = str(rng.choice(list(PATTERNS), p=odds / odds.sum()))
     kind = kind or picked
-    colours = tuple(cloth_colour(rng) for _ in range(3))
+    colours = cloth_colour(rng), cloth_colour(rng), cloth_colour(rng)
     if kind in ("heather", "denim"):
         lighter = np.clip(colours[0] + rng.uniform(0.08, 0.25), 0, 1).astype(np.float32)
         colours = (colours[0], lighter, colours[2])
     if kind == "denim":
         blue = np.array([0.16, 0.22, 0.36], np.float32) * np.float32(rng.uniform(0.5, 1.9))
-        colours = (blue, np.clip(blue * 1.5 + 0.08, 0, 1), colours[2])
+        colours = (blue, np.clip(blue * 1.5 + 0.08, 0, 1).astype(np.float32), colours[2])
     low, high = {"camouflage": (20, 45), "floral": (60, 130), "dots": (60, 160)}.get(kind, (30, 170))
     seed = int(rng.integers(1 << 30))
     return Cloth(

@@ -67,7 +67,10 @@ def _beard(sites: Sites, seed: int) -> Float[np.ndarray, "N"]:
 
 def paint_hair(position: Float[np.ndarray, "N 3"], colour: Colour, seed: int) -> Colours:
     """Strands: noise stretched from the crown downwards."""
-    strands = ripple(position * np.float32([1, 0.18, 1]), seed, 0.010) * 0.16 + ripple(position, seed + 1, 0.05) * 0.1
+    strands = (
+        ripple(position * np.array([1, 0.18, 1], np.float32), seed, 0.010) * 0.16
+        + ripple(position, seed + 1, 0.05) * 0.1
+    )
     tips = 1 + 0.25 * np.clip((1.5 - position[:, 1]) / 0.25, 0, 1)
     shade = (1 + strands) * tips + 0.06 * grain(len(position), seed)
     return (np.asarray(colour, np.float32) * shade[:, None]).astype(np.float32)
@@ -88,7 +91,7 @@ def _paint_eyes(rng: np.random.Generator, sites: Sites, colours: Colours) -> Col
     ball, index = sites.where(sites.eye > 0.5)
     away = np.hypot(np.abs(ball.position[:, 0]) - 0.030, ball.position[:, 1] - 1.586)
     front = ball.position[:, 2] > 0.123
-    painted = np.tile(np.float32([0.9, 0.88, 0.86]), (len(index), 1))
+    painted = np.tile(np.array([0.9, 0.88, 0.86], np.float32), (len(index), 1))
     painted = mix(painted, iris, edge(0.0062 - away, 0.0005) * front)
     colours[index] = mix(painted, np.full(3, 0.02), edge(0.0028 - away, 0.0005) * front)
     return colours

@@ -239,7 +239,7 @@ def _split_twist(rotation: Float[np.ndarray, "3 3"], axis: Float[np.ndarray, "3"
     """``rotation`` as two bones' turns: the swing with half of the twist about ``axis``, and the other half."""
     source, target = _unit(axis), rotation @ _unit(axis)
     cross = np.cross(source, target)
-    angle = np.degrees(np.arctan2(np.linalg.norm(cross), source @ target))
+    angle = float(np.degrees(np.arctan2(np.linalg.norm(cross), source @ target)))
     swing = _about(cross, angle) if np.linalg.norm(cross) > 1e-6 else np.eye(3)
     vector = Rotation.from_matrix(swing.T @ rotation).as_rotvec()
     half = Rotation.from_rotvec(vector / 2).as_matrix()
@@ -271,7 +271,7 @@ class _Limbs:
 
     def _reaching(self, arm: Arm) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
         """Two-bone inverse kinematics: the wrist at ``reach``, the elbow toward ``pole``."""
-        wrist = self.neck + self.torso * self.mirror * arm.reach - self.shoulder
+        wrist = self.neck + self.torso * self.mirror * np.array(arm.reach) - self.shoulder
         a, b = np.linalg.norm(self.upper), np.linalg.norm(self.fore)
         distance = np.clip(np.linalg.norm(wrist), abs(a - b) * 1.05 + 0.04, (a + b) * 0.995)
         ahead = _unit(wrist)

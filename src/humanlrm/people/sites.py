@@ -129,7 +129,8 @@ def texels() -> Texels:
     corners, weights = shared.faces[hits.face[index]], hits.barycentric[index].astype(np.float32)
     order = np.full(ATLAS_PX**2, -1)
     order[index] = np.arange(len(index))
-    _, (row, column) = distance_transform_edt(order.reshape(ATLAS_PX, -1) < 0, return_indices=True)
+    empty = order.reshape(ATLAS_PX, -1) < 0
+    row, column = np.asarray(distance_transform_edt(empty, return_distances=False, return_indices=True))
     nearest = order.reshape(ATLAS_PX, -1)[row, column].ravel()
     return Texels(index, _interpolated(vertex_sites(), corners, weights), nearest)
 
