@@ -121,7 +121,7 @@ class Train:
         workers: processes that load data.
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
-        initial: another run whose weights a new run starts from.
+        initial: another run, or a folder of exported weights, that a new run starts from.
         export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
     """
 

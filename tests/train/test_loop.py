@@ -14,6 +14,7 @@ from train_tiny import plan
 from humanlrm.data.shards import ShardError, ShardFolder, write_shard
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
+from humanlrm.model.pretrained import save_pretrained
 from humanlrm.train.checkpoint import checkpoints, trained
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.lift import fit_lifter
@@ -159,6 +160,15 @@ def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
     config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
     going_on = train(tiny(), config, shards, tmp_path / "second", workers=0, initial=tmp_path / "first")
     assert all(torch.equal(p, learned[name]) for name, p in trained(going_on).items())
+
+
+def test_a_run_starts_from_exported_weights(shards, tmp_path):
+    torch.manual_seed(3)
+    exported = build(tiny())
+    save_pretrained(tmp_path / "weights", tiny(), dict(trained(exported)))
+    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
+    going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
+    assert all(torch.equal(p, trained(exported)[name].half().float()) for name, p in trained(going_on).items())
 
 
 def test_progress_tells_losses_and_validation(shards, tmp_path):

@@ -40,17 +40,26 @@ def load_tensors(model: HumanLRM, tensors: dict[str, Tensor], where: Path) -> No
             parameter.copy_(tensors[name])
 
 
+def read_pretrained(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Config and tensors of a weights folder.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged.
+    """
+    try:
+        config = ModelConfig(**json.loads((folder / "config.json").read_text()))
+        return config, load_file(folder / "model.safetensors")
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
+
+
 def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") -> HumanLRM:
     """The model in a folder, in evaluation mode.
 
     Raises:
         CheckpointError: the folder is incomplete or damaged, or its config and tensors disagree.
     """
-    try:
-        config = ModelConfig(**json.loads((folder / "config.json").read_text()))
-        tensors = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
+    config, tensors = read_pretrained(folder)
     model = build(config)
     load_tensors(model, tensors, folder)
     return model.to(device).eval()

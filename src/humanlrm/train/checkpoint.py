@@ -18,7 +18,7 @@ from torch import Tensor
 
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.lrm import HumanLRM
-from humanlrm.model.pretrained import CheckpointError, load_tensors
+from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained
 
 
 @dataclass
@@ -95,6 +95,15 @@ def averaged_weights(run: Path) -> tuple[ModelConfig, dict[str, Tensor], Trainer
         config = ModelConfig(**json.loads((saved[-1] / "config.json").read_text()))
         state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
         return config, load_file(saved[-1] / "average.safetensors"), state
+
+
+def initial_weights(folder: Path) -> dict[str, Tensor]:
+    """What a new run may start from: the averaged weights of another run, or an exported weights folder.
+
+    Raises:
+        CheckpointError: the folder is neither, or damaged.
+    """
+    return averaged_weights(folder)[1] if checkpoints(folder) else read_pretrained(folder)[1]
 
 
 def load_checkpoint(

@@ -20,8 +20,8 @@ from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import load_tensors
 from humanlrm.train.checkpoint import (
     TrainerState,
-    averaged_weights,
     checkpoints,
+    initial_weights,
     load_checkpoint,
     save_checkpoint,
     trained,
@@ -95,8 +95,8 @@ def train(
 ) -> HumanLRM:
     """Trains until ``config.samples`` are seen; goes on from the newest checkpoint of ``run`` if there is one.
 
-    A new run starts from the averaged weights of the run ``initial``, or else by fitting the landmark lifter. On
-    SIGTERM the loop writes a checkpoint and returns early.
+    A new run starts from ``initial``, another run or a folder of exported weights, or else by fitting the landmark
+    lifter. On SIGTERM the loop writes a checkpoint and returns early.
 
     Returns:
         the model with the averaged weights.
@@ -110,7 +110,7 @@ def train(
     shards, saved = ShardFolder(data), checkpoints(run)
     model = build(model_config).train()
     if initial is not None:
-        load_tensors(model, averaged_weights(initial)[1], initial)
+        load_tensors(model, initial_weights(initial), initial)
     elif not saved:
         fit_lifter(model.corrector.lifter, shards, min(config.lifter_steps, config.samples), config.seed)
     model = model.to(device)
