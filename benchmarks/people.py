@@ -1,6 +1,6 @@
 """Seconds of one core per synthetic person, made and rendered, and their multiple of 100 detector calls.
 
-python benchmarks/people.py [--count 20] [--assets DIR]
+python benchmarks/people.py [--count 20] [--assets DIR] [--views 4] [--points 18000] [--kind composed]
 """
 
 import argparse
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from humanlrm.data.environment import load_environments
 from humanlrm.data.render import RenderSettings, render_subject
 from humanlrm.matting import PoseDetector
 from humanlrm.people.generate import Cast
@@ -18,15 +19,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--assets", type=Path, default=None)
+    parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--points", type=int, default=18000)
+    parser.add_argument("--kind", choices=["all", "procedural", "avatar", "composed"], default="all")
     options = parser.parse_args()
-    cast, detector, settings = Cast(options.assets), PoseDetector(threads=1), RenderSettings()
-    render_subject(cast(0), detector, settings, 0)
+    cast, detector = Cast(options.assets), PoseDetector(threads=1)
+    settings = RenderSettings(views=options.views, points=options.points)
+    environments = load_environments(options.assets) if options.assets is not None else ()
+    render_subject(before := cast(0), detector, settings, 0, environments)
     making = rendering = 0.0
-    for seed in range(1, options.count + 1):
+    seed = done = 0
+    while done < options.count:
+        seed += 1
         start = time.process_time()
         scan = cast(seed)
         made = time.process_time()
-        render_subject(scan, detector, settings, seed)
+        if options.kind not in ("all", scan.source):
+            continue
+        render_subject(scan, detector, settings, seed, environments, before)
+        before, done = scan, done + 1
         making, rendering = making + made - start, rendering + time.process_time() - made
     picture = np.zeros((384, 384, 3), np.uint8)
     start = time.process_time()

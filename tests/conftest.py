@@ -7,6 +7,7 @@ _CHECKED = "camera frame landmarks views subject matting mesh model data train e
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
 import signal  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -23,6 +24,7 @@ from humanlrm.views import Batch, collate  # noqa: E402
 torch.set_num_threads(1)
 
 SETTINGS = RenderSettings(views=2, points=3000)
+PLAIN = replace(SETTINGS, cropped=0, own_mask=1, occluded=0, holding=0, fov_deg=(28.0, 31.0))
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +48,8 @@ def person() -> Scan:
 
 @pytest.fixture(scope="session")
 def rendered(person, detector) -> Subject:
-    """One subject, two photographs: uncropped, with the exact mask."""
-    settings = RenderSettings(views=2, points=3000, cropped=0, own_mask=1)
-    return render_subject(person, detector, settings, seed=3)
+    """One subject, two photographs: uncropped, nothing in front, with the exact mask, from the canonical distance."""
+    return render_subject(person, detector, PLAIN, seed=3)
 
 
 @pytest.fixture(scope="session")

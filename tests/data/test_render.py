@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy import ndimage
 
+from humanlrm.data.environment import Surroundings
 from humanlrm.data.light import Light
-from humanlrm.data.render import RenderSettings, Studio, render_subject, vertex_normals
+from humanlrm.data.render import RenderSettings, Studio, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.solid import signed_distance
+from humanlrm.data.studio import vertex_normals
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
 from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.compose import make_person
+
+PLAIN = RenderSettings(views=2, points=3000, cropped=0, own_mask=1, occluded=0, holding=0, fov_deg=(28.0, 31.0))
 
 
 def in_frame(points: np.ndarray, view) -> np.ndarray:
@@ -125,10 +130,21 @@ def test_stored_normals_are_unit_and_point_outward(rendered):
 
 
 def test_the_seed_decides_everything(rendered, detector, person):
-    settings = RenderSettings(views=2, points=3000, cropped=0, own_mask=1)
+    settings = PLAIN
     again = render_subject(person, detector, settings, seed=3)
     for a, b in zip(rendered.views, again.views, strict=True):
-        for name in ("rgb", "alpha", "known", "depth", "detected", "landmarks", "to_frame"):
+        for name in (
+            "rgb",
+            "alpha",
+            "known",
+            "depth",
+            "detected",
+            "landmarks",
+            "to_frame",
+            "normal",
+            "target",
+            "amodal",
+        ):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
     np.testing.assert_array_equal(rendered.samples.points, again.samples.points)
     other = render_subject(person, detector, replace(settings, views=1), seed=4)
@@ -162,7 +178,8 @@ def test_a_rendered_sphere_has_the_colour_of_its_light_and_texture():
         np.zeros((19, 3), np.float32),
     )
     light = Light(np.full(3, 0.25, np.float32), np.array([[0, 0, 1.0]], np.float32), np.zeros((1, 3), np.float32))
-    rgb, alpha, where = Studio(scan).photograph(canonical_camera(64), light, np.random.default_rng(0))
+    photo = Studio(scan).photograph(canonical_camera(64), Surroundings(light), np.random.default_rng(0))
+    rgb, alpha, where = photo.rgb, photo.visible, photo.where
     assert (rgb[alpha > 0] == round(0.25 ** (1 / 2.2) * 255)).all()
     np.testing.assert_allclose(np.linalg.norm(where[alpha > 0], axis=-1), 0.5, atol=0.01)
     radius_px = np.sqrt(alpha.sum() / np.pi)
@@ -174,3 +191,73 @@ def test_vertex_normals_of_a_sphere_are_radial():
     ball = trimesh.creation.icosphere(3)
     normals = vertex_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
     np.testing.assert_allclose(normals, ball.vertices, atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def hidden(person, detector):
+    """A view in which somebody or something hides a part of the person."""
+    settings = replace(PLAIN, views=3, points=30, occluded=1, fov_deg=(15.0, 60.0))
+    subject = render_subject(person, detector, settings, seed=8, bystander=make_person(4))
+    views = [view for view in subject.views if view.clean is not None]
+    assert views
+    return views[0]
+
+
+def test_the_whole_person_contains_what_is_seen(hidden):
+    seen, whole = hidden.alpha[::2, ::2] > 127, hidden.amodal > 127
+    grown = ndimage.binary_dilation(whole, iterations=1)
+    assert not (seen & ~grown).any()
+    assert seen.sum() < 0.985 * whole.sum()
+
+
+def test_the_clean_picture_shows_the_whole_person_and_agrees_where_nothing_hides_it(hidden):
+    drawn = (hidden.clean > 0).any(-1)[::2, ::2]
+    whole = hidden.amodal > 127
+    assert (drawn & whole).sum() / (drawn | whole).sum() > 0.9
+    sure = ndimage.binary_erosion(hidden.alpha > 250, iterations=3)
+    # Shadows of what stands in front may fall on the rest.
+    gap = np.abs(hidden.clean[sure].astype(int) - hidden.rgb[sure])
+    assert np.median(gap) < 12
+
+
+def test_a_whole_person_needs_no_clean_picture(view):
+    assert view.clean is None
+    seen, whole = view.alpha[::2, ::2] > 127, view.amodal > 127
+    assert (seen & whole).sum() / (seen | whole).sum() > 0.93
+
+
+def test_what_lies_beyond_the_border_is_in_the_whole_person_and_in_the_clean_picture(person, detector):
+    settings = replace(PLAIN, views=1, points=30, cropped=1)
+    cut = render_subject(person, detector, settings, seed=5).views[0]
+    beyond = (cut.known[::2, ::2] == 0) & (cut.amodal > 127)
+    assert beyond.sum() > 20
+    assert (cut.clean[::2, ::2][beyond] > 0).any(-1).mean() > 0.8
+
+
+def test_normals_are_the_slope_of_the_depth_map(view):
+    depth, normal = view.depth[0].astype(np.float64), view.normal.astype(np.float64) / 127
+    known = np.isfinite(depth)
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=0)[known], 1, atol=0.02)
+    assert (normal[:, ~known] == 0).all()
+    # Pixels are 2.1 / 128 units apart in x; the surface falls by dz/dx = -nx / nz.
+    slope = (depth[:, 2:] - depth[:, :-2]) / (2 * 2.1 / 128)
+    flat = (normal[2, :, 1:-1] > 0.8) & (np.abs(slope) < 1)
+    expected = -normal[0, :, 1:-1] / np.maximum(normal[2, :, 1:-1], 0.1)
+    assert np.median(np.abs(slope - expected)[flat]) < 0.12
+    assert np.corrcoef(slope[flat], expected[flat])[0, 1] > 0.8
+
+
+def test_the_target_is_the_surface_under_the_light_without_shadows(rendered, view):
+    points, samples = in_frame(rendered.samples.surface, view), rendered.samples
+    front = at_pixels(view.depth.astype(np.float32), points)[0]
+    seen = np.abs(points[:, 2] - front) < 0.01
+    asked = view.light.on(samples.albedo / np.float32(255), samples.normals.astype(np.float32) / 127)
+    drawn = at_pixels(view.target.transpose(2, 0, 1), points).T / 255
+    assert seen.sum() > 150
+    assert np.median(np.abs(asked - drawn)[seen]) < 0.05
+
+
+def test_all_photographs_share_one_light(rendered):
+    first, second = (view.light for view in rendered.views)
+    np.testing.assert_array_equal(first.colours, second.colours)
+    np.testing.assert_array_equal(first.shadows, second.shadows)

@@ -127,3 +127,44 @@ def test_an_npz_with_pickled_objects_is_refused(shards, tmp_path):
             out.addfile(member, io.BytesIO(content))
     with pytest.raises(ShardError, match="damaged"):
         ShardFolder(tmp_path).load(0, 0)
+
+
+def test_maps_are_read_only_if_asked_for(shards, rendered):
+    folder, names = ShardFolder(shards), ("normal", "amodal", "target", "clean")
+    plain, _ = folder.load(0, 1)
+    assert all(getattr(plain, name) is None for name in names)
+    record, _ = folder.load(0, 1, names)
+    view = rendered.views[1]
+    np.testing.assert_array_equal(record.normal, view.normal)
+    np.testing.assert_array_equal(record.amodal, view.amodal)
+    assert np.abs(record.target.astype(int) - view.target).mean() < 4
+    assert record.clean is None  # nothing hides this person
+
+
+def test_shards_of_older_versions_have_lamps_only_and_no_maps(shards, rendered, tmp_path):
+    lamps_only(only_shard(shards), tmp_path / "old.tar")
+    folder = ShardFolder(tmp_path)
+    assert [entry.views for entry in folder.entries] == [2, 2]
+    record, _ = folder.load(0, 0, ("normal", "amodal", "target", "clean"))
+    assert record.normal is record.amodal is record.target is record.clean is None
+    assert (record.light.shadows == -1).all()
+    assert (record.light.environment == 0).all()
+    np.testing.assert_array_equal(record.light.colours, rendered.views[0].light.colours)
+
+
+def lamps_only(shard: Path, target: Path) -> None:
+    """A shard as the first version wrote it: no maps, lights of three arrays."""
+    with tarfile.open(shard) as source, tarfile.open(target, "w") as out:
+        for member in source:
+            name = member.name.partition(".")[2]
+            if name.split(".", 1)[-1] in ("normal.png", "target.webp", "amodal.png", "clean.webp"):
+                continue
+            content = source.extractfile(member).read()
+            if name == "views.npz":
+                with np.load(io.BytesIO(content)) as arrays:
+                    kept = {k: arrays[k] for k in arrays if k not in ("environment", "shadow_rad")}
+                buffer = io.BytesIO()
+                np.savez(buffer, **kept)
+                content = buffer.getvalue()
+                member.size = len(content)
+            out.addfile(member, io.BytesIO(content))

@@ -1,22 +1,40 @@
 """A scan becomes training data: photographs of it, what the detector says of them, and the truth in their frames."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int8, UInt8
-from PIL import Image
+from jaxtyping import Bool, Float, Int8, UInt8
 
-from humanlrm.camera import Cameras, look_at
+from humanlrm.camera import Cameras
+from humanlrm.data.environment import Environment, Surroundings, random_surroundings
 from humanlrm.data.light import Light, random_light
+from humanlrm.data.occluders import held, in_front
 from humanlrm.data.scan import Scan
 from humanlrm.data.solid import outer_faces, signed_distance
-from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, VIEW_SPAN, SquareCrop, canonical_camera
-from humanlrm.matting import PoseDetector, main_part, refine_mask
+from humanlrm.data.studio import Photograph, Solid, Studio
+from humanlrm.data.viewpoint import FOV_DEG, crop_camera, frame_axes, photo_camera, unit_m
+from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
+from humanlrm.matting import Pose, PoseDetector, main_part, refine_mask
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.subject import SubjectCrop, assemble_crop
 
-PHOTO_PX = 384
+__all__ = [
+    "RenderSettings",
+    "Samples",
+    "Studio",
+    "Subject",
+    "ViewRecord",
+    "depth_maps",
+    "render_subject",
+    "sample_frame",
+    "shoot",
+]
+
+#: A photograph that shows less than this of the person comes with the picture of all of it.
+_WHOLE = 0.985
+#: Field of view of a plain photograph (:func:`shoot`): about that of the canonical camera.
+_PLAIN_FOV_DEG = (26.0, 34.0)
 
 
 @dataclass(frozen=True)
@@ -26,10 +44,13 @@ class RenderSettings:
     Attributes:
         views: photographs, spread over the circle.
         image_px: side of the square input crop.
-        depth_px: side of the front and back depth maps.
+        depth_px: side of the depth, normal, target and whole-person maps.
         points: signed distance samples; a third as many surface samples.
         cropped: share of photographs whose border cuts the person off.
         own_mask: share of photographs that come with an exact mask (a cut-out); the others get the detector's.
+        occluded: share of photographs for which something is put in front of the person.
+        holding: share of photographs in which the person holds something.
+        fov_deg: field of view of the photographs, log-uniform.
     """
 
     views: int = 4
@@ -38,11 +59,17 @@ class RenderSettings:
     points: int = 18000
     cropped: float = 0.2
     own_mask: float = 0.4
+    occluded: float = 0.27
+    holding: float = 0.1
+    fov_deg: tuple[float, float] = FOV_DEG
 
 
 @dataclass(frozen=True)
 class ViewRecord:
     """One photograph as the network gets it, and the truth in its frame (box units).
+
+    Depth, normals and target are seen by the canonical camera of the frame, the others by the photograph's camera.
+    What shards of older versions lack is ``None``.
 
     Attributes:
         rgb, alpha, known: the square crop.
@@ -50,7 +77,11 @@ class ViewRecord:
         detected: landmarks of the detector and their visibility.
         landmarks: true landmarks.
         to_frame: similarity transform from the subject's coordinates (metres) to this frame.
-        light: in subject coordinates.
+        light: in subject coordinates; the same for all views.
+        normal: unit normals of what ``depth[0]`` sees, times 127; 0 where it misses.
+        target: the whole person over black under ``light`` without cast shadows.
+        amodal: 255 where the crop would show the person if nothing hid it and the photograph had no border.
+        clean: the crop as it would look then, over black; only if the photograph hides some of the person.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
@@ -61,6 +92,10 @@ class ViewRecord:
     landmarks: Float[np.ndarray, "J 3"]
     to_frame: Float[np.ndarray, "4 4"]
     light: Light
+    normal: Int8[np.ndarray, "3 D D"] | None = None
+    target: UInt8[np.ndarray, "D D 3"] | None = None
+    amodal: UInt8[np.ndarray, "D D"] | None = None
+    clean: UInt8[np.ndarray, "H W 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,70 +121,38 @@ class Subject:
     samples: Samples
 
 
-class Studio:
-    """Renders one scan; keeps its ray scene and normals.
+@dataclass(frozen=True)
+class _Shot:
+    """One photograph: camera, what it shows, what the network is shown of it, and its frame."""
 
-    Raises:
-        ValueError: the scan has no landmarks.
-    """
+    camera: Cameras
+    photo: Photograph
+    crop: SubjectCrop
+    to_frame: Float[np.ndarray, "4 4"]
 
-    def __init__(self, scan: Scan) -> None:
-        if scan.landmarks is None:
-            raise ValueError(f"scan {scan.id}: training data needs true landmarks, this scan has none")
-        self.scan = scan
-        self.scene = RayScene(scan.vertices, scan.faces)
-        self.normals = vertex_normals(scan.vertices, scan.faces)
-        self.center = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
 
-    def photograph(
-        self, camera: Cameras, light: Light, rng: np.random.Generator
-    ) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "H W"], Float[np.ndarray, "H W 3"]]:
-        """sRGB before a random background, alpha, and hit points (NaN on the background)."""
-        origin, directions = pixel_rays(camera)
-        hits = self.scene.first_hit(origin, directions)
-        hit = hits.hit
-        normals = np.einsum("nk,nkc->nc", hits.barycentric[hit], self.normals[self.scan.faces[hits.face[hit]]])
-        normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
-        # Clothes and wigs may be single sheets: the side that is seen is the side that is lit.
-        normals *= np.where((normals * directions[hit]).sum(-1, keepdims=True) > 0.2, -1, 1)
-        colour = self.colour(hits.face[hit], hits.barycentric[hit])
-        picture = background(rng, hit.shape)
-        picture[hit] = light.on(colour, normals)
-        where = np.full((*hit.shape, 3), np.nan, dtype=np.float32)
-        where[hit] = origin + directions[hit] * hits.distance[hit][:, None]
-        return (picture * 255 + 0.5).astype(np.uint8), hit.astype(np.float32), where
-
-    def colour(self, face: np.ndarray, barycentric: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-        """sRGB albedo at points of faces: the nearest texel."""
-        scan = self.scan
-        uv = np.einsum("pk,pkc->pc", barycentric, scan.uv[scan.uv_faces[face]])
-        height, width = scan.texture.shape[:2]
-        column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-        row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
-        return scan.texture[row, column].astype(np.float32) / 255
-
-    def sample(self, count: int, rng: np.random.Generator) -> Samples:
-        """Samples of the outer surface, and signed distances to it (``solid.py``)."""
-        scan, surface_count = self.scan, count // 3
-        outer = outer_faces(scan)
-        corner = scan.vertices[scan.faces]
-        area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
-        face = rng.choice(len(scan.faces), count // 3 * 2, p=outer * area / (outer * area).sum())
-        barycentric = rng.dirichlet([1, 1, 1], len(face)).astype(np.float32)
-        on = np.einsum("pk,pkc->pc", barycentric, corner[face])
-        points = np.concatenate([_near(on, rng), _around(scan.vertices, count - len(on), rng)]).astype(np.float16)
-        sdf = signed_distance(points, scan, outer)
-        keep = slice(0, surface_count)
-        normals = np.einsum("pk,pkc->pc", barycentric[keep], self.normals[scan.faces[face[keep]]])
-        normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
-        albedo = self.colour(face[keep], barycentric[keep])
-        return Samples(
-            points,
-            sdf,
-            on[keep].astype(np.float16),
-            (normals * 127).astype(np.int8),
-            (albedo * 255 + 0.5).astype(np.uint8),
-        )
+def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
+    """Samples of the outer surface, and signed distances to it (``solid.py``)."""
+    scan, surface_count = studio.scan, count // 3
+    outer = outer_faces(scan, studio.scene)
+    corner = scan.vertices[scan.faces]
+    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    face = rng.choice(len(scan.faces), count // 3 * 2, p=outer * area / (outer * area).sum())
+    barycentric = rng.dirichlet([1, 1, 1], len(face)).astype(np.float32)
+    on = np.einsum("pk,pkc->pc", barycentric, corner[face])
+    points = np.concatenate([_near(on, rng), _around(scan.vertices, count - len(on), rng)]).astype(np.float16)
+    sdf = signed_distance(points, scan, outer, studio.scene)
+    keep = slice(0, surface_count)
+    normals = np.einsum("pk,pkc->pc", barycentric[keep], studio.normals[scan.faces[face[keep]]])
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
+    albedo = studio.colour(face[keep], barycentric[keep])
+    return Samples(
+        points,
+        sdf,
+        on[keep].astype(np.float16),
+        (normals * 127).astype(np.int8),
+        (albedo * 255 + 0.5).astype(np.uint8),
+    )
 
 
 def _near(surface: Float[np.ndarray, "P 3"], rng: np.random.Generator) -> Float[np.ndarray, "P 3"]:
@@ -166,55 +169,6 @@ def _around(vertices: Float[np.ndarray, "V 3"], count: int, rng: np.random.Gener
     return np.concatenate([uniform, close])
 
 
-def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: np.ndarray) -> Float[np.ndarray, "V 3"]:
-    """Area-weighted unit normals."""
-    corner = vertices[faces]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    out = np.stack(
-        [sum(np.bincount(faces[:, k], normal[:, c], len(vertices)) for k in range(3)) for c in range(3)], axis=1
-    )
-    return (out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
-
-
-def background(rng: np.random.Generator, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
-    """Soft blobs of random colours with some grain (our choice)."""
-    cells = int(rng.integers(2, 9))
-    coarse = rng.uniform(0, 1, size=(cells, cells, 3)) * rng.uniform(0.2, 1) + rng.uniform(0, 0.4)
-    smooth = np.asarray(
-        Image.fromarray((coarse.clip(0, 1) * 255).astype(np.uint8)).resize(
-            (shape[1], shape[0]), Image.Resampling.BICUBIC
-        )
-    ) / np.float32(255)
-    grain = rng.standard_normal((*shape, 1), dtype=np.float32) * np.float32(rng.uniform(0, 0.05))
-    return np.clip(smooth + grain, 0, 1)
-
-
-def photo_camera(studio: Studio, yaw_rad: float, cropped: bool, rng: np.random.Generator) -> Cameras:
-    """A hand-held camera at about the canonical distance, the person a little off the centre.
-
-    A cropped photograph shows the upper part of the person (a half body) or cuts a side off.
-    """
-    pitch = float(np.clip(rng.normal(0.03, 0.12), -0.35, 0.5))
-    toward = np.array([np.sin(yaw_rad) * np.cos(pitch), np.sin(pitch), np.cos(yaw_rad) * np.cos(pitch)])
-    right, up = np.array([np.cos(yaw_rad), 0, -np.sin(yaw_rad)]), np.array([0.0, 1.0, 0.0])
-    relative = studio.scan.vertices - studio.center
-    wide, tall = np.ptp(relative @ right), np.ptp(relative @ up)
-    extent = max(wide, tall)
-    distance = CAMERA_DISTANCE * extent / SUBJECT_SPAN * np.exp(rng.normal(0, 0.1))
-    share = rng.uniform(0.62, 0.92)
-    target = studio.center + right * rng.normal(0, 0.04) * extent + up * rng.normal(0, 0.03) * extent
-    if cropped:
-        shown = rng.uniform(0.45, 0.88)
-        share = 0.9 / shown
-        side = rng.choice([0, 0, 0, 0.6, -0.6])
-        target = studio.center + up * (1 - shown) * 0.5 * tall * (side == 0) + right * (1 - shown) * 0.5 * wide * side
-    eye = torch.from_numpy(target + toward * distance)
-    focal_px = share * PHOTO_PX * distance / extent
-    K = torch.tensor([[focal_px, 0, PHOTO_PX / 2], [0, focal_px, PHOTO_PX / 2], [0, 0, 1.0]], dtype=torch.float64)
-    tilt = rng.normal(0, 0.03)
-    return Cameras(K, look_at(eye, torch.from_numpy(target), tuple(up + right * np.sin(tilt))), (PHOTO_PX, PHOTO_PX))
-
-
 def sample_frame(
     scene: RayScene, camera: Cameras, crop: SquareCrop, seen: Float[np.ndarray, "N 3"]
 ) -> Float[np.ndarray, "4 4"]:
@@ -223,23 +177,16 @@ def sample_frame(
     The frame looks along the ray through the crop's centre; its origin lies on that ray where the middle of the person
     is: the average of (front + back depth)/2 over the mask, given the visible surface points ``seen``.
     """
-    c2w = camera.c2w.numpy()
-    eye, rotation = c2w[:3, 3], c2w[:3, :3]
-    focal_px = float(camera.K[0, 0])
-    ray = np.array([*(np.array(crop.center_px) - camera.K[:2, 2].numpy()) / focal_px, 1.0])
-    forward = rotation @ (ray / np.linalg.norm(ray))
-    up = -rotation[:, 1] - forward * (-rotation[:, 1] @ forward)
-    up /= np.linalg.norm(up)
-    axes = np.stack([np.cross(forward, up), up, -forward])
+    eye, axes = camera.c2w.numpy()[:3, 3], frame_axes(camera, crop)
+    forward = -axes[2]
     hits = scene.last_hit(eye.astype(np.float32), (seen - eye).astype(np.float32))
     seen, last = seen[hits.hit], hits.distance[hits.hit][:, None]
     if len(seen) == 0:
         raise ValueError("sample_frame: no ray through the mask meets the person")
     front, back = (seen - eye) @ forward, (last * (seen - eye)) @ forward
     depth = float(np.mean((front + back) / 2))
-    unit_m = crop.side_px * depth / (focal_px * np.linalg.norm(ray)) / VIEW_SPAN
     out = np.eye(4)
-    out[:3, :3] = axes / unit_m
+    out[:3, :3] = axes / unit_m(camera, crop, depth)
     out[:3, 3] = -out[:3, :3] @ (eye + depth * forward)
     return out
 
@@ -253,50 +200,118 @@ def shoot(
     own_mask: bool = True,
     image_px: int = 256,
 ) -> tuple[SubjectCrop, Float[np.ndarray, "4 4"], Light]:
-    """One photograph: what the network is shown of it, the transform from metres to its frame, its light.
+    """One plain photograph: what the network is shown of it, the transform from metres to its frame, its light.
+
+    Lamps, nothing in front of the person, a camera about as far away as the canonical one.
 
     Args:
         cropped: the photo's border cuts the person off.
         own_mask: the exact mask, as of a cut-out; otherwise the detector's.
     """
-    camera, light = photo_camera(studio, yaw_rad, cropped, rng), random_light(rng)
-    rgb, alpha, where = studio.photograph(camera, light, rng)
-    pose = detector.best(rgb)
+    camera = photo_camera(studio.scan, yaw_rad, cropped, rng, _PLAIN_FOV_DEG)
+    light = random_light(rng)
+    shot = _shot(studio, detector, camera, Surroundings(light), (), rng, own_mask, image_px)
+    return shot.crop, shot.to_frame, light
+
+
+def _shot(
+    studio: Studio,
+    detector: PoseDetector,
+    camera: Cameras,
+    surroundings: Surroundings,
+    others: Sequence[Solid],
+    rng: np.random.Generator,
+    own_mask: bool,
+    image_px: int,
+) -> _Shot:
+    photo = studio.photograph(camera, surroundings, rng, others)
+    alpha = photo.visible.astype(np.float32)
+    # A remainder far from the main part would not be taken for the person in a photo either.
+    alpha = main_part(alpha) if others else alpha
+    assert studio.scan.landmarks is not None
+    pose = _pose_of(studio.scan.landmarks, detector, camera, photo, others)
     mask = alpha
     if pose is not None and not own_mask:
-        found = main_part(refine_mask(rgb, pose.mask))
+        found = main_part(refine_mask(photo.rgb, pose.mask))
         # A mask of something else (the detector was wrong about the background) would teach nonsense.
         mask = found if _iou(found > 0.5, alpha > 0.5) > 0.6 else alpha
-    crop = assemble_crop(rgb, mask, pose, image_px)
-    return crop, sample_frame(studio.scene, camera, crop.crop, where[alpha > 0.5][::7]), light
+    crop = assemble_crop(photo.rgb, mask, pose, image_px)
+    seen = photo.where[(alpha > 0.5) & photo.visible][::7]
+    return _Shot(camera, photo, crop, sample_frame(studio.scene, camera, crop.crop, seen))
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
+def _pose_of(
+    landmarks: Float[np.ndarray, "J 3"],
+    detector: PoseDetector,
+    camera: Cameras,
+    photo: Photograph,
+    others: Sequence[Solid],
+) -> Pose | None:
+    """The detector's main person; where people stand in front the one whose landmarks are nearest to the true ones."""
+    if not any(isinstance(other, Studio) for other in others):
+        return detector.best(photo.rgb)
+    c2w = np.linalg.inv(camera.w2c.numpy())
+    K, eye = camera.K.numpy(), (landmarks - c2w[:3, 3]) @ c2w[:3, :3]
+    true_px = (eye @ K.T)[:, :2] / eye[:, 2:]
+    poses = detector(photo.rgb)
+    gaps = [float(np.median(np.linalg.norm(p.landmarks[:, :2] - true_px, axis=1))) for p in poses]
+    best = int(np.argmin(gaps)) if gaps else 0
+    # Of somebody else: a user would choose again, or go on without landmarks.
+    return poses[best] if gaps and gaps[best] < 0.15 * np.ptp(true_px, axis=0).max() else None
+
+
+def _iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
 def depth_maps(
     scene: RayScene, to_frame: Float[np.ndarray, "4 4"], size_px: int
 ) -> Float[np.ndarray, "2 size_px size_px"]:
-    """z in box units where the rays of the canonical camera enter and leave the person; NaN where they miss.
+    """z in box units where the rays of the canonical camera enter and leave the person; NaN where they miss."""
+    origin, directions = _canonical_rays(to_frame, size_px)
+    found = [cast(origin, directions).distance for cast in (scene.first_hit, scene.last_hit)]
+    return np.stack([np.where(np.isinf(t), np.nan, CAMERA_DISTANCE - t) for t in found])
+
+
+def _canonical_rays(
+    to_frame: Float[np.ndarray, "4 4"], size_px: int
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "size_px size_px 3"]]:
+    """Rays of the canonical camera in subject coordinates.
 
     The rays go to the scene, not the scene to the rays: distances along rays of camera z 1 stay the same under the
     similarity, and building a ray scene costs more than casting into it.
     """
     origin, directions = pixel_rays(canonical_camera(size_px))
     back = np.linalg.inv(to_frame)
-    origin, directions = origin @ back[:3, :3].T + back[:3, 3], directions @ back[:3, :3].T
-    found = [cast(origin, directions).distance for cast in (scene.first_hit, scene.last_hit)]
-    return np.stack([np.where(np.isinf(t), np.nan, CAMERA_DISTANCE - t) for t in found])
+    return (origin @ back[:3, :3].T + back[:3, 3]).astype(np.float32), (directions @ back[:3, :3].T).astype(np.float32)
+
+
+def _maps(
+    studio: Studio, to_frame: Float[np.ndarray, "4 4"], light: Light, size_px: int
+) -> tuple[Float[np.ndarray, "2 D D"], Int8[np.ndarray, "3 D D"], UInt8[np.ndarray, "D D 3"]]:
+    """Depth, normals and target of the canonical camera: its first hits are cast once for all three."""
+    origin, directions = _canonical_rays(to_frame, size_px)
+    own = studio.surface(origin, directions)
+    hit = np.isfinite(own.distance)
+    last = studio.scene.last_hit(origin, directions).distance
+    depth = np.stack([np.where(hit & np.isfinite(last), CAMERA_DISTANCE - t, np.nan) for t in (own.distance, last)])
+    normal, target = np.zeros((2, size_px, size_px, 3), np.float32)
+    turn = to_frame[:3, :3] / np.linalg.norm(to_frame[0, :3])
+    normal[hit] = own.normals @ turn.T
+    target[hit] = light.on(own.albedo, own.normals)
+    return depth, (normal * 127).round().astype(np.int8).transpose(2, 0, 1), (target * 255 + 0.5).astype(np.uint8)
 
 
 def _record(
-    studio: Studio, crop: SubjectCrop, to_frame: Float[np.ndarray, "4 4"], light: Light, settings: RenderSettings
+    studio: Studio, shot: _Shot, surroundings: Surroundings, settings: RenderSettings, rng: np.random.Generator
 ) -> ViewRecord:
-    depth = depth_maps(studio.scene, to_frame, settings.depth_px)
-    landmarks = studio.scan.moved(to_frame).landmarks
+    depth, normal, target = _maps(studio, shot.to_frame, surroundings.light, settings.depth_px)
+    landmarks = studio.scan.moved(shot.to_frame).landmarks
     to_u8 = lambda x: (x.numpy() * 255 + 0.5).astype(np.uint8)  # noqa: E731
     assert landmarks is not None
+    crop = shot.crop
+    rays = pixel_rays(crop_camera(shot.camera, crop.crop, settings.depth_px))
+    amodal = studio.scene.first_hit(*rays).hit
     return ViewRecord(
         rgb=to_u8(crop.rgb.permute(1, 2, 0)),
         alpha=to_u8(crop.alpha[0]),
@@ -304,21 +319,58 @@ def _record(
         depth=depth.astype(np.float16),
         detected=crop.landmarks.numpy().astype(np.float32),
         landmarks=landmarks.astype(np.float32),
-        to_frame=to_frame.astype(np.float32),
-        light=light,
+        to_frame=shot.to_frame.astype(np.float32),
+        light=surroundings.light,
+        normal=normal,
+        target=target,
+        amodal=amodal.astype(np.uint8) * 255,
+        clean=None if _shows_all(shot, amodal) else _clean(studio, shot, surroundings, settings.image_px, rng),
     )
 
 
-def render_subject(scan: Scan, detector: PoseDetector, settings: RenderSettings, seed: int) -> Subject:
-    """Photographs from all around and 3D samples of one scan; deterministic in ``seed``."""
+def _shows_all(shot: _Shot, amodal: Bool[np.ndarray, "D D"]) -> bool:
+    """Whether nothing (and no border) hides a part of the person."""
+    person_px = (shot.crop.crop.side_px / len(amodal)) ** 2 * float(amodal.sum())
+    return bool(shot.photo.visible.sum() > _WHOLE * shot.photo.whole.sum() > _WHOLE * 0.97 * person_px)
+
+
+def _clean(
+    studio: Studio, shot: _Shot, surroundings: Surroundings, size_px: int, rng: np.random.Generator
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The crop with its own shadows, without border, background and things in front."""
+    camera = crop_camera(shot.camera, shot.crop.crop, size_px)
+    photo = studio.photograph(camera, surroundings, rng)
+    return np.where(photo.whole[..., None], photo.rgb, 0).astype(np.uint8)
+
+
+def render_subject(
+    scan: Scan,
+    detector: PoseDetector,
+    settings: RenderSettings,
+    seed: int,
+    environments: tuple[Environment, ...] = (),
+    bystander: Scan | None = None,
+) -> Subject:
+    """Photographs from all around and 3D samples of one scan; deterministic in ``seed`` and what is given.
+
+    Args:
+        environments: maps to light some subjects with; without any all are lit by lamps.
+        bystander: somebody who may stand in front.
+    """
     rng = np.random.default_rng([seed, 7])
     studio = Studio(scan)
+    surroundings = random_surroundings(rng, environments)
     first = rng.uniform(0, 2 * np.pi)
     yaws = [first + 2 * np.pi * k / settings.views + rng.normal(0, 0.15) for k in range(settings.views)]
     views = []
     for yaw in yaws:
         cropped, own_mask = rng.random() < settings.cropped, rng.random() < settings.own_mask
-        views.append(
-            _record(studio, *shoot(studio, detector, yaw, rng, cropped, own_mask, settings.image_px), settings)
-        )
-    return Subject(scan, views, studio.sample(settings.points, rng))
+        camera = photo_camera(scan, yaw, cropped, rng, settings.fov_deg)
+        others: list[Solid] = []
+        if rng.random() < settings.occluded:
+            others += in_front(studio, camera, rng, bystander)
+        if rng.random() < settings.holding:
+            others += held(studio, camera, rng)
+        shot = _shot(studio, detector, camera, surroundings, others, rng, own_mask, settings.image_px)
+        views.append(_record(studio, shot, surroundings, settings, rng))
+    return Subject(scan, views, sample(studio, settings.points, rng))

@@ -20,6 +20,10 @@ from humanlrm.data.render import Samples, Subject, ViewRecord
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
 _FINITE = ("detected", "landmarks", "to_frame")
 _LIGHT_ARRAYS = ("ambient", "directions", "colours")
+#: What lights of older shards lack.
+_LIGHT_EXTRAS = ("environment", "shadow_rad")
+#: Pictures that views may have; the shards of older versions have none.
+_MAPS = {"normal": "normal.png", "target": "target.webp", "amodal": "amodal.png", "clean": "clean.webp"}
 #: What Pillow and numpy raise for damaged files.
 _DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
@@ -51,11 +55,29 @@ def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
     for k, view in enumerate(views):
         record[f"{k}.webp"] = _image(view.rgb, "WEBP", quality=90, method=2)
         record[f"{k}.mask.png"] = _image(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
+        record |= {f"{k}.{extension}": data for extension, data in _encoded_maps(view).items()}
     arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
+    arrays |= {"environment": np.stack([v.light.environment for v in views])}
+    arrays |= {"shadow_rad": np.stack([v.light.shadows for v in views])}
     arrays |= {name: np.stack([getattr(v.light, name) for v in views]) for name in _LIGHT_ARRAYS}
     record["views.npz"] = _npz(**arrays)
     record["points.npz"] = _npz(**{name: getattr(subject.samples, name) for name in _SAMPLE_ARRAYS})
     return record
+
+
+def _encoded_maps(view: ViewRecord) -> dict[str, bytes]:
+    """Files of the maps that a view has. Normals go as bytes around 128, which PNG packs to a fifth."""
+    files: dict[str, bytes] = {}
+    if view.normal is not None:
+        shifted = (view.normal.astype(np.int16) + 128).astype(np.uint8).transpose(1, 2, 0)
+        files[_MAPS["normal"]] = _image(np.ascontiguousarray(shifted), "PNG", compress_level=3)
+    if view.amodal is not None:
+        files[_MAPS["amodal"]] = _image(view.amodal, "PNG", compress_level=3)
+    for name in ("target", "clean"):
+        pixels = getattr(view, name)
+        if pixels is not None:
+            files[_MAPS[name]] = _image(pixels, "WEBP", quality=90, method=2)
+    return files
 
 
 def write_shard(path: Path, subjects: Iterable[tuple[str, Subject]]) -> int:
@@ -81,7 +103,7 @@ class Entry:
 
     @property
     def views(self) -> int:
-        return sum(name.endswith(".webp") for name in self.files)
+        return sum(name.removesuffix(".webp").isdigit() for name in self.files)
 
 
 def _entries(shard: Path) -> Iterator[Entry]:
@@ -154,22 +176,35 @@ class ShardFolder:
             truth.append(true[whole])
         return np.concatenate(detected), np.concatenate(truth)
 
-    def load(self, index: int, view: int) -> tuple[ViewRecord, Samples]:
+    def load(self, index: int, view: int, maps: tuple[str, ...] = ()) -> tuple[ViewRecord, Samples]:
         """One view of one subject.
+
+        Args:
+            maps: which of the view's optional maps to read; those that the shard lacks are ``None``.
 
         Raises:
             ShardError: a file of the subject is missing or damaged; names shard and subject.
         """
         entry = self.entries[index]
         picture, mask, views, points = self._read(entry, f"{view}.webp", f"{view}.mask.png", "views.npz", "points.npz")
+        extras = {name: f"{view}.{_MAPS[name]}" for name in maps if f"{view}.{_MAPS[name]}" in entry.files}
+        files = dict(zip(extras, self._read(entry, *extras.values()), strict=True))
         try:
             rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
             arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
-            light = Light(*(arrays[name][view] for name in _LIGHT_ARRAYS))
-            maps = {name: arrays[name][view] for name in _VIEW_ARRAYS}
-            if not all(np.isfinite(maps[name]).all() for name in _FINITE):
+            light = {name: arrays[name][view] for name in (*_LIGHT_ARRAYS, *_LIGHT_EXTRAS) if name in arrays}
+            truth = {name: arrays[name][view] for name in _VIEW_ARRAYS}
+            if not all(np.isfinite(truth[name]).all() for name in _FINITE):
                 raise ValueError("its frame or landmarks are not finite")
-            record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **maps, light=light)
+            shown = {name: _decoded_map(name, file) for name, file in files.items()}
+            record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **truth, light=Light(**light), **shown)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
         except _DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error
+
+
+def _decoded_map(name: str, file: io.BytesIO) -> np.ndarray:
+    pixels = np.asarray(Image.open(file))
+    if name != "normal":
+        return pixels
+    return (pixels.astype(np.int16) - 128).astype(np.int8).transpose(2, 0, 1)

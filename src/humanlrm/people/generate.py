@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from humanlrm.data.environment import load_environments
 from humanlrm.data.render import RenderSettings, Subject, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import write_shard
@@ -87,9 +88,14 @@ def _render_shard(task: tuple[Path, range]) -> Outcome:
     failures: list[str] = []
 
     def subjects() -> Iterator[tuple[str, Subject]]:
+        environments = load_environments(cast.assets) if cast.assets is not None else ()
+        # The person before may stand in front of the next; each shard starts anew, so it depends on its seeds only.
+        before: Scan | None = None
         for seed in seeds:
             try:
-                yield f"{seed:08d}", render_subject(cast(seed), detector, settings, seed)
+                scan = cast(seed)
+                yield f"{seed:08d}", render_subject(scan, detector, settings, seed, environments, before)
+                before = scan
             except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
                 failures.append(f"seed {seed}: {error}")
 
