@@ -1,5 +1,7 @@
 """A scan as a solid: what lies inside of it does not count as surface."""
 
+from dataclasses import replace
+
 import numpy as np
 import trimesh
 
@@ -34,3 +36,21 @@ def test_winding_number_is_zero_outside():
     outside, inside = winding_number(np.array([[0.5, 0, 0], [0.2, 0, 0]]), two_balls())
     assert abs(outside) < 0.02
     assert abs(inside - 1) < 0.02
+
+
+def test_rays_and_nearest_faces_agree_with_winding_numbers(person):
+    points = person.vertices[::7] + np.random.default_rng(0).normal(0, 0.03, size=person.vertices[::7].shape)
+    clear = np.abs(signed_distance(points, person).astype(np.float64)) > 0.003
+    inside = winding_number(points, person) > 0.5
+    np.testing.assert_array_equal((signed_distance(points, person) < 0)[clear], inside[clear])
+    assert 0.1 < inside.mean() < 0.9
+
+
+def test_a_cavity_that_no_ray_enters_is_outside():
+    """A bottle without a bottom: a ball with a concentric ball that faces inward, so that the middle is empty."""
+    shell = two_balls()
+    faces = shell.faces.copy()
+    inner = np.linalg.norm(shell.vertices[faces].mean(1), axis=1) < 0.2
+    faces[inner] = faces[inner][:, ::-1]
+    hollow = replace(shell, faces=faces, uv_faces=np.zeros_like(faces))
+    np.testing.assert_allclose(signed_distance(np.array([[0.0, 0, 0], [0.2, 0, 0]]), hollow), [0.1, -0.1], atol=5e-3)

@@ -13,7 +13,8 @@ def backdrop(
     """sRGB behind a person: the defocused map that lights the scene, soft blobs, a wall or a cluttered place; grain."""
     shape = directions.shape[:2]
     if surroundings.picture is not None and rng.random() < 0.6:
-        picture = surroundings.seen(directions)
+        # The map is far coarser than the photograph.
+        picture = _resized(surroundings.seen(directions[::4, ::4]), shape)
     else:
         picture = _blobs(rng, shape)
     if rng.random() < 0.25:

@@ -89,7 +89,7 @@ def taken_apart(radiance: Float[np.ndarray, "H W 3"]) -> Environment:
     directions, solid = map_directions(*radiance.shape[:2])
     bright = radiance @ _BRIGHTNESS
     mean = float((bright * solid).sum() / (4 * np.pi))
-    blurred = gaussian_filter(bright, 3, mode=("nearest", "wrap")) * (directions[..., 1] > -0.1)
+    blurred = gaussian_filter(bright, 3, mode="wrap") * (directions[..., 1] > -0.1)
     peak = directions[np.unravel_index(blurred.argmax(), blurred.shape)]
     excess = np.clip(bright - _SUN_TIMES * mean, 0, None) * (directions @ peak > _SUN_COS)
     share = (excess / np.maximum(bright, 1e-9))[..., None]

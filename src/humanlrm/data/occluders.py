@@ -117,8 +117,7 @@ def _corner_normals(shape: Shape) -> Float[np.ndarray, "F 3 3"]:
 def box(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:
     """A box around the origin, turned about +Y."""
     mesh = trimesh.creation.box(extents=size_m)
-    mesh.apply_transform(trimesh.transformations.rotation_matrix(yaw_rad, [0, 1, 0]))
-    return Shape(np.asarray(mesh.vertices), np.asarray(mesh.faces), look, smooth=False)
+    return Shape(np.asarray(mesh.vertices) @ _turn(yaw_rad).T, np.asarray(mesh.faces), look, smooth=False)
 
 
 def bag(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:
@@ -126,15 +125,21 @@ def bag(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:
     ball = trimesh.creation.icosphere(3)
     direction = np.asarray(ball.vertices)
     vertices = np.sign(direction) * np.abs(direction) ** 0.55 * size_m / 2
-    turn = trimesh.transformations.rotation_matrix(yaw_rad, [0, 1, 0])[:3, :3]
+    turn = _turn(yaw_rad)
     return Shape(vertices @ turn.T, np.asarray(ball.faces), look, smooth=True)
+
+
+def _turn(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
+    """Rotation about +Y."""
+    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
 def tube(start: np.ndarray, end: np.ndarray, radius_m: float, look: Look) -> Shape:
     """A capsule between two points."""
     length = float(np.linalg.norm(end - start))
     mesh = trimesh.creation.capsule(length, radius_m, count=(12, 8))
-    turn = trimesh.geometry.align_vectors([0, 0, 1], (end - start) / max(length, 1e-9))
+    turn = np.asarray(trimesh.geometry.align_vectors(np.array([0, 0, 1]), (end - start) / max(length, 1e-9)))
     vertices = np.asarray(mesh.vertices) @ turn[:3, :3].T + start
     return Shape(vertices, np.asarray(mesh.faces), look, smooth=True)
 
@@ -265,7 +270,7 @@ def _in_front(studio: Studio, camera: Cameras, rng: np.random.Generator, bystand
         makers, chance = zip(*_FLOOR, strict=True)
         shapes = makers[rng.choice(len(makers), p=chance)](rng)
         place = np.array([spot[0], ground, spot[2]])
-    turn = trimesh.transformations.rotation_matrix(rng.normal(0, 0.4), [0, 1, 0])[:3, :3]
+    turn = _turn(rng.normal(0, 0.4))
     return Props([Shape(s.vertices @ (axes @ turn).T + place, s.faces, s.look, s.smooth) for s in shapes])
 
 
@@ -276,7 +281,8 @@ def _up_or_down(studio: Studio, rng: np.random.Generator) -> Float[np.ndarray, "
 
 def _bystander(scan: Scan, place: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> Studio:
     """Another person on the floor, to one side, turned any way."""
-    move = trimesh.transformations.rotation_matrix(rng.uniform(0, 2 * np.pi), [0, 1, 0])
+    move = np.eye(4)
+    move[:3, :3] = _turn(rng.uniform(0, 2 * np.pi))
     middle = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
     shift = place + right * rng.choice([-1, 1]) * rng.uniform(0.1, 0.35)
     move[:3, 3] = shift - move[:3, :3] @ np.array([middle[0], scan.vertices[:, 1].min(), middle[2]])

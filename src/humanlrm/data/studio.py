@@ -79,10 +79,7 @@ class Studio:
 
     @cached_property
     def open_share(self) -> Float[np.ndarray, "V"]:
-        """Ambient occlusion per vertex: the share of cosine-weighted rays that leave the person's vicinity, smoothed.
-
-        Vertices of both sides of a sheet exist once: the outward side counts.
-        """
+        """Ambient occlusion per vertex: the share of cosine-weighted rays that leave the person's vicinity, smoothed."""
         scan, rng = self.scan, np.random.default_rng(len(self.scan.vertices))
         ball = rng.normal(size=(len(scan.vertices), _AO_RAYS, 3)).astype(np.float32)
         ball /= np.linalg.norm(ball, axis=-1, keepdims=True)
@@ -128,15 +125,6 @@ class Studio:
             picture[front] = shown(cover.albedo[chosen], irradiance)
             nearest, visible = np.minimum(nearest, cover.distance), visible & ~front
         return Photograph((picture * 255 + 0.5).astype(np.uint8), whole, visible, where)
-
-    def portrait(
-        self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "H W 3"], light: Light
-    ) -> UInt8[np.ndarray, "H W 3"]:
-        """The person alone over black under light without cast shadows: the colours that the network is asked for."""
-        own = self.surface(origin, directions)
-        picture = np.zeros(directions.shape, np.float32)
-        picture[np.isfinite(own.distance)] = light.on(own.albedo, own.normals)
-        return (picture * 255 + 0.5).astype(np.uint8)
 
     def colour(self, face: np.ndarray, barycentric: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """sRGB albedo at points of faces: the nearest texel."""
