@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,24 +22,44 @@ from humanlrm.people.wardrobe import make_composed
 SHARD = 50
 #: Shares of procedural people and of avatars where there is an asset pack; the rest is composed (our choice).
 _PROCEDURAL, _AVATARS = 0.3, 0.3
+Kind = Literal["procedural", "avatar", "composed"]
 #: Seeds from here on are for validation: training never draws them.
 VALIDATION_SEED = 10_000_000
 
 
 class Cast:
-    """Chooses and makes the person of a seed: procedural ones, and with the asset pack avatars and composed ones."""
+    """Chooses and makes the person of a seed: procedural ones, and with the asset pack avatars and composed ones.
 
-    def __init__(self, assets: Path | None) -> None:
-        self.assets = assets
-        self.library = AvatarLibrary(assets, "train") if assets is not None else None
+    Args:
+        assets: root of the asset pack; None for procedural people only.
+        kind: makes only these; None mixes all kinds.
+
+    Raises:
+        ValueError: a kind that needs the asset pack without one.
+    """
+
+    def __init__(self, assets: Path | None, kind: Kind | None = None) -> None:
+        if assets is None and kind not in (None, "procedural"):
+            raise ValueError(f"people: {kind} people need an asset pack; give --assets or set HUMANLRM_ASSETS")
+        self.assets, self.only = assets, kind
+        self.library = AvatarLibrary(assets, "train") if assets is not None and kind in (None, "avatar") else None
+
+    def kind(self, seed: int) -> Kind:
+        """What kind of person a seed is."""
+        dice = np.random.default_rng([seed, 1]).random()
+        if self.only is not None:
+            return self.only
+        if self.assets is None or dice < _PROCEDURAL:
+            return "procedural"
+        return "avatar" if dice < _PROCEDURAL + _AVATARS else "composed"
 
     def __call__(self, seed: int) -> Scan:
-        kind = np.random.default_rng([seed, 1]).random()
-        if self.assets is None or self.library is None or kind < _PROCEDURAL:
-            return make_person(seed)
-        if kind < _PROCEDURAL + _AVATARS:
+        kind = self.kind(seed)
+        if kind == "avatar" and self.library is not None:
             return make_avatar(self.library, seed)
-        return make_composed(self.assets, seed)
+        if kind == "composed" and self.assets is not None:
+            return make_composed(self.assets, seed)
+        return make_person(seed)
 
 
 @dataclass(frozen=True)
