@@ -7,17 +7,19 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import KDTree
 
 from humanlrm.data.scan import Scan
+from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.avatar_colour import redyed
 from humanlrm.people.avatar_lining import lined
-from humanlrm.people.avatar_shape import joint_transforms
+from humanlrm.people.avatar_shape import Rig, joint_transforms
 from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, landmarks_of, rig_of, shaped
 from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
 from humanlrm.people.cloth_print import printed
+from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces
 from humanlrm.people.posepack import world_rotations
 from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
 
-#: Room between skin and cloth, and how deep skin that a garment hides is pulled in.
-GAP_M, HIDDEN_M = 0.004, 0.008
+#: Room between skin and cloth.
+GAP_M = 0.004
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Layer:
     uv: Float[np.ndarray, "U 2"]
     uv_faces: Int[np.ndarray, "F 3"]
     weights: Float[np.ndarray, "V B"]
+
+    def kept(self, faces: Bool[np.ndarray, "F"]) -> "Layer":
+        """Only the chosen faces (all vertices stay)."""
+        return replace(self, faces=self.faces[faces], uv_faces=self.uv_faces[faces])
 
 
 def dressed_scan(
@@ -48,8 +54,8 @@ def dressed_scan(
     base, heads = base * scale, heads * scale
     clothes = [closet.piece(name) for name in outfit.clothes]
     extras = [closet.piece(name) for name in outfit.head]
-    layers = _tucked_layers(base, clothes) + [_layer(piece, base) for piece in extras]
     rig = rig_of(heads)
+    layers = _tucked_layers(base, clothes, bones_of(rig)) + [_layer(piece, base) for piece in extras]
     turns = bone_rotations(rig, world_rotations(quats), rng.uniform(0, 25, 2))
     transforms = joint_transforms(rig, turns, np.tile(np.eye(3), (len(rig.names), 1, 1)))
     posed = [_posed(layer, rig.rest, transforms) for layer in layers]
@@ -60,18 +66,38 @@ def dressed_scan(
     return _merged(layers, posed, atlas, landmarks, " AND ".join(licences))
 
 
-def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[Piece]) -> list[Layer]:
-    """The body and its clothes at rest, inner first: what lies under a garment is pulled in below it."""
+def bones_of(rig: Rig) -> Bones:
+    """Segments from each bone's head to the mean of its children's; all bones of a foot share one to its ball."""
+    start = rig.rest.astype(np.float32)
+    children = [[j for j, parent in enumerate(rig.parents) if parent == bone] for bone in range(len(rig.names))]
+    end = np.stack([start[c].mean(0) if c else start[bone] for bone, c in enumerate(children)])
+    foot = np.array([name.startswith(("foot", "toe")) for name in rig.names])
+    start = start.copy()
+    for side in ("L", "R"):
+        ankle, ball = rig.rest[rig.index(f"foot.{side}")], rig.rest[rig.index(f"toe2-1.{side}")]
+        mine = [bone for bone in np.flatnonzero(foot) if rig.names[bone].endswith(side)]
+        start[mine], end[mine] = ankle, ankle + 1.0 * (ball - ankle)
+    return Bones(start, end, foot)
+
+
+def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[Piece], bones: Bones) -> list[Layer]:
+    """The body and its clothes at rest, inner first: what lies under a garment is pulled in below it or taken away."""
     mesh = base_mesh()
-    body = Layer("skin", base[:BODY_VERTICES].copy(), mesh.faces, mesh.uv, mesh.uv_faces, mesh.weights[:BODY_VERTICES])
+    weights = mesh.weights[:BODY_VERTICES]
+    body = Layer("skin", base[:BODY_VERTICES].copy(), mesh.faces, mesh.uv, mesh.uv_faces, weights)
     layers = [body, *(_layer(piece, base) for piece in clothes)]
     shapes = [layer.vertices for layer in layers]
-    thick = _is_thick(body.weights, mesh.bones)
-    for piece in clothes:
-        hidden = _hidden(piece)
-        deeper = HIDDEN_M * _normals(shapes[0], mesh.faces)
-        shapes[0] = shapes[0] - deeper * (hidden & thick)[:, None]
     _tuck(shapes, layers, clothes)
+    scenes = [RayScene(shape, layer.faces) for shape, layer in zip(shapes[1:], layers[1:], strict=True)]
+    normals = _normals(shapes[0], mesh.faces)
+    hidden = np.any([_hidden(p) | covered(shapes[0], normals, s) for p, s in zip(clothes, scenes, strict=True)], axis=0)
+    shapes[0] = pulled_in(shapes[0], mesh.faces, hidden, weights, bones)
+    for inner in range(1, len(layers)):
+        stay = np.ones(len(layers[inner].faces), bool)
+        normals = _normals(shapes[inner], layers[inner].faces)
+        for scene in scenes[inner:]:
+            stay &= uncovered_faces(shapes[inner], normals, layers[inner].faces, scene)
+        layers[inner] = layers[inner].kept(stay)
     return [replace(layer, vertices=shape) for layer, shape in zip(layers, shapes, strict=True)]
 
 
@@ -85,18 +111,21 @@ def _hidden(piece: Piece) -> Bool[np.ndarray, "B"]:
 def _tuck(shapes: list[Float[np.ndarray, "V 3"]], layers: list[Layer], clothes: list[Piece]) -> None:
     """Pulls the body and inner garments below the outer ones, in place; at rest, and again in the pose, because bent
     limbs bring skin through cloth. ``layers`` and ``shapes``: the body, then ``clothes``, then what stays."""
+    feet = _of_feet(layers[0].weights)
     for outer, piece in enumerate(clothes, start=1):
         cloth = np.concatenate([shapes[outer], shapes[outer][layers[outer].faces].mean(axis=1)])
         for inner in range(outer):
-            sure = _hidden(piece) if inner == 0 else None
-            gap = GAP_M if inner == 0 else GAP_M / 2
-            shapes[inner] = tucked(shapes[inner], layers[inner].faces, cloth, gap_m=gap, sure=sure)
+            if inner == 0:
+                moved = tucked(shapes[0], layers[0].faces, cloth, gap_m=GAP_M, sure=_hidden(piece))
+                shapes[0] = np.where(feet[:, None], shapes[0], moved)
+            else:
+                shapes[inner] = tucked(shapes[inner], layers[inner].faces, cloth, gap_m=GAP_M / 2)
 
 
-def _is_thick(weights: Float[np.ndarray, "N B"], bones: tuple[str, ...]) -> np.ndarray:
-    """Bool (N,): not on toes and fingers, which would turn inside out when pulled in."""
-    thin = [i for i, bone in enumerate(bones) if bone.startswith(("finger", "toe"))]
-    return weights[:, thin].sum(axis=1) < 0.3
+def _of_feet(weights: Float[np.ndarray, "V B"]) -> Bool[np.ndarray, "V"]:
+    """Feet are not pushed along their normals: toes would turn inside out. In shoes they are pulled in as a whole."""
+    feet = [i for i, bone in enumerate(base_mesh().bones) if bone.startswith(("foot", "toe"))]
+    return weights[:, feet].sum(1) > 0.5
 
 
 def _layer(piece: Piece, base: Float[np.ndarray, "N 3"]) -> Layer:
