@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from humanlrm.landmarks import INDEX
-from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, rig_of, shaped
+from humanlrm.people.base_mesh import BODY_VERTICES, Hand, base_mesh, bone_rotations, rig_of, shaped
 from humanlrm.people.closet import SLOT_OF, Wardrobe, random_outfit
 from humanlrm.people.cloth_print import printed
 from humanlrm.people.dressing import tucked
@@ -189,7 +189,7 @@ def test_fingers_bend_toward_the_palm():
     mesh = base_mesh()
     _, heads = shaped({})
     rig = rig_of(heads)
-    turns = bone_rotations(rig, np.tile(np.eye(3), (22, 1, 1)), np.array([30.0, 30.0]))
+    turns = bone_rotations(rig, np.tile(np.eye(3), (22, 1, 1)), (Hand(30.0, 1.0), Hand(30.0, 1.0)))
     for side in ("L", "R"):
         knuckle, tip = (heads[mesh.bones.index(f"finger3-{k}.{side}")] for k in (1, 3))
         palm = turns[mesh.bones.index(f"wrist.{side}")]

@@ -15,7 +15,6 @@ from PIL import Image
 
 from humanlrm.data.scan import Scan
 from humanlrm.landmarks import LANDMARKS
-from humanlrm.people import everyday
 from humanlrm.people.avatar_colour import Dye, dye_of, painted_faces, redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import (
@@ -31,14 +30,10 @@ from humanlrm.people.posepack import (
     PosePack,
     Split,
     load_poses,
-    mirrored,
-    perturbed,
-    with_shoulder_girdle,
     world_rotations,
 )
+from humanlrm.people.stance import random_pose
 
-#: Share of everyday poses; the others come from the pose pack (our choice).
-EVERYDAY_SHARE = 0.5
 CHILD_SHARE = 0.06
 _LICENCE = "MIT"
 _WIG = "h_wig"
@@ -214,7 +209,7 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
     rng = np.random.default_rng([seed, 0xA7A7])
     drawn = library.ids[int(rng.integers(len(library)))]
     avatar = library.avatar(drawn if avatar_id is None else avatar_id)
-    source, quats = _random_pose(library, rng)
+    source, quats = random_pose(library.poses, library.split, rng)
     child = bool(rng.random() < CHILD_SHARE)
     height = float(rng.uniform(1.1, 1.45)) if child else float(rng.uniform(1.45, 2.0))
     build = random_build(rng, child=child)
@@ -231,16 +226,6 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
     }
     return Scan(f"{avatar.id}_{seed}", "avatar", _LICENCE, vertices, avatar.faces, avatar.uv, avatar.uv_faces,
                 texture, landmarks, tags)  # fmt: skip
-
-
-def _random_pose(library: AvatarLibrary, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
-    if rng.random() < EVERYDAY_SHARE:
-        source, quats = everyday.draw(library.split, rng)
-    else:
-        source, quats = library.poses.draw(rng)
-    quats = with_shoulder_girdle(quats)
-    quats = perturbed(quats, rng)
-    return source, mirrored(quats) if rng.random() < 0.5 else quats
 
 
 def posed(

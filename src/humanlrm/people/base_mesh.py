@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from humanlrm.landmarks import LANDMARKS
 from humanlrm.people.avatar_shape import Rig
-from humanlrm.people.posepack import POSE_INDEX, retargeted
+from humanlrm.people.posepack import POSE_INDEX, retargeted, smallest_rotation
 
 #: Vertices of the body proper; the numbers above are tongue, joints, eyes, teeth and the helpers for clothes and hair.
 BODY_VERTICES = 13380
@@ -141,14 +141,33 @@ def _pose_joint(bone: str) -> str | None:
     return None if joint is None else word + joint
 
 
+@dataclass(frozen=True)
+class Hand:
+    """How a hand is held: bend of each finger joint in degrees, and 0 for closed, 1 for spread fingers."""
+
+    bend_deg: float
+    spread: float
+
+
+def random_hands(rng: np.random.Generator) -> tuple[Hand, Hand]:
+    """Left and right hand: mostly relaxed, one in eight flat, one in eight a fist (our choice)."""
+
+    def one() -> Hand:
+        kind = rng.random()
+        bend = rng.uniform(0, 8) if kind < 0.125 else rng.uniform(55, 80) if kind < 0.25 else rng.uniform(10, 35)
+        return Hand(float(bend), float(rng.beta(1, 3)))
+
+    return one(), one()
+
+
 def bone_rotations(
-    rig: Rig, world: Float[np.ndarray, "22 3 3"], finger_bend_deg: Float[np.ndarray, "2"]
+    rig: Rig, world: Float[np.ndarray, "22 3 3"], hands: tuple[Hand, Hand]
 ) -> Float[np.ndarray, "B 3 3"]:
     """World rotation change of every bone from a pose's world rotations; the rest pose has hanging arms, so limbs are
-    retargeted. Fingers are bent about the line of the knuckles.
+    retargeted. Fingers are bent about the line of the knuckles and closed toward the middle finger.
 
     Args:
-        finger_bend_deg: bend of each finger joint of the left and of the right hand (thumbs stay).
+        hands: the left and the right one; thumbs are not bent.
     """
     rest = {
         f"{s}_{joint}": rig.rest[rig.index(f"{bone}.{end}")]
@@ -156,14 +175,18 @@ def bone_rotations(
         for joint, bone in _REST_JOINTS.items()
     }
     change = retargeted(world, rest)
-    bends = {end: _knuckle_bend(rig, end, float(finger_bend_deg[i])) for i, (_, end) in enumerate(_SIDES)}
+    bends: dict[str, Float[np.ndarray, "3 3"]] = {}
+    for (_, end), hand in zip(_SIDES, hands, strict=True):
+        bends[end] = _knuckle_bend(rig, end, hand.bend_deg)
+        bends |= {f"finger{k}-1.{end}": _closing(rig, end, k, 1 - hand.spread) for k in (1, 2, 4, 5)}
     turns = np.empty((len(rig.names), 3, 3))
     for bone, (name, parent) in enumerate(zip(rig.names, rig.parents, strict=True)):
         joint = _pose_joint(name)
         if joint is not None:
             turns[bone] = change[POSE_INDEX[joint]]
-        elif name.startswith("finger") and not name.startswith("finger1"):
-            turns[bone] = turns[parent] @ bends[name[-1]]
+        elif name.startswith("finger"):
+            bend = np.eye(3) if name.startswith("finger1") else bends[name[-1]]
+            turns[bone] = turns[parent] @ bends.get(name, np.eye(3)) @ bend
         else:
             turns[bone] = turns[parent]
     return turns
@@ -174,6 +197,17 @@ def _knuckle_bend(rig: Rig, side: str, bend_deg: float) -> Float[np.ndarray, "3 
     axis = rig.rest[rig.index(f"finger2-1.{side}")] - rig.rest[rig.index(f"finger5-1.{side}")]
     sign = -1.0 if side == "L" else 1.0
     return Rotation.from_rotvec(sign * np.deg2rad(bend_deg) * axis / np.linalg.norm(axis)).as_matrix()
+
+
+def _closing(rig: Rig, side: str, finger: int, share: float) -> Float[np.ndarray, "3 3"]:
+    """Rotation of a finger's root by ``share`` of the angle to the middle finger; the thumb (1) half as far to the
+    index finger."""
+
+    def along(number: int) -> Float[np.ndarray, "3"]:
+        return rig.rest[rig.index(f"finger{number}-3.{side}")] - rig.rest[rig.index(f"finger{number}-1.{side}")]
+
+    turn = Rotation.from_matrix(smallest_rotation(along(finger), along(2 if finger == 1 else 3)))
+    return Rotation.from_rotvec(turn.as_rotvec() * share * (0.5 if finger == 1 else 1.0)).as_matrix()
 
 
 def landmarks_of(

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humanlrm.people import everyday
 from humanlrm.people.avatar_colour import Dye, dye_of
 from humanlrm.people.base_mesh import base_mesh
 from humanlrm.people.mhclo import Garment, load_garment
-from humanlrm.people.posepack import PosePack, Split, load_poses, mirrored, perturbed, with_shoulder_girdle
+from humanlrm.people.posepack import PosePack, Split, load_poses
+from humanlrm.people.stance import random_pose
 from humanlrm.people.texture_atlas import SLOTS, filled_under_alpha
 
 
@@ -97,13 +97,8 @@ class Wardrobe:
         )
 
     def random_pose(self, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
-        """A pose of this side of the split and its source: everyday poses 70% of the time (our choice)."""
-        if rng.random() < 0.7:
-            source, quats = everyday.draw(self.split, rng)
-        else:
-            source, quats = self.poses.draw(rng)
-        quats = perturbed(with_shoulder_girdle(quats), rng)
-        return source, mirrored(quats) if rng.random() < 0.5 else quats
+        """A pose of this side of the split and its source."""
+        return random_pose(self.poses, self.split, rng)
 
     def _image(self, name: str) -> UInt8[np.ndarray, "H W 4"]:
         """The diffuse texture of a piece, skin or iris, with alpha, at the size it has on disk."""

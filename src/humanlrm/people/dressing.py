@@ -1,6 +1,7 @@
 """Putting garments on a body: fitting, tucking what is under them in, posing, colouring, merging into one scan."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -11,8 +12,9 @@ from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.avatar_colour import redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Rig, joint_transforms
-from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, landmarks_of, rig_of, shaped
+from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, landmarks_of, random_hands, rig_of, shaped
 from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
+from humanlrm.people.clearance import Probes, cleared
 from humanlrm.people.cloth_print import printed
 from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces
 from humanlrm.people.posepack import world_rotations
@@ -46,8 +48,14 @@ def dressed_scan(
     rng: np.random.Generator,
     *,
     height_m: float,
+    hands_inside: bool = False,
 ) -> Scan:
-    """One person: body and pieces fitted at rest, then posed together. ``height_m``: of the body without shoes."""
+    """One person: body and pieces fitted at rest, then posed together.
+
+    Args:
+        height_m: of the body without shoes.
+        hands_inside: leave hands where the pose puts them, such as in pockets; otherwise they come out of the body.
+    """
     mesh = base_mesh()
     base, heads = shaped(phenotype)
     scale = np.float32(height_m / np.ptp(base[:BODY_VERTICES, 1]))
@@ -56,7 +64,9 @@ def dressed_scan(
     extras = [closet.piece(name) for name in outfit.head]
     rig = rig_of(heads)
     layers = _tucked_layers(base, clothes, bones_of(rig)) + [_layer(piece, base) for piece in extras]
-    turns = bone_rotations(rig, world_rotations(quats), rng.uniform(0, 25, 2))
+    turns = bone_rotations(rig, world_rotations(quats), random_hands(rng))
+    if not hands_inside:
+        turns = _clear_of_the_body(base, rig, turns)
     transforms = joint_transforms(rig, turns, np.tile(np.eye(3), (len(rig.names), 1, 1)))
     posed = [_posed(layer, rig.rest, transforms) for layer in layers]
     _tuck(posed, layers, clothes)
@@ -64,6 +74,58 @@ def dressed_scan(
     atlas = _atlas(closet, outfit, clothes, extras, rng)
     licences = sorted({piece.licence for piece in (*clothes, *extras)} | {"CC0-1.0"})
     return _merged(layers, posed, atlas, landmarks, " AND ".join(licences))
+
+
+def _clear_of_the_body(
+    base: Float[np.ndarray, "N 3"], rig: Rig, turns: Float[np.ndarray, "B 3 3"]
+) -> Float[np.ndarray, "B 3 3"]:
+    """The bones' rotations with arms turned so that hands and forearms stay outside of trunk, legs and head."""
+    mesh = base_mesh()
+    rows = _probe_rows()
+    skin, normals = base[rows], _normals(base[:BODY_VERTICES], mesh.faces)[rows]
+    layer = Layer("skin", skin, mesh.faces, mesh.uv, mesh.uv_faces, mesh.weights[rows])
+    arms = {side: _bones_below(rig, f"upperarm01.{end}") for side, end in (("left", "L"), ("right", "R"))}
+    still = np.tile(np.eye(3), (len(rig.names), 1, 1))
+
+    def turned(extra: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.ndarray, "B 3 3"]:
+        out = turns.copy()
+        for side, bones in arms.items():
+            out[bones] = extra[side] @ turns[bones]
+        return out
+
+    def probe(extra: dict[str, Float[np.ndarray, "3 3"]]) -> Probes:
+        linear, places = joint_transforms(rig, turned(extra), still)
+        blended = (layer.weights @ linear.reshape(-1, 9)).reshape(-1, 3, 3)
+        return Probes(
+            skin=_posed(layer, rig.rest, (linear, places)),
+            normals=np.einsum("vac,vc->va", blended, normals),
+            arms={s: places[[rig.index(f"{b}.{s[0].upper()}") for b in _ARM_POINTS]] for s in arms},
+            shoulders={s: places[rig.index(f"upperarm01.{s[0].upper()}")] for s in arms},
+        )
+
+    return turned(cleared({side: np.eye(3) for side in arms}, probe))
+
+
+#: What must stay outside of the body: the middle of the forearm, wrist, palm and fingers.
+_ARM_POINTS = ("lowerarm02", "wrist", "finger3-1", "finger3-3")
+
+
+@cache
+def _probe_rows() -> Int[np.ndarray, "P"]:
+    """Every eighth vertex of the body without its arms."""
+    mesh = base_mesh()
+    arm = [i for i, b in enumerate(mesh.bones) if b.startswith(("shoulder", "upperarm", "lowerarm", "wrist", "finger"))]
+    arm += [i for i, b in enumerate(mesh.bones) if b.startswith("metacarpal")]
+    return np.flatnonzero(mesh.weights[:BODY_VERTICES, arm].sum(1) < 0.05)[::8]
+
+
+def _bones_below(rig: Rig, name: str) -> list[int]:
+    """A bone and everything that hangs on it."""
+    found = [rig.index(name)]
+    for bone, parent in enumerate(rig.parents):
+        if parent in found:
+            found.append(bone)
+    return found
 
 
 def bones_of(rig: Rig) -> Bones:

@@ -61,7 +61,7 @@ def make_composed(assets: Path, seed: int, *, split: Split = "train") -> Scan:
     outfit = random_outfit(closet, sex, phenotype["age"], rng)
     source, quats = closet.random_pose(rng)
     height_m = random_height_m(sex, phenotype["age"], rng)
-    scan = dressed_scan(closet, phenotype, outfit, quats, rng, height_m=height_m)
+    scan = dressed_scan(closet, phenotype, outfit, quats, rng, height_m=height_m, hands_inside="pocket" in source)
     tags: dict[str, str | float] = {
         "sex": sex,
         "pose": source,
