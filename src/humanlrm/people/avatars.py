@@ -219,7 +219,8 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
     tags: dict[str, str | float] = {
         "sex": {"F": "female", "M": "male"}.get(avatar.sex, avatar.sex),
         "group": avatar.group,
-        "outfit": avatar.outfit,
+        "clothes": avatar.outfit.lower(),
+        "age_group": "child" if child else "adult",
         "identity": avatar.identity,
         "height_m": height,
         "pose": source,

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,7 +13,7 @@ from PIL import Image
 from humanlrm.people.avatar_colour import Dye, dye_of
 from humanlrm.people.base_mesh import base_mesh
 from humanlrm.people.mhclo import Garment, load_garment
-from humanlrm.people.posepack import PosePack, Split, load_poses
+from humanlrm.people.posepack import POSE_INDEX, PosePack, Split, load_poses, world_rotations
 from humanlrm.people.stance import random_pose
 from humanlrm.people.texture_atlas import SLOTS, filled_under_alpha
 
@@ -42,7 +43,8 @@ class Piece:
 #: Kind of asset -> slot of the atlas.
 SLOT_OF = {
     "suit": "upper", "dress": "upper", "top": "upper", "bottom": "lower", "skirt": "lower", "coat": "over",
-    "hair": "hair", "shoes": "shoes", "eyes": "eyes", "eyebrows": "brows", "hat": "extra",
+    "hair": "hair", "shoes": "shoes", "eyes": "eyes", "eyebrows": "brows", "hat": "hat",
+    "glasses": "glasses", "socks": "socks",
 }  # fmt: skip
 #: Textures with less spread than this (0..255) have nothing to keep but their shading.
 _PLAIN_SPREAD = 14.0
@@ -60,8 +62,9 @@ _NOT_WORN = {
 }
 #: Pieces made for women that men wear as well (our choice).
 _SHARED = {"crudefemaletshirt", "toigo_basic_tucked_t_shirt", "runningshoes", "winterboots"}
-#: Boots that trousers are tucked into.
+#: Boots that reach the calves: over bare legs and narrow trousers, and not under wide ones, which they would pierce.
 _TALL_BOOTS = {"winterboots", "culturalibre_male_boots"}
+_NARROW = {"tightjeans", "shortjeans"}
 
 
 class Wardrobe:
@@ -140,6 +143,10 @@ def _cut_out(
     return garment, np.asarray(texture.resize((size, size), Image.Resampling.BOX))
 
 
+#: What is worn on the head besides hair, and how often (our choice).
+ACCESSORIES = {"hat": 0.08, "glasses": 0.1}
+
+
 @dataclass(frozen=True)
 class Outfit:
     """What one person wears: ids of pieces, inner first, and the ids of skin, iris and hair."""
@@ -150,31 +157,67 @@ class Outfit:
     head: tuple[str, ...]
 
 
-def random_outfit(closet: Wardrobe, sex: str, age: float, rng: np.random.Generator) -> Outfit:
-    """Clothes that make a whole, and a skin of about the right age (shares are our choice)."""
+Skirts = Literal["all", "short", "none"]
+_SHORT_SKIRTS = {"miniskirt", "jeansskirt", "tubedress", "female_elegantsuit01", "f_beach_dress_01"}
+_SKIRTS = ("dress", "skirt", "coat")
+
+
+def skirts_for(quats: Float[np.ndarray, "22 4"]) -> Skirts:
+    """What hangs about both legs in a pose without tearing: skinned cloth follows the thighs (our thresholds)."""
+    world = world_rotations(quats)
+    thighs = [world[POSE_INDEX[f"{side}_hip"]] @ (0, -1, 0) for side in ("left", "right")]
+    apart = np.rad2deg(np.arccos(np.clip(thighs[0] @ thighs[1], -1, 1)))
+    trunk = world[POSE_INDEX["spine1"]] @ (0, -1, 0)
+    bent = max(np.rad2deg(np.arccos(np.clip(thigh @ trunk, -1, 1))) for thigh in thighs)
+    if apart < 50 and bent < 50:
+        return "all"
+    return "short" if apart < 28 else "none"
+
+
+def random_outfit(
+    closet: Wardrobe, sex: str, age: float, rng: np.random.Generator, *, skirts: Skirts = "all"
+) -> Outfit:
+    """Clothes that make a whole, and a skin of about the right age (shares are our choice).
+
+    Args:
+        skirts: which skirts, dresses and coats the pose allows.
+    """
+
+    def possible(name: str) -> bool:
+        tube = closet.records[name]["kind"] in _SKIRTS or name in _SHORT_SKIRTS
+        return not tube or skirts == "all" or (skirts == "short" and name in _SHORT_SKIRTS)
 
     def one(kind: str) -> str:
-        options = closet.choices(kind, sex)
+        options = [name for name in closet.choices(kind, sex) if possible(name)]
         if not options:
             raise ValueError(f"random_outfit: the asset pack has no {kind} for a {sex} person")
         return options[int(rng.integers(len(options)))]
 
     draw = rng.random()
-    if draw < (0.3 if sex == "female" else 0.6):
+    if draw < (0.3 if sex == "female" else 0.5):
         clothes = [one("suit")]
-    elif sex == "female" and draw < 0.5:
+    elif sex == "female" and draw < 0.45 and skirts != "none":
         clothes = [one("dress")]
     else:
-        lower = one("skirt") if sex == "female" and rng.random() < 0.25 else one("bottom")
+        lower = one("skirt") if sex == "female" and skirts != "none" and rng.random() < 0.25 else one("bottom")
         clothes = [lower, one("top")]
-    if sex == "female" and rng.random() < 0.08:
+    bare = {closet.records[name]["kind"] for name in clothes} & {"dress", "skirt"}
+    wide = not bare and not _NARROW & set(clothes)
+    if sex == "female" and skirts == "all" and rng.random() < 0.12:
         clothes.append(one("coat"))
     if rng.random() < 0.95:
         shoes = one("shoes")
+        while wide and shoes in _TALL_BOOTS:
+            shoes = one("shoes")
         clothes.insert(len(clothes) if shoes in _TALL_BOOTS else 0, shoes)
+    if (bare or "shortjeans" in clothes) and closet.choices("socks", sex) and rng.random() < 0.4:
+        clothes.insert(0, one("socks"))
     head = [one("eyes"), one("eyebrows")]
     if rng.random() < (0.97 if sex == "female" else 0.88):
         head.append(one("hair"))
+    for kind, share in ACCESSORIES.items():
+        if closet.choices(kind, sex) and rng.random() < share:
+            head.append(one(kind))
     word = "young" if age < 0.72 else "middleage" if age < 0.85 else "old"
     skins = [s for s in closet.choices("skin", sex) if word in s and "special_suit" not in s]
     if not skins:

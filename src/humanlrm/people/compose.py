@@ -10,6 +10,7 @@ from humanlrm.people import cloth, garments
 from humanlrm.people.atlas import Paint, joined, texture
 from humanlrm.people.bodies import Body, place_bones, rig, sample_body, skin, vertex_normals
 from humanlrm.people.cloth import Cloth, Colours, edge, mix, ripple, sample_cloth
+from humanlrm.people.facts import age_years
 from humanlrm.people.garments import Hair, Outfit, folds, sample_outfit, soft
 from humanlrm.people.lofts import HeadSpace, Part, blob, mantle, shoe, skirt
 from humanlrm.people.materials import hair_colour, paint_hair, paint_skin, skin_tone
@@ -51,7 +52,9 @@ def make_person(seed: int) -> Scan:
 
 def _tags(body: Body, pose: Pose, outfit: Outfit) -> dict[str, str | float]:
     worn = {name: getattr(outfit, name).kind for name in ("top", "bottom", "shoes", "hair")}
-    return worn | {"pose": pose.family, "sex": body.sex, "age": body.age, "height_m": body.height_m}
+    worn["clothes"] = "+".join(dict.fromkeys((outfit.top.kind, outfit.bottom.kind, outfit.shoes.kind)))
+    about = {"pose": pose.family, "sex": body.sex, "age_years": age_years(body.age), "height_m": body.height_m}
+    return worn | about
 
 
 def _leg_spread(pose: Pose) -> tuple[float, float]:

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 
 from humanlrm.mesh.raycast import RayScene
 
-#: How far above a vertex cloth covers it, and how far below it cloth may have sunk into it (our choice).
-_REACH_M, _SUNK_M = 0.06, 0.015
+#: How far above a vertex cloth covers it, and how far below it cloth may have sunk into it: into a body, and into
+#: wide garments that end under it (our choice).
+_REACH_M, _SUNK_M, _CLOTH_SUNK_M = 0.06, 0.015, 0.04
 #: Rings of neighbours that stay untouched inside the border of what is covered.
 _SKIN_RINGS, _CLOTH_RINGS = 2, 3
 #: Pull toward the bones: share of the distance to them, and at most; feet go into shoes, whose soles are thin.
@@ -29,13 +30,27 @@ class Bones:
 
 
 def covered(
-    vertices: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], cloth: RayScene
+    vertices: Float[np.ndarray, "V 3"],
+    normals: Float[np.ndarray, "V 3"],
+    cloth: RayScene,
+    *,
+    sunk_m: float = _SUNK_M,
 ) -> Bool[np.ndarray, "V"]:
-    """Whether a ray from just below each vertex along its normal meets the inside of ``cloth`` within its reach."""
-    hits = cloth.first_hit(vertices - _SUNK_M * normals, normals)
+    """Whether a ray from ``sunk_m`` below each vertex along its normal meets the inside of ``cloth`` within its reach."""
+    hits = cloth.first_hit(vertices - sunk_m * normals, normals)
     a, b, c = (cloth.vertices[cloth.faces[hits.face, k]] for k in range(3))
     outward = (np.cross(b - a, c - a) * normals).sum(-1) > 0
-    return hits.hit & outward & (hits.distance < _SUNK_M + _REACH_M)
+    return hits.hit & outward & (hits.distance < sunk_m + _REACH_M)
+
+
+def under_shell(
+    vertices: Float[np.ndarray, "V 3"], centre: Float[np.ndarray, "3"], shell: RayScene
+) -> Bool[np.ndarray, "V"]:
+    """Whether a shell around ``centre``, such as a hat, has to hide each vertex: it is in front of or just behind it."""
+    away = vertices - centre
+    length = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
+    hits = shell.first_hit(centre, away / length[:, None])
+    return hits.hit & (hits.distance < length + _REACH_M)
 
 
 def rings(inside: Bool[np.ndarray, "V"], faces: Int[np.ndarray, "F 3"], count: int) -> Int[np.ndarray, "V"]:
@@ -90,5 +105,5 @@ def uncovered_faces(
     cloth: RayScene,
 ) -> Bool[np.ndarray, "F"]:
     """The faces of an inner garment that stay when ``cloth`` is worn over it."""
-    deep = rings(covered(vertices, normals, cloth), faces, _CLOTH_RINGS) == _CLOTH_RINGS
+    deep = rings(covered(vertices, normals, cloth, sunk_m=_CLOTH_SUNK_M), faces, _CLOTH_RINGS) == _CLOTH_RINGS
     return ~deep[faces].all(axis=1)

@@ -12,11 +12,20 @@ from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.avatar_colour import redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Rig, joint_transforms
-from humanlrm.people.base_mesh import BODY_VERTICES, base_mesh, bone_rotations, landmarks_of, random_hands, rig_of, shaped
+from humanlrm.people.base_mesh import (
+    BODY_VERTICES,
+    base_mesh,
+    bone_rotations,
+    landmarks_of,
+    random_hands,
+    rig_of,
+    shaped,
+)
 from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
 from humanlrm.people.clearance import Probes, cleared
 from humanlrm.people.cloth_print import printed
-from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces
+from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces, under_shell
+from humanlrm.people.materials import SKIN_TONES
 from humanlrm.people.posepack import world_rotations
 from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
 
@@ -63,7 +72,7 @@ def dressed_scan(
     clothes = [closet.piece(name) for name in outfit.clothes]
     extras = [closet.piece(name) for name in outfit.head]
     rig = rig_of(heads)
-    layers = _tucked_layers(base, clothes, bones_of(rig)) + [_layer(piece, base) for piece in extras]
+    layers = _tucked_layers(base, clothes, bones_of(rig)) + _on_the_head(base, extras, rig)
     turns = bone_rotations(rig, world_rotations(quats), random_hands(rng))
     if not hands_inside:
         turns = _clear_of_the_body(base, rig, turns)
@@ -190,16 +199,35 @@ def _of_feet(weights: Float[np.ndarray, "V B"]) -> Bool[np.ndarray, "V"]:
     return weights[:, feet].sum(1) > 0.5
 
 
+def _on_the_head(base: Float[np.ndarray, "N 3"], pieces: list[Piece], rig: Rig) -> list[Layer]:
+    """Eyes, brows, hair, hat and glasses; what a hat hides of the hair is taken away. Hair cards and hats get a lining
+    so that they have an inside."""
+    layers = [_layer(piece, base) for piece in pieces]
+    hats = [layer for layer in layers if layer.slot == "hat"]
+    middle = rig.rest[rig.index("head")] + np.array([0, 0.07, 0.03])
+    for k, layer in enumerate(layers):
+        for hat in hats if layer.slot == "hair" else ():
+            hidden = under_shell(layer.vertices, middle.astype(np.float32), RayScene(hat.vertices, hat.faces))
+            layers[k] = layer.kept(~hidden[layer.faces].any(axis=1))
+    return [_with_lining(layer) if layer.slot in ("hair", "hat") and len(layer.faces) else layer for layer in layers]
+
+
 def _layer(piece: Piece, base: Float[np.ndarray, "N 3"]) -> Layer:
-    """A piece on the body at rest; hair cards get a lining so that they have an inside."""
+    """A piece on the body at rest."""
     garment, slot = piece.garment, SLOT_OF[piece.kind]
-    vertices, weights, faces = garment.fitted(base), piece.weights, garment.faces
-    uv, uv_faces = SLOTS[slot].coordinates(garment.uv), garment.uv_faces
-    if piece.kind == "hair":
-        lining = lined(vertices, faces, np.ones(len(faces), bool), thickness_m=0.003)
-        vertices, weights, faces = lining.vertices, weights[lining.rows], lining.faces
-        uv_faces = lining.corners_of(uv_faces)
-    return Layer(slot, vertices, faces, uv, uv_faces, weights)
+    uv = SLOTS[slot].coordinates(garment.uv)
+    return Layer(slot, garment.fitted(base), garment.faces, uv, garment.uv_faces, piece.weights)
+
+
+def _with_lining(layer: Layer) -> Layer:
+    lining = lined(layer.vertices, layer.faces, np.ones(len(layer.faces), bool), thickness_m=0.003)
+    return replace(
+        layer,
+        vertices=lining.vertices,
+        faces=lining.faces,
+        uv_faces=lining.corners_of(layer.uv_faces),
+        weights=layer.weights[lining.rows],
+    )
 
 
 def tucked(
@@ -259,22 +287,38 @@ def _atlas(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The common texture: skin, iris and every piece in new colours on its tile."""
     atlas = np.full((*ATLAS_PX, 3), 128, np.uint8)
-    SLOTS["skin"].paste(atlas, closet.image(outfit.skin)[..., :3])
+    SLOTS["skin"].paste(atlas, _skin_toned(closet.image(outfit.skin)[..., :3], "darkskinned" in outfit.skin, rng))
     iris = closet.image(outfit.iris)
     SLOTS["eyes"].paste(atlas, filled_under_alpha(iris[..., :3], iris[..., 3]))
     hair_colour = rng.random() * (0.35 if "darkskinned" in outfit.skin else 1.0)
+    grey = rng.random() < {"skin_old": 0.75, "skin_mid": 0.12}.get(outfit.skin[:8], 0.0)
     for piece in (*clothes, *extras):
+        slot = SLOT_OF[piece.kind]
         if piece.kind in ("hair", "eyebrows"):
-            image = _hair_coloured(piece.texture, hair_colour, grey=outfit.skin.startswith("skin_old"))
+            image = _hair_coloured(piece.texture, hair_colour, grey=grey)
         elif piece.kind == "eyes":
             continue
-        elif piece.plain or rng.random() < 0.12:
-            image = printed(piece.texture, rng)
+        elif piece.plain or rng.random() < _PRINTED.get(piece.kind, 0.2):
+            image = printed(piece.texture, rng, slot)
         else:
             image = redyed(piece.texture, piece.dye, rng, strength=float(rng.random() < 0.7))
-        SLOTS[SLOT_OF[piece.kind]].paste(atlas, image)
+        SLOTS[slot].paste(atlas, image)
     return atlas
 
+
+def _skin_toned(skin: UInt8[np.ndarray, "H W 3"], dark: bool, rng: np.random.Generator) -> UInt8[np.ndarray, "H W 3"]:
+    """The skin moved toward a random tone: the pack has light and dark skins only, and hardly any between them."""
+    tones = np.array(SKIN_TONES, dtype=float) * 255
+    shade = rng.beta(1.3, 1.1) * 0.75 + 0.25 if dark else rng.beta(1.1, 1.6) * 0.75
+    at = shade * (len(tones) - 1.001)
+    target = tones[int(at)] * (1 - at % 1) + tones[int(at) + 1] * (at % 1)
+    gain = (target / np.median(skin[::16, ::16].reshape(-1, 3), axis=0)) ** 0.8
+    table = np.clip(np.arange(256)[:, None] * gain, 0, 255).astype(np.uint8)
+    return np.stack([table[:, c][skin[..., c]] for c in range(3)], axis=-1)
+
+
+#: How often a piece with a texture of its own gets another pattern (our choice); a fifth of those not named.
+_PRINTED = {"suit": 0.06, "shoes": 0.0, "glasses": 0.0, "hat": 0.1, "coat": 0.1}
 
 #: Natural hair colours from black over brown and red to blond, sRGB.
 _HAIR = np.array(

@@ -30,6 +30,10 @@ GESTURES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
     "pointing": ((0.30, -0.22, 0.92), (0.12, 0.0, 1.0)),
     "lap": ((0.26, -0.94, 0.18), (-0.16, -0.52, 0.84)),
     "knee": ((0.25, -0.80, 0.45), (0.02, -0.45, 0.85)),
+    "run_front": ((0.18, -0.75, 0.60), (-0.25, 0.35, 0.90)),
+    "run_back": ((0.22, -0.72, -0.65), (0.05, -0.55, 0.83)),
+    "forward": ((0.18, -0.20, 0.96), (0.05, -0.10, 1.0)),
+    "prop": ((0.30, -0.80, -0.52), (0.15, -0.95, -0.30)),
 }
 
 #: (stance, gesture of the left arm, gesture of the right arm) by name. Mirroring supplies the other side.
@@ -68,11 +72,39 @@ EVERYDAY: dict[str, tuple[str, str, str]] = {
     "sitting_talking": ("sit", "texting", "lap"),
     "squatting": ("squat", "knee", "knee"),
     "step": ("step", "down", "swing_front"),
+    "running": ("run", "run_back", "run_front"),
+    "sprinting": ("run", "run_back", "run_front"),
+    "lunging": ("lunge", "hip", "hip"),
+    "lunging_arms_out": ("lunge", "aside", "aside"),
+    "kneeling_on_one": ("kneel_one", "knee", "down"),
+    "kneeling": ("kneel", "lap", "lap"),
+    "kneeling_upright": ("kneel", "down", "hip"),
+    "jumping": ("jump", "raised", "raised"),
+    "jumping_star": ("star", "raised", "aside"),
+    "picking_up": ("bend", "forward", "forward"),
+    "bending_over": ("bend", "knee", "forward"),
+    "sitting_on_the_floor": ("floor", "prop", "prop"),
+    "sitting_hugging_knees": ("floor", "forward", "forward"),
+    "crouching_low": ("squat", "forward", "knee"),
+    "lying": ("lie", "down_away", "down"),
+    "lying_arms_up": ("lie", "raised", "aside"),
 }
 
-_VAL = {"casual", "relaxed_wide", "model", "one_pocket", "greeting", "walking", "sitting_knees", "phone_call_pocket"}
+#: Stances that are neither standing nor walking, and how often an everyday pose is one of them (our choice): photos of
+#: people mostly show them standing or walking, but what is rare in training is what fails.
+HARD_STANCES = {"sit", "sit_crossed", "squat", "run", "lunge", "kneel_one", "kneel", "jump", "star", "bend", "floor",
+                "lie"}  # fmt: skip
+HARD_SHARE = 0.45
+#: How often the arms do something else than the pose says.
+_OTHER_ARMS = 0.3
+
+_VAL = {"casual", "relaxed_wide", "model", "one_pocket", "greeting", "walking", "sitting_knees", "phone_call_pocket",
+        "sprinting", "kneeling_upright", "jumping_star", "bending_over", "lying_arms_up"}  # fmt: skip
 #: How often a pose is drawn relative to the others (1).
 _SHARE = {
+    "sitting": 3,
+    "lying": 0.5,
+    "lying_arms_up": 0.5,
     "relaxed": 4,
     "contrapposto": 3,
     "relaxed_wide": 3,
@@ -90,7 +122,8 @@ def names_of(split: Split) -> tuple[str, ...]:
 
 def draw(split: Split, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
     """A random everyday pose of the split: (``"everyday/<name>"``, local rotations)."""
-    names = names_of(split)
+    hard = rng.random() < HARD_SHARE
+    names = [name for name in names_of(split) if (EVERYDAY[name][0] in HARD_STANCES) == hard]
     share = np.array([_SHARE.get(name, 1.0) for name in names])
     name = names[int(rng.choice(len(names), p=share / share.sum()))]
     return f"everyday/{name}", everyday_pose(name, rng)
@@ -106,7 +139,9 @@ def everyday_pose(name: str, rng: np.random.Generator) -> Float[np.ndarray, "22 
         raise ValueError(f"everyday_pose: no pose {name!r}; there are {', '.join(EVERYDAY)}")
     stance, left, right = EVERYDAY[name]
     turns = _stance(stance, rng)
+    other = list(GESTURES)
     for side, gesture in (("left", left), ("right", right)):
+        gesture = str(rng.choice(other)) if rng.random() < _OTHER_ARMS else gesture
         turns |= _arm(side, gesture, rng)
     turns["neck"] = _euler(rng.normal(4, 5), rng.normal(0, 5), 0)
     turns["head"] = _euler(rng.normal(0, 7) + 14 * (name == "texting"), rng.normal(0, 12), rng.normal(0, 4))
@@ -157,6 +192,8 @@ def _stance(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
         return _stride(rng, 1.0 if stance == "walk" else 0.6)
     if stance in ("sit", "sit_crossed", "squat"):
         return _seat(stance, rng)
+    if stance in HARD_STANCES:
+        return _hard(stance, rng)
     apart = {"stand": 2.0, "wide": 9.0, "contrapposto": 3.0, "lean": 4.0}[stance] + abs(rng.normal(0, 3))
     tilt = {"contrapposto": rng.uniform(3, 9), "lean": rng.uniform(5, 12)}.get(stance, rng.normal(0, 1.5))
     bent = {"contrapposto": rng.uniform(8, 30)}.get(stance, abs(rng.normal(0, 3)))
@@ -207,4 +244,33 @@ def _seat(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
         )
     if stance == "sit_crossed":
         turns |= _leg("left", forward=forward + 14, out=-14, knee=knee - 8, toe_out=-6, ankle=rng.normal(-10, 8))
+    return turns
+
+
+def _hard(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
+    """Running, lunging, kneeling, jumping, bending over, on the floor, lying. Angles of both legs: thigh forward,
+    outward, knee, toes up."""
+    wide, bend = rng.uniform(2, 14), rng.uniform(35, 75)
+    tuck = rng.uniform(0, 1)
+    lean, left, right = {
+        "run": (10, (rng.uniform(45, 75), 1, rng.uniform(60, 100), 5), (-15, 1, rng.uniform(30, 85), -20)),
+        "lunge": (rng.uniform(0, 15), (rng.uniform(60, 85), 4, rng.uniform(65, 95), 10), (-25, 4, 35, 15)),
+        "kneel_one": (5, (90, wide, 92, 0), (-4, wide, 92, 15)),
+        "kneel": (4, (rng.uniform(0, 40), wide, 0, 0), (0, wide, 0, 0)),
+        "jump": (5, (20 + 60 * tuck, wide, 40 + 60 * tuck, -25), (10 + 50 * tuck, wide, 45 + 60 * tuck, -25)),
+        "star": (0, (5, rng.uniform(20, 40), 10, -25), (5, rng.uniform(20, 40), 10, -25)),
+        "bend": (bend, (0, wide * 0.6, rng.uniform(0, 35), 0), (0, wide * 0.6, rng.uniform(0, 35), 0)),
+        "floor": (-12, (rng.uniform(80, 115), wide, rng.uniform(10, 110), 0), (95, wide, rng.uniform(10, 110), 0)),
+        "lie": (0, (rng.uniform(0, 30), wide, rng.uniform(0, 60), -10), (rng.uniform(0, 15), wide, 10, -10)),
+    }[stance]
+    if stance == "kneel":
+        left = right = (left[0], wide, 92 + left[0], -62)
+    turns = {"pelvis": _euler(lean * 0.5, rng.normal(0, 5), rng.normal(0, 2))} | _upright(
+        lean * (0.9 if stance == "bend" else 0.5), rng.normal(0, 5), rng.normal(0, 8)
+    )
+    if stance == "lie":
+        turns["pelvis"] = _euler(-90, 0, 0) * _euler(0, rng.normal(0, 25), 0)
+    for side, (forward, out, knee, ankle) in (("left", left), ("right", right)):
+        thigh = forward + lean * 0.5 + (0.35 * knee if stance == "bend" else 0)
+        turns |= _leg(side, forward=thigh, out=out, knee=knee, toe_out=rng.normal(6, 5), ankle=ankle)
     return turns

@@ -16,6 +16,7 @@ from humanlrm.data.shards import write_shard
 from humanlrm.matting import PoseDetector
 from humanlrm.people.avatars import AvatarLibrary, make_avatar
 from humanlrm.people.compose import make_person
+from humanlrm.people.facts import with_facts
 from humanlrm.people.wardrobe import make_composed
 
 #: Subjects per shard.
@@ -54,7 +55,11 @@ class Cast:
         return "avatar" if dice < _PROCEDURAL + _AVATARS else "composed"
 
     def __call__(self, seed: int) -> Scan:
+        """The person of a seed, tagged with all that ``facts`` says of it."""
         kind = self.kind(seed)
+        return with_facts(self._made(kind, seed), kind)
+
+    def _made(self, kind: Kind, seed: int) -> Scan:
         if kind == "avatar" and self.library is not None:
             return make_avatar(self.library, seed)
         if kind == "composed" and self.assets is not None:

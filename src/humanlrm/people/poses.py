@@ -128,12 +128,28 @@ PHOTO_POSES: tuple[tuple[float, Pose], ...] = (
 )
 
 
+#: Families that are neither standing nor walking, and how much more often they are drawn than photos show them.
+_HARD = {
+    "running",
+    "kicking",
+    "balance",
+    "sitting",
+    "legs-crossed",
+    "crouching",
+    "leaning",
+    "lunge",
+    "kneeling",
+    "knees",
+}
+_HARDER = 3.0
+
+
 def sample_pose(rng: np.random.Generator) -> Pose:
     """65% a perturbed photo pose, 35% "free": everyday angles, of which a third wide ones."""
     if rng.random() < 0.35:
         pose = _free(rng)
     else:
-        odds = np.array([odd for odd, _ in PHOTO_POSES])
+        odds = np.array([odd * (_HARDER if pose.family in _HARD else 1) for odd, pose in PHOTO_POSES])
         pose = _perturbed(PHOTO_POSES[rng.choice(len(odds), p=odds / odds.sum())][1], rng)
     return mirrored(pose) if rng.random() < 0.5 else pose
 

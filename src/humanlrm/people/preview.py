@@ -122,9 +122,7 @@ def _light(yaw_deg: float) -> Light:
     up = np.array([0.0, 1.0, 0.0])
     lamps = np.stack([ahead - 0.7 * right + 0.9 * up, ahead + 1.2 * right + 0.2 * up])
     lamps /= np.linalg.norm(lamps, axis=1, keepdims=True)
-    return Light(
-        np.full(3, 0.35, np.float32), lamps.astype(np.float32), np.array([[0.6] * 3, [0.12] * 3], np.float32)
-    )
+    return Light(np.full(3, 0.35, np.float32), lamps.astype(np.float32), np.array([[0.6] * 3, [0.12] * 3], np.float32))
 
 
 def _labelled(tile: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -40,9 +40,7 @@ _LEVEL, _SAME_FLOOR, _NEARLY_LEVEL_DEG = 0.07, 0.025, 30.0
 _SWAY, _MAX_TILT_DEG = 0.02, 15.0
 
 
-def random_pose(
-    poses: PosePack, split: Split, rng: np.random.Generator
-) -> tuple[str, Float[np.ndarray, "22 4"]]:
+def random_pose(poses: PosePack, split: Split, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
     """A pose of one side of the split and its source: perturbed, settled, and mirrored half of the time."""
     source, quats = everyday.draw(split, rng) if rng.random() < EVERYDAY_SHARE else poses.draw(rng)
     quats = settled(perturbed(with_shoulder_girdle(quats), rng))

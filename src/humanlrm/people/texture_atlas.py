@@ -43,7 +43,9 @@ SLOTS: dict[str, Tile] = {
     "over": Tile(512, 1792, 256),
     "eyes": Tile(768, 1536, 128),
     "brows": Tile(768, 1664, 128),
-    "extra": Tile(768, 1792, 256),
+    "hat": Tile(768, 1792, 256),
+    "glasses": Tile(896, 1536, 128),
+    "socks": Tile(896, 1664, 128),
 }
 
 

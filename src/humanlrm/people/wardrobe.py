@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from humanlrm.data.scan import Scan
-from humanlrm.people.closet import Wardrobe, random_outfit
+from humanlrm.people.closet import ACCESSORIES, Wardrobe, random_outfit, skirts_for
 from humanlrm.people.dressing import dressed_scan
+from humanlrm.people.facts import age_years
 from humanlrm.people.posepack import Split
 
 
@@ -25,7 +26,7 @@ def wardrobe(assets: Path, split: Split) -> Wardrobe:
 def random_phenotype(rng: np.random.Generator) -> tuple[str, dict[str, float]]:
     """Sex and anny's numbers: mostly adults of all builds, 6% older children (our choice)."""
     sex = "female" if rng.random() < 0.5 else "male"
-    age = rng.uniform(0.36, 0.5) if rng.random() < 0.06 else rng.uniform(0.55, 0.95)
+    age = rng.uniform(0.36, 0.5) if rng.random() < 0.06 else 0.55 + 0.4 * rng.beta(1.5, 2.2)
     return sex, {
         "gender": float(np.clip((0.93 if sex == "female" else 0.07) + rng.normal(0, 0.08), 0, 1)),
         "age": float(age),
@@ -58,14 +59,15 @@ def make_composed(assets: Path, seed: int, *, split: Split = "train") -> Scan:
     closet = wardrobe(Path(assets), split)
     rng = np.random.default_rng([seed, 0xC107])
     sex, phenotype = random_phenotype(rng)
-    outfit = random_outfit(closet, sex, phenotype["age"], rng)
     source, quats = closet.random_pose(rng)
+    outfit = random_outfit(closet, sex, phenotype["age"], rng, skirts=skirts_for(quats))
     height_m = random_height_m(sex, phenotype["age"], rng)
     scan = dressed_scan(closet, phenotype, outfit, quats, rng, height_m=height_m, hands_inside="pocket" in source)
     tags: dict[str, str | float] = {
         "sex": sex,
         "pose": source,
-        "outfit": "+".join(outfit.clothes),
+        "age_years": age_years(phenotype["age"]),
+        "clothes": "+".join(outfit.clothes + tuple(n for n in outfit.head if closet.records[n]["kind"] in ACCESSORIES)),
         "height_m": height_m,
     }
     return replace(scan, id=f"composed_{seed}", tags=tags)
