@@ -1,0 +1,129 @@
+"""Rays per second of the volume renderer on a reconstructed person: the plain path, fewer questions, and the fast paths.
+
+python benchmarks/render.py [--photo examples/avatar.jpg] [--size-px 96] [--threads 1]
+
+All paths render the same two views (front and side) in one run, in turn, so that the ratio to the plain path can be
+compared between machines. Speed is that of the shipped network on the photo's person. Differences to the plain path
+are those of a body of capsules through the person's landmarks, whose distances are exact: a network's distances are
+not, so that a volume and its zero level differ by more than the renderers do.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from humanlrm.frame import canonical_camera
+from humanlrm.rays import Rays, image_rays
+from humanlrm.reconstruct import Reconstructor
+from humanlrm.render import (
+    PLAIN,
+    LaplaceDensity,
+    RadianceField,
+    Rendering,
+    Sampling,
+    occupancy,
+    render_occupied,
+    render_rays,
+    render_surface,
+)
+from humanlrm.render.turntable import orbit
+from humanlrm.subject import find_subject, load_photo
+
+
+@dataclass(frozen=True)
+class Capsules:
+    """A body of capsules, coloured by place, as the renderer asks for it."""
+
+    sdf: Tensor
+    gradient: Tensor
+    normal: Tensor
+    rgb: Tensor
+
+
+def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
+    """The shipped model's field of a photo's person, and capsules through the person's landmarks."""
+    reconstructor = Reconstructor(threads=1)
+    model = reconstructor.model
+    subject = find_subject(load_photo(photo), reconstructor.detector, model.config.image_px)
+    image = torch.cat([subject.rgb, subject.alpha, subject.known])[None]
+    planes = model(image, subject.landmarks[None])
+    density = LaplaceDensity(beta, beta / 2)
+    bones, landmarks = model.field.bones, planes.given.landmarks
+
+    def distance(points: Tensor) -> Tensor:
+        return bones.distances(points, landmarks)[0].amin(-1)
+
+    def samples(points: Tensor) -> Capsules:
+        steps = torch.eye(3) * 1e-3
+        gradient = torch.stack([(distance(points + s) - distance(points - s)) / 2e-3 for s in steps], dim=-1)
+        return Capsules(distance(points), gradient, torch.nn.functional.normalize(gradient, dim=-1), points / 2 + 0.5)
+
+    network = RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
+    return network, RadianceField(distance, samples, density)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photo", type=Path, default=Path(__file__).parent.parent / "examples" / "avatar.jpg")
+    parser.add_argument("--size-px", type=int, default=96)
+    parser.add_argument("--beta", type=float, default=0.005, help="width of the surface, box units")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with torch.no_grad():
+        compare(*person(options.photo, options.beta), options.size_px, options.runs)
+
+
+def compare(network: RadianceField, capsules: RadianceField, size_px: int, runs: int) -> None:
+    """Renders by every path and prints a line for each."""
+    front = image_rays(canonical_camera(size_px))
+    views = [front, front.moved(orbit(90.0)[None])]
+    rays = Rays(*(torch.cat(values, 1) for values in zip(*(vars(v).values() for v in views), strict=True)))
+    default = Sampling()
+
+    everywhere = replace(default, shaded=None)
+    paths: dict[str, Callable[[RadianceField], Rendering]] = {
+        f"plain, {PLAIN.fine} even samples": lambda field: render_rays(field, rays, PLAIN, chunk=512),
+        "24 coarse + 12 fine, all shaded": lambda field: render_rays(field, rays, everywhere, chunk=4096),
+        "24 coarse + 12 fine, 3 shaded": lambda field: render_rays(field, rays, default, chunk=4096),
+        "the same, empty space skipped": lambda field: render_occupied(field, rays, default, occupancy(field, 1)),
+        "12 coarse + 12 fine, 3 shaded, skipped": lambda field: render_occupied(
+            field, rays, replace(default, coarse=12), occupancy(field, 1)
+        ),
+        "sphere tracing": lambda field: render_surface(field, rays),
+        "sphere tracing, empty space skipped": lambda field: render_surface(field, rays, grid=occupancy(field, 1)),
+    }
+    found = {name: path(capsules) for name, path in paths.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in paths}
+    for _ in range(runs):
+        for name, path in paths.items():
+            start = time.perf_counter()
+            path(network)
+            seconds[name].append(time.perf_counter() - start)
+    plain = next(iter(paths))
+    truth, slowest = found[plain], statistics.median(seconds[plain])
+    solid = truth.alpha > 0.95
+    print(f"{rays.near.numel()} rays, {float((truth.alpha > 0.5).float().mean()):.0%} meet the capsules")
+    print("path                                     rays/s   ratio   |alpha|   |depth|     |rgb|  differences, mean")
+    for name, times in seconds.items():
+        took, seen = statistics.median(times), found[name]
+        both = solid & (seen.alpha > 0.95)
+        differences = (
+            (seen.alpha - truth.alpha).abs().mean(),
+            (seen.depth - truth.depth)[both].abs().mean(),
+            (seen.rgb - truth.rgb)[both].abs().mean(),
+        )
+        shown = "".join(f"{float(value):10.5f}" for value in differences)
+        print(f"{name:38s} {rays.near.numel() / took:8.0f} {slowest / took:7.1f}{shown}")
+
+
+if __name__ == "__main__":
+    main()
