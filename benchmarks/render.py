@@ -1,4 +1,4 @@
-"""Rays per second of the volume renderer on a reconstructed person: the plain path, fewer questions, and the fast paths.
+"""Rays per second of the volume renderer on a reconstructed person: plain path, fewer questions, fast paths.
 
 python benchmarks/render.py [--photo examples/avatar.jpg] [--size-px 96] [--threads 1]
 

@@ -89,14 +89,20 @@ class LiteEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Pyramid:
         """sRGB in [0, 1] to features; computed in float32 whatever the autocast."""
-        taps = []
+        return Pyramid(*self.taps(image, len(_TAPS)))
+
+    def taps(self, image: Float[Tensor, "B 3 H W"], count: int) -> list[Float[Tensor, "B C h w"]]:
+        """The first ``count`` maps of the pyramid, with a gradient to the image if it asks for one."""
+        found = []
         with torch.autocast(image.device.type, enabled=False):
             x = self.stem(((image.float() - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
             for i, block in enumerate(self.blocks):
                 x = block(x)
                 if i in _TAPS:
-                    taps.append(x)
-        return Pyramid(*taps)
+                    found.append(x)
+                if len(found) == count:
+                    break
+        return found
 
 
 def reference_network() -> EfficientNet:
