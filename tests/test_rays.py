@@ -63,6 +63,7 @@ def test_a_moved_ray_meets_the_moved_point():
     expected = rays.at(t) @ similarity[:3, :3].T + shift
     torch.testing.assert_close(moved.at(t * scale), expected)
     assert moved.directions.norm(dim=-1) == pytest.approx(1)
+    torch.testing.assert_close(t * scale * moved.cosine[..., None], t * rays.cosine[..., None] * scale)
     torch.testing.assert_close(moved.near, box_span(moved.origins, moved.directions)[0])
 
 

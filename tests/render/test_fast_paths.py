@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from humanlrm.frame import canonical_camera
-from humanlrm.rays import Rays, image_rays
+from humanlrm.rays import Rays, box_span, image_rays
 from humanlrm.render.occupancy import occupancy, packed, render_occupied
 from humanlrm.render.surface import Tracing, first_surface, render_surface
 from humanlrm.render.turntable import orbit, turntable
@@ -31,6 +31,21 @@ def test_nothing_within_reach_of_the_surface_is_skipped(figure, resolution):
     skipped = (t < clipped.near[..., None]) | (t > clipped.far[..., None])
     in_the_box = (t > RAYS.near[..., None]) & (t < RAYS.far[..., None])
     assert not bool((near & skipped & in_the_box).any())
+
+
+def test_not_even_a_speck_in_the_corner_of_a_coarse_cell_is_skipped():
+    """One speck per subject, and a ray that passes it at a distance below ``reach``: what the bound promises."""
+    specks = torch.rand(400, 1, 3) * 1.9 - 0.95
+    reach, speck = 0.02, 1e-3
+    field = field_of(lambda points: (points - specks).norm(dim=-1) - speck)
+    away = torch.nn.functional.normalize(torch.randn(400, 1, 3), dim=-1)
+    aside = torch.nn.functional.normalize(torch.linalg.cross(away, torch.randn(400, 1, 3)), dim=-1)
+    origins = specks + aside * (reach + speck) * 0.9 - away * 4
+    rays = Rays(origins, away, torch.ones(400, 1), *box_span(origins, away))
+    clipped = occupancy(field, 400, resolution=4, reach=reach).clip(rays)
+    inside = (rays.near < 4) & (rays.far > 4)
+    assert bool(((clipped.near <= 4) & (clipped.far >= 4))[inside].all())
+    assert float((clipped.far - clipped.near).mean()) < 0.9 * float((rays.far - rays.near).mean())
 
 
 def test_most_of_the_space_is_skipped(figure):

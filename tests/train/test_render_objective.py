@@ -3,17 +3,17 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
-from render.analytic_fields import by_place, field_of, sphere, union
 
 from humanlrm.frame import canonical_camera
 from humanlrm.model.encoder import LiteEncoder
-from humanlrm.rays import Rays, image_rays
+from humanlrm.rays import image_rays, pixel_rays
 from humanlrm.render import RadianceField, Sampling, render_rays, to_image
 from humanlrm.render.turntable import orbit
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
 from humanlrm.train.render_objective import RenderTerms, Targets, depth_loss, mask_loss, render_losses
+from render.analytic_fields import by_place, field_of, sphere, union
 
 SIDE = 32
 STAGE = RenderStage(render_px=SIDE, rays=192, patch_px=0)
@@ -189,9 +189,25 @@ def test_reduced_targets_are_what_a_smaller_camera_sees():
     known = ~small.depth.isnan() & ~direct.depth.isnan() & solid
     assert (small.depth - direct.depth)[known].abs().mean() < 0.01
     assert known.sum() > 0.8 * solid.sum()
-    assert small.to_given is not None
     lengths = small.normal.norm(dim=2, keepdim=True)[~small.normal[:, :, :1].isnan()]
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
+
+
+def test_reduced_edges_keep_their_colour():
+    alpha = torch.zeros(1, 1, 1, 8, 8)
+    alpha[..., 3:, 3:] = 1
+    nothing = torch.zeros(1, 1, 3, 8, 8)
+    small = Targets(alpha.expand_as(nothing) * 0.7, alpha, nothing, alpha, torch.eye(4)[None, None]).reduced(4)
+    assert float(small.alpha[0, 0, 0, 1, 1]) == pytest.approx(0.25)
+    torch.testing.assert_close(small.rgb[0, 0, :, 1, 1], torch.full((3,), 0.7))
+
+
+def test_where_nothing_is_met_depth_and_normal_do_not_count():
+    elsewhere = field_of(sphere(0.05, (-0.8, -0.8, -0.8)), by_place, beta=0.01)
+    terms = render_losses(elsewhere, TARGETS, STAGE, rng())
+    assert terms.depth < 1e-4
+    assert terms.normal < 1e-2
+    assert terms.mask > 1
 
 
 def test_targets_that_do_not_divide_are_refused():
@@ -236,7 +252,11 @@ def test_a_patch_is_a_square_that_shows_the_person():
 def test_the_perceptual_loss_is_zero_for_equal_images_and_has_the_gradient_of_finite_differences(perceptual):
     a, b = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
     assert perceptual(a, a) == 0
-    assert perceptual(a, b) > 0.1
+    pairs = [
+        (getattr(perceptual.encoder(a), f"stride{s}"), getattr(perceptual.encoder(b), f"stride{s}")) for s in (2, 4, 8)
+    ]
+    turned = [2 - 2 * torch.nn.functional.cosine_similarity(x, y, dim=1).mean() for x, y in pairs]
+    torch.testing.assert_close(perceptual(a, b), torch.stack(turned).mean(), rtol=1e-3, atol=1e-4)
     a.requires_grad_()
     perceptual(a, b).backward()
     step = torch.nn.functional.interpolate(torch.randn(1, 3, 4, 4), size=(32, 32), mode="bicubic") * 1e-3
@@ -266,7 +286,7 @@ def test_every_weight_has_its_term_and_none_is_forgotten():
 
 @pytest.mark.parametrize("wrong", [{"patch_px": 12}, {"patch_px": 128}, {"rays": 0}, {"edge": 1.5}])
 def test_impossible_stages_are_refused(wrong):
-    with pytest.raises(ValueError, match="patch_px|rays"):
+    with pytest.raises(ValueError, match=r"patch_px|rays"):
         RenderStage(**wrong)
 
 
@@ -277,10 +297,7 @@ def test_rays_of_targets_meet_in_the_given_frame():
     for similarity in similarities():
         own = torch.linalg.inv(similarity) @ torch.cat([at, torch.ones(1)])
         pixel = canonical_camera(SIDE).project(own[None, :3])[0, :2]
-        from humanlrm.rays import pixel_rays
-
         rays.append(pixel_rays(canonical_camera(SIDE), pixel[None, None]).moved(similarity[None]))
     for ray in rays:
-        assert isinstance(ray, Rays)
         t = ((at - ray.origins) * ray.directions).sum(-1)
         torch.testing.assert_close(ray.at(t[..., None])[0, 0, 0], at, rtol=0, atol=1e-5)

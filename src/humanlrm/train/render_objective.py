@@ -1,4 +1,4 @@
-"""What the rendering losses minimise: a field, rendered from other views, against what these views show (paper, 3.1)."""
+"""What the rendering losses minimise: a field, rendered from other views, against what they show (paper, 3.1)."""
 
 from dataclasses import asdict, dataclass
 
@@ -39,7 +39,7 @@ class Targets:
     to_given: Float[Tensor, "B T 4 4"]
 
     def reduced(self, side_px: int) -> "Targets":
-        """At a lower resolution: means of blocks, colours weighted by alpha; a block that is unknown in part is unknown.
+        """At a lower resolution: means of blocks, colours weighted by alpha; a block unknown in part is unknown.
 
         Raises:
             ValueError: the side is not a whole multiple of ``side_px``.
@@ -123,8 +123,8 @@ def render_losses(
         # Unknown pixels are filled with what was rendered.
         filled = torch.where(wanted.isnan(), shown.detach(), wanted)
         patch = perceptual(square(shown), square(filled))
-    # Where the truth is solid, as far as there is anything: a limb that is missing has no depth that could be moved.
-    met = (truth.alpha > 0.5) * seen.alpha.detach()
+    # As far as there is anything: a limb that is missing has no depth or normal that could be moved.
+    met = seen.alpha.detach()
     return RenderTerms(
         rgb=_mean(*_squared(shown, wanted)) / 3,
         perceptual=patch,
@@ -132,7 +132,7 @@ def render_losses(
         normal=_mean(*_squared(seen.normal, truth.normal), met),
         depth=depth_loss(seen.depth, truth.depth, met, truth.view, targets.alpha.shape[1]),
         # Only of rays that meet something: far away, distances are only asked to be large (``sdf_loss``).
-        eikonal=_mean(seen.eikonal, seen.alpha.detach()),
+        eikonal=_mean(seen.eikonal, met),
     )
 
 
@@ -190,8 +190,8 @@ def depth_loss(
     view: Int[Tensor, "B R"],
     views: int,
 ) -> Float[Tensor, ""]:
-    """Scale-invariant squared log error per view (Eigen et al. 2014, eq. 4): half of the mean error is forgiven, so that
-    a body in the wrong place along the camera's axis counts less than one of the wrong shape."""
+    """Scale-invariant squared log error per view (Eigen et al. 2014, eq. 4): half of the mean error is forgiven, so
+    that a body in the wrong place along the camera's axis counts less than one of the wrong shape."""
     known = ~target.isnan() & (weight > 0)
     error = torch.where(known, depth, torch.ones_like(depth)).clamp(min=_LEAST).log()
     error = error - torch.where(known, target, torch.ones_like(target)).log()

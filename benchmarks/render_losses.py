@@ -1,0 +1,79 @@
+"""Seconds of the rendering losses of ``small`` (forward, and backward into the planes), by stage, beside a plain step.
+
+python benchmarks/render_losses.py [--threads 1] [--views 2]
+
+Random planes and targets: the time depends on the number of questions, not on the answers.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from humanlrm.model.config import small
+from humanlrm.model.lrm import build
+from humanlrm.render import LaplaceDensity, RadianceField, Sampling
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.objective import objective
+from humanlrm.train.perceptual import PerceptualLoss
+from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
+from humanlrm.train.render_objective import Targets, render_losses
+from train_step import random_batch
+
+
+def random_targets(subjects: int, views: int, side_px: int) -> Targets:
+    """Tensors of the right shapes; a disc as the silhouette, seen from the front."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, side_px), torch.linspace(-1, 1, side_px), indexing="ij")
+    alpha = (x.hypot(y) < 0.6).float().expand(subjects, views, 1, -1, -1)
+    normal = torch.nn.functional.normalize(torch.randn(subjects, views, 3, side_px, side_px), dim=2)
+    return Targets(torch.rand_like(normal), alpha, normal, alpha * 0.1, torch.eye(4).expand(subjects, views, 4, 4))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    config = TrainConfig()
+    model, density = build(small()).train(), LaplaceDensity()
+    batch, rng = random_batch(config.batch, config, model.config.image_px), torch.Generator().manual_seed(0)
+    targets, perceptual = random_targets(config.batch, options.views, 128), PerceptualLoss(model.encoder)
+    with torch.no_grad():
+        planes = model(batch.given.image, batch.given.landmarks)
+    planes = replace(planes, **{name: getattr(planes, name).requires_grad_() for name in ("xy", "zy", "xz")})
+    field = RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
+    schedule = RenderSchedule()
+    everywhere = Sampling(shaded=None)
+
+    def rendered(stage: RenderStage) -> Callable[[], None]:
+        def step() -> None:
+            terms = render_losses(field, targets, stage, rng, perceptual)
+            terms.total(RenderWeights()).backward()
+
+        return step
+
+    steps: dict[str, Callable[[], None]] = {
+        "network and 3D losses": lambda: objective(model, batch).total(config.weights).backward(),
+        "rendering, low": rendered(schedule.low),
+        "rendering, low, no patch": rendered(replace(schedule.low, patch_px=0)),
+        "rendering, low, no patch, all shaded": rendered(replace(schedule.low, patch_px=0, sampling=everywhere)),
+        "rendering, high": rendered(schedule.high),
+    }
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(options.runs):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - start)
+    for name, seconds in times.items():
+        print(f"{name:38s} {statistics.median(seconds):6.2f} s, batch of {config.batch}, {options.threads} threads")
+
+
+if __name__ == "__main__":
+    main()
