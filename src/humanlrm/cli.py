@@ -11,7 +11,6 @@ import torch
 import tyro
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
 #: Of several processes that torchrun started, only the first speaks.
 _console = Console(quiet=os.environ.get("RANK", "0") != "0")
@@ -171,37 +170,103 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure geometry on held-out procedural people: exact mask, landmarks as detected, translation aligned.
+    """Measure reconstructions of held-out people, and write a report, contact sheets and a page. Goes on where an
+    interrupted evaluation was.
 
     Attributes:
-        count: how many people.
-        alignment: none, translation or scale+translation; printed with the numbers.
+        sets: procedural-val and composed-val (held-out seeds), valid-val (held-out avatars).
+        count: people per set of seeds; default 100, with --quick 64.
+        scans: folder of scans (OBJ, PLY, GLB; +Y up), rendered from --views sides.
+        ids: file with the names of the scans that are wanted, e.g. a test list.
+        pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
+        photos: only reconstruct all photos of this folder, and write a page.
+        methods: humanlrm, inflated, mean-body, visual-hull (an oracle), command.
+        command: program for the method "command", e.g. 'tool {image} -o {out}'.
+        protocols: plain, occlusion, robustness, landmarks.
+        views: photographs per subject, evenly spread.
+        poses: per avatar of valid-val.
+        mask: exact or detected.
+        landmarks: detected or exact.
+        alignment: none, translation, scale+translation or icp; default scale+translation, with --quick translation.
+        points: samples per surface.
         resolution: lattice cells per side.
         weights: folder of other weights than the shipped ones.
-        baseline: measure this floor instead of the model: inflated.
-        json: also write the rows to this file.
+        assets: asset pack, for composed-val and valid-val. Default: $HUMANLRM_ASSETS.
+        out: folder to write.
+        workers: processes.
+        ray: address of a Ray cluster, or "local".
+        compare: print the paired differences of two report.json instead: second minus first.
+        quick: the measure of model cards instead: procedural people, one photo each, geometry at 1.70 m.
+        json: with --quick, also write the rows to this file.
     """
 
-    count: int = 64
-    alignment: str = "translation"
+    sets: tuple[str, ...] | None = None
+    count: int | None = None
+    scans: Path | None = None
+    ids: Path | None = None
+    pairs: Path | None = None
+    photos: Path | None = None
+    methods: tuple[str, ...] = ("humanlrm",)
+    command: str | None = None
+    protocols: tuple[str, ...] = ("plain",)
+    views: int = 3
+    poses: int = 3
+    mask: str = "exact"
+    landmarks: str = "detected"
+    alignment: str | None = None
+    points: int = 50_000
     resolution: int = 128
     weights: Path | None = None
-    baseline: str | None = None
+    assets: Path | None = None
+    out: Path = Path("evaluation")
+    workers: int = 1
+    ray: str | None = None
+    compare: tuple[Path, Path] | None = None
+    quick: bool = False
     json: Path | None = None
 
     def run(self) -> int:
-        from humanlrm.evaluate.report import evaluate_procedural
+        from humanlrm.evaluate import command
 
-        report = evaluate_procedural(self.count, self.alignment, self.resolution, self.weights, self.baseline, _console)
-        table = Table(title=report.title)
-        for name in report.columns:
-            table.add_column(name, justify="right")
-        for line in report.lines:
-            table.add_row(*line)
-        _console.print(table)
+        if self.compare is not None:
+            return command.print_differences(*self.compare, _console)
+        if self.photos is not None:
+            return command.measure_photos(self.photos, self.out, self.weights, self.resolution, _console)
+        if self.quick:
+            return command.measure_quickly(
+                64 if self.count is None else self.count,
+                self.alignment or "translation",
+                self.resolution,
+                self.weights,
+                self.methods,
+                self.json,
+                _console,
+            )
         if self.json is not None:
-            report.write(self.json)
-        return 0
+            raise ValueError("--json belongs to --quick; otherwise report.json is in --out")
+        return command.measure(self._plan(), self.out, self.workers, self.ray, _console)
+
+    def _plan(self):
+        from humanlrm.evaluate.case import Shooting
+        from humanlrm.evaluate.run import Plan
+        from humanlrm.evaluate.sources import Sources
+
+        own_data = self.scans is not None or self.pairs is not None
+        sets = self.sets if self.sets is not None else () if own_data else ("procedural-val",)
+        assets = self.assets or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
+        count = 100 if self.count is None else self.count
+        sources = Sources(sets, count, self.poses, assets=assets, scans=self.scans, ids=self.ids, pairs=self.pairs)
+        return Plan(
+            sources,
+            self.methods,
+            self.protocols,
+            self.views,
+            Shooting(self.mask, self.landmarks, self.points),
+            self.alignment or "scale+translation",
+            self.resolution,
+            self.weights,
+            self.command,
+        )
 
 
 @dataclass(frozen=True)
@@ -227,7 +292,7 @@ class Export:
     def run(self) -> int:
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
-        from humanlrm.evaluate.report import evaluate_procedural
+        from humanlrm.evaluate.quick import evaluate_quick
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import averaged_weights
 
@@ -238,8 +303,8 @@ class Export:
         hours = state.seconds / 3600
         facts = TrainingFacts(self.preset, parameters, sources, licences, state.seen, hours, self.seed, _commit())
         reports = [
-            evaluate_procedural(self.count, "translation", 128, self.out, baseline, _console)
-            for baseline in (None, "inflated")
+            evaluate_quick(self.count, "translation", 128, self.out, method, _console)
+            for method in ("humanlrm", "inflated")
         ]
         _console.print(write_card(self.out, model_card(facts, reports)).read_text(), highlight=False)
         return 0

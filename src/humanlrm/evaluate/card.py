@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from humanlrm.data.shards import ShardFolder
-from humanlrm.evaluate.report import Report
+from humanlrm.evaluate.quick import QuickReport
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def describe_data(shards: ShardFolder) -> tuple[dict[str, int], dict[str, int]]:
     return dict(Counter(a["source"] for a in about)), dict(Counter(a["licence"] for a in about))
 
 
-def model_card(facts: TrainingFacts, reports: list[Report]) -> str:
+def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
     """Markdown."""
     counted = lambda counts: ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))  # noqa: E731
     lines = [
@@ -56,7 +56,7 @@ def model_card(facts: TrainingFacts, reports: list[Report]) -> str:
         "## Validation",
         "",
         "Held-out procedural people, one photo each from a random side, exact mask, landmarks as detected on it;",
-        "centimetres at a height of 1.70 m; `humanlrm evaluate` prints the same.",
+        "centimetres at a height of 1.70 m; `humanlrm evaluate --quick` prints the same.",
         "",
         "| method | people | alignment | Chamfer cm | P2S cm | S2P cm | NC, abs cos | failed |",
         "|---|---|---|---|---|---|---|---|",
@@ -66,7 +66,7 @@ def model_card(facts: TrainingFacts, reports: list[Report]) -> str:
     return "\n".join(lines)
 
 
-def _row(report: Report) -> str:
+def _row(report: QuickReport) -> str:
     mean = report.mean
     numbers = f"{mean.chamfer:.2f} | {mean.p2s:.2f} | {mean.s2p:.2f} | {mean.normal_consistency:.3f}"
     return f"| {report.method} | {len(report.rows)} | {report.alignment} | {numbers} | {len(report.failures)} |"

@@ -1,17 +1,20 @@
 """How far two surfaces are apart. Definitions as in SiTH's evaluation (shared by ICON, ECON and later work)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 
-Alignment = Literal["none", "translation", "scale+translation"]
-_ITERATIONS = 8
+Alignment = Literal["none", "translation", "scale+translation", "icp"]
+#: Iterations of closest points; turning needs more of them than moving.
+_ITERATIONS, _TURNING_ITERATIONS = 8, 30
 _ALIGN_POINTS = 20_000
+#: Points per leaf of a tree: half the time of scipy's 10 for the same answers.
+_LEAF = 64
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,67 @@ class SurfaceDistance:
         return (self.p2s + self.s2p) / 2
 
 
+@dataclass(frozen=True)
+class SurfaceSamples:
+    """Points spread evenly over a surface, and the unit normals of their faces."""
+
+    points: Float[np.ndarray, "P 3"]
+    normals: Float[np.ndarray, "P 3"]
+
+    def thinned(self, count: int) -> Float[np.ndarray, "Q 3"]:
+        """About ``count`` of the points, evenly from the first to the last."""
+        return self.points[:: max(1, len(self.points) // count)]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """x -> scale * rotation @ x + offset."""
+
+    scale: float
+    rotation: Float[np.ndarray, "3 3"]
+    offset: Float[np.ndarray, "3"]
+
+    def __call__(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+        return self.scale * points @ self.rotation.T + self.offset
+
+    def surface(self, surface: TriangleSurface) -> TriangleSurface:
+        """A moved copy."""
+        return TriangleSurface(self(surface.vertices.astype(np.float64)).astype(np.float32), surface.faces)
+
+    def samples(self, samples: SurfaceSamples) -> SurfaceSamples:
+        """Moved points with turned normals."""
+        return SurfaceSamples(self(samples.points), samples.normals @ self.rotation.T)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Samples of a prediction (P) and of the truth (Q), each with the nearest one of the other.
+
+    Attributes:
+        to_truth, to_prediction: distances.
+        cosine, cosine_back: of the angle between the two normals, signed.
+        true_index: which true sample is nearest to each predicted one.
+    """
+
+    to_truth: Float[np.ndarray, "P"]
+    to_prediction: Float[np.ndarray, "Q"]
+    cosine: Float[np.ndarray, "P"]
+    cosine_back: Float[np.ndarray, "Q"]
+    true_index: Int[np.ndarray, "P"]
+
+
+def check_alignment(name: str) -> Alignment:
+    """The name itself.
+
+    Raises:
+        ValueError: there is no such alignment.
+    """
+    for known in get_args(Alignment):
+        if name == known:
+            return known
+    raise ValueError(f"unknown alignment {name!r}; there are {', '.join(get_args(Alignment))}")
+
+
 def sample_surface(
     surface: TriangleSurface, count: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
@@ -45,27 +109,73 @@ def sample_surface(
     return points, normals[face] / np.maximum(area[face, None], 1e-20)
 
 
-def align(
-    predicted: Float[np.ndarray, "P 3"], truth: Float[np.ndarray, "Q 3"], alignment: Alignment
-) -> tuple[float, Float[np.ndarray, "3"]]:
-    """Scale and offset (x -> scale * x + offset) of the prediction that bring it closest to the truth.
+def ordered_samples(surface: TriangleSurface, count: int, seed: int) -> SurfaceSamples:
+    """:func:`sample_surface` in the order of a space-filling curve, which halves the time of nearest-point queries."""
+    points, normals = sample_surface(surface, count, np.random.default_rng(seed))
+    order = np.argsort(_morton(points))
+    return SurfaceSamples(points[order], normals[order])
 
-    Iterated closest points both ways, least squares for translation, or for scale and translation; no rotation.
+
+def _morton(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
+    """Interleaved bits of each point's cell on a 1024^3 lattice."""
+    cells = ((points - points.min(0)) / max(float(np.ptp(points, axis=0).max()), 1e-12) * 1023).astype(np.int64)
+    for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
+        cells = (cells | cells << shift) & mask
+    return cells[:, 0] | cells[:, 1] << 1 | cells[:, 2] << 2
+
+
+def align(
+    predicted: Float[np.ndarray, "P 3"],
+    truth: Float[np.ndarray, "Q 3"],
+    alignment: Alignment,
+    workers: int = -1,
+) -> Similarity:
+    """The movement of the prediction that brings it closest to the truth: iterated closest points both ways.
+
+    Least squares for the translation, for scale and translation, or ("icp") for rotation, scale and translation
+    (Umeyama 1991; no reflection). Only small rotations are found: it starts from none.
+
+    Args:
+        predicted, truth: the first 20,000 of each take part.
+        workers: threads, -1 for all cores.
     """
-    scale, offset = 1.0, np.zeros(3)
+    moved = Similarity(1.0, np.eye(3), np.zeros(3))
     if alignment == "none":
-        return scale, offset
+        return moved
     source, target = predicted[:_ALIGN_POINTS], truth[:_ALIGN_POINTS]
-    tree = KDTree(target)
-    for _ in range(_ITERATIONS):
-        moved = scale * source + offset
-        there, back = tree.query(moved, workers=-1)[1], KDTree(moved).query(target, workers=-1)[1]
+    tree = KDTree(target, _LEAF)
+    for _ in range(_TURNING_ITERATIONS if alignment == "icp" else _ITERATIONS):
+        now = moved(source)
+        there, back = tree.query(now, workers=workers)[1], KDTree(now, _LEAF).query(target, workers=workers)[1]
         a, b = np.concatenate([source, source[back]]), np.concatenate([target[there], target])
-        if alignment == "scale+translation":
-            centred = a - a.mean(0)
-            scale = float((centred * (b - b.mean(0))).sum() / (centred**2).sum())
-        offset = b.mean(0) - scale * a.mean(0)
-    return scale, offset
+        moved = _least_squares(a, b, alignment)
+    return moved
+
+
+def _least_squares(a: Float[np.ndarray, "N 3"], b: Float[np.ndarray, "N 3"], alignment: Alignment) -> Similarity:
+    """The movement of ``a`` onto its partners ``b``."""
+    scale, rotation, centred = 1.0, np.eye(3), a - a.mean(0)
+    if alignment == "icp":
+        left, _, right = np.linalg.svd((b - b.mean(0)).T @ centred)
+        rotation = left @ np.diag([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
+    if alignment != "translation":
+        scale = float(((centred @ rotation.T) * (b - b.mean(0))).sum() / (centred**2).sum())
+    return Similarity(scale, rotation, b.mean(0) - scale * rotation @ a.mean(0))
+
+
+def nearest(predicted: SurfaceSamples, truth: SurfaceSamples, workers: int = -1) -> Nearest:
+    """Nearest samples both ways."""
+    to_truth, ahead = KDTree(truth.points, _LEAF).query(predicted.points, workers=workers)
+    to_prediction, back = KDTree(predicted.points, _LEAF).query(truth.points, workers=workers)
+    cosine = (predicted.normals * truth.normals[ahead]).sum(-1)
+    cosine_back = (truth.normals * predicted.normals[back]).sum(-1)
+    return Nearest(to_truth, to_prediction, cosine, cosine_back, ahead)
+
+
+def f_score(found: Nearest, threshold: float) -> float:
+    """Harmonic mean of the shares of both surfaces that lie within ``threshold`` of the other (Tatarchenko 2019)."""
+    precision, recall = (float((d < threshold).mean()) for d in (found.to_truth, found.to_prediction))
+    return 2 * precision * recall / max(precision + recall, 1e-12)
 
 
 def compare(
@@ -77,12 +187,7 @@ def compare(
 ) -> SurfaceDistance:
     """Distances between ``count`` samples of each surface, after the alignment (state it with every number)."""
     rng = np.random.default_rng(seed)
-    points, normals = sample_surface(predicted, count, rng)
-    true_points, true_normals = sample_surface(truth, count, rng)
-    scale, offset = align(points, true_points, alignment)
-    points = scale * points + offset
-    to_truth, nearest_truth = KDTree(true_points).query(points, workers=-1)
-    to_prediction, nearest_prediction = KDTree(points).query(true_points, workers=-1)
-    cosine = np.abs((normals * true_normals[nearest_truth]).sum(-1)).mean()
-    cosine_back = np.abs((true_normals * normals[nearest_prediction]).sum(-1)).mean()
-    return SurfaceDistance(float(to_truth.mean()), float(to_prediction.mean()), float((cosine + cosine_back) / 2))
+    points, true = (SurfaceSamples(*sample_surface(surface, count, rng)) for surface in (predicted, truth))
+    found = nearest(align(points.points, true.points, alignment).samples(points), true)
+    cosine = (np.abs(found.cosine).mean() + np.abs(found.cosine_back).mean()) / 2
+    return SurfaceDistance(float(found.to_truth.mean()), float(found.to_prediction.mean()), float(cosine))

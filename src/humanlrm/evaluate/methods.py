@@ -1,0 +1,119 @@
+"""Methods that are measured: our model, any program that writes a mesh, and the floors of ``baselines.py``."""
+
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
+from humanlrm.evaluate.case import Case, ColouredSurface, Method
+from humanlrm.evaluate.placing import place_in_mask
+from humanlrm.evaluate.scan_files import read_mesh
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.model.triplane import Triplane
+from humanlrm.reconstruct import extract
+from humanlrm.subject import SubjectCrop
+
+#: A program that takes longer has failed, seconds.
+_PATIENCE_S = 1800
+_CHUNK = 65_536
+
+FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visual-hull": visual_hull}
+
+
+@torch.no_grad()
+def _planes(model: HumanLRM, shown: SubjectCrop) -> Triplane:
+    return model(torch.cat([shown.rgb, shown.alpha, shown.known])[None], shown.landmarks[None])
+
+
+def lrm_surface(model: HumanLRM, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
+    """Our model's surface alone."""
+    return lambda shown: extract(model, _planes(model, shown), resolution)
+
+
+def lrm(model: HumanLRM, resolution: int = 128) -> Method:
+    """Our model: the field's zero level with the field's colours at the vertices (no texture is baked)."""
+
+    @torch.no_grad()
+    def run(case: Case) -> ColouredSurface:
+        planes = _planes(model, case.shown)
+        surface = extract(model, planes, resolution)
+        at, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
+        colours = [
+            model.field.colour(planes, p[None], n[None])[0]
+            for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)
+        ]
+        return ColouredSurface(surface, torch.cat(colours).numpy())
+
+    return run
+
+
+def command(template: str) -> Method:
+    """Any program, e.g. ``"tool {image} -o {out}"``.
+
+    ``{image}`` is a PNG of the photo whose alpha channel is the person's mask, ``{out}`` a GLB file to write (another
+    suffix may follow: ``{out}.obj``). The mesh is upright, +Y up, +Z toward the camera, in any unit: it is placed so
+    that its height in the picture and its middle are the mask's. No shell is involved.
+
+    Raises:
+        ValueError: a placeholder is missing.
+    """
+    if "{image}" not in template or "{out}" not in template:
+        raise ValueError(f"the command must contain {{image}} and {{out}}, got {template!r}")
+
+    def run(case: Case) -> ColouredSurface:
+        shown = case.shown
+        with tempfile.TemporaryDirectory() as folder:
+            image, out = Path(folder) / "photo.png", Path(folder) / "person"
+            alpha = (shown.photo_alpha[..., None] * 255).round().astype(np.uint8)
+            Image.fromarray(np.concatenate([shown.photo_rgb, alpha], axis=-1)).save(image)
+            suffix = "" if "{out}." in template else ".glb"
+            words = [w.replace("{image}", str(image)).replace("{out}", f"{out}{suffix}") for w in shlex.split(template)]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+            made = [path for path in Path(folder).iterdir() if path.stem == out.name and path.suffix in _MESHES]
+            if done.returncode or not made:
+                said = (done.stderr or done.stdout).strip().splitlines()
+                raise ValueError(f"{words[0]} wrote no mesh (exit code {done.returncode}): {' '.join(said[-1:])}")
+            mesh = read_mesh(made[0])
+        surface = TriangleSurface(mesh.vertices, mesh.faces)
+        return ColouredSurface(place_in_mask(surface, shown.alpha[0].numpy() > 0.5), mesh.colours)
+
+    return run
+
+
+_MESHES = (".glb", ".obj", ".ply", ".off", ".stl")
+
+
+def check_methods(names: tuple[str, ...]) -> None:
+    """Before any work.
+
+    Raises:
+        ValueError: an unknown name, or none.
+    """
+    known = ("humanlrm", "command", *FLOORS)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"unknown method {', '.join(unknown) or '(none given)'}; there are {', '.join(known)}")
+
+
+def open_method(name: str, weights: Path | None, resolution: int, template: str | None) -> Method:
+    """A method by name; "humanlrm" reads its weights now.
+
+    Raises:
+        ValueError: unknown, "command" without a command, or damaged weights.
+    """
+    check_methods((name,))
+    if name == "humanlrm":
+        return lrm(from_pretrained(weights or SHIPPED), resolution)
+    if name == "command":
+        if template is None:
+            raise ValueError("the method command needs --command 'tool {image} -o {out}'")
+        return command(template)
+    return FLOORS[name]
