@@ -25,7 +25,7 @@ from humanlrm.mesh import (
     save,
     simplify,
 )
-from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.subject import SubjectCrop, find_subject, load_photo
@@ -71,7 +71,7 @@ class Reconstruction:
     Attributes:
         mesh: textured mesh in box units (``frame.py``).
         subject: what the network was shown.
-        landmarks: corrected landmarks, box units.
+        landmarks: corrected landmarks (as detected, where the model has no landmark head), box units.
         metres_per_unit: metric scale, from ``height_m``.
         seconds: time per stage.
     """
@@ -146,7 +146,7 @@ class _Clock:
 
 @torch.no_grad()
 def reconstruct(
-    model: HumanLRM, subject: SubjectCrop, settings: Settings | None = None, clock: _Clock | None = None
+    model: Model, subject: SubjectCrop, settings: Settings | None = None, clock: _Clock | None = None
 ) -> Reconstruction:
     """From what the network is shown to a textured mesh.
 
@@ -165,12 +165,16 @@ def reconstruct(
     with clock("texture"):
         photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
         mesh = bake(surface, _colour_of(model, planes), photo, settings.texture_px)
-    landmarks = planes.given.landmarks[0].cpu().numpy()
-    return Reconstruction(mesh, subject, landmarks, settings.height_m / stature(landmarks), clock.seconds)
+    corrected = planes.given.landmarks
+    landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
+    # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
+    known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
+    standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
+    return Reconstruction(mesh, subject, landmarks, settings.height_m / standing, clock.seconds)
 
 
 @torch.no_grad()
-def extract(model: HumanLRM, planes: Triplane, resolution: int) -> TriangleSurface:
+def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
     """The field's zero level as one sound body (box units)."""
     device = next(model.parameters()).device
 
@@ -180,7 +184,7 @@ def extract(model: HumanLRM, planes: Triplane, resolution: int) -> TriangleSurfa
     return clean(extract_surface(sdf, resolution), smoothing=_SMOOTHING)
 
 
-def _colour_of(model: HumanLRM, planes: Triplane):
+def _colour_of(model: Model, planes: Triplane):
     device = next(model.parameters()).device
 
     @torch.no_grad()

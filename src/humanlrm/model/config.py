@@ -1,6 +1,13 @@
-"""What a reconstruction model is made of. Presets are plain functions that return a frozen ``ModelConfig``."""
+"""What a reconstruction model is made of. Presets are plain functions that return a frozen config.
 
+There are two families, and each has its own config, so that none has fields that mean nothing for it:
+:class:`ModelConfig` is the small one (the shipped weights), :class:`PaperConfig` the paper's architecture at any size.
+``model.lrm.build`` takes either; in ``config.json`` the field ``family`` tells them apart (absent: the small one).
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,92 @@ class ModelConfig:
             raise ValueError(f"width must be a multiple of heads, got width={self.width}, heads={self.heads}")
 
 
+@dataclass(frozen=True)
+class PaperConfig:
+    """Sizes of :class:`humanlrm.model.paper.PaperLRM`; the defaults are LRM's (Hong et al. 2023, section 4).
+
+    Attributes:
+        family: tells the families apart in ``config.json``.
+        encoder: "dino" (ViT) and "dinov2" come from ``transformers``; "lite" is the frozen encoder of ``small``.
+        image_px: side of the images it is trained on; any other size can be given.
+        patch_px: side of a ViT's patch.
+        encoder_width: channels of a ViT's token.
+        encoder_depth: layers of the ViT.
+        encoder_heads: attention heads of the ViT.
+        camera_width: channels of a view's camera embedding.
+        width: channels of a plane token.
+        depth: layers of the plane decoder.
+        heads: its attention heads.
+        plane_side: tokens along a side of each plane.
+        bottleneck: channels of the latent triplane.
+        upsample_width: channels inside of the latent decoder.
+        upsample: plane pixels along a token's side, a power of two.
+        plane_channels: channels of each feature plane.
+        field: "sdf" is the paper's field, "density" the generic LRM's, for the ablation.
+        field_width: width of the field's MLPs.
+        field_depth: hidden layers of the SDF-MLP.
+        latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
+        pixel_features: points also read the first view itself where they project to (not in the paper).
+        depth_prior: the SDF starts from predicted front and back depth and the silhouette (not in the paper).
+        landmarks: detected body landmarks are corrected and told to decoder and field (not in the paper).
+        normal_step: step of the finite differences that give the field's normal, box units.
+    """
+
+    family: Literal["paper"] = "paper"
+    encoder: Literal["lite", "dino", "dinov2"] = "dino"
+    image_px: int = 512
+    patch_px: int = 16
+    encoder_width: int = 768
+    encoder_depth: int = 12
+    encoder_heads: int = 12
+    camera_width: int = 1024
+    width: int = 1024
+    depth: int = 16
+    heads: int = 16
+    plane_side: int = 32
+    bottleneck: int = 32
+    upsample_width: int = 256
+    upsample: int = 2
+    plane_channels: int = 80
+    field: Literal["sdf", "density"] = "sdf"
+    field_width: int = 64
+    field_depth: int = 10
+    latent: int = 64
+    pixel_features: bool = False
+    depth_prior: bool = False
+    landmarks: bool = False
+    normal_step: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name, known in (("family", ("paper",)), ("encoder", ("lite", "dino", "dinov2")), ("field", _FIELDS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for width, heads in (("width", "heads"), ("encoder_width", "encoder_heads")):
+            if getattr(self, width) % getattr(self, heads):
+                given = f"{width}={getattr(self, width)}, {heads}={getattr(self, heads)}"
+                raise ValueError(f"{width} must be a multiple of {heads}, got {given}")
+        if self.upsample < 1 or self.upsample & (self.upsample - 1):
+            raise ValueError(f"upsample must be a power of two, got {self.upsample}")
+        if self.field == "density" and (self.depth_prior or self.landmarks):
+            raise ValueError("a density field has no distance to start from: turn depth_prior and landmarks off")
+
+
+_FIELDS = ("sdf", "density")
+
+#: The config of either family.
+Config = ModelConfig | PaperConfig
+
+
+def read_config(fields: dict[str, Any]) -> Config:
+    """What ``dataclasses.asdict`` made of a config, back to a config.
+
+    Raises:
+        ValueError, TypeError: the fields describe no model of ours.
+    """
+    kind = PaperConfig if dict(fields).get("family") == "paper" else ModelConfig
+    return kind(**fields)
+
+
 def tiny() -> ModelConfig:
     """For tests: seconds on a CPU."""
     return ModelConfig(
@@ -52,4 +145,24 @@ def small() -> ModelConfig:
     return ModelConfig()
 
 
-PRESETS = {"tiny": tiny, "small": small}
+def base() -> PaperConfig:
+    """For one GPU: DINOv2 ViT-B/14, 12 layers x 768 (weights: ``facebook/dinov2-base``)."""
+    return PaperConfig(
+        encoder="dinov2",
+        image_px=448,
+        patch_px=14,
+        camera_width=768,
+        width=768,
+        depth=12,
+        heads=12,
+        bottleneck=16,
+        plane_channels=40,
+    )
+
+
+def paper() -> PaperConfig:
+    """LRM's reference sizes, for a cluster (weights of the encoder: ``facebook/dino-vitb16``)."""
+    return PaperConfig()
+
+
+PRESETS: dict[str, Callable[[], Config]] = {"tiny": tiny, "small": small, "base": base, "paper": paper}

@@ -10,7 +10,7 @@ from humanlrm.frame import project_ndc
 from humanlrm.model.blocks import fourier
 from humanlrm.model.bones import Bones
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.triplane import Triplane, sample_plane
+from humanlrm.model.triplane import GivenView, Triplane, sample_plane
 
 _OCTAVES = 4
 _PIXEL = 5
@@ -62,11 +62,10 @@ class Field(nn.Module):
     ) -> tuple[Float[Tensor, "B P F"], Float[Tensor, "B P G"], Float[Tensor, "B P 1"]]:
         """Plane and pixel features of points, what geometry alone knows of them, and the prior distance."""
         given, ndc = planes.given, project_ndc(points)
+        assert given.features is not None  # this family always has all that a view can give
+        assert given.landmarks is not None
         pixel = sample_plane(given.image, ndc)
-        z = sample_plane(given.depth, ndc)
-        before, behind = points[..., 2:] - z[..., :1], z[..., 1:] - points[..., 2:]
-        outside = (0.5 - pixel[..., 3:4]) * 0.2 * pixel[..., 4:5]
-        prior = torch.maximum(torch.maximum(before, behind), outside)
+        before, behind, prior = silhouette_prior(given, pixel, points)
         capsules, _ = self.bones.distances(points, given.landmarks)
         near = torch.cat([before, behind, prior, capsules.min(-1, keepdim=True).values], dim=-1).clamp(-0.3, 0.3)
         geometry = torch.cat([points, near * 4, capsules.clamp(-0.15, 0.25) * 4, fourier(points, _OCTAVES)], dim=-1)
@@ -109,13 +108,36 @@ class Field(nn.Module):
 
     def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
         """Distance, finite-difference normal and colour. Forward differences: one extra query per axis."""
-        steps = torch.tensor(_STEPS, device=points.device, dtype=points.dtype) * self.step
-        around = torch.cat([points, *(points + s for s in steps)], dim=1)
-        features, geometry, prior = self.read(planes, around)
+        features, geometry, prior = self.read(planes, with_neighbours(points, self.step))
         sdf, hidden = self._distance(features, geometry, prior)
-        here, *ahead = sdf.chunk(4, dim=1)
-        gradient = torch.stack([(a - here) / self.step for a in ahead], dim=-1)
+        here, gradient = forward_differences(sdf, self.step)
         normal = nn.functional.normalize(gradient, dim=-1)
         count = points.shape[1]
         rgb = self._colour(features[:, :count], hidden[:, :count], normal)
         return FieldSamples(here, gradient, normal, rgb)
+
+
+def silhouette_prior(
+    given: GivenView, pixel: Float[Tensor, "B P 5"], points: Float[Tensor, "B P 3"]
+) -> tuple[Float[Tensor, "B P 1"], Float[Tensor, "B P 1"], Float[Tensor, "B P 1"]]:
+    """How far points lie before the front depth and behind the back depth, and a rough signed distance to the
+    intersection of both with the silhouette; box units. ``pixel`` is what the points' pixels show."""
+    assert given.depth is not None
+    z = sample_plane(given.depth, project_ndc(points))
+    before, behind = points[..., 2:] - z[..., :1], z[..., 1:] - points[..., 2:]
+    outside = (0.5 - pixel[..., 3:4]) * 0.2 * pixel[..., 4:5]
+    return before, behind, torch.maximum(torch.maximum(before, behind), outside)
+
+
+def with_neighbours(points: Float[Tensor, "B P 3"], step: float) -> Float[Tensor, "B Q 3"]:
+    """The points, then the points one step along x, y and z: Q = 4 P queries for a value and its gradient."""
+    steps = torch.tensor(_STEPS, device=points.device, dtype=points.dtype) * step
+    return torch.cat([points, *(points + s for s in steps)], dim=1)
+
+
+def forward_differences(
+    values: Float[Tensor, "B Q"], step: float
+) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P 3"]]:
+    """Values at :func:`with_neighbours` to the points' own values and their gradients."""
+    here, *ahead = values.chunk(4, dim=1)
+    return here, torch.stack([(a - here) / step for a in ahead], dim=-1)

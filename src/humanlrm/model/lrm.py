@@ -5,11 +5,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.model.blocks import Pointwise
-from humanlrm.model.config import ModelConfig
+from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.corrector import LandmarkCorrector
 from humanlrm.model.decoder import TriplaneDecoder
 from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
+from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import GivenView, Triplane
 
 
@@ -49,6 +51,16 @@ class HumanLRM(nn.Module):
         return Triplane(xy.float(), zy.float(), xz.float(), given)
 
 
-def build(config: ModelConfig) -> HumanLRM:
-    """A model of this size with new weights (and the pretrained encoder)."""
+#: A model of either family: ``model(image, landmarks) -> Triplane`` and ``model.field`` that reads it.
+Model = HumanLRM | PaperLRM
+
+
+def build(config: Config) -> Model:
+    """A model of the config's family and size with new weights; the small family's encoder is pretrained.
+
+    Raises:
+        ValueError: its encoder needs ``transformers``, which is not installed.
+    """
+    if isinstance(config, PaperConfig):
+        return PaperLRM(config, view_encoder(config))
     return HumanLRM(config, LiteEncoder())

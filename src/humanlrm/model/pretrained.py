@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humanlrm.model.config import ModelConfig
-from humanlrm.model.lrm import HumanLRM, build
+from humanlrm.model.config import Config, read_config
+from humanlrm.model.lrm import Model, build
 
 #: The weights that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "small"
@@ -20,7 +20,7 @@ class CheckpointError(ValueError):
     """Weights that do not fit; the message names the first difference."""
 
 
-def load_tensors(model: HumanLRM, tensors: dict[str, Tensor], where: Path) -> None:
+def load_tensors(model: Model, tensors: dict[str, Tensor], where: Path) -> None:
     """Copies tensors into the trained parameters of a model.
 
     Raises:
@@ -40,20 +40,20 @@ def load_tensors(model: HumanLRM, tensors: dict[str, Tensor], where: Path) -> No
             parameter.copy_(tensors[name])
 
 
-def read_pretrained(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Config and tensors of a weights folder.
 
     Raises:
         CheckpointError: the folder is incomplete or damaged.
     """
     try:
-        config = ModelConfig(**json.loads((folder / "config.json").read_text()))
+        config = read_config(json.loads((folder / "config.json").read_text()))
         return config, load_file(folder / "model.safetensors")
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
 
 
-def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") -> HumanLRM:
+def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") -> Model:
     """The model in a folder, in evaluation mode.
 
     Raises:
@@ -65,7 +65,7 @@ def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") 
     return model.to(device).eval()
 
 
-def save_pretrained(folder: Path, config: ModelConfig, tensors: dict[str, Tensor]) -> None:
+def save_pretrained(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
     """Writes ``config.json`` and float16 ``model.safetensors``, each under a temporary name first."""
     folder.mkdir(parents=True, exist_ok=True)
     text, binary = folder / "config.json.partial", folder / "model.safetensors.partial"

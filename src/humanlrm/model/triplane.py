@@ -11,6 +11,8 @@ from torch import Tensor, nn
 class GivenView:
     """What a point may read off the input view itself (pixel-aligned features; our choice, not in the paper).
 
+    A model of the paper's family has only what its flags ask for; ``None``: it does not predict this.
+
     Attributes:
         image: RGB, alpha and known (1 inside the photo).
         features: learned features at stride 2.
@@ -19,15 +21,18 @@ class GivenView:
     """
 
     image: Float[Tensor, "B 5 H W"]
-    features: Float[Tensor, "B Cf Hf Wf"]
-    depth: Float[Tensor, "B 2 Hz Wz"]
-    landmarks: Float[Tensor, "B J 3"]
+    features: Float[Tensor, "B Cf Hf Wf"] | None
+    depth: Float[Tensor, "B 2 Hz Wz"] | None
+    landmarks: Float[Tensor, "B J 3"] | None
 
 
 @dataclass(frozen=True)
 class Triplane:
-    """Feature planes in the sample's frame. ``xy`` lives in the projective image coordinates of the input camera,
-    so that a point reads exactly what its pixel shows; ``zy`` and ``xz`` span [-1, 1]^2. First rows are +y, +z."""
+    """Feature planes in the sample's frame. ``zy`` and ``xz`` span [-1, 1]^2. First rows are +y, +z.
+
+    The small family's ``xy`` lives in the projective image coordinates of the input camera, so that a point reads
+    exactly what its pixel shows; the paper's family, which may be given any cameras, has it orthographic as well.
+    """
 
     xy: Float[Tensor, "B C Hx Wx"]
     zy: Float[Tensor, "B C Hs Ws"]

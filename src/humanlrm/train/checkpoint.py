@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humanlrm.model.config import ModelConfig
-from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.config import Config, read_config
+from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained
 
 
@@ -30,14 +30,14 @@ class TrainerState:
     seconds: float = 0.0
 
 
-def trained(model: HumanLRM) -> dict[str, torch.nn.Parameter]:
+def trained(model: Model) -> dict[str, torch.nn.Parameter]:
     """The parameters that training changes, by name."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def save_checkpoint(
     run: Path,
-    model: HumanLRM,
+    model: Model,
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     state: TrainerState,
@@ -82,7 +82,7 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder} is damaged ({error}); delete it to go on from the one before") from error
 
 
-def averaged_weights(run: Path) -> tuple[ModelConfig, dict[str, Tensor], TrainerState]:
+def averaged_weights(run: Path) -> tuple[Config, dict[str, Tensor], TrainerState]:
     """Config, averaged weights and state of a run's newest checkpoint.
 
     Raises:
@@ -92,7 +92,7 @@ def averaged_weights(run: Path) -> tuple[ModelConfig, dict[str, Tensor], Trainer
     if not saved:
         raise CheckpointError(f"{run}: no checkpoint; train first, e.g. `humanlrm train small --data DIR --run {run}`")
     with _reading(saved[-1]):
-        config = ModelConfig(**json.loads((saved[-1] / "config.json").read_text()))
+        config = read_config(json.loads((saved[-1] / "config.json").read_text()))
         state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
         return config, load_file(saved[-1] / "average.safetensors"), state
 
@@ -107,7 +107,7 @@ def initial_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def load_checkpoint(
-    folder: Path, model: HumanLRM, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    folder: Path, model: Model, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> TrainerState:
     """Puts a checkpoint back into model, averaged weights and optimiser.
 
@@ -115,7 +115,7 @@ def load_checkpoint(
         CheckpointError: the checkpoint is of another model, or damaged.
     """
     with _reading(folder):
-        config = ModelConfig(**json.loads((folder / "config.json").read_text()))
+        config = read_config(json.loads((folder / "config.json").read_text()))
         if config != model.config:
             raise CheckpointError(
                 f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run"

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from humanlrm.data.loader import SampleSettings, Samplings, batches
 from humanlrm.data.shards import ShardFolder
-from humanlrm.model.config import ModelConfig
-from humanlrm.model.lrm import HumanLRM, build
+from humanlrm.model.config import Config
+from humanlrm.model.lrm import Model, build
 from humanlrm.model.pretrained import load_tensors
 from humanlrm.train.checkpoint import (
     TrainerState,
@@ -73,7 +73,7 @@ class _Group:
             parameter.grad = part.view_as(parameter)
 
 
-def make_optimizer(model: HumanLRM, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW; biases, norms, embeddings and the prior's weight do not decay."""
     parameters = trained(model)
     decayed = [p for n, p in parameters.items() if p.ndim >= 2 and n.endswith("weight")]
@@ -83,7 +83,7 @@ def make_optimizer(model: HumanLRM, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def train(
-    model_config: ModelConfig,
+    model_config: Config,
     config: TrainConfig,
     data: Path,
     run: Path,
@@ -92,7 +92,7 @@ def train(
     workers: int = 1,
     device: str = "cpu",
     initial: Path | None = None,
-) -> HumanLRM:
+) -> Model:
     """Trains until ``config.samples`` are seen; goes on from the newest checkpoint of ``run`` if there is one.
 
     A new run starts from ``initial``, another run or a folder of exported weights, or else by fitting the landmark
@@ -111,7 +111,7 @@ def train(
     model = build(model_config).train()
     if initial is not None:
         load_tensors(model, initial_weights(initial), initial)
-    elif not saved:
+    elif not saved and model.corrector is not None:
         fit_lifter(model.corrector.lifter, shards, min(config.lifter_steps, config.samples), config.seed)
     model = model.to(device)
     parameters = trained(model)
@@ -150,7 +150,7 @@ def _on_sigterm() -> list[int]:
 
 
 def _step(
-    model: HumanLRM,
+    model: Model,
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor],
     batch: Batch,
@@ -191,7 +191,7 @@ def _keep(batch: Batch, run: Path) -> Path:
     return path
 
 
-def averaged(model: HumanLRM, average: dict[str, Tensor]) -> HumanLRM:
+def averaged(model: Model, average: dict[str, Tensor]) -> Model:
     """A copy of the model that holds the averaged weights, in evaluation mode."""
     copy = build(model.config).to(next(model.parameters()).device)
     with torch.no_grad():
@@ -201,7 +201,7 @@ def averaged(model: HumanLRM, average: dict[str, Tensor]) -> HumanLRM:
 
 
 @torch.no_grad()
-def validate(model: HumanLRM, shards: ShardFolder, count: int = _VALIDATION_SAMPLES) -> dict[str, float]:
+def validate(model: Model, shards: ShardFolder, count: int = _VALIDATION_SAMPLES) -> dict[str, float]:
     """Mean loss terms over the first views of a folder, without augmentation."""
     settings = SampleSettings(augment=False, image_px=model.config.image_px)
     fixed = Samplings(shards, settings, seed=0)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.lrm import Model
 from humanlrm.train.config import LossWeights
 from humanlrm.train.losses import eikonal_loss, inside_box, landmark_loss, masked_l1, normal_loss, sdf_loss
 from humanlrm.views import Batch
@@ -31,19 +31,23 @@ class LossTerms:
         return {name: float(value) for name, value in vars(self).items()}
 
 
-def objective(model: HumanLRM, batch: Batch) -> LossTerms:
-    """Direct 3D supervision: distances in space, distance, normal and colour on the surface, depth, landmarks."""
+def objective(model: Model, batch: Batch) -> LossTerms:
+    """Direct 3D supervision: distances in space, distance, normal and colour on the surface, depth, landmarks.
+
+    Depth and landmarks count 0 for a model that does not predict them.
+    """
     wanted = batch.wanted
     planes = model(batch.given.image, batch.given.landmarks)
+    depth, landmarks = planes.given.depth, planes.given.landmarks
     sdf = model.field.distance(planes, wanted.points)
     on = model.field(planes, wanted.surface)
-    inside = inside_box(wanted.surface)
+    inside, none = inside_box(wanted.surface), sdf.new_zeros(())
     return LossTerms(
         sdf=sdf_loss(sdf, wanted.sdf, wanted.points),
         surface=(on.sdf.abs() * inside).mean(),
         normal=normal_loss(on.normal, wanted.normals, inside),
         eikonal=eikonal_loss(on.gradient, inside),
         rgb=((on.rgb - wanted.rgb).abs().mean(-1) * inside).mean(),
-        depth=masked_l1(planes.given.depth, wanted.depth),
-        landmarks=landmark_loss(planes.given.landmarks, wanted.landmarks),
+        depth=none if depth is None else masked_l1(depth, wanted.depth),
+        landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
     )
