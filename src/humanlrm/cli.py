@@ -111,7 +111,7 @@ class Train:
     """Train a preset on shards. Started again with the same --run, it goes on from the newest checkpoint.
 
     Attributes:
-        preset: small or tiny.
+        preset: tiny, small, base or paper.
         data: folder of shards.
         run: folder of checkpoints and logs.
         validation: folder of shards to validate on.
@@ -122,6 +122,8 @@ class Train:
         threads: torch threads; more than one pays only on an otherwise idle machine.
         initial: another run, or a folder of exported weights, that a new run starts from.
         export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
+        encoder: what the image encoder of a new run of base or paper starts from: a hub id such as facebook/dinov2-base
+            or facebook/dino-vitb16, or a folder; without it from random weights.
     """
 
     preset: tyro.conf.Positional[str]
@@ -135,6 +137,7 @@ class Train:
     threads: int = 1
     initial: Path | None = None
     export: Path | None = None
+    encoder: str | None = None
 
     def run(self) -> int:
         from humanlrm.model.config import PRESETS
@@ -161,6 +164,7 @@ class Train:
                 self.workers,
                 self.device,
                 self.initial,
+                self.encoder,
             )
         if self.export is not None:
             save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
@@ -310,12 +314,42 @@ class Export:
         return 0
 
 
+@dataclass(frozen=True)
+class Describe:
+    """Print what a preset costs: parameters, tokens, operations and memory. Nothing is trained or downloaded.
+
+    Attributes:
+        preset: tiny, small, base or paper.
+        views: given views per sample (base and paper).
+        queries: field queries per sample in training, e.g. rays times samples per ray.
+    """
+
+    preset: tyro.conf.Positional[str]
+    views: int = 1
+    queries: int = 2048
+
+    def run(self) -> int:
+        from humanlrm.model.config import PRESETS
+        from humanlrm.model.describe import describe
+
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        table = Table(title=f"{self.preset}, {self.views} view{'s' if self.views > 1 else ''}", show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for name, value in describe(PRESETS[self.preset](), self.views, self.queries).rows():
+            table.add_row(name, value, end_section=name in ("trained", "feature planes"))
+        _console.print(table)
+        return 0
+
+
 Command = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
     | Annotated[People, tyro.conf.subcommand("people")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Describe, tyro.conf.subcommand("describe")]
 )
 
 

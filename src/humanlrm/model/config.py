@@ -7,7 +7,11 @@ There are two families, and each has its own config, so that none has fields tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+Family = Literal["paper"]
+Encoder = Literal["lite", "dino", "dinov2"]
+FieldKind = Literal["sdf", "density"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,8 @@ class PaperConfig:
         normal_step: step of the finite differences that give the field's normal, box units.
     """
 
-    family: Literal["paper"] = "paper"
-    encoder: Literal["lite", "dino", "dinov2"] = "dino"
+    family: Family = "paper"
+    encoder: Encoder = "dino"
     image_px: int = 512
     patch_px: int = 16
     encoder_width: int = 768
@@ -94,7 +98,7 @@ class PaperConfig:
     upsample_width: int = 256
     upsample: int = 2
     plane_channels: int = 80
-    field: Literal["sdf", "density"] = "sdf"
+    field: FieldKind = "sdf"
     field_width: int = 64
     field_depth: int = 10
     latent: int = 64
@@ -104,9 +108,12 @@ class PaperConfig:
     normal_step: float = 0.01
 
     def __post_init__(self) -> None:
-        for name, known in (("family", ("paper",)), ("encoder", ("lite", "dino", "dinov2")), ("field", _FIELDS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name, known in (("family", Family), ("encoder", Encoder), ("field", FieldKind)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {getattr(self, name)!r}")
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+                raise ValueError(f"{name} must be positive, got {value}")
         for width, heads in (("width", "heads"), ("encoder_width", "encoder_heads")):
             if getattr(self, width) % getattr(self, heads):
                 given = f"{width}={getattr(self, width)}, {heads}={getattr(self, heads)}"
@@ -116,8 +123,6 @@ class PaperConfig:
         if self.field == "density" and (self.depth_prior or self.landmarks):
             raise ValueError("a density field has no distance to start from: turn depth_prior and landmarks off")
 
-
-_FIELDS = ("sdf", "density")
 
 #: The config of either family.
 Config = ModelConfig | PaperConfig

@@ -170,7 +170,7 @@ def _new_vit(config: PaperConfig) -> nn.Module:
     return transformers.Dinov2Model(transformers.Dinov2Config(**shared, mlp_ratio=4))
 
 
-def load_weights(encoder: ViewEncoder, source: str | Path) -> None:
+def load_weights(encoder: nn.Module, source: str | Path) -> None:
     """Copies published weights into an encoder; safetensors only, nothing is unpickled and no remote code runs.
 
     Args:

@@ -13,8 +13,13 @@ from humanlrm.model.config import PaperConfig
 
 
 def smooth_conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """3x3; the border value goes on outside, because zeros there would show up as a frame around every plane."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+    """3x3; the border value goes on outside, because zeros there would show up as a frame around every plane.
+
+    Initial weights keep the size of what passes through (Kaiming), so that new planes have features of about 1.
+    """
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="replicate")
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+    return layer
 
 
 class Mix(nn.Module):

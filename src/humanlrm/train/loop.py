@@ -16,6 +16,7 @@ from torch import Tensor
 from humanlrm.data.loader import SampleSettings, Samplings, batches
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import Config
+from humanlrm.model.encoders import load_weights
 from humanlrm.model.lrm import Model, build
 from humanlrm.model.pretrained import load_tensors
 from humanlrm.train.checkpoint import (
@@ -92,23 +93,28 @@ def train(
     workers: int = 1,
     device: str = "cpu",
     initial: Path | None = None,
+    encoder: str | None = None,
 ) -> Model:
     """Trains until ``config.samples`` are seen; goes on from the newest checkpoint of ``run`` if there is one.
 
     A new run starts from ``initial``, another run or a folder of exported weights, or else by fitting the landmark
-    lifter. On SIGTERM the loop writes a checkpoint and returns early.
+    lifter. A new run's image encoder starts from ``encoder``, a hub id or a folder (only the paper's family; see
+    ``model.encoders.load_weights``). On SIGTERM the loop writes a checkpoint and returns early.
 
     Returns:
         the model with the averaged weights.
 
     Raises:
         ShardError: no readable data.
+        ValueError: the encoder's weights cannot be had, or are another network's.
         TrainingStopped: the loss became infinite or NaN.
     """
     asked_to_stop, group = _on_sigterm(), _Group.join()
     torch.manual_seed(config.seed)
     shards, saved = ShardFolder(data), checkpoints(run)
     model = build(model_config).train()
+    if encoder is not None and not saved:
+        load_weights(model.encoder, encoder)
     if initial is not None:
         load_tensors(model, initial_weights(initial), initial)
     elif not saved and model.corrector is not None:

@@ -1,0 +1,258 @@
+from dataclasses import asdict
+
+import pytest
+import torch
+from tiny_paper import tiny_paper
+
+from humanlrm.camera import Cameras, look_at
+from humanlrm.frame import canonical_camera
+from humanlrm.model.config import PaperConfig, paper, read_config, small
+from humanlrm.model.lrm import build
+from humanlrm.model.paper import PaperLRM
+from humanlrm.model.pretrained import from_pretrained, save_pretrained
+from humanlrm.reconstruct import extract
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.loop import make_optimizer
+from humanlrm.train.objective import objective
+
+ALL = {"pixel_features": True, "depth_prior": True, "landmarks": True}
+
+
+def enliven(model: PaperLRM) -> PaperLRM:
+    """None of its layers are zero."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim >= 2 and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+@pytest.fixture(scope="module")
+def lively() -> PaperLRM:
+    torch.manual_seed(0)
+    return enliven(build(tiny_paper()))
+
+
+@pytest.fixture(scope="module")
+def flagged() -> PaperLRM:
+    torch.manual_seed(0)
+    return enliven(build(tiny_paper(**ALL)))
+
+
+def around(views: int, batch: int = 2, side: int = 64) -> Cameras:
+    """The canonical camera, then others around the person."""
+    turn = torch.arange(views) * 2.1
+    eyes = torch.stack([4 * turn.sin(), 0.3 * turn, 4 * turn.cos()], dim=-1)
+    one = canonical_camera(side)
+    w2c = look_at(eyes, torch.zeros(views, 3))
+    return Cameras(one.K.expand(batch, views, 3, 3), w2c.expand(batch, views, 4, 4), one.size_px)
+
+
+def latent(model: PaperLRM, *given) -> torch.Tensor:
+    with torch.no_grad():
+        return model.encode(*given)[0]
+
+
+def test_planes_have_the_sizes_of_the_config(lively):
+    planes = lively(torch.rand(2, 5, 64, 64))
+    assert planes.xy.shape == planes.zy.shape == planes.xz.shape == (2, 8, 16, 16)
+    assert latent(lively, torch.rand(2, 5, 64, 64)).shape == (2, 3, 8, 8, 8)
+
+
+def test_forward_is_decode_after_encode(lively):
+    image = torch.rand(1, 5, 64, 64)
+    whole, parts = lively(image), lively.decode(*lively.encode(image))
+    torch.testing.assert_close(whole.zy, parts.zy, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("views", [1, 2, 8])
+@pytest.mark.parametrize("size", [(64, 64), (96, 64), (70, 83)])
+def test_any_number_of_views_of_any_size_gives_planes_of_one_size(lively, views, size):
+    cameras = around(views, 1)
+    found = latent(lively, torch.rand(1, views, 5, *size), None, Cameras(cameras.K, cameras.w2c, size))
+    assert found.shape == (1, 3, 8, 8, 8)
+    assert found.isfinite().all()
+
+
+def test_a_single_canonical_view_needs_no_view_axis(lively):
+    image = torch.rand(2, 5, 64, 64)
+    torch.testing.assert_close(latent(lively, image), latent(lively, image[:, None]), rtol=0, atol=0)
+
+
+def test_the_order_of_the_views_does_not_matter_but_their_cameras_do(lively):
+    images, cameras, order = torch.rand(1, 3, 5, 64, 64), around(3, 1), [0, 2, 1]
+    turned = Cameras(cameras.K[:, order], cameras.w2c[:, order], cameras.size_px)
+    together = latent(lively, images, None, cameras)
+    torch.testing.assert_close(latent(lively, images[:, order], None, turned), together, rtol=1e-3, atol=1e-4)
+    mistaken = latent(lively, images, None, turned)
+    assert (mistaken - together).abs().max() > 1e-3 * together.abs().max()
+
+
+def test_every_view_counts(lively):
+    images, cameras = torch.rand(1, 3, 5, 64, 64), around(3, 1)
+    together = latent(lively, images, None, cameras)
+    for view in range(3):
+        other = images.clone()
+        other[:, view, :4] = torch.rand(4, 64, 64)
+        assert (latent(lively, other, None, cameras) - together).abs().max() > 1e-4
+
+
+def test_a_canonical_view_without_camera_is_not_modulated(lively):
+    image = torch.rand(1, 5, 64, 64)
+    plain = latent(lively, image)
+    with torch.no_grad():
+        weight = lively.encoder.modulate.layer.weight
+        kept = weight.clone()
+        weight.mul_(2)
+        again = latent(lively, image)
+        with_camera = latent(lively, image[:, None], None, around(1, 1))
+        weight.copy_(kept)
+    torch.testing.assert_close(again, plain, rtol=0, atol=0)
+    assert not torch.allclose(with_camera, plain)
+
+
+def test_subjects_do_not_influence_each_other(flagged):
+    images, marks, cameras = torch.rand(2, 2, 5, 64, 64), torch.rand(2, 19, 4), around(2)
+    alone = Cameras(cameras.K[1:], cameras.w2c[1:], cameras.size_px)
+    together = latent(flagged, images, marks, cameras)[1:]
+    torch.testing.assert_close(latent(flagged, images[1:], marks[1:], alone), together, rtol=1e-3, atol=1e-4)
+
+
+def test_the_background_does_not_matter(flagged):
+    image, marks = torch.rand(1, 5, 64, 64), torch.rand(1, 19, 4)
+    image[:, 3] = (image[:, 3] > 0.5).float()
+    other = image.clone()
+    other[:, :3] = torch.where(image[:, 3:4] > 0, image[:, :3], 1 - image[:, :3])
+    one, two = flagged(image, marks), flagged(other, marks)
+    torch.testing.assert_close(one.xy, two.xy, rtol=0, atol=0)
+    torch.testing.assert_close(one.given.features, two.given.features, rtol=0, atol=0)
+
+
+def test_a_model_predicts_what_its_flags_ask_for(lively, flagged):
+    image, marks = torch.rand(2, 5, 64, 64), torch.rand(2, 19, 4)
+    given = lively(image, marks).given
+    assert given.features is given.depth is given.landmarks is None
+    given = flagged(image, marks).given
+    assert given.features.shape == (2, 16, 32, 32)
+    assert given.depth.shape == (2, 2, 32, 32)
+    assert given.landmarks.shape == (2, 19, 3)
+
+
+def test_a_new_model_takes_the_landmarks_as_they_were_detected():
+    marks = torch.rand(2, 19, 4) * 0.9 + 0.05
+    given = build(tiny_paper(landmarks=True))(torch.rand(2, 5, 64, 64), marks).given
+    torch.testing.assert_close(given.landmarks, marks[..., :3])
+
+
+@pytest.mark.parametrize("flags", [{}, ALL], ids=["plain", "all flags"])
+def test_gradients_reach_every_trained_parameter(flags, batch):
+    model = enliven(build(tiny_paper(**flags)))
+    gone = batch.given.landmarks.clone()
+    gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
+    objective(model, type(batch)(type(batch.given)(batch.given.image, gone), batch.wanted)).total(
+        LossWeights()
+    ).backward()
+    posed = model(batch.given.image[:, None].expand(-1, 2, -1, -1, -1), gone, around(2))
+    model.field.distance(posed, batch.wanted.points).sum().backward()
+    without = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
+    assert without == set()
+
+
+@pytest.mark.parametrize("changes", [{}, ALL, {"field": "density"}], ids=["plain", "all flags", "density"])
+def test_training_lowers_the_loss(changes, batch):
+    torch.manual_seed(0)
+    model = build(tiny_paper(**changes)).train()
+    optimizer = make_optimizer(model, TrainConfig(learning_rate=3e-3))
+    before = objective(model, batch)
+    for _ in range(25):
+        optimizer.zero_grad()
+        objective(model, batch).total(LossWeights()).backward()
+        optimizer.step()
+    after = objective(model, batch)
+    assert after.total(LossWeights()) < 0.7 * before.total(LossWeights())
+    for name in ("sdf", "surface", "rgb"):
+        assert after.numbers()[name] < 0.9 * before.numbers()[name], name
+    if not changes:
+        assert after.numbers()["depth"] == after.numbers()["landmarks"] == 0
+
+
+def test_a_posed_second_view_is_learned_from():
+    """Two people who look alike from the front and differ from the side: only the teacher can tell them apart."""
+    torch.manual_seed(0)
+    model = build(tiny_paper()).train()
+    images = torch.full((2, 2, 5, 64, 64), 0.5)
+    images[:, :, 3:] = 1
+    images[0, 1, :3, :, :32] = 1.0
+    points = torch.rand(2, 200, 3) * 1.6 - 0.8
+    wanted = points.norm(dim=-1) - torch.tensor([[0.4], [0.65]])
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = (model.field.distance(model(images, None, around(2)), points) - wanted.clamp(-0.15, 0.15)).abs().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.02  # what both have in common leaves 0.05
+
+
+def test_an_untrained_model_extracts_as_a_sphere(lively):
+    model = build(tiny_paper())
+    with torch.no_grad():
+        surface = extract(model, model(torch.rand(1, 5, 64, 64)), 64)
+    radius = torch.from_numpy(surface.vertices).norm(dim=-1)
+    assert float(radius.min()) == pytest.approx(0.5, abs=0.02)
+    assert float(radius.max()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_weights_come_back_with_their_family(flagged, tmp_path):
+    save_pretrained(tmp_path, flagged.config, {n: p for n, p in flagged.named_parameters() if p.requires_grad})
+    loaded = from_pretrained(tmp_path)
+    assert isinstance(loaded, PaperLRM)
+    assert loaded.config == flagged.config
+    image, marks = torch.rand(1, 5, 64, 64), torch.rand(1, 19, 4)
+    torch.testing.assert_close(loaded(image, marks).xy, flagged(image, marks).xy, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("config", [paper(), small(), tiny_paper(**ALL)], ids=["paper", "small", "tiny"])
+def test_a_config_comes_back_from_its_fields(config):
+    assert read_config(asdict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((torch.rand(1, 2, 5, 64, 64),), "2 views need"),
+        ((torch.rand(1, 9, 5, 64, 64), None, around(9, 1)), "1 to 8 views"),
+        ((torch.rand(1, 2, 5, 64, 64), None, around(3, 1)), r"cameras must be \(1, 2\)"),
+        ((torch.rand(1, 2, 5, 64, 64), None, around(2, 1, side=32)), "64, 64.* px"),
+    ],
+)
+def test_views_that_do_not_fit_are_refused(lively, given, message):
+    with pytest.raises(ValueError, match=message):
+        lively(*given)
+
+
+def test_a_landmark_model_wants_landmarks(flagged):
+    with pytest.raises(ValueError, match="landmarks detected in the first view"):
+        flagged(torch.rand(1, 5, 64, 64))
+
+
+def test_points_read_the_first_view_only_if_it_is_canonical(flagged):
+    images, marks, cameras = torch.rand(1, 2, 5, 64, 64), torch.rand(1, 19, 4), around(2, 1)
+    flagged(images, marks, cameras)
+    turned = Cameras(cameras.K, cameras.w2c.flip(1), cameras.size_px)
+    with pytest.raises(ValueError, match="must be the canonical one"):
+        flagged(images, marks, turned)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": 5}, "multiple of heads"),
+        ({"upsample": 3}, "power of two"),
+        ({"image_px": 0}, "image_px must be positive"),
+        ({"field": "density", "landmarks": True}, "density field"),
+    ],
+)
+def test_impossible_configs_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        PaperConfig(**changes)
