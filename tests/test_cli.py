@@ -111,6 +111,19 @@ def test_a_folder_without_weights_is_refused(capsys, tmp_path):
     assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, "--weights", tmp_path), "config.json")
 
 
+def test_describe_prints_what_a_preset_costs(capsys):
+    assert main(["describe", "tiny"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("parameters in all", "plane tokens", "GFLOP", "MiB"):
+        assert line in shown
+    assert f"{sum(p.numel() for p in build(tiny()).parameters() if p.requires_grad):,}" in shown
+
+
+def test_describe_refuses_what_it_does_not_know(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("describe", "huge"), "unknown preset 'huge'", "paper")
+    assert_refused(capsys, tmp_path, ("describe", "tiny", "--views", "3"), "takes one view, got 3")
+
+
 def test_an_unknown_preset_is_refused(capsys, tmp_path):
     assert_refused(capsys, tmp_path, ("train", "huge", "--data", tmp_path), "unknown preset 'huge'", "small", "tiny")
 

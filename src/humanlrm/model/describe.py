@@ -72,7 +72,7 @@ class Description:
         return list(rows.items())
 
 
-def describe(config: Config, views: int = 1, queries: int = 2048) -> Description:
+def describe(config: Config, views: int = 1, queries: int = 2048, device: str | None = None) -> Description:
     """Builds the config's model and follows one sample through it.
 
     Args:
@@ -80,6 +80,7 @@ def describe(config: Config, views: int = 1, queries: int = 2048) -> Description
         views: given views; more than one needs the paper's family.
         queries: field queries per sample (2,048: the direct 3D objective's 1,024 distances and 256 surface points
             with three neighbours each; volume rendering takes rays times samples).
+        device: "meta" (where the encoder has no weights of its own to load) or "cpu", which really computes.
 
     Raises:
         ValueError: more views than the family takes, or ``transformers`` is missing.
@@ -87,7 +88,7 @@ def describe(config: Config, views: int = 1, queries: int = 2048) -> Description
     if isinstance(config, ModelConfig) and views != 1:
         raise ValueError(f"the small family takes one view, got {views}")
     light = isinstance(config, ModelConfig) or config.encoder == "lite"
-    with torch.device("cpu" if light else "meta"):
+    with torch.device(device or ("cpu" if light else "meta")):
         model = build(config).train()
         given = _given(config, views)
         points = torch.zeros(1, queries, 3)
