@@ -1,5 +1,6 @@
 import os
 from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ from humanlrm.model.config import PaperConfig, paper, read_config, small
 from humanlrm.model.lrm import build
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
+from humanlrm.rays import image_rays
 from humanlrm.reconstruct import extract
+from humanlrm.render import RadianceField, Sampling, render_rays
+from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer, train
@@ -206,6 +210,31 @@ def test_an_untrained_model_extracts_as_a_sphere(lively):
     radius = torch.from_numpy(surface.vertices).norm(dim=-1)
     assert float(radius.min()) == pytest.approx(0.5, abs=0.02)
     assert float(radius.max()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_untrained_model_is_rendered_as_a_sphere():
+    model, camera = build(tiny_paper()), canonical_camera(32)
+    with torch.no_grad():
+        seen = render_rays(radiance(model, LaplaceDensity()), image_rays(camera), Sampling(32, 16, None))
+    # A sphere of radius 0.5 seen from 4 units: tan of its angular radius, times the focal length in pixels.
+    radius_px = 0.5 / (16 - 0.25) ** 0.5 * float(camera.K[0, 0])
+    assert float(seen.alpha.sum()) == pytest.approx(torch.pi * radius_px**2, rel=0.1)
+    assert float(seen.depth.view(32, 32)[16, 16]) == pytest.approx(3.5, abs=0.05)
+
+
+@pytest.mark.parametrize("field", ["sdf", "density"])
+def test_gradients_of_a_rendering_reach_network_and_field(field):
+    model = enliven(build(tiny_paper(field=field)))
+    density = LaplaceDensity() if field == "sdf" else SoftplusDensity()
+    seen = render_rays(radiance(model, density), image_rays(canonical_camera(8)), Sampling(16, 8, None))
+    (seen.rgb.sum() + seen.alpha.sum()).backward()
+    for part in (model.encoder, model.decoder, model.latent_decoder, model.field):
+        assert sum(float(p.grad.abs().sum()) for p in part.parameters() if p.grad is not None) > 0
+
+
+def radiance(model: PaperLRM, density) -> RadianceField:
+    planes = model(torch.rand(1, 5, 64, 64))
+    return RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
 
 
 def test_weights_come_back_with_their_family(flagged, tmp_path):

@@ -15,7 +15,7 @@ from humanlrm.evaluate.case import Case, ColouredSurface, Method
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.evaluate.scan_files import read_mesh
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.reconstruct import extract
@@ -29,16 +29,16 @@ FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visu
 
 
 @torch.no_grad()
-def _planes(model: HumanLRM, shown: SubjectCrop) -> Triplane:
+def _planes(model: Model, shown: SubjectCrop) -> Triplane:
     return model(torch.cat([shown.rgb, shown.alpha, shown.known])[None], shown.landmarks[None])
 
 
-def lrm_surface(model: HumanLRM, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
+def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
     """Our model's surface alone."""
     return lambda shown: extract(model, _planes(model, shown), resolution)
 
 
-def lrm(model: HumanLRM, resolution: int = 128) -> Method:
+def lrm(model: Model, resolution: int = 128) -> Method:
     """Our model: the field's zero level with the field's colours at the vertices (no texture is baked)."""
 
     @torch.no_grad()
