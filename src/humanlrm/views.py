@@ -1,10 +1,15 @@
 """What the network is given and what it is asked for: tensors, batch first, in the sample's frame."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
+
+#: Colours are divided by at least this much alpha.
+_LEAST = 1e-4
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,43 @@ class Given:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """T views of each subject that is to be rendered, square, each through the canonical camera of its own frame.
+
+    Attributes:
+        rgb: sRGB, not premultiplied; NaN where unknown.
+        alpha: the silhouette in [0, 1].
+        normal: unit vectors, axes of the view's own frame; NaN where unknown.
+        depth: z of the first surface in the view's own frame, box units; NaN where unknown.
+        to_given: similarity that takes points of the view's own frame into the given view's frame.
+    """
+
+    rgb: Float[Tensor, "*B T 3 H W"]
+    alpha: Float[Tensor, "*B T 1 H W"]
+    normal: Float[Tensor, "*B T 3 H W"]
+    depth: Float[Tensor, "*B T 1 H W"]
+    to_given: Float[Tensor, "*B T 4 4"]
+
+    def reduced(self, side_px: int) -> "Targets":
+        """At a lower resolution: means of blocks, colours weighted by alpha; a block unknown in part is unknown.
+
+        Raises:
+            ValueError: the side is not a whole multiple of ``side_px``.
+        """
+        side = self.alpha.shape[-1]
+        factor, rest = divmod(side, side_px)
+        if rest or factor == 0:
+            raise ValueError(f"targets of {side} px cannot be reduced to render_px={side_px}; give a divisor")
+        if factor == 1:
+            return self
+        mean = lambda x: reduce(x, "... C (H p) (W q) -> ... C H W", "mean", p=factor, q=factor)  # noqa: E731
+        alpha = mean(self.alpha)
+        rgb = mean(self.rgb * self.alpha) / alpha.clamp(min=_LEAST)
+        normal = torch.nn.functional.normalize(mean(self.normal), dim=-3)
+        return Targets(rgb, alpha, normal, mean(self.depth), self.to_given)
+
+
+@dataclass(frozen=True)
 class Wanted:
     """The truth (box units).
 
@@ -29,6 +71,7 @@ class Wanted:
         surface, normals, rgb: surface samples; rgb is sRGB under the input view's light.
         depth: z where a pixel's ray enters and leaves the person; NaN where it misses.
         landmarks: true landmarks.
+        targets: other views, if they were asked for.
     """
 
     points: Float[Tensor, "*B P 3"]
@@ -38,6 +81,7 @@ class Wanted:
     rgb: Float[Tensor, "*B S 3"]
     depth: Float[Tensor, "*B 2 D D"]
     landmarks: Float[Tensor, "*B J 3"]
+    targets: Targets | None = None
 
 
 @dataclass(frozen=True)
@@ -46,16 +90,20 @@ class Batch:
     wanted: Wanted
 
     def to(self, device: torch.device) -> "Batch":
-        def move(part):
-            return type(part)(*(getattr(part, f.name).to(device) for f in fields(part)))
+        def move(part: Any) -> Any:
+            if part is None or isinstance(part, Tensor):
+                return None if part is None else part.to(device)
+            return type(part)(*(move(getattr(part, f.name)) for f in fields(part)))
 
-        return Batch(move(self.given), move(self.wanted))
+        return move(self)
 
 
 def collate(samples: list[Batch]) -> Batch:
     """Single samples (without a batch axis) to one batch."""
 
-    def stack(kind, parts):
-        return kind(*(torch.stack([getattr(p, f.name) for p in parts]) for f in fields(kind)))
+    def stack(parts: list[Any]) -> Any:
+        if parts[0] is None or isinstance(parts[0], Tensor):
+            return None if parts[0] is None else torch.stack(parts)
+        return type(parts[0])(*(stack([getattr(p, f.name) for p in parts]) for f in fields(parts[0])))
 
-    return Batch(stack(Given, [s.given for s in samples]), stack(Wanted, [s.wanted for s in samples]))
+    return stack(samples)

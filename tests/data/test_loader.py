@@ -18,6 +18,7 @@ def tensors(batch: Batch) -> dict[str, torch.Tensor]:
         f"{kind}.{f.name}": getattr(part, f.name)
         for kind, part in (("given", batch.given), ("wanted", batch.wanted))
         for f in fields(part)
+        if f.name != "targets"
     }
 
 

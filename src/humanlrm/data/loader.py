@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import reduce
-from scipy.ndimage import gaussian_filter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from humanlrm.data.degrade import camera_errors, mask_errors, random_tone
 from humanlrm.data.render import Samples, ViewRecord
-from humanlrm.data.shards import ShardError, ShardFolder
+from humanlrm.data.shards import Mixture, ShardError, ShardFolder
+from humanlrm.data.targets import TargetView, as_targets
 from humanlrm.landmarks import MIRROR
 from humanlrm.views import Batch, Given, Wanted, collate
 
@@ -26,50 +27,93 @@ class SampleSettings:
         surface: surface samples with normal and colour.
         augment: mirror, colour, blur, noise, mask and landmark errors; off for validation.
         image_px: side of the image; shards hold a whole multiple of it. ``None``: as the shards hold it.
+        target_views: other views of the subject that come along as targets of renderings.
     """
 
     points: int = 1024
     surface: int = 256
     augment: bool = True
     image_px: int | None = None
+    target_views: int = 0
 
 
 #: Damaged views in a row that are skipped before the data counts as unusable.
 _MOST_DAMAGED = 20
 
 
+#: Length of the schedule by which a mixture's folders take turns.
+_ROUND = 1000
+
+
 class Samplings(Dataset[Batch]):
     """Index -> one augmented sample. The index is the running number of the sample, which seeds its randomness.
 
-    Every pass over the data visits each view of each subject once, in an order that depends on seed and pass.
+    Every pass over a folder visits each view of each subject once, in an order that depends on seed and pass. The
+    folders of a mixture take turns by a fixed schedule of their weights, each with its own passes.
     """
 
-    def __init__(self, shards: ShardFolder, settings: SampleSettings, seed: int) -> None:
+    def __init__(self, shards: ShardFolder | Mixture, settings: SampleSettings, seed: int) -> None:
         self.shards, self.settings, self.seed = shards, settings, seed
-        self.views = np.array([(i, v) for i, entry in enumerate(shards.entries) for v in range(entry.views)])
+        parts = shards.parts if isinstance(shards, Mixture) else ((shards, 1.0),)
+        self.folders = [_Views(folder, [seed] if k == 0 else [seed, k]) for k, (folder, _) in enumerate(parts)]
+        self.turns = _schedule([weight for _, weight in parts], seed)
+
+    def __len__(self) -> int:
+        return sum(len(folder) for folder in self.folders)
+
+    def __getitem__(self, index: int) -> Batch:
+        rounds, place = divmod(index, len(self.turns))
+        turn = self.turns[place]
+        before = rounds * int((self.turns == turn).sum()) + int((self.turns[:place] == turn).sum())
+        rng = np.random.default_rng([self.seed, index])
+        record, samples, others = self.folders[turn].read(before, self.settings.target_views)
+        return make_sample(record, samples, self.settings, rng, others)
+
+
+def _schedule(weights: list[float], seed: int) -> np.ndarray:
+    """Whose turn it is: every folder as often as its weight says (at least once), in an order that the seed decides."""
+    if len(weights) == 1:
+        return np.zeros(1, dtype=int)
+    ends = np.round(np.cumsum(weights) * _ROUND).astype(int)
+    counts = np.maximum(np.diff(ends, prepend=0), 1)
+    return np.random.default_rng([seed, 0, 0]).permutation(np.repeat(np.arange(len(weights)), counts))
+
+
+class _Views:
+    """The views of one folder, pass after pass."""
+
+    def __init__(self, folder: ShardFolder, seed: list[int]) -> None:
+        self.folder, self.seed = folder, seed
+        self.views = np.array([(i, v) for i, entry in enumerate(folder.entries) for v in range(entry.views)])
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.views)
 
-    def __getitem__(self, index: int) -> Batch:
+    def read(self, index: int, target_views: int) -> tuple[ViewRecord, Samples, list[TargetView]]:
+        """The view that comes at ``index``; a damaged one is reported and the next in the order takes its place."""
         passes, position = divmod(index, len(self.views))
         if self._order is None or self._order[0] != passes:
-            self._order = passes, np.random.default_rng([self.seed, passes]).permutation(len(self.views))
-        record, samples = self._readable(self._order[1], position)
-        return make_sample(record, samples, self.settings, np.random.default_rng([self.seed, index]))
-
-    def _readable(self, order: np.ndarray, position: int) -> tuple[ViewRecord, Samples]:
-        """The view at a position; a damaged one is reported and the next in the order takes its place."""
+            self._order = passes, np.random.default_rng([*self.seed, passes]).permutation(len(self.views))
+        order = self._order[1]
         for place in range(position, position + _MOST_DAMAGED):
-            subject, view = self.views[order[place % len(order)]]
+            subject, view = map(int, self.views[order[place % len(order)]])
             try:
-                return self.shards.load(int(subject), int(view))
+                record, samples = self.folder.load(subject, view)
+                return record, samples, self._others(subject, view, index, target_views)
             except ShardError as error:
                 warnings.warn(f"skipped: {error}", stacklevel=2)
         raise ShardError(
             f"{_MOST_DAMAGED} damaged views in a row; the last warnings name them: write these shards again"
         )
+
+    def _others(self, subject: int, view: int, index: int, count: int) -> list[TargetView]:
+        """Other views in random order, again from the first if there are fewer; of a single view the view itself."""
+        if count == 0:
+            return []
+        rest = [v for v in range(self.folder.entries[subject].views) if v != view] or [view]
+        order = np.random.default_rng([*self.seed, index, 1]).permutation(rest)
+        return self.folder.targets(subject, [int(order[k % len(order)]) for k in range(count)])
 
 
 class _Running(Sampler[int]):
@@ -104,11 +148,17 @@ def _outlive(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, rng: np.random.Generator) -> Batch:
-    """One view and its truth, augmented; no batch axis yet."""
+def make_sample(
+    record: ViewRecord,
+    samples: Samples,
+    settings: SampleSettings,
+    rng: np.random.Generator,
+    others: list[TargetView] | None = None,
+) -> Batch:
+    """One view and its truth, augmented; no batch axis yet. ``others`` become ``Wanted.targets``."""
     image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
     factor = _reduction(len(image), settings.image_px)
-    image = reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor)
+    image = reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor) if factor > 1 else image
     near = len(samples.points) * 2 // 3
     first = settings.points * 5 // 8
     chosen = np.concatenate(
@@ -126,20 +176,24 @@ def make_sample(record: ViewRecord, samples: Samples, settings: SampleSettings, 
     sdf = samples.sdf[chosen].astype(np.float32) * unit
     # A block that the ray misses in part stays unknown: the mean of NaN is NaN.
     depth = reduce(record.depth.astype(np.float32), "k (h p) (w q) -> k h w", "mean", p=factor, q=factor)
+    mirrored, tone = False, None
     if settings.augment:
-        gain = _colour_gain(rng)
-        image[..., :3], rgb = np.clip(image[..., :3] * gain, 0, 1), np.clip(rgb * gain, 0, 1)
-        image = _camera_errors(_mask_errors(image, rng), rng)
+        tone = random_tone(rng)
+        image[..., :3], rgb = tone(image[..., :3]), tone(rgb)
+        image = camera_errors(mask_errors(image, rng), rng)
         detected = _landmark_errors(detected, truth, rng)
-        if rng.random() < 0.5:
+        mirrored = rng.random() < 0.5
+        if mirrored:
             image, depth = image[:, ::-1], depth[..., ::-1]
             for array in (points, surface, normals, detected, truth):
                 array[:, 0] *= -1
             detected, truth = detected[MIRROR], truth[MIRROR]
+        image[..., :3] *= image[..., 4:] > 0.5
+    targets = as_targets(record.to_frame, others, mirrored, tone) if others else None
     tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
     return Batch(
         Given(tensor(image.transpose(2, 0, 1)), tensor(detected)),
-        Wanted(*map(tensor, (points, sdf, surface, normals, rgb, depth, truth))),
+        Wanted(*map(tensor, (points, sdf, surface, normals, rgb, depth, truth)), targets=targets),
     )
 
 
@@ -151,29 +205,6 @@ def _reduction(stored_px: int, wanted_px: int | None) -> int:
             f"the shards hold images of {stored_px} px, the model asks for {wanted_px} px; render people at a multiple"
         )
     return factor
-
-
-def _colour_gain(rng: np.random.Generator) -> np.ndarray:
-    """Exposure and white balance; applied to the picture and to the colours that are asked for."""
-    return (np.exp(rng.normal(0, 0.1)) * np.exp(rng.normal(0, 0.04, size=3))).astype(np.float32)
-
-
-def _mask_errors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every third mask is eroded or dilated by a pixel or two, softly."""
-    if rng.random() < 0.33:
-        blurred = gaussian_filter(image[..., 3], rng.uniform(0.7, 2.5))
-        image[..., 3] = np.clip((blurred - rng.uniform(0.25, 0.75)) * rng.uniform(2, 6) + 0.5, 0, 1)
-    return image
-
-
-def _camera_errors(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blur for every fifth picture, noise for every third."""
-    if rng.random() < 0.2:
-        image[..., :3] = gaussian_filter(image[..., :3], (*[rng.uniform(0.4, 1.6)] * 2, 0))
-    if rng.random() < 0.33:
-        noise = rng.standard_normal((*image.shape[:2], 3), dtype=np.float32)
-        image[..., :3] = np.clip(image[..., :3] + noise * np.float32(rng.uniform(0.005, 0.04)), 0, 1)
-    return image
 
 
 def _landmark_errors(detected: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -4,7 +4,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -16,6 +16,7 @@ from webdataset.writer import TarWriter
 
 from humanlrm.data.light import Light
 from humanlrm.data.render import Samples, Subject, ViewRecord
+from humanlrm.data.targets import TargetView
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
 _FINITE = ("detected", "landmarks", "to_frame")
@@ -201,6 +202,63 @@ class ShardFolder:
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
         except _DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error
+
+    def targets(self, index: int, views: list[int]) -> list[TargetView]:
+        """Some views of a subject as their canonical cameras see them.
+
+        Raises:
+            ShardError: a file of the subject is missing or damaged; names shard and subject.
+        """
+        entry = self.entries[index]
+        names = [(v, n, f"{v}.{_MAPS[n]}") for v in views for n in ("target", "normal")]
+        names = [name for name in names if name[2] in entry.files]
+        arrays, *files = self._read(entry, "views.npz", *(name for _, _, name in names))
+        try:
+            maps = {(v, n): _decoded_map(n, file) for (v, n, _), file in zip(names, files, strict=True)}
+            truth = np.load(arrays, allow_pickle=False)
+            depth, to_frame = truth["depth"], truth["to_frame"]
+            if not np.isfinite(to_frame).all():
+                raise ValueError("its frames are not finite")
+            return [
+                TargetView(to_frame[v], depth[v, 0], maps.get((v, "target")), maps.get((v, "normal"))) for v in views
+            ]
+        except _DAMAGED as error:
+            raise ShardError(f"{entry.shard}: subject {entry.key}, views {views} are damaged ({error})") from error
+
+
+class Mixture:
+    """Several folders of which a training run draws in given proportions; one folder may have any share of it.
+
+    Attributes:
+        parts: folders and their shares, which sum to 1.
+        problems: of all folders.
+
+    Raises:
+        ValueError: no folder, or a weight that is not positive.
+    """
+
+    def __init__(self, parts: Sequence[tuple[ShardFolder, float]]) -> None:
+        weights = [float(weight) for _, weight in parts]
+        if not parts or min(weights) <= 0 or not np.isfinite(weights).all():
+            raise ValueError(f"Mixture: weights {weights}; give at least one folder, and positive weights")
+        self.parts = tuple((folder, weight / sum(weights)) for (folder, _), weight in zip(parts, weights, strict=True))
+        self.problems = [line for folder, _ in parts for line in folder.problems]
+
+    def __len__(self) -> int:
+        return sum(len(folder) for folder, _ in self.parts)
+
+    def about(self, index: int) -> dict:
+        """Id, source, licence and tags of a subject; folders follow each other."""
+        for folder, _ in self.parts:
+            if index < len(folder):
+                return folder.about(index)
+            index -= len(folder)
+        raise IndexError(f"Mixture: it has {len(self)} subjects")
+
+    def landmarks(self) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 3"]]:
+        """Detected and true landmarks of all views of all folders."""
+        detected, truth = zip(*(folder.landmarks() for folder, _ in self.parts), strict=True)
+        return np.concatenate(detected), np.concatenate(truth)
 
 
 def _decoded_map(name: str, file: io.BytesIO) -> np.ndarray:

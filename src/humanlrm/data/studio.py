@@ -79,7 +79,7 @@ class Studio:
 
     @cached_property
     def open_share(self) -> Float[np.ndarray, "V"]:
-        """Ambient occlusion per vertex: the share of cosine-weighted rays that leave the person's vicinity, smoothed."""
+        """Ambient occlusion per vertex: the share of cosine-weighted rays that leave the vicinity, smoothed."""
         scan, rng = self.scan, np.random.default_rng(len(self.scan.vertices))
         ball = rng.normal(size=(len(scan.vertices), _AO_RAYS, 3)).astype(np.float32)
         ball /= np.linalg.norm(ball, axis=-1, keepdims=True)
