@@ -52,8 +52,7 @@ def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
     reconstructor = Reconstructor(threads=1)
     model = reconstructor.model
     subject = find_subject(load_photo(photo), reconstructor.detector, model.config.image_px)
-    image = torch.cat([subject.rgb, subject.alpha, subject.known])[None]
-    planes = model(image, subject.landmarks[None])
+    planes = model.planes_of(subject.given)
     density = LaplaceDensity(beta, beta / 2)
     bones, landmarks = model.field.bones, planes.given.landmarks
 

@@ -10,7 +10,7 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import small
 from humanlrm.model.lrm import build
 from humanlrm.train.config import TrainConfig
@@ -29,7 +29,14 @@ def random_batch(size: int, config: TrainConfig, image_px: int) -> Batch:
         box(size, points, 3), box(size, points) / 5, box(size, surface, 3), normals, box(size, surface, 3).abs(),
         box(size, 2, image_px // 2, image_px // 2) / 5, box(size, COUNT, 3) / 2,
     )  # fmt: skip
-    return Batch(Given(torch.rand(size, 5, image_px, image_px), torch.rand(size, COUNT, 4)), wanted)
+    return Batch(
+        Given(
+            torch.rand(size, 5, image_px, image_px),
+            torch.rand(size, COUNT, 4),
+            torch.rand(size, COUNT, 2, CLUE_CHANNELS),
+        ),
+        wanted,
+    )
 
 
 def main() -> None:

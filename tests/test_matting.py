@@ -119,7 +119,12 @@ def test_lift_returns_the_points_that_were_projected():
     origin = -0.7 / 0.3 * points[trunk, 2].mean()
     z_px = (points[:, 2] - origin) * (crop.side_px / 2.1)
     visibility = rng.uniform(0, 1, COUNT)
-    pose = Pose(np.column_stack([px, z_px, visibility]), np.zeros((4, 4), np.float32), 1.0)
+    pose = Pose(
+        np.column_stack([px, z_px, visibility]),
+        np.zeros((4, 4), np.float32),
+        1.0,
+        np.zeros((COUNT, 2, 480), np.float32),
+    )
     lifted = lift(pose, crop)
     np.testing.assert_allclose(lifted[:, :3], points, atol=1e-5)
     np.testing.assert_allclose(lifted[:, 3], visibility, atol=1e-6)

@@ -224,7 +224,7 @@ def square_person(landmarks_px=None):
         return rgb, alpha, None
     points = np.tile([50.0, 100.0, 0.0, 1.0], (COUNT, 1))
     points[INDEX["left_ankle"], :2] = landmarks_px
-    return rgb, alpha, Pose(points, alpha, 1.0)
+    return rgb, alpha, Pose(points, alpha, 1.0, np.zeros((COUNT, 2, 480), np.float32))
 
 
 def test_resampling_keeps_the_area_at_every_size():

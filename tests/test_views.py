@@ -11,7 +11,7 @@ def sample(value: float) -> Batch:
         return torch.full(shape, value)
 
     return Batch(
-        Given(full(5, 8, 8), full(19, 4)),
+        Given(full(5, 8, 8), full(19, 4), full(19, 2, 480)),
         Wanted(full(6, 3), full(6), full(4, 3), full(4, 3), full(4, 3), full(2, 3, 3), full(19, 3)),
     )
 
@@ -41,6 +41,6 @@ def test_moving_a_batch_moves_every_tensor():
 
 def test_a_wrong_shape_is_refused_while_tests_run():
     with pytest.raises(TypeError):
-        Given(torch.zeros(2, 4, 8, 8), torch.zeros(2, 19, 4))
+        Given(torch.zeros(2, 4, 8, 8), torch.zeros(2, 19, 4), torch.zeros(2, 19, 2, 480))
     with pytest.raises(TypeError):
-        Given(torch.zeros(2, 5, 8, 8), torch.zeros(3, 19, 4))
+        Given(torch.zeros(2, 5, 8, 8), torch.zeros(3, 19, 4), torch.zeros(2, 19, 2, 480))

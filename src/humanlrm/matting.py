@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, VIEW_SPAN, SquareCrop
-from humanlrm.landmarks import COUNT, INDEX
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT, INDEX, MIRROR
 
 _GUIDE_PX, _GUIDE_EPS = 640, 1e-4
 
@@ -37,6 +37,9 @@ _TILE_SHARES = (0.6, 0.35)
 #: BlazePose's index of each of our landmarks (its "left" is the person's left, as ours); neck and head are mixtures.
 _BLAZE_SIDE = {"shoulder": 11, "elbow": 13, "wrist": 15, "hand": 19, "hip": 23, "knee": 25, "ankle": 27, "toe": 31}
 _EARS, _SHOULDERS, _NOSE, _ROI_POINTS = [7, 8], [11, 12], 0, [33, 34]
+#: Shapes of the landmark net's inner maps that are read at the landmarks: the last of each size before its heads.
+_CLUE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
+assert sum(shape[1] for shape in _CLUE_MAPS) == CLUE_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,26 @@ class Pose:
             photo pixels TOWARD the camera relative to the middle of the hips, visibility in [0, 1].
         mask: how much each photo pixel belongs to the person, in [0, 1]; soft, true resolution about 256 px.
         score: the landmark net's certainty that its square holds a person, in [0, 1].
+        clues: the landmark net's features at each landmark, in the photo and in its mirror image. They tell more of
+            depth than the 3D points that the net reads off them (our choice; measured in docs/decisions.md).
     """
 
     landmarks: Float[np.ndarray, "J 4"]
     mask: Float32[np.ndarray, "H W"]
     score: float
+    clues: Float32[np.ndarray, "J 2 C"]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the landmark net says of a square: 39 points (photo x, y px, visibility), the same in metres (photo axes),
+    presence, 256 px mask, features at our landmarks."""
+
+    points: Float[np.ndarray, "39 3"]
+    world: Float[np.ndarray, "39 3"]
+    presence: float
+    mask: Float32[np.ndarray, "256 256"]
+    clues: Float32[np.ndarray, "J C"]
 
 
 @dataclass(frozen=True)
@@ -107,8 +125,9 @@ class PoseDetector:
         config: dict = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
-        detector, landmark = (core.compile_model(str(_verified(name)), "CPU", config) for name in _SHA256)
-        self._detector, self._landmark = detector, landmark
+        detector, landmark = (core.read_model(str(_verified(name))) for name in _SHA256)
+        landmark.add_outputs(_inner_maps(landmark))
+        self._detector, self._landmark = (core.compile_model(net, "CPU", config) for net in (detector, landmark))
         self._anchors = _anchors()
 
     def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Pose]:
@@ -168,27 +187,66 @@ class PoseDetector:
         )
 
     def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> Pose | None:
-        """Landmarks and mask in a region; looks twice when the first look shows that the region was off."""
-        points, world, presence, mask = self._landmarks(rgb, roi)
-        if presence < _MIN_PRESENCE / 2:
+        """Landmarks and mask in a region; looks twice when the first look shows that the region was off.
+
+        The last look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
+        right hand comes out 12 cm too near, the left one does not).
+        """
+        patch = _warp(rgb, roi)
+        reading = self._read(patch, roi)
+        if reading.presence < _MIN_PRESENCE / 2:
             return None
-        hips, top = points[_ROI_POINTS, :2]
-        tracked = _Roi.from_points(hips, top, roi.head, presence)
+        hips, top = reading.points[_ROI_POINTS, :2]
+        tracked = _Roi.from_points(hips, top, roi.head, reading.presence)
         if roi.is_far_from(tracked):
             roi = tracked
-            points, world, presence, mask = self._landmarks(rgb, roi)
-        if presence < _MIN_PRESENCE:
+            patch = _warp(rgb, roi)
+            reading = self._read(patch, roi)
+        if reading.presence < _MIN_PRESENCE:
             return None
-        return Pose(_ours(points, world), _unwarp(mask, roi, rgb.shape[:2]), presence)
+        other = self._read(patch[:, ::-1], roi, mirrored=True)
+        landmarks = (_ours(reading.points, reading.world) + _ours(other.points, other.world)[MIRROR]) / 2
+        mask = _unwarp((reading.mask + other.mask) / 2, roi, rgb.shape[:2])
+        return Pose(landmarks, mask, reading.presence, np.stack([reading.clues, other.clues[MIRROR]], axis=1))
 
-    def _landmarks(self, rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi):
-        """Returns (39 x, y in photo pixels and visibility; 39 metric points in photo axes; presence; 256 px mask)."""
-        raw = self._landmark(_warp(rgb, roi)[None])
-        image = raw[0].reshape(39, 5)
-        points = np.column_stack([roi.to_photo(image[:, :2] / _LANDMARK_PX), _sigmoid(image[:, 3])])
+    def _read(self, patch: Float32[np.ndarray, "256 256 3"], roi: _Roi, mirrored: bool = False) -> _Reading:
+        """What the net says of a square; of a mirrored patch, too, in the photo's own coordinates (but its own names:
+        the net takes a left hand in the mirror for a right one)."""
+        raw = self._landmark(np.ascontiguousarray(patch)[None])
+        image = raw[0].reshape(39, 5).astype(np.float64)
         world = raw[4].reshape(39, 3).astype(np.float64)
+        mask = _sigmoid(raw[2][0, :, :, 0])
+        clues = _clues(image[:, :2] / _LANDMARK_PX, [raw[5][0], raw[6][0]])
+        if mirrored:
+            image[:, 0] = _LANDMARK_PX - image[:, 0]
+            world[:, 0] *= -1
+            mask = mask[:, ::-1]
+        points = np.column_stack([roi.to_photo(image[:, :2] / _LANDMARK_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
-        return points, world, float(raw[1].reshape(())), _sigmoid(raw[2][0, :, :, 0])
+        return _Reading(points, world, float(raw[1].reshape(())), mask, clues)
+
+
+def _inner_maps(net: ov.Model) -> list[ov.Output]:
+    """The last inner map of each shape of ``_CLUE_MAPS``."""
+    last: dict[tuple[int, ...], ov.Output] = {}
+    for node in net.get_ordered_ops():
+        if node.get_type_name() in ("Add", "Clamp"):
+            last[tuple(node.output(0).shape)] = node.output(0)
+    return [last[shape] for shape in _CLUE_MAPS]
+
+
+def _clues(points: Float[np.ndarray, "39 2"], maps: list[np.ndarray]) -> Float32[np.ndarray, "J C"]:
+    """Features of all maps (channels, side, side) at our landmarks; points in [0, 1]^2 of the square; bilinear."""
+    at = _named(np.column_stack([points, np.zeros((len(points), 2))]))[:, :2]
+    found = []
+    for values in maps:
+        cell = np.clip(at * values.shape[-1] - 0.5, 0, values.shape[-1] - 1)
+        low = np.minimum(cell.astype(int), values.shape[-1] - 2)
+        (x, y), (i, j) = (cell - low).T, low.T
+        upper = values[:, j, i] * (1 - x) + values[:, j, i + 1] * x
+        lower = values[:, j + 1, i] * (1 - x) + values[:, j + 1, i + 1] * x
+        found.append((upper * (1 - y) + lower * y).T)
+    return np.concatenate(found, axis=1).astype(np.float32)
 
 
 def lift(pose: Pose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
@@ -279,7 +337,11 @@ def _ours(points: Float[np.ndarray, "39 3"], world: Float[np.ndarray, "39 3"]) -
     """
     spread = [np.linalg.norm(p[:33, :2] - p[:33, :2].mean(0), axis=1).sum() for p in (points, world)]
     px_per_m = spread[0] / max(spread[1], 1e-6)
-    blaze = np.column_stack([points[:, :2], -world[:, 2] * px_per_m, points[:, 2]])
+    return _named(np.column_stack([points[:, :2], -world[:, 2] * px_per_m, points[:, 2]]))
+
+
+def _named(blaze: Float[np.ndarray, "39 4"]) -> Float[np.ndarray, "J 4"]:
+    """Our landmarks among BlazePose's, or as mixtures of them."""
     out = np.zeros((COUNT, 4))
     for side, shift in (("left", 0), ("right", 1)):
         for part, index in _BLAZE_SIDE.items():

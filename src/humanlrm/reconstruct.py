@@ -156,8 +156,7 @@ def reconstruct(
     clock, settings = clock or _Clock(), settings or Settings()
     device = next(model.parameters()).device
     with clock("network"):
-        image = torch.cat([subject.rgb, subject.alpha, subject.known])[None].to(device)
-        planes = model(image, subject.landmarks[None].to(device))
+        planes = model.planes_of(subject.given.to(device))
     with clock("surface"):
         surface = extract(model, planes, settings.resolution)
     with clock("simplify"):

@@ -13,8 +13,9 @@ from scipy import sparse
 from torch import Tensor
 
 from humanlrm.frame import SquareCrop, square_crop
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.matting import Pose, PoseDetector, lift, main_part, refine_mask
+from humanlrm.views import Given
 
 #: Longest side of a photo in memory; larger ones are reduced when they are loaded. Our choice: time and memory of the
 #: mask's refinement grow with the pixels (0.7 s on one core at 2048 x 1536 px, several seconds at 4096).
@@ -58,20 +59,28 @@ class SubjectCrop:
         alpha: the person's mask in [0, 1]; 0 where the square leaves the photo.
         known: 1 where the square shows the photo, 0 where it leaves it.
         landmarks: x, y, z in box units and visibility in [0, 1]; all 0 for points that were not found.
+        clues: the detector's features at the landmarks (``matting.Pose.clues``); 0 for points that were not found.
         crop: the square in pixels of ``photo_rgb``.
         photo_rgb: the whole photo, sRGB, for baking textures at its own resolution.
         photo_alpha: the person's mask in the photo, in [0, 1].
         truncated: the photo's borders that cut the person, of "left", "top", "right", "bottom"; empty if whole.
+        given: all of it that the network looks at, as a batch of one.
     """
 
     rgb: Float[Tensor, "3 S S"]
     alpha: Float[Tensor, "1 S S"]
     known: Float[Tensor, "1 S S"]
     landmarks: Float[Tensor, "J 4"]
+    clues: Float[Tensor, "J 2 C"]
     crop: SquareCrop
     photo_rgb: UInt8[np.ndarray, "H W 3"]
     photo_alpha: Float32[np.ndarray, "H W"]
     truncated: tuple[str, ...]
+
+    @property
+    def given(self) -> Given:
+        image = torch.cat([self.rgb, self.alpha, self.known])
+        return Given(image[None], self.landmarks[None], self.clues[None])
 
 
 def load_photo(path: str | Path) -> Photo:
@@ -138,10 +147,19 @@ def assemble_crop(
         pose = replace(pose, landmarks=_within_reach(pose.landmarks, mask, truncated))
     crop = square_crop(mask, None if pose is None else pose.landmarks[:, :2])
     landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift(pose, crop)
+    clues = np.zeros((COUNT, 2, CLUE_CHANNELS), np.float32) if pose is None else pose.clues
     pixels, known = _resample(np.dstack([rgb, alpha * np.float32(255)]), crop, size_px)
     planes = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1).clamp(0, 1).contiguous()
     return SubjectCrop(
-        planes[:3], planes[3:], torch.from_numpy(known)[None], torch.from_numpy(landmarks), crop, rgb, alpha, truncated
+        planes[:3],
+        planes[3:],
+        torch.from_numpy(known)[None],
+        torch.from_numpy(landmarks),
+        torch.from_numpy(clues),
+        crop,
+        rgb,
+        alpha,
+        truncated,
     )
 
 

@@ -19,10 +19,15 @@ class Given:
     Attributes:
         image: sRGB, alpha, known (1 inside the photo), in [0, 1].
         landmarks: detected, box units, and visibility in [0, 1]; 0 = missing.
+        clues: the detector's features at the landmarks, in the picture and in its mirror image; 0 = unknown.
     """
 
     image: Float[Tensor, "*B 5 H W"]
     landmarks: Float[Tensor, "*B J 4"]
+    clues: Float[Tensor, "*B J 2 C"]
+
+    def to(self, device: torch.device | str) -> "Given":
+        return Given(self.image.to(device), self.landmarks.to(device), self.clues.to(device))
 
 
 @dataclass(frozen=True)

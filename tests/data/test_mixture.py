@@ -59,7 +59,7 @@ def test_a_mixture_tells_of_all_its_subjects_and_problems(folders, shards, tmp_p
     assert "cut.tar" in mixture.problems[0]
     assert mixture.about(0)["id"] == folders[1].about(0)["id"]
     assert mixture.about(2)["id"] == folders[0].about(1)["id"]
-    detected, truth = mixture.landmarks()
+    detected, _, truth = mixture.landmarks()
     assert len(detected) == len(truth) == 6
     with pytest.raises(IndexError):
         mixture.about(3)

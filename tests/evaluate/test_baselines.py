@@ -16,7 +16,15 @@ def disc(radius: float, size_px: int = 128) -> SubjectCrop:
     crop = SquareCrop((size_px / 2, size_px / 2), float(size_px))
     known = torch.ones(1, size_px, size_px)
     return SubjectCrop(
-        torch.zeros(3, size_px, size_px), alpha, known, torch.zeros(19, 4), crop, photo, alpha[0].numpy(), ()
+        torch.zeros(3, size_px, size_px),
+        alpha,
+        known,
+        torch.zeros(19, 4),
+        torch.zeros(19, 2, CLUE_CHANNELS),
+        crop,
+        photo,
+        alpha[0].numpy(),
+        (),
     )
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.train.config import LossWeights
@@ -33,9 +33,14 @@ def inputs(seed: int = 0, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(batch, 5, 64, 64, generator=generator), landmarks
 
 
+def clues_of(landmarks: torch.Tensor) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(*landmarks.shape[:2], 2, CLUE_CHANNELS, generator=generator)
+
+
 def planes_of(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
     with torch.no_grad():
-        planes = model(image, landmarks)
+        planes = model(image, landmarks, clues_of(landmarks))
     return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **vars(planes.given)}
 
 

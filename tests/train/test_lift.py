@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from humanlrm.data.shards import ShardFolder
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.corrector import Lifter
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.losses import landmark_loss
@@ -15,10 +15,12 @@ def folder(shards) -> ShardFolder:
 
 
 def test_pairs_of_all_views_are_found(folder):
-    detected, truth = folder.landmarks()
+    detected, clues, truth = folder.landmarks()
     record, _ = folder.load(1, 0)
     assert detected.shape == (4, COUNT, 4)
     np.testing.assert_array_equal(detected[2], record.detected)
+    np.testing.assert_array_equal(clues[2], record.clues)
+    assert clues.any()
     np.testing.assert_array_equal(truth[2], record.landmarks)
 
 
@@ -27,32 +29,36 @@ def test_a_subject_with_damaged_landmarks_is_left_out(folder, tmp_path):
     data, (offset, size) = bytearray(entry.shard.read_bytes()), entry.files["views.npz"]
     data[offset : offset + size] = bytes(size)
     (tmp_path / "a.tar").write_bytes(bytes(data))
-    detected, truth = ShardFolder(tmp_path).landmarks()
-    np.testing.assert_array_equal(detected, folder.landmarks()[0][2:])
-    np.testing.assert_array_equal(truth, folder.landmarks()[1][2:])
+    for found, whole in zip(ShardFolder(tmp_path).landmarks(), folder.landmarks(), strict=True):
+        np.testing.assert_array_equal(found, whole[2:])
 
 
 def test_a_new_lifter_takes_landmarks_as_they_were_detected():
-    detected = torch.rand(2, COUNT, 4) + 0.1
-    torch.testing.assert_close(Lifter()(detected), detected[..., :3])
+    detected, clues = torch.rand(2, COUNT, 4) + 0.1, torch.rand(2, COUNT, 2, CLUE_CHANNELS)
+    torch.testing.assert_close(Lifter()(detected, clues), detected[..., :3])
 
 
 def test_fitting_brings_detected_landmarks_closer_to_the_true_ones(folder):
-    detected, truth = (torch.from_numpy(a) for a in folder.landmarks())
+    detected, clues, truth = (torch.from_numpy(a).float() for a in folder.landmarks())
     lifter = Lifter()
-    before = float(landmark_loss(lifter(detected), truth))
+    before = float(landmark_loss(lifter(detected, clues), truth))
     fit_lifter(lifter, folder, 150, seed=0)
-    assert float(landmark_loss(lifter(detected), truth)) < 0.6 * before
+    lifter.eval()
+    assert float(landmark_loss(lifter(detected, clues), truth)) < 0.6 * before
+    assert float(landmark_loss(lifter(detected, 0 * clues), truth)) < 0.8 * before
 
 
 def test_missing_landmarks_are_guessed_wherever_they_are_said_to_be(folder):
     lifter = Lifter()
     fit_lifter(lifter, folder, 20, seed=0)
-    detected = torch.rand(1, COUNT, 4)
+    lifter.eval()
+    detected, clues = torch.rand(1, COUNT, 4), torch.rand(1, COUNT, 2, CLUE_CHANNELS)
     detected[:, 3, 3] = 0
-    moved = detected.clone()
-    moved[:, 3, :3] = 9
-    torch.testing.assert_close(lifter(moved), lifter(detected), rtol=0, atol=0)
+    moved, other = detected.clone(), clues.clone()
+    moved[:, 3, :3], other[:, 3] = 9, 9
+    torch.testing.assert_close(lifter(moved, other), lifter(detected, clues), rtol=0, atol=0)
+    clues[:, 4] += 1
+    assert not torch.allclose(lifter(moved, clues), lifter(moved, other))
 
 
 def test_the_seed_decides_the_fit(folder):

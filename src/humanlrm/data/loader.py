@@ -14,7 +14,7 @@ from humanlrm.data.degrade import camera_errors, mask_errors, random_tone
 from humanlrm.data.render import Samples, ViewRecord
 from humanlrm.data.shards import Mixture, ShardError, ShardFolder
 from humanlrm.data.targets import TargetView, as_targets
-from humanlrm.landmarks import MIRROR
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT, MIRROR
 from humanlrm.views import Batch, Given, Wanted, collate
 
 
@@ -170,6 +170,7 @@ def make_sample(
     own_normals = samples.normals[on].astype(np.float32) / 127
     rgb = record.light.on(samples.albedo[on].astype(np.float32) / 255, own_normals)
     detected, truth = record.detected.copy(), record.landmarks.copy()
+    clues = np.zeros((COUNT, 2, CLUE_CHANNELS), np.float16) if record.clues is None else record.clues.copy()
     points = samples.points[chosen].astype(np.float32) @ linear.T + offset
     surface = samples.surface[on].astype(np.float32) @ linear.T + offset
     normals = own_normals @ linear.T / unit
@@ -181,18 +182,18 @@ def make_sample(
         tone = random_tone(rng)
         image[..., :3], rgb = tone(image[..., :3]), tone(rgb)
         image = camera_errors(mask_errors(image, rng), rng)
-        detected = _landmark_errors(detected, truth, rng)
+        detected, clues = _landmark_errors(detected, clues, truth, rng)
         mirrored = rng.random() < 0.5
         if mirrored:
             image, depth = image[:, ::-1], depth[..., ::-1]
             for array in (points, surface, normals, detected, truth):
                 array[:, 0] *= -1
-            detected, truth = detected[MIRROR], truth[MIRROR]
+            detected, clues, truth = detected[MIRROR], clues[MIRROR][:, ::-1], truth[MIRROR]
         image[..., :3] *= image[..., 4:] > 0.5
     targets = as_targets(record.to_frame, others, mirrored, tone) if others else None
     tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
     return Batch(
-        Given(tensor(image.transpose(2, 0, 1)), tensor(detected)),
+        Given(tensor(image.transpose(2, 0, 1)), tensor(detected), tensor(clues)),
         Wanted(*map(tensor, (points, sdf, surface, normals, rgb, depth, truth)), targets=targets),
     )
 
@@ -207,9 +208,16 @@ def _reduction(stored_px: int, wanted_px: int | None) -> int:
     return factor
 
 
-def _landmark_errors(detected: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mostly the detector's own output; sometimes exact points, other errors, missing points or none (our choice)."""
+def _landmark_errors(
+    detected: np.ndarray, clues: np.ndarray, truth: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mostly the detector's own output; sometimes exact points, other errors, missing points or none (our choice).
+
+    Points that are not the detector's have no clues of its, and neither has every tenth set that is.
+    """
     kind = rng.random()
+    if kind < 0.15 or rng.random() < 0.1:
+        clues[:] = 0
     if kind < 0.05:
         detected[:] = 0
     elif kind < 0.15:
@@ -221,4 +229,5 @@ def _landmark_errors(detected: np.ndarray, truth: np.ndarray, rng: np.random.Gen
         detected[:, :2] += present * rng.normal(0, 0.015, (len(truth), 2))
     missing = rng.random(len(truth)) < (0.03 if rng.random() < 0.7 else 0.2)
     detected[missing] = 0
-    return detected
+    clues[missing] = 0
+    return detected, clues

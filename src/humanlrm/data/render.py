@@ -75,6 +75,7 @@ class ViewRecord:
         rgb, alpha, known: the square crop.
         depth: z where each pixel's ray enters and leaves the whole person; NaN where it misses.
         detected: landmarks of the detector and their visibility.
+        clues: the detector's features at them (``matting.Pose.clues``).
         landmarks: true landmarks.
         to_frame: similarity transform from the subject's coordinates (metres) to this frame.
         light: in subject coordinates; the same for all views.
@@ -96,6 +97,7 @@ class ViewRecord:
     target: UInt8[np.ndarray, "D D 3"] | None = None
     amodal: UInt8[np.ndarray, "D D"] | None = None
     clean: UInt8[np.ndarray, "H W 3"] | None = None
+    clues: Float[np.ndarray, "J 2 C"] | None = None
 
 
 @dataclass(frozen=True)
@@ -324,6 +326,7 @@ def _record(
         normal=normal,
         target=target,
         amodal=amodal.astype(np.uint8) * 255,
+        clues=crop.clues.numpy().astype(np.float16),
         clean=None if _shows_all(shot, amodal) else _clean(studio, shot, surroundings, settings.image_px, rng),
     )
 

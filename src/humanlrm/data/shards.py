@@ -17,6 +17,7 @@ from webdataset.writer import TarWriter
 from humanlrm.data.light import Light
 from humanlrm.data.render import Samples, Subject, ViewRecord
 from humanlrm.data.targets import TargetView
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
 _FINITE = ("detected", "landmarks", "to_frame")
@@ -25,6 +26,8 @@ _LIGHT_ARRAYS = ("ambient", "directions", "colours")
 _LIGHT_EXTRAS = ("environment", "shadow_rad")
 #: Pictures that views may have; the shards of older versions have none.
 _MAPS = {"normal": "normal.png", "target": "target.webp", "amodal": "amodal.png", "clean": "clean.webp"}
+#: Clues of a view; the shards of older versions have none.
+_CLUES = "clues.npy"
 #: What Pillow and numpy raise for damaged files.
 _DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
@@ -37,6 +40,12 @@ class ShardError(ValueError):
 def _npz(**arrays: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -57,6 +66,8 @@ def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
         record[f"{k}.webp"] = _image(view.rgb, "WEBP", quality=90, method=2)
         record[f"{k}.mask.png"] = _image(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
         record |= {f"{k}.{extension}": data for extension, data in _encoded_maps(view).items()}
+        if view.clues is not None:
+            record[f"{k}.{_CLUES}"] = _npy(view.clues.astype(np.float16))
     arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
     arrays |= {"environment": np.stack([v.light.environment for v in views])}
     arrays |= {"shadow_rad": np.stack([v.light.shadows for v in views])}
@@ -163,19 +174,35 @@ class ShardFolder:
         """Id, source, licence and tags of a subject."""
         return json.loads(self._read(self.entries[index], "json")[0].getvalue())
 
-    def landmarks(self) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 3"]]:
-        """Detected and true landmarks of all views (damaged ones are left out; loading them reports them)."""
-        detected, truth = [], []
+    def landmarks(
+        self,
+    ) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 2 C"], Float[np.ndarray, "N J 3"]]:
+        """Detected landmarks, their clues (float16; 0 where the shard has none) and true landmarks of all views
+        (damaged ones are left out; loading them reports them)."""
+        detected, clues, truth = [], [], []
         for entry in self.entries:
             try:
                 arrays = np.load(self._read(entry, "views.npz")[0], allow_pickle=False)
                 given, true = arrays["detected"], arrays["landmarks"]
+                told = np.stack([self._clues(entry, view) for view in range(entry.views)])
+                whole = (
+                    np.isfinite(true).all((1, 2)) & np.isfinite(given).all((1, 2)) & np.isfinite(told).all((1, 2, 3))
+                )
             except _DAMAGED:
                 continue
-            whole = np.isfinite(true).all((1, 2)) & np.isfinite(given).all((1, 2))
             detected.append(given[whole])
+            clues.append(told[whole])
             truth.append(true[whole])
-        return np.concatenate(detected), np.concatenate(truth)
+        return np.concatenate(detected), np.concatenate(clues), np.concatenate(truth)
+
+    def _clues(self, entry: Entry, view: int) -> Float[np.ndarray, "J 2 C"]:
+        name, shape = f"{view}.{_CLUES}", (COUNT, 2, CLUE_CHANNELS)
+        if name not in entry.files:
+            return np.zeros(shape, np.float16)
+        found = np.load(self._read(entry, name)[0], allow_pickle=False)
+        if found.shape != shape:
+            raise ValueError(f"its clues have the shape {found.shape} instead of {shape}")
+        return found
 
     def load(self, index: int, view: int, maps: tuple[str, ...] = ()) -> tuple[ViewRecord, Samples]:
         """One view of one subject.
@@ -198,6 +225,7 @@ class ShardFolder:
             if not all(np.isfinite(truth[name]).all() for name in _FINITE):
                 raise ValueError("its frame or landmarks are not finite")
             shown = {name: _decoded_map(name, file) for name, file in files.items()}
+            shown["clues"] = self._clues(entry, view)
             record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **truth, light=Light(**light), **shown)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
         except _DAMAGED as error:
@@ -255,10 +283,12 @@ class Mixture:
             index -= len(folder)
         raise IndexError(f"Mixture: it has {len(self)} subjects")
 
-    def landmarks(self) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 3"]]:
-        """Detected and true landmarks of all views of all folders."""
-        detected, truth = zip(*(folder.landmarks() for folder, _ in self.parts), strict=True)
-        return np.concatenate(detected), np.concatenate(truth)
+    def landmarks(
+        self,
+    ) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 2 C"], Float[np.ndarray, "N J 3"]]:
+        """Detected landmarks, clues and true landmarks of all views of all folders."""
+        detected, clues, truth = zip(*(folder.landmarks() for folder, _ in self.parts), strict=True)
+        return np.concatenate(detected), np.concatenate(clues), np.concatenate(truth)
 
 
 def _decoded_map(name: str, file: io.BytesIO) -> np.ndarray:

@@ -30,7 +30,7 @@ FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visu
 
 @torch.no_grad()
 def _planes(model: Model, shown: SubjectCrop) -> Triplane:
-    return model(torch.cat([shown.rgb, shown.alpha, shown.known])[None], shown.landmarks[None])
+    return model.planes_of(shown.given)
 
 
 def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:

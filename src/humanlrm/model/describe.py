@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.lrm import Model, build
 
@@ -120,6 +120,8 @@ def _given(config: Config, views: int) -> tuple[Any, ...]:
     """One sample of the right shapes; several views stand around the person's place like one."""
     side = config.image_px
     landmarks = torch.zeros(1, COUNT, 4)
+    if isinstance(config, ModelConfig):
+        return torch.zeros(1, 5, side, side), landmarks, torch.zeros(1, COUNT, 2, CLUE_CHANNELS)
     if views == 1:
         return torch.zeros(1, 5, side, side), landmarks
     one = canonical_camera(side)

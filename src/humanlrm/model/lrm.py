@@ -13,6 +13,7 @@ from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.views import Given
 
 
 class HumanLRM(nn.Module):
@@ -32,18 +33,25 @@ class HumanLRM(nn.Module):
         nn.init.zeros_(self.depth.weight)
         self.depth.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
 
-    def forward(self, image: Float[Tensor, "B 5 H W"], landmarks: Float[Tensor, "B J 4"]) -> Triplane:
+    def planes_of(self, given: Given) -> Triplane:
+        """What a batch of the loader, or a photo, shows."""
+        return self(given.image, given.landmarks, given.clues)
+
+    def forward(
+        self, image: Float[Tensor, "B 5 H W"], landmarks: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 C"]
+    ) -> Triplane:
         """One square crop per subject to its triplane.
 
         Args:
             image: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1].
             landmarks: detected landmarks, box units, and visibility in [0, 1]; 0 = missing.
+            clues: the detector's features at the landmarks; 0 = unknown.
         """
         rgb, alpha = image[:, :3], image[:, 3:4]
         pyramid = self.encoder(rgb * alpha + 0.5 * (1 - alpha))
         seen = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
-        corrected, marks = self.corrector(landmarks, pyramid, self.place32)
+        corrected, marks = self.corrector(landmarks, clues, pyramid, self.place32)
         bones, xy, zy, xz = self.decoder(pyramid, corrected, marks, skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()
@@ -51,7 +59,7 @@ class HumanLRM(nn.Module):
         return Triplane(xy.float(), zy.float(), xz.float(), given)
 
 
-#: A model of either family: ``model(image, landmarks) -> Triplane`` and ``model.field`` that reads it.
+#: A model of either family: ``model.planes_of(given) -> Triplane`` and ``model.field`` that reads it.
 Model = HumanLRM | PaperLRM
 
 

@@ -15,6 +15,7 @@ from humanlrm.model.paper_field import DensityField, PaperField
 from humanlrm.model.plane_decoder import PlaneDecoder
 from humanlrm.model.triplane import GivenView, Triplane
 from humanlrm.model.view_head import LandmarkHead, ViewHead
+from humanlrm.views import Given
 
 _MOST_VIEWS = 8
 
@@ -37,6 +38,10 @@ class PaperLRM(nn.Module):
         self.head = ViewHead(encoder.width, config.depth_prior) if config.pixel_features or config.depth_prior else None
         self.corrector = LandmarkHead(encoder.width, config.width, config.heads) if config.landmarks else None
         self.field = PaperField(config) if config.field == "sdf" else DensityField(config)
+
+    def planes_of(self, given: Given) -> Triplane:
+        """What a batch of the loader, or a photo, shows: one view by the canonical camera."""
+        return self(given.image, given.landmarks)
 
     def forward(
         self,

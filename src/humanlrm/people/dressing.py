@@ -21,8 +21,8 @@ from humanlrm.people.base_mesh import (
     rig_of,
     shaped,
 )
-from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
 from humanlrm.people.clearance import Probes, cleared
+from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
 from humanlrm.people.cloth_print import printed
 from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces, under_shell
 from humanlrm.people.materials import SKIN_TONES

@@ -1,6 +1,6 @@
 """Contact sheets of synthetic people: each whole, from a side of its own, with its seed below it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,7 +15,6 @@ from humanlrm.camera import Cameras, look_at
 from humanlrm.data.light import Light
 from humanlrm.data.render import Studio
 from humanlrm.data.scan import Scan
-from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.people.generate import Cast, Kind
 
 #: Width over height of a tile, and rays per pixel side.

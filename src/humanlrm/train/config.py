@@ -11,7 +11,8 @@ class LossWeights:
 
     Attributes:
         sdf: signed distance at points, L1.
-        surface: |sdf| at surface points, L1.
+        occupancy: inside or outside by the distance's sign, cross entropy; keeps the field from collapsing to zero.
+        surface: |sdf| at surface points, L1; light, because a field that is zero everywhere has none of it.
         normal: squared difference of unit normals at surface points (paper: normal MSE).
         eikonal: squared deviation of the gradient's length from 1 at surface points (paper).
         rgb: colour at surface points, L1.
@@ -20,9 +21,10 @@ class LossWeights:
     """
 
     sdf: float = 10.0
-    surface: float = 10.0
+    occupancy: float = 0.5
+    surface: float = 1.0
     normal: float = 0.3
-    eikonal: float = 0.02
+    eikonal: float = 0.05
     rgb: float = 1.5
     depth: float = 4.0
     landmarks: float = 3.0

@@ -14,6 +14,7 @@ _BATCH = 64
 _RATE = 1e-3
 _NOISE = 0.012
 _MISSING = 0.04
+_STATISTICS = 2000
 
 
 def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> float:
@@ -21,9 +22,8 @@ def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> fl
 
     Mirrored pairs, jitter and missing points are drawn as in ``data.loader``; deterministic in ``seed``.
     """
-    detected, truth = (torch.from_numpy(a) for a in shards.landmarks())
-    with torch.no_grad():
-        lifter.mean.copy_(truth.median(0).values)
+    detected, clues, truth = (torch.from_numpy(a) for a in shards.landmarks())
+    _set_statistics(lifter, clues, truth)
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=_RATE, weight_decay=0.05)
     losses = []
@@ -31,8 +31,8 @@ def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> fl
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
         chosen = torch.randint(len(detected), (_BATCH,), generator=rng)
-        given, wanted = _varied(detected[chosen], truth[chosen], rng)
-        loss = landmark_loss(lifter(given), wanted)
+        given, told, wanted = _varied(detected[chosen], clues[chosen].float(), truth[chosen], rng)
+        loss = landmark_loss(lifter(given, told), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -40,16 +40,29 @@ def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> fl
     return float(np.mean(losses[-max(1, steps // 10) :])) if losses else float("nan")
 
 
+@torch.no_grad()
+def _set_statistics(lifter: Lifter, clues: Float[Tensor, "N J 2 C"], truth: Float[Tensor, "N J 3"]) -> None:
+    """Mean positions of the points, and mean and spread of the clues that are known, on some thousand views."""
+    lifter.mean.copy_(truth.median(0).values)
+    some = clues[:: max(1, len(clues) // _STATISTICS)].float().flatten(0, 2)
+    some = some[(some != 0).any(-1)]
+    if len(some) > 1:
+        lifter.clue_mean.copy_(some.mean(0))
+        lifter.clue_scale.copy_(1 / (some.std(0) + 1e-3))
+
+
 def _varied(
-    given: Float[Tensor, "B J 4"], wanted: Float[Tensor, "B J 3"], rng: torch.Generator
-) -> tuple[Float[Tensor, "B J 4"], Float[Tensor, "B J 3"]]:
-    """Half of the pairs mirrored, all jittered, single points and every twentieth set missing."""
+    given: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 C"], wanted: Float[Tensor, "B J 3"], rng: torch.Generator
+) -> tuple[Float[Tensor, "B J 4"], Float[Tensor, "B J 2 C"], Float[Tensor, "B J 3"]]:
+    """Half of the pairs mirrored, all jittered, single points, every twentieth set and every tenth's clues missing."""
     mirror, flip = torch.from_numpy(MIRROR), torch.tensor([-1.0, 1.0, 1.0])
     turned = torch.rand(len(given), 1, 1, generator=rng) < 0.5
     given = torch.where(turned, given[:, mirror] * torch.cat([flip, torch.ones(1)]), given)
+    clues = torch.where(turned[..., None], clues[:, mirror].flip(2), clues)
     wanted = torch.where(turned, wanted[:, mirror] * flip, wanted)
     jitter = torch.randn(len(given), COUNT, 3, generator=rng) * _NOISE * (given[..., 3:] > 0)
     given = torch.cat([given[..., :3] + jitter, given[..., 3:]], dim=-1)
     lost = torch.rand(len(given), COUNT, 1, generator=rng) < _MISSING
     lost |= torch.rand(len(given), 1, 1, generator=rng) < 0.05
-    return given.masked_fill(lost, 0.0), wanted
+    unclear = lost | (torch.rand(len(given), 1, 1, generator=rng) < 0.1)
+    return given.masked_fill(lost, 0.0), clues.masked_fill(unclear[..., None], 0.0), wanted

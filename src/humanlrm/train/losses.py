@@ -2,7 +2,7 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 #: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
 #: prediction would take its gradient away.
@@ -11,6 +11,9 @@ _NEAR = 0.03
 #: Points outside the box, and landmarks this far from their target, do not pull harder.
 _BOX = 1.05
 _LANDMARK_FAR = 0.3
+#: Box units in which a distance becomes a log-odds of being inside, and below which inside and outside are not told.
+_SOFT = 0.02
+_UNSURE = 0.01
 
 
 def sdf_loss(
@@ -19,6 +22,21 @@ def sdf_loss(
     """L1, three times as heavy within 0.03 of the surface, only inside the box (our choice)."""
     weight = (1 + 2 * (target.abs() < _NEAR)) * (points.abs().amax(-1) < _BOX)
     return (weight * (predicted - target.clamp(-_FAR, _FAR)).abs()).mean()
+
+
+def occupancy_loss(
+    predicted: Float[Tensor, "B P"], target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]
+) -> Float[Tensor, ""]:
+    """Cross entropy of inside and outside, as told by the predicted distance over ``_SOFT`` (our choice).
+
+    Without it the field collapses: L1 near the surface is small for a field that is nearly zero everywhere, whose sign
+    then is noise. Points closer to the surface than ``_UNSURE`` count less: there the label is.
+    """
+    weight = (target.abs() / _UNSURE).clamp(max=1) * (points.abs().amax(-1) < _BOX)
+    inside = (target < 0).to(predicted)
+    return (
+        weight * nn.functional.binary_cross_entropy_with_logits(-predicted / _SOFT, inside, reduction="none")
+    ).mean()
 
 
 def masked_l1(predicted: Float[Tensor, "..."], target: Float[Tensor, "..."]) -> Float[Tensor, ""]:

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from humanlrm.model.lrm import Model
 from humanlrm.train.config import LossWeights
-from humanlrm.train.losses import eikonal_loss, inside_box, landmark_loss, masked_l1, normal_loss, sdf_loss
+from humanlrm.train.losses import (
+    eikonal_loss,
+    inside_box,
+    landmark_loss,
+    masked_l1,
+    normal_loss,
+    occupancy_loss,
+    sdf_loss,
+)
 from humanlrm.views import Batch
 
 
@@ -17,6 +25,7 @@ class LossTerms:
     """Unweighted terms, as named in :class:`LossWeights`."""
 
     sdf: Float[Tensor, ""]
+    occupancy: Float[Tensor, ""]
     surface: Float[Tensor, ""]
     normal: Float[Tensor, ""]
     eikonal: Float[Tensor, ""]
@@ -37,13 +46,14 @@ def objective(model: Model, batch: Batch) -> LossTerms:
     Depth and landmarks count 0 for a model that does not predict them.
     """
     wanted = batch.wanted
-    planes = model(batch.given.image, batch.given.landmarks)
+    planes = model.planes_of(batch.given)
     depth, landmarks = planes.given.depth, planes.given.landmarks
     sdf = model.field.distance(planes, wanted.points)
     on = model.field(planes, wanted.surface)
     inside, none = inside_box(wanted.surface), sdf.new_zeros(())
     return LossTerms(
         sdf=sdf_loss(sdf, wanted.sdf, wanted.points),
+        occupancy=occupancy_loss(sdf, wanted.sdf, wanted.points),
         surface=(on.sdf.abs() * inside).mean(),
         normal=normal_loss(on.normal, wanted.normals, inside),
         eikonal=eikonal_loss(on.gradient, inside),
