@@ -13,7 +13,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,6 +34,7 @@ from humanlrm.render import (
 )
 from humanlrm.render.turntable import orbit
 from humanlrm.subject import find_subject, load_photo
+from humanlrm.train.render_objective import radiance_field
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
         gradient = torch.stack([(distance(points + s) - distance(points - s)) / 2e-3 for s in steps], dim=-1)
         return Capsules(distance(points), gradient, torch.nn.functional.normalize(gradient, dim=-1), points / 2 + 0.5)
 
-    network = RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
-    return network, RadianceField(distance, samples, density)
+    return radiance_field(model, planes, density), RadianceField(distance, samples, density)
 
 
 def main() -> None:
@@ -91,11 +90,11 @@ def compare(network: RadianceField, capsules: RadianceField, size_px: int, runs:
     everywhere = replace(default, shaded=None)
     paths: dict[str, Callable[[RadianceField], Rendering]] = {
         f"plain, {PLAIN.fine} even samples": lambda field: render_rays(field, rays, PLAIN, chunk=512),
-        "24 coarse + 12 fine, all shaded": lambda field: render_rays(field, rays, everywhere, chunk=4096),
-        "24 coarse + 12 fine, 3 shaded": lambda field: render_rays(field, rays, default, chunk=4096),
+        "16 coarse + 12 fine, all shaded": lambda field: render_rays(field, rays, everywhere, chunk=4096),
+        "16 coarse + 12 fine, 3 shaded": lambda field: render_rays(field, rays, default, chunk=4096),
         "the same, empty space skipped": lambda field: render_occupied(field, rays, default, occupancy(field, 1)),
-        "12 coarse + 12 fine, 3 shaded, skipped": lambda field: render_occupied(
-            field, rays, replace(default, coarse=12), occupancy(field, 1)
+        "8 coarse + 12 fine, 3 shaded, skipped": lambda field: render_occupied(
+            field, rays, replace(default, coarse=8), occupancy(field, 1)
         ),
         "sphere tracing": lambda field: render_surface(field, rays),
         "sphere tracing, empty space skipped": lambda field: render_surface(field, rays, grid=occupancy(field, 1)),

@@ -10,18 +10,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import torch
 
 from humanlrm.model.config import small
 from humanlrm.model.lrm import build
-from humanlrm.render import LaplaceDensity, RadianceField, Sampling
+from humanlrm.render import LaplaceDensity, Sampling
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import objective
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
-from humanlrm.train.render_objective import Targets, render_losses
+from humanlrm.train.render_objective import Targets, radiance_field, render_losses
 from train_step import random_batch
 
 
@@ -47,7 +46,7 @@ def main() -> None:
     with torch.no_grad():
         planes = model.planes_of(batch.given)
     planes = replace(planes, **{name: getattr(planes, name).requires_grad_() for name in ("xy", "zy", "xz")})
-    field = RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
+    field = radiance_field(model, planes, density)
     schedule = RenderSchedule()
     everywhere = Sampling(shaded=None)
 

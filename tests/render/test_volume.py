@@ -149,7 +149,7 @@ def test_beta_has_the_gradient_of_finite_differences():
 
 
 @pytest.mark.parametrize("sampling", [Sampling(24, 12, 4), Sampling(0, 32, None)], ids=str)
-def test_chunks_and_forgotten_activations_change_nothing(sampling):
+def test_chunks_and_recomputed_activations_change_nothing(sampling):
     def render(**options) -> tuple[Rendering, torch.Tensor]:
         radius = torch.tensor(0.5, requires_grad=True)
         seen = render_rays(field_of(sphere(radius), by_place), RAYS, sampling, **options)
@@ -157,7 +157,7 @@ def test_chunks_and_forgotten_activations_change_nothing(sampling):
         return seen, radius.grad
 
     plain, gradient = render()
-    for options in ({"chunk": 50}, {"forget": True}, {"chunk": 50, "forget": True}):
+    for options in ({"chunk": 50}, {"recompute": True}, {"chunk": 50, "recompute": True}):
         other, other_gradient = render(**options)
         for name, value in vars(plain).items():
             torch.testing.assert_close(getattr(other, name), value, rtol=1e-4, atol=1e-5)

@@ -5,14 +5,16 @@ import pytest
 import torch
 
 from humanlrm.frame import canonical_camera
+from humanlrm.model.config import tiny
 from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.lrm import build
 from humanlrm.rays import image_rays, pixel_rays
-from humanlrm.render import RadianceField, Sampling, render_rays, to_image
+from humanlrm.render import LaplaceDensity, RadianceField, Sampling, render_rays, to_image
 from humanlrm.render.turntable import orbit
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
-from humanlrm.train.render_objective import RenderTerms, Targets, depth_loss, mask_loss, render_losses
+from humanlrm.train.render_objective import RenderTerms, Targets, depth_loss, mask_loss, radiance_field, render_losses
 from render.analytic_fields import by_place, field_of, sphere, union
 
 SIDE = 32
@@ -131,6 +133,29 @@ def test_a_sphere_is_fitted_from_two_views(shaded):
     assert float(radius) == pytest.approx(0.5, abs=0.02)
     torch.testing.assert_close(centre.detach(), torch.tensor([0.1, -0.1, 0.2]), rtol=0, atol=0.03)
     torch.testing.assert_close(torch.sigmoid(colour).detach(), torch.tensor([0.8, 0.3, 0.1]), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_models_own_field_gets_gradients_everywhere(recompute, perceptual):
+    model, density = build(tiny()), LaplaceDensity(0.05)
+    for layer in (model.field.sdf, model.depth):  # an untrained last layer would keep the gradient to itself
+        torch.nn.init.normal_(layer.weight, std=0.05)
+    image = torch.cat([torch.rand(1, 3, 64, 64), box_map(TARGETS.alpha[:, 0, 0])[:, None].repeat(1, 2, 2, 2)], dim=1)
+    planes = model(image, torch.rand(1, 19, 4) - 0.5)
+    stage = RenderStage(render_px=SIDE, rays=64, patch_px=8, recompute=recompute)
+    terms = render_losses(radiance_field(model, planes, density), TARGETS, stage, rng(), perceptual)
+    terms.total(RenderWeights()).backward()
+    for name, parameter in [*model.field.named_parameters(), *density.named_parameters()]:
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+    assert model.decoder.transformer.planes.grad.abs().max() > 0
+
+
+def test_views_that_mirror_are_refused():
+    mirrored = TARGETS.to_given @ torch.diag(torch.tensor([-1.0, 1, 1, 1]))
+    with pytest.raises(ValueError, match="mirror"):
+        render_losses(TRUTH, replace(TARGETS, to_given=mirrored), STAGE, rng())
 
 
 def test_the_same_seed_draws_the_same_loss():

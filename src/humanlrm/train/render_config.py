@@ -39,6 +39,7 @@ class RenderStage:
         edge: share of them on the edge of the silhouette; the others lie in its bounding box.
         patch_px: side of one patch for the perceptual loss, a multiple of 8; 0: none.
         sampling: questions per ray.
+        recompute: saves memory for time (gradient checkpointing).
     """
 
     render_px: int = 64
@@ -46,6 +47,7 @@ class RenderStage:
     edge: float = 0.4
     patch_px: int = 16
     sampling: Sampling = field(default_factory=Sampling)
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if self.patch_px % 8 or not 0 <= self.patch_px <= self.render_px:

@@ -1,6 +1,7 @@
 """What the rendering losses minimise: a field, rendered from other views, against what they show (paper, 3.1)."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from einops import rearrange, reduce
@@ -8,8 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, pixel_centres, pixel_rays
-from humanlrm.render import RadianceField, render_rays
+from humanlrm.render import Density, RadianceField, render_rays
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import choose_patch, choose_pixels
 from humanlrm.train.render_config import RenderStage, RenderWeights
@@ -75,6 +78,26 @@ class RenderTerms:
         return {f"render_{name}": float(value.detach()) for name, value in vars(self).items()}
 
 
+def radiance_field(model: HumanLRM, planes: Triplane, density: Density) -> RadianceField:
+    """The model's field on these planes, as the renderer asks for it."""
+    return RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
+
+
+def view_scale(to_given: Float[Tensor, "B T 4 4"]) -> Float[Tensor, "B T"]:
+    """By how much lengths of each view's own frame grow in the given view's frame.
+
+    Raises:
+        ValueError: a matrix mirrors or flattens.
+    """
+    volume = torch.linalg.det(to_given[..., :3, :3])
+    if not bool((volume > 0).all()):
+        raise ValueError(
+            f"to_given must be rotation, positive scale and shift; the determinants are {volume.flatten().tolist()}: "
+            "mirror a sample by mirroring both frames (S M S), not by one reflection"
+        )
+    return volume.pow(1 / 3)
+
+
 @dataclass(frozen=True)
 class _Pixels:
     """The truth at chosen pixels, in the given view's frame."""
@@ -102,7 +125,7 @@ def render_losses(
         perceptual: ``None``: no patch is rendered.
 
     Raises:
-        ValueError: the targets' side is not a whole multiple of ``stage.render_px``.
+        ValueError: the targets' side is not a whole multiple of ``stage.render_px``, or ``to_given`` mirrors.
     """
     targets = targets.reduced(stage.render_px)
     alpha = targets.alpha[:, :, 0]
@@ -111,7 +134,7 @@ def render_losses(
     if side:
         index = torch.cat([index, choose_patch(alpha, side, rng)], dim=1)
     truth = _pixels(targets, index)
-    seen = render_rays(field, truth.rays, stage.sampling, rng)
+    seen = render_rays(field, truth.rays, stage.sampling, rng, recompute=stage.recompute)
     # A colour of its own behind each subject: no single colour of clothes can pass for background.
     behind = torch.rand(len(alpha), 1, 3, generator=rng, device=rng.device).to(alpha)
     shown = seen.over(behind)
@@ -145,7 +168,7 @@ def _pixels(targets: Targets, index: Int[Tensor, "B R"]) -> _Pixels:
     similarity = targets.to_given[row, view]
     centres = pixel_centres(camera.size_px).to(targets.rgb)[pixel]
     rays = pixel_rays(camera, rearrange(centres, "B R xy -> (B R) 1 xy"))
-    scale = torch.linalg.det(similarity[..., :3, :3]).pow(1 / 3)
+    scale = view_scale(targets.to_given).gather(1, view)
     pick = lambda x: rearrange(x, "B T C H W -> B (T H W) C")[row, index]  # noqa: E731
     normal = torch.einsum("brij,brj->bri", similarity[..., :3, :3], pick(targets.normal)) / scale[..., None]
     return _Pixels(
