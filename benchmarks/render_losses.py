@@ -20,7 +20,8 @@ from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import objective
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
-from humanlrm.train.render_objective import Targets, radiance_field, render_losses
+from humanlrm.train.render_objective import radiance_field, render_losses
+from humanlrm.views import Targets
 from train_step import random_batch
 
 

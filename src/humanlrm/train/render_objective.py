@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
-from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.lrm import Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, pixel_centres, pixel_rays
 from humanlrm.render import Density, RadianceField, render_rays
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import choose_patch, choose_pixels
 from humanlrm.train.render_config import RenderStage, RenderWeights
+from humanlrm.views import Targets
 
 #: Share of the mean that the scale-invariant loss forgives: half, as Eigen et al. 2014.
 _FORGIVEN = 0.5
@@ -23,41 +24,23 @@ _FORGIVEN = 0.5
 _LEAST = 1e-4
 
 
-@dataclass(frozen=True)
-class Targets:
-    """T views of each subject that is to be rendered, square, each through the canonical camera of its own frame.
+def reduced(targets: Targets, side_px: int) -> Targets:
+    """At a lower resolution: means of blocks, colours weighted by alpha; a block unknown in part is unknown.
 
-    Attributes:
-        rgb: sRGB, not premultiplied; NaN where unknown.
-        alpha: the silhouette in [0, 1].
-        normal: unit vectors, axes of the view's own frame; NaN where unknown.
-        depth: z of the first surface in the view's own frame, box units; NaN where unknown.
-        to_given: similarity that takes points of the view's own frame into the given view's frame.
+    Raises:
+        ValueError: the side is not a whole multiple of ``side_px``.
     """
-
-    rgb: Float[Tensor, "B T 3 H W"]
-    alpha: Float[Tensor, "B T 1 H W"]
-    normal: Float[Tensor, "B T 3 H W"]
-    depth: Float[Tensor, "B T 1 H W"]
-    to_given: Float[Tensor, "B T 4 4"]
-
-    def reduced(self, side_px: int) -> "Targets":
-        """At a lower resolution: means of blocks, colours weighted by alpha; a block unknown in part is unknown.
-
-        Raises:
-            ValueError: the side is not a whole multiple of ``side_px``.
-        """
-        side = self.alpha.shape[-1]
-        factor, rest = divmod(side, side_px)
-        if rest or factor == 0:
-            raise ValueError(f"targets of {side} px cannot be reduced to render_px={side_px}; give a divisor")
-        if factor == 1:
-            return self
-        mean = lambda x: reduce(x, "B T C (H p) (W q) -> B T C H W", "mean", p=factor, q=factor)  # noqa: E731
-        alpha = mean(self.alpha)
-        rgb = mean(self.rgb * self.alpha) / alpha.clamp(min=_LEAST)
-        normal = torch.nn.functional.normalize(mean(self.normal), dim=2)
-        return Targets(rgb, alpha, normal, mean(self.depth), self.to_given)
+    side = targets.alpha.shape[-1]
+    factor, rest = divmod(side, side_px)
+    if rest or factor == 0:
+        raise ValueError(f"targets of {side} px cannot be reduced to render_px={side_px}; give a divisor")
+    if factor == 1:
+        return targets
+    mean = lambda x: reduce(x, "B T C (H p) (W q) -> B T C H W", "mean", p=factor, q=factor)  # noqa: E731
+    alpha = mean(targets.alpha)
+    rgb = mean(targets.rgb * targets.alpha) / alpha.clamp(min=_LEAST)
+    normal = torch.nn.functional.normalize(mean(targets.normal), dim=2)
+    return Targets(rgb, alpha, normal, mean(targets.depth), targets.to_given)
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ class RenderTerms:
         return {f"render_{name}": float(value.detach()) for name, value in vars(self).items()}
 
 
-def radiance_field(model: HumanLRM, planes: Triplane, density: Density) -> RadianceField:
+def radiance_field(model: Model, planes: Triplane, density: Density) -> RadianceField:
     """The model's field on these planes, as the renderer asks for it."""
     return RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
 
@@ -127,7 +110,7 @@ def render_losses(
     Raises:
         ValueError: the targets' side is not a whole multiple of ``stage.render_px``, or ``to_given`` mirrors.
     """
-    targets = targets.reduced(stage.render_px)
+    targets = reduced(targets, stage.render_px)
     alpha = targets.alpha[:, :, 0]
     index = choose_pixels(alpha, stage.rays, stage.edge, rng)
     side = stage.patch_px if perceptual is not None else 0
