@@ -144,10 +144,32 @@ def test_no_people_are_refused(capsys, tmp_path, option, value):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--alignment", "rotation"), ("--baseline", "mean"), ("--weights", "missing")]
+    ("option", "value"),
+    [
+        ("--alignment", "rotation"),
+        ("--methods", "mean"),
+        ("--sets", "train"),
+        ("--protocols", "night"),
+        ("--mask", "none"),
+        ("--scans", "missing"),
+        ("--photos", "missing"),
+    ],
 )
 def test_an_evaluation_of_something_unknown_is_refused(capsys, tmp_path, option, value):
     assert_refused(capsys, tmp_path, ("evaluate", option, value), value)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--alignment", "rotation"), ("--methods", "mean")])
+def test_a_quick_measure_of_something_unknown_is_refused(capsys, tmp_path, option, value):
+    assert_refused(capsys, tmp_path, ("evaluate", "--quick", option, value), value)
+
+
+def test_missing_weights_are_refused_before_anything_is_written(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("evaluate", "--weights", "missing"), "missing")
+
+
+def test_a_set_without_its_assets_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("evaluate", "--sets", "valid-val"), "valid-val", "--assets")
 
 
 def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):
@@ -231,7 +253,7 @@ def test_the_astronaut_becomes_a_sound_person(tmp_path, astronaut):
 
 @needs_shipped_weights
 def test_the_shipped_weights_beat_the_inflated_silhouette(tmp_path):
-    for name, options in (("ours", ()), ("floor", ("--baseline", "inflated"))):
-        assert run("evaluate", "--count", 2, "--json", f"{name}.json", *options) == 0
+    for name, options in (("ours", ()), ("floor", ("--methods", "inflated"))):
+        assert run("evaluate", "--quick", "--count", 2, "--json", f"{name}.json", *options) == 0
     ours, floor = (json.loads((tmp_path / f"{name}.json").read_text())["mean"]["chamfer"] for name in ("ours", "floor"))
     assert ours < floor

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.evaluate.baselines import inflated_silhouette
+from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colours, visual_hull
+from humanlrm.evaluate.case import IMAGE_PX
+from humanlrm.evaluate.images import iou, render
+from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, SquareCrop
-from humanlrm.mesh.surface import is_closed
+from humanlrm.mesh.preview import orbit_camera
+from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.subject import SubjectCrop
 
 
@@ -47,3 +51,50 @@ def test_the_inflated_silhouette_is_upright():
     shown = disc(0.2)
     shown.alpha[0] = shown.alpha[0].roll(-30, 0)  # up in the picture
     assert inflated_silhouette(shown).vertices[:, 1].mean() == pytest.approx(30 / 128 * VIEW_SPAN, abs=0.03)
+
+
+def silhouette(coloured, yaw_deg: float = 0.0) -> np.ndarray:
+    return render(coloured, [orbit_camera(yaw_deg, IMAGE_PX)])[0].mask
+
+
+def test_the_floors_are_closed_and_where_the_person_is(case):
+    given = case.shown.alpha[0].numpy() > 0.5
+    for floor, least in ((inflated, 0.85), (visual_hull, 0.93), (mean_body, 0.3)):
+        found = floor(case)
+        assert is_closed(found.surface.faces)
+        assert found.colours.shape == found.surface.vertices.shape
+        assert iou(silhouette(found), given) > least
+
+
+def test_the_hull_has_all_four_silhouettes_and_holds_the_person(case):
+    found = visual_hull(case)
+    for yaw_deg, picture in zip((0, 90, 180, 270), case.truth.pictures, strict=True):
+        assert iou(silhouette(found, yaw_deg), picture.mask) > 0.9
+
+
+def test_the_mean_body_is_as_high_as_the_mask(case):
+    rows = np.flatnonzero((case.shown.alpha[0].numpy() > 0.5).any(1))
+    body = np.flatnonzero(silhouette(mean_body(case)).any(1))
+    assert (body[0], body[-1]) == (pytest.approx(rows[0], abs=3), pytest.approx(rows[-1], abs=3))
+
+
+def test_a_mesh_of_any_unit_and_place_gets_to_the_mask(case):
+    mask = case.shown.alpha[0].numpy() > 0.5
+    surface = case.truth.surface
+    away = TriangleSurface(surface.vertices * 300 + np.array([5, -900, 40], np.float32), surface.faces)
+    placed = place_in_mask(away, mask)
+    # Its middle depth is put at 0, which is nearly where it was.
+    np.testing.assert_allclose(placed.vertices[:, :2], surface.vertices[:, :2], atol=0.05)
+
+
+def test_nothing_is_placed_in_an_empty_mask(case):
+    with pytest.raises(ValueError, match="nothing to fit"):
+        place_in_mask(case.truth.surface, np.zeros((64, 64), bool))
+
+
+def test_colours_are_those_of_the_pixel_in_front_or_behind():
+    shown = disc(0.4)
+    shown.rgb[0, :, :64], shown.rgb[2, :, 64:] = 1, 1  # left half red, right half blue
+    points = np.array([[-0.2, 0, 0.3], [-0.2, 0, -0.3], [0.2, 0, 0], [0.9, 0, 0]], np.float32)
+    colours = photo_colours(TriangleSurface(points, np.array([[0, 1, 2]], np.int32)), shown)
+    np.testing.assert_array_equal(colours, [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])

@@ -3,11 +3,10 @@ import pytest
 from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
 from humanlrm.evaluate.geometry import SurfaceDistance
-from humanlrm.evaluate.protocol import Row
-from humanlrm.evaluate.report import Report
+from humanlrm.evaluate.quick import QuickReport, QuickRow
 
 FACTS = TrainingFacts("tiny", 1234567, {"procedural": 2}, {"CC0": 2}, 60_000, 1.25, 7, "abc")
-REPORT = Report("humanlrm", "translation", [Row("a", SurfaceDistance(2.0, 4.0, 0.9))], ["b: nothing"])
+REPORT = QuickReport("humanlrm", "translation", [QuickRow("a", SurfaceDistance(2.0, 4.0, 0.9))], ["b: nothing"])
 
 
 def test_data_is_counted_by_source_and_licence(shards, rendered):
@@ -29,7 +28,7 @@ def test_a_card_names_data_licences_and_effort():
 
 def test_a_card_without_measurements_is_refused():
     with pytest.raises(ValueError, match="nothing was measured"):
-        model_card(FACTS, [Report("humanlrm", "none", [], [])])
+        model_card(FACTS, [QuickReport("humanlrm", "none", [], [])])
 
 
 def test_a_card_is_written_whole(tmp_path):

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import trimesh
 
-from humanlrm.evaluate.geometry import compare, sample_surface
+from humanlrm.evaluate.geometry import (
+    SurfaceSamples,
+    align,
+    check_alignment,
+    compare,
+    f_score,
+    nearest,
+    ordered_samples,
+    sample_surface,
+)
 from humanlrm.mesh.surface import TriangleSurface
 
 COUNT = 4000
@@ -93,3 +102,63 @@ def test_samples_lie_on_the_surface_with_its_normals_and_evenly():
 
 def test_the_seed_decides_the_numbers():
     assert compare(ball(1.1), ball(), "none", 500, seed=1) == compare(ball(1.1), ball(), "none", 500, seed=1)
+
+
+def box(size=(2.0, 1.0, 0.5), yaw_deg: float = 0.0) -> TriangleSurface:
+    mesh = trimesh.creation.box(size)
+    mesh.apply_transform(trimesh.transformations.rotation_matrix(np.radians(yaw_deg), [0, 1, 0]))
+    return TriangleSurface(np.asarray(mesh.vertices), np.asarray(mesh.faces))
+
+
+def test_icp_takes_a_small_turn_a_scale_and_a_shift_away():
+    moved = TriangleSurface(box(yaw_deg=8).vertices * 1.1 + 0.2, box().faces)
+    assert compare(moved, box(), "icp", COUNT).chamfer < 1.2 * compare(box(), box(), "none", COUNT).chamfer
+    assert (
+        compare(moved, box(), "scale+translation", COUNT).chamfer > 1.5 * compare(box(), box(), "none", COUNT).chamfer
+    )
+
+
+def test_icp_never_mirrors():
+    truth = sample_surface(box(), COUNT, np.random.default_rng(0))[0]
+    rotation = align(truth * [-1, 1, 1], truth, "icp").rotation
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_samples_turn_with_their_normals():
+    samples = ordered_samples(box(yaw_deg=10), COUNT, 0)
+    moved = align(samples.points, ordered_samples(box(), COUNT, 1).points, "icp").samples(samples)
+    across = np.abs(moved.normals).max(1)  # a box along the axes
+    assert np.median(across) > 0.999
+
+
+def test_flipped_normals_change_the_sign_of_the_signed_consistency():
+    samples = ordered_samples(ball(), COUNT, 0)
+    found = nearest(SurfaceSamples(samples.points, -samples.normals), ordered_samples(ball(), COUNT, 1))
+    assert found.cosine.mean() < -0.99
+    assert found.cosine_back.mean() < -0.99
+
+
+def test_the_f_score_is_the_share_within_reach_both_ways():
+    near, truth = ordered_samples(ball(1.1), COUNT, 0), ordered_samples(ball(), COUNT, 1)
+    found = nearest(near, truth)
+    assert f_score(found, 0.05) == 0
+    assert f_score(found, 0.3) == 1
+    whole = ball()
+    half = TriangleSurface(whole.vertices, whole.faces[(whole.vertices[whole.faces][:, :, 0] > 0).all(1)])
+    # All of the prediction is near the truth, half of the truth is near the prediction: 2 * 1 * 0.5 / 1.5.
+    assert f_score(nearest(ordered_samples(half, COUNT, 0), truth), 0.1) == pytest.approx(2 / 3, abs=0.06)
+
+
+def test_ordered_samples_are_the_same_points_in_another_order():
+    ordered = ordered_samples(ball(), 500, 3)
+    plain = sample_surface(ball(), 500, np.random.default_rng(3))[0]
+    np.testing.assert_allclose(np.sort(ordered.points, axis=0), np.sort(plain, axis=0))
+    step = lambda points: np.linalg.norm(np.diff(points, axis=0), axis=1).mean()  # noqa: E731
+    assert step(ordered.points) < 0.4 * step(plain)
+
+
+def test_an_unknown_alignment_is_refused():
+    assert check_alignment("icp") == "icp"
+    with pytest.raises(ValueError, match="unknown alignment 'rigid'"):
+        check_alignment("rigid")

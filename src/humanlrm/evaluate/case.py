@@ -131,8 +131,10 @@ def make_case(
     Raises:
         PhotoError: the mask is to be detected and nobody was found.
     """
+    # The backdrop is the same under every condition: curves show the disturbance and nothing else.
+    backdrop = np.random.default_rng([seed, round(view.yaw_deg)])
     rng = np.random.default_rng([seed, round(view.yaw_deg), *map(ord, condition.name)])
-    photo = stage.photograph(camera_at(stage, disturb.viewpoint(condition, view)), lamps, rng)
+    photo = stage.photograph(camera_at(stage, disturb.viewpoint(condition, view)), lamps, backdrop)
     photo = disturb.photograph(condition, photo, rng)
     shown = _shown(photo.rgb, disturb.mask(condition, photo.alpha), detector, shooting)
     to_frame = stage.frame(photo, shown.crop)

@@ -59,13 +59,16 @@ def measure(plan: Plan, out: Path, workers: int, ray: str | None, console: Conso
     write_text(out / "report.md", markdown(report))
     write_sheets(report, out)
     write_text(out / "index.html", report_page(report, out))
-    titles, lines = table(rows, MAIN)
+    _, lines = table(rows, MAIN, bounds=False)
     if lines:
-        _print(console, f"Alignment: {plan.alignment}; cm at true height; 95% intervals over people", titles, lines, 3)
+        short = ["set", "group", "method", "people", "cases", "failed"]
+        short += ["Chamfer", "P2S", "S2P", "NC", "PSNR front", "back", "IoU front", "side"]
+        title = f"alignment: {plan.alignment}; cm at true height; intervals are in the files"
+        _print(console, title, short, lines, 3)
     found = curves(rows)
     for protocol in dict.fromkeys(curve.protocol for curve in found):
         mine = [curve for curve in found if curve.protocol == protocol]
-        _print(console, f"Protocol: {protocol}", *curve_lines(mine, CURVE_METRICS[protocol]), words=5)
+        _print(console, f"Protocol: {protocol}", *curve_lines(mine, CURVE_METRICS[protocol], bounds=False), words=5)
     console.print(
         f"{out / 'report.json'}  report.md  index.html  sheets/   {failed(rows)} cases failed", highlight=False
     )

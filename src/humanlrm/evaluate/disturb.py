@@ -29,13 +29,14 @@ class Condition:
         return f"{self.protocol}/{self.kind}/{self.level:g}"
 
 
-#: Levels of every kind, weakest first. "clean" is the undisturbed photograph from the same side.
+#: Levels of every kind, weakest first. "clean" is the undisturbed photograph from the same side; in the landmark
+#: protocol it comes with exact landmarks, so that errors that are injected into them are the only ones.
 PROTOCOLS: dict[str, dict[str, tuple[float, ...]]] = {
     "plain": {"clean": (0,)},
     "occlusion": {
         "clean": (0,),
         "cut at the bottom, share of height": (0.15, 0.3, 0.5),
-        "cut at the side, share of width": (0.25, 0.5),
+        "cut at the side, share of mask": (0.25, 0.5),
         "box, share of mask": (0.1, 0.2, 0.4),
         "person in front, share of mask": (0.1, 0.25, 0.5),
     },
@@ -54,7 +55,7 @@ PROTOCOLS: dict[str, dict[str, tuple[float, ...]]] = {
     },
     "landmarks": {
         "clean": (0,),
-        "exact": (0,),
+        "detected": (0,),
         "missing, share": (0.25, 0.5, 1),
         "depth flipped": (1,),
         "limb moved cm": (5, 10, 20),
@@ -97,8 +98,8 @@ def photograph(condition: Condition, photo: Photograph, rng: np.random.Generator
         rows = np.flatnonzero((photo.alpha > 0.5).any(1))
         return _cut(photo, np.s_[: round(rows[-1] + 1 - level * np.ptp(rows))])
     if kind == _SIDE:
-        columns = np.flatnonzero((photo.alpha > 0.5).any(0))
-        return _cut(photo, np.s_[:, : round(columns[-1] + 1 - level * np.ptp(columns))])
+        columns = np.sort(np.nonzero(photo.alpha > 0.5)[1])
+        return _cut(photo, np.s_[:, : columns[round((1 - level) * (len(columns) - 1))]])
     if kind == _BOX:
         return _behind(
             photo, _box(photo.alpha > 0.5, level, rng), rng.uniform(0, 255, 3) + rng.normal(0, 12, pixels.shape)
@@ -199,7 +200,7 @@ def landmarks(
     rng: np.random.Generator,
     limb_seed: int,
 ) -> LandmarkChange:
-    """Landmarks that are exact, missing, turned inside out in depth, or wrong about one limb.
+    """True landmarks, or detected ones, or true ones of which some are missing, depth is mirrored or a limb is moved.
 
     Raises:
         ValueError: the scan's landmarks are not known.
@@ -211,10 +212,8 @@ def landmarks(
     limb = _LIMBS[str(dice.choice(list(_LIMBS)))]
     step = dice.normal(size=3)
     step *= (condition.level if condition.kind == "limb moved cm" else 10.0) / cm_per_unit / np.linalg.norm(step)
-    out = found.clone()
-    if condition.kind == "exact":
-        out = exact(truth)
-    elif condition.kind == "missing, share":
+    out = found.clone() if condition.kind == "detected" else exact(truth)
+    if condition.kind == "missing, share":
         out[torch.from_numpy(rng.permutation(len(out))[: round(condition.level * len(out))])] = 0
     elif condition.kind == "depth flipped":
         out[:, 2] = -out[:, 2]

@@ -1,7 +1,7 @@
 """From rows to files: ``report.json``, a Markdown table, contact sheets; and the comparison of two reports."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -94,13 +94,17 @@ def number(metric: Metric, found: Interval | None, bounds: bool = True) -> str:
     return f"{shown} [{found.low:.{metric.digits}f}, {found.high:.{metric.digits}f}]" if bounds else shown
 
 
-def table(rows: list[Row], columns: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
-    """Titles and lines: set, group, method, people, cases, failed, then the metrics of the plain protocol."""
+def table(rows: list[Row], columns: tuple[str, ...], bounds: bool = True) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines: set, group, method, people, cases, failed, then the metrics of the plain protocol.
+
+    Args:
+        bounds: with the intervals.
+    """
     titles = ["set", "group", "method", "people", "cases", "failed", *(METRIC[c].title for c in columns)]
     lines = []
     for (name, group, method), mine in grouped(rows).items():
         people = len({row.person for row in mine})
-        numbers = [number(METRIC[c], summary(mine, c)) for c in columns]
+        numbers = [number(METRIC[c], summary(mine, c), bounds) for c in columns]
         lines.append([name, group, method, str(people), str(len(mine)), str(failed(mine)), *numbers])
     return titles, lines
 
@@ -132,15 +136,22 @@ def curves(rows: list[Row]) -> list[Curve]:
     return out
 
 
-def curve_lines(found: list[Curve], metrics: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
-    """Titles and one line per point of every curve."""
-    titles = ["set", "method", "protocol", "what", "level", "cases", "failed", *(METRIC[m].title for m in metrics)]
+def curve_lines(found: list[Curve], metrics: tuple[str, ...], bounds: bool = True) -> tuple[list[str], list[list[str]]]:
+    """Titles and one line per point of every curve; ``bounds``: with the intervals.
+
+    The change of the first metric is paired with the clean photographs and always has its interval.
+    """
+    first = METRIC[metrics[0]]
+    titles = ["set", "method", "protocol", "what", "level", "cases", "failed", f"change of {first.title}"]
+    titles += [METRIC[m].title for m in metrics]
     lines = []
     for curve in found:
         for level, rows in curve.points:
             shown = "clean" if level != level else f"{level:g}"
-            numbers = [number(METRIC[m], summary(rows, m)) for m in metrics]
-            counts = [str(len(rows)), str(failed(rows))]
+            numbers = [number(METRIC[m], summary(rows, m), bounds) for m in metrics]
+            clean = [replace(row, condition=Condition()) for row in curve.points[0][1]]
+            change = paired(clean, [replace(row, condition=Condition()) for row in rows], first.name)
+            counts = [str(len(rows)), str(failed(rows)), number(first, change)]
             lines.append([curve.set, curve.method, curve.protocol, curve.kind, shown, *counts, *numbers])
     return titles, lines
 
@@ -170,7 +181,7 @@ def markdown(report: Report) -> str:
 CURVE_METRICS = {
     "occlusion": ("chamfer_cm", "visible_cm", "hidden_cm", "normals_abs", "psnr_back", "sound"),
     "robustness": ("chamfer_cm", "normals_abs", "psnr_front", "iou_front", "sound"),
-    "landmarks": ("chamfer_cm", "normals_abs", "limb_cm", "limb_bound_cm", "iou_side"),
+    "landmarks": ("limb_cm", "limb_bound_cm", "chamfer_cm", "normals_abs", "iou_side"),
 }
 
 
@@ -183,11 +194,10 @@ def write_sheets(report: Report, out: Path) -> list[Path]:
         shown = [r for r in rows if strip_path(out, r, method).is_file()]
         shown.sort(key=lambda row: row.values.get("chamfer_cm", float("inf")))
         middle = max(0, len(shown) // 2 - _PER_SHEET // 2)
-        parts = {
-            "best": shown[:_PER_SHEET],
-            "middle": shown[middle : middle + _PER_SHEET],
-            "worst": shown[::-1][:_PER_SHEET],
-        }
+        parts = {"all": shown}
+        if len(shown) > _PER_SHEET:
+            ends = shown[:_PER_SHEET], shown[middle : middle + _PER_SHEET], shown[::-1][:_PER_SHEET]
+            parts = dict(zip(("best", "middle", "worst"), ends, strict=True))
         for word, mine in parts.items() if group == "all" else ():
             written += _write_sheet(folder / f"{name}-{method}-{word}.jpg", out, mine)
     for protocol in list(PROTOCOLS)[1:]:

@@ -22,7 +22,7 @@ from humanlrm.evaluate.sources import Sources, Unit
 from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.strips import save_strip, strip
 from humanlrm.matting import PoseDetector
-from humanlrm.model.pretrained import SHIPPED
+from humanlrm.model.pretrained import SHIPPED, read_pretrained
 
 #: Of this many subjects per set the disturbed photographs are kept as pictures too.
 _SHOWN = 3
@@ -196,9 +196,11 @@ def prepare(plan: Plan, out: Path) -> tuple[list[Unit], list[Unit]]:
     """All units, and those that are not done yet; makes the folder.
 
     Raises:
-        ValueError: the folder holds parts that were measured in another way.
+        ValueError: the folder holds parts that were measured in another way, or the weights cannot be read.
     """
     units = plan.sources.units()
+    if "humanlrm" in plan.methods:
+        read_pretrained(plan.weights or SHIPPED)
     settings, wanted = out / "settings.json", json.dumps(plan.as_json(), indent=1)
     if settings.is_file() and settings.read_text() != wanted:
         raise ValueError(f"{out} holds an evaluation with other settings (settings.json); choose another --out")

@@ -50,7 +50,7 @@ METRICS = (
     Metric("s2p_cm", "S2P cm", 2, "low", "mean distance from the truth to the nearest predicted sample"),
     Metric("visible_cm", "visible cm", 2, "low", "Chamfer over the surface that the photo shows"),
     Metric("hidden_cm", "hidden cm", 2, "low", "Chamfer over the surface that the photo does not show"),
-    Metric("normals_abs", "NC |cos|", 3, "high", "mean |cos| between normals of nearest samples, both ways"),
+    Metric("normals_abs", "NC abs cos", 3, "high", "mean |cos| between normals of nearest samples, both ways"),
     Metric("normals_signed", "NC cos", 3, "high", "the same with its sign"),
     Metric("normals_visible", "NC visible", 3, "high", "|cos|, surface that the photo shows"),
     Metric("normals_hidden", "NC hidden", 3, "high", "|cos|, surface that the photo does not show"),

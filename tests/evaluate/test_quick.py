@@ -5,16 +5,15 @@ import pytest
 from rich.console import Console
 
 from humanlrm.evaluate.geometry import SurfaceDistance
-from humanlrm.evaluate.protocol import Row, make_case, mean, measure
-from humanlrm.evaluate.report import Report, evaluate_procedural
+from humanlrm.evaluate.quick import QuickReport, QuickRow, evaluate_quick, mean, measure, quick_case
 from humanlrm.mesh.surface import TriangleSurface
 
-ROWS = [Row("a", SurfaceDistance(1.0, 3.0, 0.9)), Row("b", SurfaceDistance(2.0, 5.0, 0.7))]
+ROWS = [QuickRow("a", SurfaceDistance(1.0, 3.0, 0.9)), QuickRow("b", SurfaceDistance(2.0, 5.0, 0.7))]
 
 
 @pytest.fixture(scope="module")
 def case(person, detector):
-    return make_case(person, 0.4, detector, np.random.default_rng(0))
+    return quick_case(person, 0.4, detector, np.random.default_rng(0))
 
 
 def test_the_truth_measured_against_itself_is_nearly_zero(case):
@@ -51,18 +50,18 @@ def test_the_mean_of_nothing_is_an_error():
 
 
 def test_a_report_shows_the_worst_cases_first_then_the_mean_and_the_failures():
-    lines = Report("ours", "none", ROWS, ["c: no surface"]).lines
+    lines = QuickReport("ours", "none", ROWS, ["c: no surface"]).lines
     assert [line[0] for line in lines] == ["b", "a", "mean of all", "failed: c: no surface"]
     assert lines[0][1] == "3.50"
-    assert {len(line) for line in lines} == {len(Report.columns)}
+    assert {len(line) for line in lines} == {len(QuickReport.columns)}
 
 
 def test_a_report_states_its_alignment():
-    assert "alignment: translation" in Report("ours", "translation", ROWS, []).title
+    assert "alignment: translation" in QuickReport("ours", "translation", ROWS, []).title
 
 
 def test_a_report_is_written_as_json(tmp_path):
-    Report("ours", "none", ROWS, []).write(tmp_path / "deep" / "report.json")
+    QuickReport("ours", "none", ROWS, []).write(tmp_path / "deep" / "report.json")
     content = json.loads((tmp_path / "deep" / "report.json").read_text())
     assert content["mean"]["chamfer"] == pytest.approx(2.75)
     assert [row["name"] for row in content["rows"]] == ["a", "b"]
@@ -71,20 +70,20 @@ def test_a_report_is_written_as_json(tmp_path):
 
 def test_a_report_without_rows_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match="nothing was measured"):
-        Report("ours", "none", [], []).write(tmp_path / "report.json")
+        QuickReport("ours", "none", [], []).write(tmp_path / "report.json")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("alignment", "baseline", "message"),
-    [("rotation", None, "unknown alignment"), ("none", "mean", "unknown baseline")],
+    ("alignment", "method", "message"),
+    [("rotation", "humanlrm", "unknown alignment"), ("none", "mean-body", "knows the methods humanlrm and inflated")],
 )
-def test_an_unknown_choice_is_refused_before_any_work(alignment, baseline, message):
+def test_an_unknown_choice_is_refused_before_any_work(alignment, method, message):
     with pytest.raises(ValueError, match=message):
-        evaluate_procedural(1, alignment, 64, None, baseline, Console(quiet=True))
+        evaluate_quick(1, alignment, 64, None, method, Console(quiet=True))
 
 
 def test_the_floor_is_measured_on_held_out_people():
-    report = evaluate_procedural(1, "translation", 64, None, "inflated", Console(quiet=True))
+    report = evaluate_quick(1, "translation", 64, None, "inflated", Console(quiet=True))
     assert report.failures == []
     assert 1 < report.rows[0].distance.chamfer < 15
