@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,11 @@ FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visu
 
 @torch.no_grad()
 def _planes(model: Model, shown: SubjectCrop) -> Triplane:
-    return model.planes_of(shown.given)
+    given, size_px = shown.given, model.config.image_px
+    if given.image.shape[-1] != size_px:
+        image = torch.nn.functional.interpolate(given.image, size=(size_px, size_px), mode="area")
+        given = replace(given, image=image)
+    return model.planes_of(given)
 
 
 def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:

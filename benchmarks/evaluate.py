@@ -1,0 +1,46 @@
+"""CPU seconds per part of a measured case, one thread: ``python -m benchmarks.evaluate``."""
+
+import time
+
+import numpy as np
+import torch
+
+from humanlrm.evaluate.case import Shooting, make_case
+from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.methods import FLOORS, open_method
+from humanlrm.evaluate.scores import Scorer
+from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
+from humanlrm.matting import PoseDetector
+from humanlrm.people.compose import make_person
+from humanlrm.people.generate import VALIDATION_SEED
+
+SUBJECTS = 3
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    detector, scorer, spent = PoseDetector(threads=1), Scorer("scale+translation", 50_000), {}
+    methods = {"humanlrm": open_method("humanlrm", None, 128, None), **FLOORS}
+    make_person(0)  # fills caches
+
+    def timed(part, work):
+        start = time.process_time()
+        result = work()
+        spent.setdefault(part, []).append(time.process_time() - start)
+        return result
+
+    for seed in range(VALIDATION_SEED, VALIDATION_SEED + SUBJECTS):
+        stage = timed("person and its ray scene", lambda seed=seed: Stage(make_person(seed)))
+        stage.outer  # noqa: B018
+        names, lamps = ("procedural-val", str(seed), str(seed)), random_lamps(np.random.default_rng(seed))
+        how = (Viewpoint(0), Condition(), lamps, detector, Shooting(), seed)
+        case = timed("photograph and truth", lambda s=stage, n=names, h=how: make_case(s, n, *h))
+        for name, method in methods.items():
+            predicted = timed(name, lambda m=method, c=case: m(c))
+            timed("scores", lambda c=case, p=predicted: scorer(c, p))
+    for part, seconds in spent.items():
+        print(f"{part:26s} {np.median(seconds):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
