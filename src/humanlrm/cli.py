@@ -5,7 +5,7 @@ import resource
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -71,39 +71,51 @@ class Reconstruct:
 
 @dataclass(frozen=True)
 class People:
-    """Render synthetic people into training shards. Goes on where an interrupted run was.
+    """Render synthetic people into training shards, or look at them. Goes on where an interrupted run was.
 
     Attributes:
         out: folder for the shards.
         count: how many people.
         seed: seed of the first; people have consecutive seeds.
         assets: asset pack with avatars and poses; without it all people are procedural. Default: $HUMANLRM_ASSETS.
-        workers: processes.
+        kind: procedural, avatar or composed people only; the last two need the asset pack. Default: a mix.
+        workers: processes, or Ray actors.
+        ray: render on a Ray cluster, at this address, or "local" for one of this machine; needs the extra `cluster`.
+        preview: write a contact sheet of the people to this picture; nothing is rendered for training.
+        describe: print and draw how diverse the people are that were rendered into --data.
+        data: folder of shards for --describe.
+        figure: where --describe draws.
     """
 
-    out: Path
+    out: Path | None = None
     count: int = 100
     seed: int = 0
     assets: Path | None = None
+    kind: Literal["procedural", "avatar", "composed"] | None = None
     workers: int = 1
+    ray: str | None = None
+    preview: Path | None = None
+    describe: bool = False
+    data: Path | None = None
+    figure: Path = Path("people-statistics.png")
 
     def run(self) -> int:
-        from rich.progress import Progress as Bar
+        from humanlrm.people.command import preview, render, report
+        from humanlrm.people.generate import Job
+        from humanlrm.people.preview import Sheet
 
-        from humanlrm.people.generate import Job, run
-
+        asked = (self.out is not None) + (self.preview is not None) + self.describe
+        if asked != 1 or self.describe != (self.data is not None):
+            raise ValueError("people: give one of --out DIR, --preview PICTURE, or --describe with --data DIR")
         given = self.assets or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
-        job = Job(self.out, self.count, self.seed, given)
-        with Bar(console=_console) as bar:
-            task = bar.add_task("people", total=len(job.shards()))
-            bar.advance(task, sum(path.exists() for path, _ in job.shards()))
-            outcomes = run(job, self.workers, lambda outcome, done, todo: bar.advance(task))
-        failures = [line for outcome in outcomes for line in outcome.failures]
-        for line in failures:
-            _errors.print(line, style="red", highlight=False)
-        made = sum(outcome.subjects for outcome in outcomes)
-        _console.print(f"{made} people written to {self.out}, {len(failures)} failed", highlight=False)
-        return 1 if failures else 0
+        if self.data is not None:
+            report(self.data, self.figure, _console)
+        elif self.preview is not None:
+            preview(self.preview, Sheet(self.count, self.seed, given, self.kind), self.workers, _console)
+        elif self.out is not None:
+            job = Job(self.out, self.count, self.seed, given, self.kind)
+            return render(job, self.workers, self.ray, _console, _errors)
+        return 0
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def covered(
     *,
     sunk_m: float = _SUNK_M,
 ) -> Bool[np.ndarray, "V"]:
-    """Whether a ray from ``sunk_m`` below each vertex along its normal meets the inside of ``cloth`` within its reach."""
+    """Whether a ray from ``sunk_m`` below each vertex along its normal meets the inside of ``cloth`` in reach."""
     hits = cloth.first_hit(vertices - sunk_m * normals, normals)
     a, b, c = (cloth.vertices[cloth.faces[hits.face, k]] for k in range(3))
     outward = (np.cross(b - a, c - a) * normals).sum(-1) > 0
@@ -46,7 +46,7 @@ def covered(
 def under_shell(
     vertices: Float[np.ndarray, "V 3"], centre: Float[np.ndarray, "3"], shell: RayScene
 ) -> Bool[np.ndarray, "V"]:
-    """Whether a shell around ``centre``, such as a hat, has to hide each vertex: it is in front of or just behind it."""
+    """Whether a shell around ``centre``, such as a hat, has to hide each vertex: in front of it or just behind."""
     away = vertices - centre
     length = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
     hits = shell.first_hit(centre, away / length[:, None])

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -75,6 +76,7 @@ class Job:
     count: int
     first_seed: int = 0
     assets: Path | None = None
+    kind: Kind | None = None
     settings: RenderSettings = field(default_factory=RenderSettings)
 
     def __post_init__(self) -> None:
@@ -99,33 +101,48 @@ class Outcome:
     failures: list[str]
 
 
-_worker: tuple[Cast, PoseDetector, RenderSettings] | None = None
+class Workshop:
+    """One process's share of a job: makes and renders the people of a shard. The same on one machine and on a cluster.
+
+    Raises:
+        ValueError, FileNotFoundError: the asset pack is missing or incomplete.
+    """
+
+    def __init__(self, job: Job) -> None:
+        torch.set_num_threads(1)
+        self.cast, self.detector, self.settings = Cast(job.assets, job.kind), PoseDetector(threads=1), job.settings
+        self.environments = load_environments(job.assets) if job.assets is not None else ()
+
+    def __call__(self, path: Path, seeds: range) -> Outcome:
+        """Writes one shard. People who fail are left out and said by seed."""
+        failures: list[str] = []
+
+        def subjects() -> Iterator[tuple[str, Subject]]:
+            # The person before may stand in front of the next; each shard starts anew, so it depends on its seeds only.
+            before: Scan | None = None
+            for seed in seeds:
+                try:
+                    scan = self.cast(seed)
+                    subject = render_subject(scan, self.detector, self.settings, seed, self.environments, before)
+                    yield f"{seed:08d}", subject
+                    before = scan
+                except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
+                    failures.append(f"seed {seed}: {error}")
+
+        return Outcome(path, write_shard(path, subjects()), failures)
+
+
+_workshop: Workshop | None = None
 
 
 def _start(job: Job) -> None:
-    global _worker
-    torch.set_num_threads(1)
-    _worker = Cast(job.assets), PoseDetector(threads=1), job.settings
+    global _workshop
+    _workshop = Workshop(job)
 
 
 def _render_shard(task: tuple[Path, range]) -> Outcome:
-    assert _worker is not None
-    (cast, detector, settings), (path, seeds) = _worker, task
-    failures: list[str] = []
-
-    def subjects() -> Iterator[tuple[str, Subject]]:
-        environments = load_environments(cast.assets) if cast.assets is not None else ()
-        # The person before may stand in front of the next; each shard starts anew, so it depends on its seeds only.
-        before: Scan | None = None
-        for seed in seeds:
-            try:
-                scan = cast(seed)
-                yield f"{seed:08d}", render_subject(scan, detector, settings, seed, environments, before)
-                before = scan
-            except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
-                failures.append(f"seed {seed}: {error}")
-
-    return Outcome(path, write_shard(path, subjects()), failures)
+    assert _workshop is not None
+    return _workshop(*task)
 
 
 def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] | None = None) -> list[Outcome]:
@@ -137,8 +154,10 @@ def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] 
     """
     tasks = [task for task in job.shards() if not task[0].exists()]
     outcomes: list[Outcome] = []
-    with multiprocessing.get_context("spawn").Pool(workers, _start, (job,)) as pool:
-        for outcome in pool.imap_unordered(_render_shard, tasks):
+    # An executor, not a pool: a pool starts processes that fail at once again and again, and never ends.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (job,)) as pool:
+        for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):
+            outcome = future.result()
             outcomes.append(outcome)
             if report is not None:
                 report(outcome, len(outcomes), len(tasks))

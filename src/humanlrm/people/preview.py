@@ -12,9 +12,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.light import Light
-from humanlrm.data.render import Studio
+from humanlrm.data.light import Light, shown
 from humanlrm.data.scan import Scan
+from humanlrm.data.studio import Studio
+from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.people.generate import Cast, Kind
 
 #: Width over height of a tile, and rays per pixel side.
@@ -97,9 +98,12 @@ def picture(scan: Scan, yaw_deg: float, height_px: int, *, tall_m: float = _TALL
     studio = Studio(scan)
     tall_m = max(tall_m, 1.1 * float(np.ptp(scan.vertices[:, 1])))
     camera = _camera(studio.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
-    image, alpha, _ = studio.photograph(camera, _light(yaw_deg), np.random.default_rng(0))
-    ground = np.array(_BACKGROUND, np.float32)
-    whole = np.where(alpha[..., None] > 0.5, image.astype(np.float32) / 255, ground)
+    origin, directions = pixel_rays(camera)
+    seen = studio.surface(origin, directions)
+    whole = np.empty((*seen.distance.shape, 3), np.float32)
+    whole[:] = _BACKGROUND
+    irradiance = _light(yaw_deg).shade(seen.normals, open_share=seen.open_share)
+    whole[np.isfinite(seen.distance)] = shown(seen.albedo, irradiance)
     s, (h, w) = _SUPERSAMPLE, (len(whole) // _SUPERSAMPLE, whole.shape[1] // _SUPERSAMPLE)
     return (whole.reshape(h, s, w, s, 3).mean(axis=(1, 3)) * 255 + 0.5).astype(np.uint8)
 
@@ -130,17 +134,32 @@ def _labelled(tile: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, 
     return np.asarray(image)
 
 
+_FORMATS: dict[str, dict[str, int]] = {
+    ".png": {},
+    ".jpg": {"quality": 80},
+    ".jpeg": {"quality": 80},
+    ".webp": {"quality": 85, "method": 6},
+}
+
+
+def check_picture(path: Path) -> None:
+    """Before any work is done.
+
+    Raises:
+        ValueError: the suffix is not of PNG, JPEG or WebP.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise ValueError(f"people: a picture's name ends in {', '.join(_FORMATS)}, got {path}")
+
+
 def save_picture(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
     """Writes PNG, JPEG or WebP by its suffix, to a temporary name first.
 
     Raises:
         ValueError: the suffix is none of these.
     """
-    options: dict[str, dict[str, int]] = {".png": {}, ".jpg": {"quality": 80}, ".jpeg": {"quality": 80}}
-    options[".webp"] = {"quality": 85, "method": 6}
-    if path.suffix.lower() not in options:
-        raise ValueError(f"preview: a picture's name ends in {', '.join(options)}, got {path}")
+    check_picture(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    Image.fromarray(pixels).save(partial, **options[path.suffix.lower()])
+    Image.fromarray(pixels).save(partial, **_FORMATS[path.suffix.lower()])
     partial.replace(path)
