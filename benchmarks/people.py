@@ -1,6 +1,6 @@
 """Seconds of one core per synthetic person, made and rendered, and their multiple of 100 detector calls.
 
-python benchmarks/people.py [--count 20] [--assets DIR] [--views 4] [--points 18000] [--kind composed]
+python benchmarks/people.py [--count 20] [--assets DIR] [--kind composed] [--views 4] [--points 18000] [--kind composed]
 """
 
 import argparse
@@ -22,8 +22,9 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--points", type=int, default=18000)
     parser.add_argument("--kind", choices=["all", "procedural", "avatar", "composed"], default="all")
+    parser.add_argument("--kind", choices=("procedural", "avatar", "composed"), default=None)
     options = parser.parse_args()
-    cast, detector = Cast(options.assets), PoseDetector(threads=1)
+    cast, detector = Cast(options.assets, options.kind), PoseDetector(threads=1)
     settings = RenderSettings(views=options.views, points=options.points)
     environments = load_environments(options.assets) if options.assets is not None else ()
     render_subject(before := cast(0), detector, settings, 0, environments)

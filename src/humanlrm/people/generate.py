@@ -151,7 +151,11 @@ def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] 
     Args:
         workers: processes; each computes with one thread.
         report: called after each shard with (outcome, shards done, shards to do).
+
+    Raises:
+        ValueError, FileNotFoundError: the asset pack is missing or incomplete.
     """
+    Cast(job.assets, job.kind)  # what is missing is said here, not by every process
     tasks = [task for task in job.shards() if not task[0].exists()]
     outcomes: list[Outcome] = []
     # An executor, not a pool: a pool starts processes that fail at once again and again, and never ends.
