@@ -36,6 +36,8 @@ _MASSES = (("pelvis", "spine2", 0.22), ("spine2", "neck", 0.277), ("neck", "head
 _LIMB_MASSES = (("shoulder", "elbow", 0.028), ("elbow", "wrist", 0.022), ("hip", "knee", 0.1), ("knee", "ankle", 0.061))
 #: Feet count as standing when their ankles are about level; a foot is levelled when it is nearly level (our choice).
 _LEVEL, _SAME_FLOOR, _NEARLY_LEVEL_DEG = 0.07, 0.025, 30.0
+#: How high the pelvis of who stands is above the feet at least, in body heights: 0.5 with straight legs (our choice).
+_STANDING = 0.42
 #: How far the weight may be from the line between the feet, in body heights, and the largest correction.
 _SWAY, _MAX_TILT_DEG = 0.02, 15.0
 
@@ -109,7 +111,8 @@ def _balance(figure: _Figure) -> Rotation | None:
     left, right = (figure.joints[[POSE_INDEX[f"{s}_ankle"], POSE_INDEX[f"{s}_toe"]]].mean(0) for s in ("left", "right"))
     height = figure.weight[1] - (left[1] + right[1]) / 2
     upright = figure.joints[POSE_INDEX["neck"]] - figure.joints[0]
-    if abs(left[1] - right[1]) > _LEVEL or height < 0.35 or upright[1] < 0.7 * np.linalg.norm(upright):
+    stands = abs(left[1] - right[1]) < _LEVEL and figure.joints[0, 1] - (left[1] + right[1]) / 2 > _STANDING
+    if not stands or upright[1] < 0.7 * np.linalg.norm(upright):
         return None
     across = right - left
     share = np.clip((figure.weight - left) @ across / max(across @ across, 1e-9), 0.15, 0.85)
