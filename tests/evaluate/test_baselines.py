@@ -7,6 +7,7 @@ from humanlrm.evaluate.case import IMAGE_PX
 from humanlrm.evaluate.images import iou, render
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, SquareCrop
+from humanlrm.landmarks import CLUE_CHANNELS
 from humanlrm.mesh.preview import orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.subject import SubjectCrop

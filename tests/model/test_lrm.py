@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ def lively() -> HumanLRM:
         for parameter in out.parameters():
             if parameter.ndim >= 2 and not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.05)
-    return out
+    return out.eval()
 
 
 def inputs(seed: int = 0, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,8 +36,9 @@ def inputs(seed: int = 0, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def clues_of(landmarks: torch.Tensor) -> torch.Tensor:
+    """Of every subject the same."""
     generator = torch.Generator().manual_seed(1)
-    return torch.rand(*landmarks.shape[:2], 2, CLUE_CHANNELS, generator=generator)
+    return torch.rand(1, COUNT, 2, CLUE_CHANNELS, generator=generator).expand(len(landmarks), -1, -1, -1)
 
 
 def planes_of(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -94,7 +97,7 @@ def test_gradients_reach_every_trained_parameter(lively, batch):
     gone = batch.given.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
     lively.zero_grad()
-    terms = objective(lively, type(batch)(type(batch.given)(batch.given.image, gone), batch.wanted))
+    terms = objective(lively, type(batch)(replace(batch.given, landmarks=gone), batch.wanted))
     terms.total(LossWeights()).backward()
     without = {n for n, p in lively.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     assert without == set()
@@ -104,7 +107,7 @@ def test_the_learned_mean_is_only_asked_for_missing_landmarks(lively, batch):
     given = batch.given.landmarks.clone()
     given[..., 3] = 1
     lively.zero_grad()
-    objective(lively, type(batch)(type(batch.given)(batch.given.image, given), batch.wanted)).landmarks.backward()
+    objective(lively, type(batch)(replace(batch.given, landmarks=given), batch.wanted)).landmarks.backward()
     assert lively.corrector.lifter.mean.grad is None or not lively.corrector.lifter.mean.grad.any()
 
 

@@ -41,13 +41,14 @@ class PaperLRM(nn.Module):
 
     def planes_of(self, given: Given) -> Triplane:
         """What a batch of the loader, or a photo, shows: one view by the canonical camera."""
-        return self(given.image, given.landmarks)
+        return self(given.image, given.landmarks, clues=given.clues)
 
     def forward(
         self,
         image: Float[Tensor, "B *V 5 H W"],
         landmarks: Float[Tensor, "B J 4"] | None = None,
         cameras: Cameras | None = None,
+        clues: Float[Tensor, "B J 2 E"] | None = None,
     ) -> Triplane:
         """Views to a triplane.
 
@@ -57,12 +58,13 @@ class PaperLRM(nn.Module):
             landmarks: detected in the first view, box units, and visibility in [0, 1]; 0 = missing. Only a model
                 with the ``landmarks`` flag reads them.
             cameras: (B, V) cameras in the box frame; ``None``: one view by the canonical camera.
+            clues: the detector's features at the landmarks; ``None``: unknown.
 
         Raises:
             ValueError: views without cameras, cameras that are not those of the views, no landmarks where they are
                 needed, or a first view that is not canonical although points read it (the three flags).
         """
-        latent, given = self.encode(image, landmarks, cameras)
+        latent, given = self.encode(image, landmarks, cameras, clues)
         return self.decode(latent, given)
 
     def encode(
@@ -70,6 +72,7 @@ class PaperLRM(nn.Module):
         image: Float[Tensor, "B *V 5 H W"],
         landmarks: Float[Tensor, "B J 4"] | None = None,
         cameras: Cameras | None = None,
+        clues: Float[Tensor, "B J 2 E"] | None = None,
     ) -> tuple[Float[Tensor, "B 3 C s s"], GivenView]:
         """The latent triplane (what diffusion learns to make) and what points read off the first view."""
         views = image if image.ndim == 5 else image[:, None]
@@ -84,7 +87,7 @@ class PaperLRM(nn.Module):
         picture = torch.cat([rgb * alpha, views[:, :, 3:]], dim=2)[:, 0]
         features = depth = corrected = None
         if self.corrector is not None and landmarks is not None:
-            corrected, marks = self.corrector(landmarks, first)
+            corrected, marks = self.corrector(landmarks, clues, first)
             memory = torch.cat([marks, memory], dim=1)
         if self.head is not None:
             features, depth = self.head(picture, first)

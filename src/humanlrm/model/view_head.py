@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, Pointwise
 from humanlrm.model.corrector import Lifter
 from humanlrm.model.encoders import ViewTokens
@@ -64,11 +64,12 @@ class LandmarkHead(nn.Module):
         nn.init.zeros_(self.delta.bias)
 
     def forward(
-        self, detected: Float[Tensor, "B J 4"], view: ViewTokens
+        self, detected: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 F"] | None, view: ViewTokens
     ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B J E"]]:
         """Box units and visibility in [0, 1] (0 = missing) to corrected box units and tokens of the encoder's width."""
         seen = (detected[..., 3:] > 0).to(detected)
-        start = self.lifter(detected)
+        told = detected.new_zeros(*detected.shape[:2], 2, CLUE_CHANNELS) if clues is None else clues
+        start = self.lifter(detected, told)
         under = self.under(sample_plane(view.patches, project_ndc(start)))
         marks = self.position(torch.cat([start, detected[..., 3:], seen], dim=-1)) + under + self.name
         tokens = torch.cat([marks, self.image(view.tokens)], dim=1)
