@@ -164,6 +164,16 @@ def test_pickled_weights_are_not_read(published):
         load_weights(net, folder)
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_damaged_weights_are_one_clear_error(published, name):
+    folder, net = published
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"encoder weights .* sound config\.json") as error:
+        load_weights(net, folder)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("source", ["facebook/dino-vitb16", "no/such-model", "/no/such/folder"])
 def test_without_a_network_a_hub_id_is_one_clear_error(source):
     with pytest.raises(ValueError, match=f"encoder weights '{source}'.*hub.*give the folder") as error:

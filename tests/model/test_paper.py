@@ -215,7 +215,7 @@ def test_an_untrained_model_extracts_as_a_sphere(lively):
 def test_an_untrained_model_is_rendered_as_a_sphere():
     model, camera = build(tiny_paper()), canonical_camera(32)
     with torch.no_grad():
-        seen = render_rays(radiance(model, LaplaceDensity()), image_rays(camera), Sampling(32, 16, None))
+        seen = render_rays(radiance(model, LaplaceDensity(0.004)), image_rays(camera), Sampling(64, 32, None))
     # A sphere of radius 0.5 seen from 4 units: tan of its angular radius, times the focal length in pixels.
     radius_px = 0.5 / (16 - 0.25) ** 0.5 * float(camera.K[0, 0])
     assert float(seen.alpha.sum()) == pytest.approx(torch.pi * radius_px**2, rel=0.1)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from einops import rearrange
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from humanlrm.model.blocks import fourier
@@ -109,6 +110,9 @@ class VitEncoder(ViewEncoder):
     Positions are interpolated to the size of the image, and the class token is kept, as LRM does.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, net: nn.Module, condition: int) -> None:
         super().__init__()
         self.net = net
@@ -183,22 +187,32 @@ def load_weights(encoder: nn.Module, source: str | Path) -> None:
     if not isinstance(encoder, VitEncoder):
         raise ValueError(f"{source}: this preset's encoder brings its own weights; leave the encoder weights out")
     transformers, settings = _transformers(), encoder.settings
+    kind: Any = type(encoder.net)
     options = {"local_files_only": True} if Path(source).is_dir() else {}
-    try:
+    with _reading(source):
         theirs = transformers.AutoConfig.from_pretrained(str(source), **options)
-        _check_sizes(source, theirs, settings)
-        extra = {"add_pooling_layer": False} if settings.model_type == "vit" else {}
-        net, found = type(encoder.net).from_pretrained(
+    _check_sizes(source, theirs, settings)
+    extra = {"add_pooling_layer": False} if settings.model_type == "vit" else {}
+    with _reading(source):
+        net, found = kind.from_pretrained(
             str(source), use_safetensors=True, output_loading_info=True, dtype=torch.float32, **extra, **options
         )
-    except OSError as error:
-        raise ValueError(
-            f"encoder weights {str(source)!r}: no folder with config.json and model.safetensors, and not on the hub or "
-            f"the hub cannot be reached; download it elsewhere and give the folder ({str(error).splitlines()[0]})"
-        ) from error
     if found["missing_keys"]:
         raise ValueError(f"encoder weights {str(source)!r} lack {sorted(found['missing_keys'])[0]}")
     encoder.net.load_state_dict(net.state_dict())
+
+
+@contextmanager
+def _reading(source: str | Path) -> Iterator[None]:
+    """Whatever the library raises becomes one line that says what to do."""
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"encoder weights {str(source)!r}: no folder with a sound config.json and model.safetensors, and not on "
+            f"the hub or the hub cannot be reached; download it elsewhere and give the folder ({why})"
+        ) from error
 
 
 def _check_sizes(source: str | Path, theirs: Any, ours: Any) -> None:

@@ -95,7 +95,7 @@ class PaperLRM(nn.Module):
 
     def decode(self, latent: Float[Tensor, "B 3 C s s"], given: GivenView) -> Triplane:
         """Latent triplane to the planes that the field reads."""
-        xy, zy, xz = self.latent_decoder(latent).unbind(1)
+        xy, zy, xz = self.latent_decoder(latent).float().unbind(1)
         return Triplane(xy, zy, xz, given)
 
     def _check(

@@ -39,8 +39,8 @@ class ViewHead(nn.Module):
     ) -> tuple[Float[Tensor, "B 16 h w"], Float[Tensor, "B 2 h w"] | None]:
         small = nn.functional.avg_pool2d(picture, 2)
         coarse = nn.functional.interpolate(self.enter(tokens.patches), size=small.shape[-2:], mode="bilinear")
-        features = self.mix(torch.cat([coarse, small], dim=1))
-        return features, None if self.depth is None else self.depth(features)
+        features = self.mix(torch.cat([coarse, small], dim=1)).float()
+        return features, None if self.depth is None else self.depth(features).float()
 
 
 class LandmarkHead(nn.Module):
@@ -76,4 +76,4 @@ class LandmarkHead(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         marks = self.norm(tokens[:, :COUNT])
-        return start + self.delta(marks), self.tell(marks)
+        return start + self.delta(marks).float(), self.tell(marks)
