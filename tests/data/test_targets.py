@@ -63,7 +63,7 @@ def test_depth_normals_and_colours_of_targets_are_those_of_the_samples_surface(r
     sample = pair(rendered, augmented, seed)
     wanted, targets = sample.wanted, sample.wanted.targets
     pixels, seen = facing(sample)
-    assert seen.float().mean() > 0.2
+    assert seen.float().mean() > 0.12
     turn = targets.to_given[0, :3, :3]
     normals = read(targets.normal[0], pixels).T @ (turn / turn[0].norm()).T
     agree = (normals * wanted.normals).sum(-1)[seen]
@@ -107,7 +107,7 @@ def test_the_loader_brings_other_views_of_the_same_subject(shards):
     assert batch.wanted.targets.rgb.shape[:3] == (2, 2, 3)
     for k in range(2):
         _, seen = facing(data[k])
-        assert seen.float().mean() > 0.15
+        assert seen.float().mean() > 0.08
     small = batch.wanted.targets.reduced(64)
     torch.testing.assert_close(small.alpha[0], torch.nn.functional.avg_pool2d(batch.wanted.targets.alpha[0], 2))
     assert batch.to(torch.device("meta")).wanted.targets.depth.device.type == "meta"
