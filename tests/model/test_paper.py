@@ -157,9 +157,7 @@ def test_gradients_reach_every_trained_parameter(flags, batch):
     model = enliven(build(tiny_paper(**flags)))
     gone = batch.given.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
-    objective(model, type(batch)(type(batch.given)(batch.given.image, gone), batch.wanted)).total(
-        LossWeights()
-    ).backward()
+    objective(model, replace(batch, given=replace(batch.given, landmarks=gone))).total(LossWeights()).backward()
     posed = model(batch.given.image[:, None].expand(-1, 2, -1, -1, -1), gone, around(2))
     model.field.distance(posed, batch.wanted.points).sum().backward()
     without = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}

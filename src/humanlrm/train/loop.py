@@ -165,7 +165,9 @@ def _step(
     group: _Group,
     run: Path,
 ) -> LossTerms:
-    """One step: loss, gradient, clipped update, averaged weights, counters."""
+    """One step: loss, gradient, clipped update, averaged weights, counters. Dropout depends on seed and step alone, so
+    that a resumed run goes on as if nothing had happened."""
+    torch.manual_seed((config.seed * 1_000_003 + state.step) * group.size + group.rank)
     for parameters in optimizer.param_groups:
         parameters["lr"] = config.rate(state.seen)
     terms = objective(model, batch)
