@@ -70,7 +70,7 @@ def _moved(rgb: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Float[n
     wide = np.pad(rgb, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     height, width = rgb.shape[:2]
     parts = [wide[reach + dy : reach + dy + height, reach + dx : reach + dx + width] for dy, dx in sorted(shifts)]
-    return np.sum(parts, axis=0, dtype=np.float32) / np.float32(len(parts))
+    return np.stack(parts).mean(0, dtype=np.float32)
 
 
 def mask_errors(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:

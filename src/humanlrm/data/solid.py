@@ -58,7 +58,8 @@ def signed_distance(
     scene = RayScene(scan.vertices, scan.faces) if scene is None else scene
     outer = outer_faces(scan, scene) if outer is None else outer
     faces, points = scan.faces[outer].astype(np.int64), points.astype(np.float64)
-    squared, face, nearest = igl.point_mesh_squared_distance(points, scan.vertices.astype(np.float64), faces)
+    found = igl.point_mesh_squared_distance(points, scan.vertices.astype(np.float64), faces)
+    squared, face, nearest = (np.asarray(part) for part in found)
     distance, away = np.sqrt(squared), points - nearest
     inside = np.zeros(len(points), dtype=bool)
     hidden = _hidden(points, away, scan, scene)
