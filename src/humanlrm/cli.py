@@ -341,6 +341,8 @@ class Describe:
     queries: int = 2048
 
     def run(self) -> int:
+        from rich.table import Table
+
         from humanlrm.model.config import PRESETS
         from humanlrm.model.describe import describe
 
