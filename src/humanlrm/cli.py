@@ -119,6 +119,64 @@ class People:
 
 
 @dataclass(frozen=True)
+class Prepare:
+    """Turn a data set of scans or of multi-view captures into training shards. Goes on where an interrupted run was.
+
+    Exit code 1 if any item was skipped; the table says which and why. Layouts and licences: docs/datasets.md.
+
+    Attributes:
+        name: thuman, humman, custom-humans, 2k2k, x-humans, renderpeople, zju-mocap, scans or multiview.
+        source: folder of the data set.
+        out: folder for the shards.
+        split: file of held-out ids, one per line, or thuman2 (0506 to 0525).
+        part: train (what is not held out), test or all.
+        every: of the frames of a sequence, every how many.
+        limit: at most so many people.
+        workers: processes.
+        up: up axis of the files if it is not the data set's usual one: +x -x +y -y +z -z (write --up=-z).
+        unit: m, cm, mm, auto (told by the height) or height (set it to --height-m).
+        height_m: height of scans of unknown unit.
+        image_px: longer side of the photographs of captures.
+        licence: of your own scans or photographs; it is kept in the shards.
+    """
+
+    name: tyro.conf.Positional[str]
+    source: Path
+    out: Path
+    split: str | None = None
+    part: str = "train"
+    every: int = 1
+    limit: int | None = None
+    workers: int = 1
+    up: str | None = None
+    unit: str | None = None
+    height_m: float = 1.7
+    image_px: int = 512
+    licence: str | None = None
+
+    def run(self) -> int:
+        from rich.progress import Progress as Bar
+
+        from humanlrm.data.intake.adapter import Options
+        from humanlrm.data.prepare import Job, plan, run, summary
+
+        options = Options(self.up, self.unit, self.height_m, self.image_px, self.licence)
+        job = Job(self.name, self.source, self.out, options, self.split, self.part, self.every, self.limit)
+        planned = plan(job)
+        with Bar(console=_console) as bar:
+            task = bar.add_task(job.name, total=sum(len(items) for _, items in planned.todo))
+            outcomes = run(job, planned.todo, self.workers, lambda o: bar.advance(task, len(o.done) + len(o.skipped)))
+        table = Table(title=f"{job.source} to {job.out}", show_header=False)
+        for row in summary(job, planned, outcomes):
+            table.add_row(*row)
+        _console.print(table)
+        skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
+        for line in skipped:
+            _errors.print(f"skipped {line}", style="red", highlight=False, soft_wrap=True, markup=False)
+        return 1 if skipped else 0
+
+
+@dataclass(frozen=True)
 class Train:
     """Train a preset on shards. Started again with the same --run, it goes on from the newest checkpoint.
 
@@ -360,6 +418,7 @@ class Describe:
 Command = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
     | Annotated[People, tyro.conf.subcommand("people")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]

@@ -75,7 +75,7 @@ class Wanted:
         points, sdf: signed distance samples.
         surface, normals, rgb: surface samples; rgb is sRGB under the input view's light.
         depth: z where a pixel's ray enters and leaves the person; NaN where it misses.
-        landmarks: true landmarks.
+        landmarks: true landmarks; NaN where unknown.
         targets: other views, if they were asked for.
     """
 

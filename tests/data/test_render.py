@@ -10,8 +10,10 @@ from scipy import ndimage
 
 from humanlrm.data.environment import Surroundings
 from humanlrm.data.light import Light
+from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.render import RenderSettings, Studio, render_subject
 from humanlrm.data.scan import Scan
+from humanlrm.data.shards import ShardFolder, write_shard
 from humanlrm.data.solid import signed_distance
 from humanlrm.data.studio import vertex_normals
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
@@ -159,9 +161,27 @@ def test_a_cropped_photograph_knows_what_it_does_not_show(person, detector):
     assert unseen.sum() > 30  # the truth goes on beyond the border
 
 
-def test_a_scan_without_landmarks_is_refused():
-    with pytest.raises(ValueError, match="landmarks"):
-        Studio(replace(make_person(3), landmarks=None))
+def test_unknown_landmarks_stay_unknown_through_shard_and_sample(person, detector, tmp_path):
+    partly = person.landmarks.copy()
+    partly[INDEX["left_hand"]] = np.nan
+    settings = replace(PLAIN, views=1, points=300, holding=1)
+    for name, marks in (("none", None), ("partly", partly)):
+        subject = render_subject(replace(person, landmarks=marks), detector, settings, seed=3)
+        write_shard(tmp_path / name / "a.tar", [("a", subject)])
+        data = Samplings(ShardFolder(tmp_path / name), SampleSettings(48, 24), seed=0)
+        samples = [data[i] for i in range(20)]
+        assert all(sample.given.landmarks.isfinite().all() for sample in samples)
+        expected = len(person.landmarks) if marks is None else 1
+        assert all(int(sample.wanted.landmarks.isnan().all(-1).sum()) == expected for sample in samples)
+
+
+def test_unknown_landmarks_do_not_hinder_finding_the_person_among_others(person, detector):
+    settings = replace(PLAIN, views=1, points=300, occluded=1)
+    partly = person.landmarks.copy()
+    partly[INDEX["left_hand"]] = np.nan
+    for marks in (None, partly):
+        subject = render_subject(replace(person, landmarks=marks), detector, settings, seed=3, bystander=person)
+        assert np.isfinite(subject.views[0].detected).all()
 
 
 def test_a_rendered_sphere_has_the_colour_of_its_light_and_texture():

@@ -1,3 +1,6 @@
+import io
+import tarfile
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +73,22 @@ def test_the_seed_decides_the_fit(folder):
 
     assert all(torch.equal(a, b) for a, b in zip(fitted(0), fitted(0), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(fitted(0), fitted(1), strict=True))
+
+
+def test_the_lifter_learns_from_partly_known_landmarks_and_ignores_wholly_unknown_views(folder, tmp_path):
+    with tarfile.open(folder.entries[0].shard) as source, tarfile.open(tmp_path / "a.tar", "w") as out:
+        for member in source:
+            content = source.extractfile(member).read()
+            if member.name.endswith("views.npz"):
+                arrays = dict(np.load(io.BytesIO(content)))
+                arrays["landmarks"][0] = np.nan
+                arrays["landmarks"][1, 3] = np.nan
+                buffer = io.BytesIO()
+                np.savez(buffer, **arrays)
+                content, member.size = buffer.getvalue(), len(buffer.getvalue())
+            out.addfile(member, io.BytesIO(content))
+    partly = ShardFolder(tmp_path)
+    assert len(partly.landmarks()[1]) == 2
+    lifter = Lifter()
+    assert np.isfinite(fit_lifter(lifter, partly, 20, seed=0))
+    assert all(parameter.isfinite().all() for parameter in lifter.parameters())

@@ -69,6 +69,24 @@ def test_a_perfect_landmark_has_a_finite_gradient():
     assert predicted.grad.isfinite().all()
 
 
+def test_an_unknown_landmark_neither_counts_nor_pulls():
+    predicted = torch.tensor([[[0.1, 0.0, 0.0], [5.0, 0.0, 0.0]]], requires_grad=True)
+    target = torch.tensor([[[0.0, 0.0, 0.0], [float("nan")] * 3]])
+    loss = landmark_loss(predicted, target)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.1, abs=1e-4)
+    assert predicted.grad[0, 0, 0] == pytest.approx(1, abs=1e-3)
+    assert (predicted.grad[0, 1] == 0).all()
+
+
+def test_landmarks_that_are_all_unknown_cost_nothing():
+    predicted = torch.zeros(1, 2, 3, requires_grad=True)
+    loss = landmark_loss(predicted, torch.full((1, 2, 3), float("nan")))
+    loss.backward()
+    assert loss == 0
+    assert (predicted.grad == 0).all()
+
+
 def test_opposite_normals_are_four_apart_and_only_inside_the_box():
     up = torch.tensor([[[0.0, 1.0, 0.0]]])
     assert normal_loss(up, -up, scalar(1.0)) == 4

@@ -214,6 +214,7 @@ def _landmark_errors(
     """Mostly the detector's own output; sometimes exact points, other errors, missing points or none (our choice).
 
     Points that are not the detector's have no clues of its, and neither has every tenth set that is.
+    Where the truth is unknown (NaN) the detector's point stays.
     """
     kind = rng.random()
     if kind < 0.15 or rng.random() < 0.1:
@@ -221,8 +222,10 @@ def _landmark_errors(
     if kind < 0.05:
         detected[:] = 0
     elif kind < 0.15:
-        detected[:, :3] = truth + rng.normal(0, 1, truth.shape) * np.array([0.012, 0.012, 0.04])
-        detected[:, 3] = rng.uniform(0.6, 1, len(truth))
+        known = np.isfinite(truth).all(1)
+        exact = truth + rng.normal(0, 1, truth.shape) * np.array([0.012, 0.012, 0.04])
+        detected[known, :3] = exact[known]
+        detected[known, 3] = rng.uniform(0.6, 1, len(truth))[known]
     elif kind < 0.25:
         present = detected[:, 3:] > 0
         detected[:, 2:3] += present * rng.normal(0, 0.08, (len(truth), 1))

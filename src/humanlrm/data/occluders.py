@@ -217,8 +217,14 @@ def in_front(studio: Studio, camera: Cameras, rng: np.random.Generator, bystande
     return _drawn(studio, camera, rng, _VISIBLE, lambda: _in_front(studio, camera, rng, bystander))
 
 
+_HOLDING = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("hand", "hip")]
+
+
 def held(studio: Studio, camera: Cameras, rng: np.random.Generator) -> list[Solid]:
-    """Something at one hand: a bag, a box, a ball, a stick, an armful."""
+    """Something at one hand: a bag, a box, a ball, a stick, an armful. Nothing if hands or hips are not known."""
+    marks = studio.scan.landmarks
+    if marks is None or not np.isfinite(marks[_HOLDING]).all():
+        return []
     return _drawn(studio, camera, rng, _HELD_VISIBLE, lambda: Props(_held(studio, rng)))
 
 
@@ -291,7 +297,7 @@ def _bystander(scan: Scan, place: np.ndarray, right: np.ndarray, rng: np.random.
 
 def _held(studio: Studio, rng: np.random.Generator) -> list[Shape]:
     marks = studio.scan.landmarks
-    assert marks is not None
+    assert marks is not None, "held() asks"
     side = "left" if rng.random() < 0.5 else "right"
     hand, look = marks[INDEX[f"{side}_hand"]].astype(np.float64), random_look(rng)
     size = np.exp(rng.normal(np.log([0.3, 0.32, 0.13]), 0.3)).clip(0.06, 0.6)

@@ -15,6 +15,7 @@ from humanlrm.data.solid import outer_faces, signed_distance
 from humanlrm.data.studio import Photograph, Solid, Studio
 from humanlrm.data.viewpoint import FOV_DEG, crop_camera, frame_axes, photo_camera, unit_m
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
+from humanlrm.landmarks import COUNT
 from humanlrm.matting import Pose, PoseDetector, main_part, refine_mask
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.subject import SubjectCrop, assemble_crop
@@ -76,7 +77,7 @@ class ViewRecord:
         depth: z where each pixel's ray enters and leaves the whole person; NaN where it misses.
         detected: landmarks of the detector and their visibility.
         clues: the detector's features at them (``matting.Pose.clues``).
-        landmarks: true landmarks.
+        landmarks: true landmarks; NaN where unknown.
         to_frame: similarity transform from the subject's coordinates (metres) to this frame.
         light: in subject coordinates; the same for all views.
         normal: unit normals of what ``depth[0]`` sees, times 127; 0 where it misses.
@@ -230,7 +231,6 @@ def _shot(
     alpha = photo.visible.astype(np.float32)
     # A remainder far from the main part would not be taken for the person in a photo either.
     alpha = main_part(alpha) if others else alpha
-    assert studio.scan.landmarks is not None
     pose = _pose_of(studio.scan.landmarks, detector, camera, photo, others)
     mask = alpha
     if pose is not None and not own_mask:
@@ -243,23 +243,25 @@ def _shot(
 
 
 def _pose_of(
-    landmarks: Float[np.ndarray, "J 3"],
+    landmarks: Float[np.ndarray, "J 3"] | None,
     detector: PoseDetector,
     camera: Cameras,
     photo: Photograph,
     others: Sequence[Solid],
 ) -> Pose | None:
     """The detector's main person; where people stand in front the one whose landmarks are nearest to the true ones."""
-    if not any(isinstance(other, Studio) for other in others):
+    nobody_else = not any(isinstance(other, Studio) for other in others)
+    if nobody_else or landmarks is None or not np.isfinite(landmarks).any():
         return detector.best(photo.rgb)
     c2w = np.linalg.inv(camera.w2c.numpy())
     K, eye = camera.K.numpy(), (landmarks - c2w[:3, 3]) @ c2w[:3, :3]
     true_px = (eye @ K.T)[:, :2] / eye[:, 2:]
+    span_px = (np.nanmax(true_px, axis=0) - np.nanmin(true_px, axis=0)).max()
     poses = detector(photo.rgb)
-    gaps = [float(np.median(np.linalg.norm(p.landmarks[:, :2] - true_px, axis=1))) for p in poses]
+    gaps = [float(np.nanmedian(np.linalg.norm(p.landmarks[:, :2] - true_px, axis=1))) for p in poses]
     best = int(np.argmin(gaps)) if gaps else 0
     # Of somebody else: a user would choose again, or go on without landmarks.
-    return poses[best] if gaps and gaps[best] < 0.15 * np.ptp(true_px, axis=0).max() else None
+    return poses[best] if gaps and gaps[best] < 0.15 * span_px else None
 
 
 def _iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
@@ -310,7 +312,8 @@ def _record(
     depth, normal, target = _maps(studio, shot.to_frame, surroundings.light, settings.depth_px)
     landmarks = studio.scan.moved(shot.to_frame).landmarks
     to_u8 = lambda x: (x.numpy() * 255 + 0.5).astype(np.uint8)  # noqa: E731
-    assert landmarks is not None
+    if landmarks is None:
+        landmarks = np.full((COUNT, 3), np.nan)
     crop = shot.crop
     rays = pixel_rays(crop_camera(shot.camera, crop.crop, settings.depth_px))
     amodal = studio.scene.first_hit(*rays).hit

@@ -4,7 +4,8 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -20,7 +21,7 @@ from humanlrm.data.targets import TargetView
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
-_FINITE = ("detected", "landmarks", "to_frame")
+_FINITE = ("detected", "to_frame")
 _LIGHT_ARRAYS = ("ambient", "directions", "colours")
 #: What lights of older shards lack.
 _LIGHT_EXTRAS = ("environment", "shadow_rad")
@@ -29,7 +30,9 @@ _MAPS = {"normal": "normal.png", "target": "target.webp", "amodal": "amodal.png"
 #: Clues of a view; the shards of older versions have none.
 _CLUES = "clues.npy"
 #: What Pillow and numpy raise for damaged files.
-_DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
+DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
+#: Kind of the records that :class:`ShardFolder` serves.
+SUBJECT = "subject"
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
 
 
@@ -37,7 +40,8 @@ class ShardError(ValueError):
     """A shard that cannot be read; the message names the file."""
 
 
-def _npz(**arrays: np.ndarray) -> bytes:
+def npz_bytes(**arrays: np.ndarray) -> bytes:
+    """Arrays as an uncompressed .npz file."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
@@ -49,7 +53,8 @@ def _npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _image(pixels: np.ndarray, form: str, **options: int) -> bytes:
+def image_bytes(pixels: np.ndarray, form: str, **options: int) -> bytes:
+    """Pixels as a picture file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, form, **options)
     return buffer.getvalue()
@@ -63,8 +68,8 @@ def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
     about = {"id": scan.id, "source": scan.source, "licence": scan.licence, "tags": scan.tags, "views": len(views)}
     record["json"] = json.dumps(about).encode()
     for k, view in enumerate(views):
-        record[f"{k}.webp"] = _image(view.rgb, "WEBP", quality=90, method=2)
-        record[f"{k}.mask.png"] = _image(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
+        record[f"{k}.webp"] = image_bytes(view.rgb, "WEBP", quality=90, method=2)
+        record[f"{k}.mask.png"] = image_bytes(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
         record |= {f"{k}.{extension}": data for extension, data in _encoded_maps(view).items()}
         if view.clues is not None:
             record[f"{k}.{_CLUES}"] = _npy(view.clues.astype(np.float16))
@@ -72,8 +77,8 @@ def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
     arrays |= {"environment": np.stack([v.light.environment for v in views])}
     arrays |= {"shadow_rad": np.stack([v.light.shadows for v in views])}
     arrays |= {name: np.stack([getattr(v.light, name) for v in views]) for name in _LIGHT_ARRAYS}
-    record["views.npz"] = _npz(**arrays)
-    record["points.npz"] = _npz(**{name: getattr(subject.samples, name) for name in _SAMPLE_ARRAYS})
+    record["views.npz"] = npz_bytes(**arrays)
+    record["points.npz"] = npz_bytes(**{name: getattr(subject.samples, name) for name in _SAMPLE_ARRAYS})
     return record
 
 
@@ -82,24 +87,29 @@ def _encoded_maps(view: ViewRecord) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     if view.normal is not None:
         shifted = (view.normal.astype(np.int16) + 128).astype(np.uint8).transpose(1, 2, 0)
-        files[_MAPS["normal"]] = _image(np.ascontiguousarray(shifted), "PNG", compress_level=3)
+        files[_MAPS["normal"]] = image_bytes(np.ascontiguousarray(shifted), "PNG", compress_level=3)
     if view.amodal is not None:
-        files[_MAPS["amodal"]] = _image(view.amodal, "PNG", compress_level=3)
+        files[_MAPS["amodal"]] = image_bytes(view.amodal, "PNG", compress_level=3)
     for name in ("target", "clean"):
         pixels = getattr(view, name)
         if pixels is not None:
-            files[_MAPS[name]] = _image(pixels, "WEBP", quality=90, method=2)
+            files[_MAPS[name]] = image_bytes(pixels, "WEBP", quality=90, method=2)
     return files
 
 
 def write_shard(path: Path, subjects: Iterable[tuple[str, Subject]]) -> int:
     """Writes (key, subject) pairs to ``path`` by way of a temporary name; returns how many there were."""
+    return write_records(path, (encode(subject, key) for key, subject in subjects))
+
+
+def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
+    """Writes encoded records to ``path`` by way of a temporary name; returns how many there were."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     count = 0
     with TarWriter(str(partial)) as writer:
-        for key, subject in subjects:
-            writer.write(encode(subject, key))
+        for record in records:
+            writer.write(record)
             count += 1
     os.replace(partial, path)
     return count
@@ -107,28 +117,65 @@ def write_shard(path: Path, subjects: Iterable[tuple[str, Subject]]) -> int:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one subject lies: its shard, and the (offset, size) of each of its files by extension."""
+    """Where one subject lies: its shard, and the (offset, size) of each of its files by extension.
+
+    ``kind`` is what its json says it is; rendered subjects say nothing.
+    """
 
     shard: Path
     key: str
     files: dict[str, tuple[int, int]]
+    kind: str = SUBJECT
 
     @property
     def views(self) -> int:
         return sum(name.removesuffix(".webp").isdigit() for name in self.files)
 
 
-def _entries(shard: Path) -> Iterator[Entry]:
+def entries_of(shard: Path) -> list[Entry]:
+    """All records of a shard, of whatever kind.
+
+    Raises:
+        ShardError: it cannot be read.
+    """
     files: dict[str, dict[str, tuple[int, int]]] = {}
+    kinds: dict[str, str] = {}
     try:
         with tarfile.open(shard) as tar:
             for member in tar:
                 key, _, extension = member.name.partition(".")
                 files.setdefault(key, {})[extension] = (member.offset_data, member.size)
+                about = tar.extractfile(member) if extension == "json" else None
+                if about is not None:
+                    kinds[key] = _kind(about.read())
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ShardError(f"{shard}: not a readable shard ({error}); delete it or write it again") from error
-    for key, parts in files.items():
-        yield Entry(shard, key, parts)
+    return [Entry(shard, key, parts, kinds.get(key, SUBJECT)) for key, parts in files.items()]
+
+
+def _kind(about: bytes) -> str:
+    """A damaged json is found when the record is loaded."""
+    try:
+        return str(json.loads(about).get("kind", SUBJECT))
+    except (ValueError, AttributeError):
+        return SUBJECT
+
+
+def read_files(entry: Entry, *extensions: str) -> list[io.BytesIO]:
+    """Files of a record.
+
+    Raises:
+        ShardError: it lacks one.
+    """
+    out = []
+    with open(entry.shard, "rb") as file:
+        for extension in extensions:
+            if extension not in entry.files:
+                raise ShardError(f"{entry.shard}: subject {entry.key} lacks {extension}; write the shard again")
+            offset, size = entry.files[extension]
+            file.seek(offset)
+            out.append(io.BytesIO(file.read(size)))
+    return out
 
 
 class ShardFolder:
@@ -136,7 +183,8 @@ class ShardFolder:
 
     Attributes:
         entries: every readable subject, in the order of file names.
-        problems: one line for each shard that was skipped. Never silent: callers print them.
+        problems: one line for each shard that was skipped, and for its records of other kinds. Never silent: callers
+            print them.
 
     Raises:
         ShardError: there is no readable subject.
@@ -148,9 +196,13 @@ class ShardFolder:
         shards = sorted(Path(folder).rglob("*.tar"))
         for shard in shards:
             try:
-                self.entries += list(_entries(shard))
+                found = entries_of(shard)
             except ShardError as error:
                 self.problems.append(str(error))
+                continue
+            self.entries += [entry for entry in found if entry.kind == SUBJECT]
+            others = Counter(entry.kind for entry in found if entry.kind != SUBJECT)
+            self.problems += [f"{shard}: {n} records of kind {kind!r} are not served" for kind, n in others.items()]
         if not self.entries:
             raise ShardError(
                 f"{folder}: no subject in {len(shards)} shards; make some: `humanlrm people --count N --out {folder}`"
@@ -159,36 +211,27 @@ class ShardFolder:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def _read(self, entry: Entry, *extensions: str) -> list[io.BytesIO]:
-        out = []
-        with open(entry.shard, "rb") as file:
-            for extension in extensions:
-                if extension not in entry.files:
-                    raise ShardError(f"{entry.shard}: subject {entry.key} lacks {extension}; write the shard again")
-                offset, size = entry.files[extension]
-                file.seek(offset)
-                out.append(io.BytesIO(file.read(size)))
-        return out
-
     def about(self, index: int) -> dict:
         """Id, source, licence and tags of a subject."""
-        return json.loads(self._read(self.entries[index], "json")[0].getvalue())
+        return json.loads(read_files(self.entries[index], "json")[0].getvalue())
 
     def landmarks(
         self,
     ) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 2 C"], Float[np.ndarray, "N J 3"]]:
-        """Detected landmarks, their clues (float16; 0 where the shard has none) and true landmarks of all views
-        (damaged ones are left out; loading them reports them)."""
+        """Detected landmarks, their clues (float16; 0 where the shard has none) and true landmarks of all views.
+
+        True ones that nobody knows are NaN. Damaged views are left out (loading them reports them), and views of which
+        no true landmark is known.
+        """
         detected, clues, truth = [], [], []
         for entry in self.entries:
             try:
-                arrays = np.load(self._read(entry, "views.npz")[0], allow_pickle=False)
+                arrays = np.load(read_files(entry, "views.npz")[0], allow_pickle=False)
                 given, true = arrays["detected"], arrays["landmarks"]
                 told = np.stack([self._clues(entry, view) for view in range(entry.views)])
-                whole = (
-                    np.isfinite(true).all((1, 2)) & np.isfinite(given).all((1, 2)) & np.isfinite(told).all((1, 2, 3))
-                )
-            except _DAMAGED:
+                whole = np.isfinite(given).all((1, 2)) & np.isfinite(told).all((1, 2, 3))
+                whole &= ~np.isinf(true).any((1, 2)) & ~np.isnan(true).all((1, 2))
+            except DAMAGED:
                 continue
             detected.append(given[whole])
             clues.append(told[whole])
@@ -199,7 +242,7 @@ class ShardFolder:
         name, shape = f"{view}.{_CLUES}", (COUNT, 2, CLUE_CHANNELS)
         if name not in entry.files:
             return np.zeros(shape, np.float16)
-        found = np.load(self._read(entry, name)[0], allow_pickle=False)
+        found = np.load(read_files(entry, name)[0], allow_pickle=False)
         if found.shape != shape:
             raise ValueError(f"its clues have the shape {found.shape} instead of {shape}")
         return found
@@ -214,9 +257,9 @@ class ShardFolder:
             ShardError: a file of the subject is missing or damaged; names shard and subject.
         """
         entry = self.entries[index]
-        picture, mask, views, points = self._read(entry, f"{view}.webp", f"{view}.mask.png", "views.npz", "points.npz")
+        picture, mask, views, points = read_files(entry, f"{view}.webp", f"{view}.mask.png", "views.npz", "points.npz")
         extras = {name: f"{view}.{_MAPS[name]}" for name in maps if f"{view}.{_MAPS[name]}" in entry.files}
-        files = dict(zip(extras, self._read(entry, *extras.values()), strict=True))
+        files = dict(zip(extras, read_files(entry, *extras.values()), strict=True))
         try:
             rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
             arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
@@ -224,11 +267,13 @@ class ShardFolder:
             truth = {name: arrays[name][view] for name in _VIEW_ARRAYS}
             if not all(np.isfinite(truth[name]).all() for name in _FINITE):
                 raise ValueError("its frame or landmarks are not finite")
+            if np.isinf(truth["landmarks"]).any():
+                raise ValueError("its true landmarks are infinite; unknown ones are NaN")
             shown = {name: _decoded_map(name, file) for name, file in files.items()}
             shown["clues"] = self._clues(entry, view)
             record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **truth, light=Light(**light), **shown)
             return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error
 
     def targets(self, index: int, views: list[int]) -> list[TargetView]:
@@ -240,7 +285,7 @@ class ShardFolder:
         entry = self.entries[index]
         names = [(v, n, f"{v}.{_MAPS[n]}") for v in views for n in ("target", "normal")]
         names = [name for name in names if name[2] in entry.files]
-        arrays, *files = self._read(entry, "views.npz", *(name for _, _, name in names))
+        arrays, *files = read_files(entry, "views.npz", *(name for _, _, name in names))
         try:
             maps = {(v, n): _decoded_map(n, file) for (v, n, _), file in zip(names, files, strict=True)}
             truth = np.load(arrays, allow_pickle=False)
@@ -250,7 +295,7 @@ class ShardFolder:
             return [
                 TargetView(to_frame[v], depth[v, 0], maps.get((v, "target")), maps.get((v, "normal"))) for v in views
             ]
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, views {views} are damaged ({error})") from error
 
 

@@ -63,15 +63,9 @@ class Photograph(NamedTuple):
 
 
 class Studio:
-    """Renders one scan; keeps its ray scene and normals.
-
-    Raises:
-        ValueError: the scan has no landmarks.
-    """
+    """Renders one scan; keeps its ray scene and normals."""
 
     def __init__(self, scan: Scan) -> None:
-        if scan.landmarks is None:
-            raise ValueError(f"scan {scan.id}: training data needs true landmarks, this scan has none")
         self.scan = scan
         self.scene = RayScene(scan.vertices, scan.faces)
         self.normals = vertex_normals(scan.vertices, scan.faces)

@@ -20,9 +20,12 @@ _STATISTICS = 2000
 def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> float:
     """Trains the lifter in place; returns the mean loss of the last tenth of the steps (box units).
 
+    Without a view of which true landmarks are known the lifter stays as it is and the loss is NaN.
     Mirrored pairs, jitter and missing points are drawn as in ``data.loader``; deterministic in ``seed``.
     """
     detected, clues, truth = (torch.from_numpy(a) for a in shards.landmarks())
+    if len(truth) == 0:
+        return float("nan")
     _set_statistics(lifter, clues, truth)
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=_RATE, weight_decay=0.05)
@@ -43,7 +46,7 @@ def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> fl
 @torch.no_grad()
 def _set_statistics(lifter: Lifter, clues: Float[Tensor, "N J 2 C"], truth: Float[Tensor, "N J 3"]) -> None:
     """Mean positions of the points, and mean and spread of the clues that are known, on some thousand views."""
-    lifter.mean.copy_(truth.median(0).values)
+    lifter.mean.copy_(truth.nanmedian(0).values.nan_to_num())
     some = clues[:: max(1, len(clues) // _STATISTICS)].float().flatten(0, 2)
     some = some[(some != 0).any(-1)]
     if len(some) > 1:

@@ -59,10 +59,16 @@ def eikonal_loss(gradient: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"])
 
 
 def landmark_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
-    """Distance, saturating: a limb that the picture does not show must not outvote the ones it does."""
-    distance = ((predicted - target) ** 2).sum(-1).add(1e-8).sqrt()
+    """Distance, saturating: a limb that the picture does not show must not outvote the ones it does.
+
+    Mean over the known targets; unknown ones are NaN.
+    """
+    known = ~target.isnan().any(-1)
+    # Unknown targets are replaced before the root: NaN times zero would still be a NaN gradient.
+    difference = torch.where(known[..., None], predicted - target.nan_to_num(), torch.zeros_like(predicted))
+    distance = (difference**2).sum(-1).add(1e-8).sqrt()
     far = _LANDMARK_FAR + 0.1 * (distance - _LANDMARK_FAR)
-    return torch.where(distance < _LANDMARK_FAR, distance, far).mean()
+    return (torch.where(distance < _LANDMARK_FAR, distance, far) * known).sum() / known.sum().clamp(min=1)
 
 
 def inside_box(points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:

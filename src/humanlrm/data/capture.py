@@ -1,0 +1,132 @@
+"""A multi-view capture: calibrated photographs and masks of one person at one moment, and no mesh.
+
+On disk it is a webdataset record beside rendered subjects (``shards.py``), with ``"kind": "capture"`` in its json.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from humanlrm.camera import Cameras
+from humanlrm.data.shards import DAMAGED, ShardError, entries_of, image_bytes, npz_bytes, read_files
+
+KIND = "capture"
+
+
+@dataclass(frozen=True)
+class CaptureView:
+    """One photograph.
+
+    Attributes:
+        rgb: sRGB, undistorted.
+        alpha: the person's mask.
+        camera: one camera without batch axis, float64; its size is the photograph's. Views may differ in size.
+    """
+
+    rgb: UInt8[np.ndarray, "H W 3"]
+    alpha: UInt8[np.ndarray, "H W"]
+    camera: Cameras
+
+    def __post_init__(self) -> None:
+        if self.rgb.shape[:2] != self.alpha.shape or self.alpha.shape != tuple(self.camera.size_px):
+            raise ValueError(
+                f"capture view: photograph {self.rgb.shape[:2]}, mask {self.alpha.shape} and camera "
+                f"{tuple(self.camera.size_px)} differ in size; give equal ones"
+            )
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One person, seen by V cameras at once.
+
+    Attributes:
+        id, source, licence, tags: as in :class:`humanlrm.data.scan.Scan`. ``tags["unit"]`` is "m" where the cameras'
+            positions are metric, else "unknown"; ``tags["up"]`` says how +Y up is known.
+        views: at least two; the world is +Y up.
+        landmarks: triangulated from the views, world units; NaN where unknown.
+    """
+
+    id: str
+    source: str
+    licence: str
+    views: tuple[CaptureView, ...]
+    landmarks: Float[np.ndarray, "J 3"] | None = None
+    tags: dict[str, str | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.views) < 2:
+            raise ValueError(f"capture {self.id}: {len(self.views)} views with a person in them; at least 2 are needed")
+
+
+def encode_capture(capture: Capture, key: str) -> dict[str, str | bytes]:
+    """A capture as the files of one webdataset sample. ``key`` must not contain a dot."""
+    about = {name: getattr(capture, name) for name in ("id", "source", "licence", "tags")}
+    record: dict[str, str | bytes] = {"__key__": key}
+    record["json"] = json.dumps(about | {"kind": KIND, "views": len(capture.views)}).encode()
+    for k, view in enumerate(capture.views):
+        record[f"{k}.webp"] = image_bytes(view.rgb, "WEBP", quality=90, method=2)
+        record[f"{k}.mask.png"] = image_bytes(view.alpha, "PNG", compress_level=3)
+    arrays = {name: np.stack([getattr(v.camera, name).numpy() for v in capture.views]) for name in ("K", "w2c")}
+    if capture.landmarks is not None:
+        arrays["landmarks"] = capture.landmarks
+    record["views.npz"] = npz_bytes(**arrays)
+    return record
+
+
+class CaptureFolder:
+    """Random access to all captures of the ``*.tar`` files below a folder; records of other kinds are passed over.
+
+    Attributes:
+        entries: every capture, in the order of file names.
+        problems: one line for each shard that was skipped, and for each shard's records of other kinds.
+
+    Raises:
+        ShardError: there is no capture.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.entries, self.problems = [], []
+        for shard in sorted(Path(folder).rglob("*.tar")):
+            try:
+                found = entries_of(shard)
+            except ShardError as error:
+                self.problems.append(str(error))
+                continue
+            self.entries += [entry for entry in found if entry.kind == KIND]
+            others = Counter(entry.kind for entry in found if entry.kind != KIND)
+            self.problems += [f"{shard}: {n} records of kind {kind!r} are no captures" for kind, n in others.items()]
+        if not self.entries:
+            raise ShardError(f"{folder}: no capture in it; make some: `humanlrm prepare NAME --source DIR --out DIR`")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def load(self, index: int) -> Capture:
+        """One capture with all its views.
+
+        Raises:
+            ShardError: a file is missing or damaged; names shard and capture.
+        """
+        entry = self.entries[index]
+        names = [f"{k}.{part}" for k in range(entry.views) for part in ("webp", "mask.png")]
+        about, views, *pictures = read_files(entry, "json", "views.npz", *names)
+        try:
+            facts, arrays = json.loads(about.getvalue()), np.load(views, allow_pickle=False)
+            pixels = [np.asarray(Image.open(picture)) for picture in pictures]
+            cameras = [
+                Cameras(torch.from_numpy(K), torch.from_numpy(w2c), (mask.shape[0], mask.shape[1]))
+                for K, w2c, mask in zip(arrays["K"], arrays["w2c"], pixels[1::2], strict=True)
+            ]
+            return Capture(
+                views=tuple(map(CaptureView, pixels[::2], pixels[1::2], cameras)),
+                landmarks=arrays.get("landmarks"),
+                **{name: facts[name] for name in ("id", "source", "licence", "tags")},
+            )
+        except DAMAGED as error:
+            raise ShardError(f"{entry.shard}: capture {entry.key} is damaged ({error})") from error

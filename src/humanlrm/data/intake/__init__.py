@@ -1,0 +1,1 @@
+"""Files of strangers: meshes, textures, pictures, cameras and pickles, read with care, brought to our conventions."""

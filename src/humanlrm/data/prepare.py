@@ -1,0 +1,276 @@
+"""A data set on disk to training shards: the job behind ``humanlrm prepare``."""
+
+import multiprocessing
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from humanlrm.data.adapters import ADAPTERS
+from humanlrm.data.adapters.thuman import HELD_OUT
+from humanlrm.data.capture import Capture, encode_capture
+from humanlrm.data.intake.adapter import Adapter, Item, Options
+from humanlrm.data.intake.texts import read_lines
+from humanlrm.data.render import RenderSettings, render_subject
+from humanlrm.data.scan import Scan
+from humanlrm.data.shards import encode, entries_of, write_records
+from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
+from humanlrm.matting import PoseDetector
+
+#: Items per shard.
+SHARD = 20
+PARTS = ("train", "test", "all")
+#: Lists of held-out ids that ``--split`` knows by name.
+SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to prepare.
+
+    Attributes:
+        name: of the adapter, a key of ``ADAPTERS``.
+        source: the data set's folder.
+        out: folder for the shards.
+        options: axes, units and sizes.
+        split: file of held-out ids (of items or groups), one per line, or a key of ``SPLITS``.
+        part: train (everything that is not held out), test (what is held out) or all.
+        every: of the frames of a sequence, every how many.
+        limit: at most so many items.
+        settings: how scans are rendered.
+    """
+
+    name: str
+    source: Path
+    out: Path
+    options: Options = field(default_factory=Options)
+    split: str | None = None
+    part: str = "train"
+    every: int = 1
+    limit: int | None = None
+    settings: RenderSettings = field(default_factory=RenderSettings)
+
+    def __post_init__(self) -> None:
+        if self.name not in ADAPTERS:
+            raise ValueError(f"unknown data set {self.name!r}; there are {', '.join(ADAPTERS)}")
+        if not self.source.is_dir():
+            raise ValueError(f"source {self.source} is not a folder; give the folder that holds the data set")
+        if self.part not in PARTS:
+            raise ValueError(f"part must be one of {', '.join(PARTS)}, got {self.part!r}")
+        if self.every < 1 or (self.limit is not None and self.limit < 1):
+            raise ValueError(f"every and limit must be positive, got {self.every} and {self.limit}")
+
+    @property
+    def adapter(self) -> Adapter:
+        return ADAPTERS[self.name]
+
+
+@dataclass(frozen=True)
+class Done:
+    """One item in a shard: its id, how its unit is known, and how many landmarks were found."""
+
+    id: str
+    unit: str
+    landmarks: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one shard. ``skipped``: one line for each item that could not be used, with its id and the reason."""
+
+    shard: Path
+    done: list[Done]
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job finds on disk.
+
+    Attributes:
+        found: all items.
+        chosen: after split, part, every and limit.
+        todo: the chosen ones that no shard holds yet, by shard.
+        skipped: one line for each item whose id another one has too.
+    """
+
+    found: int
+    chosen: int
+    todo: list[tuple[Path, list[Item]]]
+    skipped: list[str]
+
+    @property
+    def existing(self) -> int:
+        return self.chosen - len(self.skipped) - sum(len(items) for _, items in self.todo)
+
+
+def plan(job: Job) -> Plan:
+    """Finds and chooses items; those in finished shards are not done again, those that were skipped are tried again.
+
+    Raises:
+        ValueError: nothing found, a split that names nobody, or a shard in ``out`` that cannot be read.
+    """
+    found = job.adapter.find(job.source)
+    if not found:
+        raise ValueError(f"nothing found in {job.source}; {job.adapter.title} looks like {job.adapter.layout}")
+    chosen = choose(found, job)
+    unique: dict[str, Item] = {}
+    skipped = []
+    for item in chosen:
+        first = unique.setdefault(key_of(item.id), item)
+        if first is not item:
+            skipped.append(f"{item.id}: {item.path} has the same id as {first.path}; rename one")
+    numbered = re.compile(rf"{re.escape(job.name)}-(\d+)\.tar")
+    shards = {path: int(m[1]) for path in sorted(job.out.glob("*.tar")) if (m := numbered.fullmatch(path.name))}
+    there = {entry.key for shard in shards for entry in entries_of(shard)}
+    rest = [item for key, item in unique.items() if key not in there]
+    start = max(shards.values(), default=-1) + 1
+    groups = [rest[k : k + SHARD] for k in range(0, len(rest), SHARD)]
+    todo = [(job.out / f"{job.name}-{start + k:05d}.tar", group) for k, group in enumerate(groups)]
+    return Plan(len(found), len(chosen), todo, skipped)
+
+
+def choose(found: list[Item], job: Job) -> list[Item]:
+    """The items of the wanted part: by the split list, or else by the data set's own folders.
+
+    Raises:
+        ValueError: the list names nobody, or the test part is wanted and nothing says what it is.
+    """
+    test = [item.part == "test" for item in found]
+    if job.split is not None:
+        named = SPLITS.get(job.split) or frozenset(read_lines(Path(job.split)))
+        test = [item.id in named or item.group in named for item in found]
+        if not any(test):
+            raise ValueError(f"split {job.split} names none of the {len(found)} items, such as {found[0].id}")
+    elif job.part == "test" and all(item.part is None for item in found):
+        raise ValueError(f"{job.adapter.title} has no test part of its own; give the held-out ids with --split")
+    wanted = {"train": (False,), "test": (True,), "all": (False, True)}[job.part]
+    chosen = [item for item, held in zip(found, test, strict=True) if held in wanted and item.frame % job.every == 0]
+    return chosen[: job.limit]
+
+
+def key_of(id: str) -> str:
+    """An id as the name of files in a tar: webdataset ends the key at the first dot."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", id)
+
+
+def prepare_item(item: Item, job: Job, detector: PoseDetector) -> tuple[dict[str, str | bytes], Done]:
+    """One item as a record. Landmarks that the data set does not have are triangulated.
+
+    Raises:
+        ValueError: the item's files cannot be used.
+    """
+    found: Scan | Capture = job.adapter.load(item, job.options)
+    if found.landmarks is None:
+        find = scan_landmarks if isinstance(found, Scan) else capture_landmarks
+        found = replace(found, landmarks=find(found, detector))  # pyright: ignore[reportArgumentType]
+    assert found.landmarks is not None
+    done = Done(item.id, str(found.tags.get("unit", "m")), int(np.isfinite(found.landmarks).all(1).sum()))
+    key = key_of(item.id)
+    if isinstance(found, Capture):
+        return encode_capture(found, key), done
+    seed = zlib.crc32(f"{job.name}/{item.id}".encode())
+    return encode(render_subject(found, detector, job.settings, seed), key), done
+
+
+def prepare_shard(task: tuple[Path, list[Item]], job: Job, detector: PoseDetector) -> Outcome:
+    """One shard. Whatever is wrong with an item is reported and the next one follows."""
+    path, items = task
+    outcome = Outcome(path, [], [])
+
+    def records() -> Iterator[dict[str, str | bytes]]:
+        for item in items:
+            try:
+                record, done = prepare_item(item, job, detector)
+            except Exception as error:
+                # Readers raise nearly anything on files of strangers, and one file must not end a run of days.
+                kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                outcome.skipped.append(f"{item.id}: {kind}{' '.join(str(error).split())}")
+                continue
+            outcome.done.append(done)
+            yield record
+
+    if write_records(path, records()) == 0:
+        path.unlink()
+    return outcome
+
+
+_worker: tuple[Job, PoseDetector] | None = None
+
+
+def _start(job: Job) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    _worker = job, PoseDetector(threads=1)
+
+
+def _shard_in_worker(task: tuple[Path, list[Item]]) -> Outcome:
+    assert _worker is not None
+    return prepare_shard(task, *_worker)
+
+
+def run(
+    job: Job, todo: list[tuple[Path, list[Item]]], workers: int = 1, report: Callable[[Outcome], None] | None = None
+) -> list[Outcome]:
+    """Prepares shards on several processes (one: in this one); ``report`` is called after each.
+
+    Raises:
+        ValueError: a process was killed; finished shards stay and the next run goes on after them.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be positive, got {workers}")
+    outcomes: list[Outcome] = []
+    for outcome in _here(job, todo) if workers == 1 else _elsewhere(job, todo, workers):
+        outcomes.append(outcome)
+        if report is not None:
+            report(outcome)
+    return outcomes
+
+
+_own_detector = lru_cache(maxsize=1)(PoseDetector)
+
+
+def _here(job: Job, todo: list[tuple[Path, list[Item]]]) -> Iterator[Outcome]:
+    for task in todo:
+        yield prepare_shard(task, job, _own_detector(threads=1))
+
+
+def _elsewhere(job: Job, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[Outcome]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, max(1, len(todo))), context, _start, (job,)) as pool:
+        tasks = {pool.submit(_shard_in_worker, task): task for task in todo}
+        for future in as_completed(tasks):
+            try:
+                yield future.result()
+            except BrokenProcessPool as error:
+                shard, items = tasks[future]
+                raise ValueError(
+                    f"a process was killed while it prepared {shard.name} or a shard after it ({items[0].id} and on), "
+                    "perhaps for want of memory; run again with fewer workers: finished shards are kept"
+                ) from error
+
+
+def summary(job: Job, planned: Plan, outcomes: list[Outcome]) -> list[tuple[str, str]]:
+    """Rows of the final table."""
+    done = [one for outcome in outcomes for one in outcome.done]
+    skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
+    rows = [
+        ("data set", f"{job.adapter.title} ({job.adapter.licence})"),
+        ("found", f"{planned.found}"),
+        (f"chosen ({job.part})", f"{planned.chosen}"),
+        ("already in shards", f"{planned.existing}"),
+        ("written", f"{len(done)}"),
+        ("skipped", f"{len(skipped)}"),
+    ]
+    rows += [(f"unit: {unit}", f"{count}") for unit, count in Counter(one.unit for one in done).most_common()]
+    if done:
+        rows.append(("landmarks per person", f"{np.mean([one.landmarks for one in done]):.1f} of 19"))
+    return rows
