@@ -156,6 +156,7 @@ class Prepare:
 
     def run(self) -> int:
         from rich.progress import Progress as Bar
+        from rich.table import Table
 
         from humanlrm.data.intake.adapter import Options
         from humanlrm.data.prepare import Job, plan, run, summary
