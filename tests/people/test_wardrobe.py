@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from humanlrm.landmarks import INDEX
+from humanlrm.people import everyday
 from humanlrm.people.base_mesh import BODY_VERTICES, Hand, base_mesh, bone_rotations, rig_of, shaped
-from humanlrm.people.closet import SLOT_OF, Wardrobe, random_outfit
+from humanlrm.people.closet import SLOT_OF, Wardrobe, random_outfit, skirts_for
 from humanlrm.people.cloth_print import printed
 from humanlrm.people.dressing import tucked
 from humanlrm.people.mhclo import Garment, load_garment
@@ -220,6 +221,19 @@ def test_outfits_cover_a_person_from_shoulder_to_hip(assets: Path):
         kinds = random_outfit(closet, "female", 0.6, np.random.default_rng(seed)).clothes
         whole = {"suit", "dress"} & set(kinds)
         assert whole or ({"top"} <= set(kinds) and {"bottom", "skirt"} & set(kinds))
+
+
+def test_gowns_go_with_standing_and_not_with_kneeling_or_sitting():
+    for name, allowed in (("attention", "all"), ("strolling", "all"), ("sitting", "short"), ("lunging", "none")):
+        assert skirts_for(everyday.everyday_pose(name, np.random.default_rng(2))) == allowed, name
+    assert skirts_for(everyday.everyday_pose("kneeling", np.random.default_rng(2))) != "all"
+
+
+def test_no_gown_is_drawn_for_a_pose_that_tears_it(assets: Path):
+    closet = Wardrobe(assets, "train")
+    for seed in range(30):
+        clothes = random_outfit(closet, "female", 0.6, np.random.default_rng(seed), skirts="none").clothes
+        assert not {"dress", "skirt", "coat"} & set(clothes)
 
 
 def test_a_missing_pack_is_named(tmp_path: Path):

@@ -169,7 +169,9 @@ def skirts_for(quats: Float[np.ndarray, "22 4"]) -> Skirts:
     apart = np.rad2deg(np.arccos(np.clip(thighs[0] @ thighs[1], -1, 1)))
     trunk = world[POSE_INDEX["spine1"]] @ (0, -1, 0)
     bent = max(np.rad2deg(np.arccos(np.clip(thigh @ trunk, -1, 1))) for thigh in thighs)
-    if apart < 50 and bent < 50:
+    shanks = [world[POSE_INDEX[f"{side}_knee"]] @ (0, -1, 0) for side in ("left", "right")]
+    knee = max(np.rad2deg(np.arccos(np.clip(a @ b, -1, 1))) for a, b in zip(thighs, shanks, strict=True))
+    if apart < 50 and bent < 50 and knee < 65:
         return "all"
     return "short" if apart < 28 else "none"
 

@@ -30,14 +30,15 @@ def printed(
     shading = np.clip((luma + 25) / (float(np.median(luma)) + 25), 0.35, 1.35)
     odds = np.array(list(shares.values()))
     kind = str(rng.choice(list(shares), p=odds / odds.sum()))
-    first, second = cloth_colour(rng), cloth_colour(rng)
+    staple = 1.0 if kind == "camouflage" else 0.55
+    first, second = cloth_colour(rng, staple=staple), cloth_colour(rng, staple=staple)
     if kind == "denim":
         first = np.array([62, 84, 122]) * rng.uniform(0.4, 1.35)
         second = first * 0.5 + 110
     colour = first + (second - first) * _pattern(kind, size, rng)[..., None]
     if kind in ("camouflage", "flowers"):
-        third = _noise(size, rng.uniform(6, 14), rng) > rng.uniform(0.55, 0.62)
-        colour = np.where(third[..., None], cloth_colour(rng), colour)
+        third = _noise(size, rng.uniform(16, 34), rng) > rng.uniform(0.55, 0.62)
+        colour = np.where(third[..., None], cloth_colour(rng, staple=staple), colour)
     return np.clip(colour * shading, 0, 255).astype(np.uint8)
 
 
@@ -63,7 +64,7 @@ def _pattern(kind: str, size: int, rng: np.random.Generator) -> Float[np.ndarray
         worn = np.clip((_noise(size, 5, rng) - 0.45) * 2, 0, 0.6) * rng.random()
         return worn + 0.25 * rng.random((size, size)).astype(np.float32)
     if kind == "camouflage":
-        return (_noise(size, rng.uniform(7, 16), rng) > 0.5).astype(np.float32)
+        return (_noise(size, rng.uniform(16, 34), rng) > 0.5).astype(np.float32)
     if kind == "flowers":
         return (_noise(size, rng.uniform(16, 40), rng) > rng.uniform(0.55, 0.7)).astype(np.float32)
     if kind == "blocks":

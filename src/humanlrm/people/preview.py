@@ -40,8 +40,8 @@ class Sheet:
     first_seed: int = 0
     assets: Path | None = None
     kind: Kind | None = None
-    tile_px: int = 256
-    columns: int = 14
+    tile_px: int = 190
+    columns: int = 17
     yaws_deg: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
