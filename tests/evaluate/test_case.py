@@ -79,7 +79,7 @@ def test_the_truth_scores_best_and_a_shift_is_measured_in_centimetres(case, scor
     assert best["chamfer_cm"] + 0.3 < worse["chamfer_cm"] < 5
     assert worse["iou_front"] < best["iou_front"] - 0.1
     aligned = Scorer("translation", 4000)(case, moved).values
-    assert aligned["chamfer_cm"] == pytest.approx(best["chamfer_cm"], abs=0.05)
+    assert aligned["chamfer_cm"] == pytest.approx(best["chamfer_cm"], abs=0.1)
     assert aligned["iou_front"] > 0.95
     assert aligned["mask_iou"] == pytest.approx(worse["mask_iou"])  # never aligned
 

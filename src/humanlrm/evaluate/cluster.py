@@ -30,8 +30,8 @@ def measure_on_cluster(plan: Plan, out: Path, todo: list[Unit], address: str, wo
         ValueError: ray is not installed.
     """
     try:
-        import ray
-        import ray.data
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError("--ray needs Ray Data: pip install 'humanlrm[cluster]'") from error
     if not ray.is_initialized():

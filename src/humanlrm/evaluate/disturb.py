@@ -99,7 +99,7 @@ def photograph(condition: Condition, photo: Photograph, rng: np.random.Generator
         return _cut(photo, np.s_[: round(rows[-1] + 1 - level * np.ptp(rows))])
     if kind == _SIDE:
         columns = np.sort(np.nonzero(photo.alpha > 0.5)[1])
-        return _cut(photo, np.s_[:, : columns[round((1 - level) * (len(columns) - 1))]])
+        return _cut(photo, np.s_[:, : int(columns[round((1 - level) * (len(columns) - 1))])])
     if kind == _BOX:
         return _behind(
             photo, _box(photo.alpha > 0.5, level, rng), rng.uniform(0, 255, 3) + rng.normal(0, 12, pixels.shape)
@@ -130,7 +130,7 @@ def mask(condition: Condition, alpha: Float[np.ndarray, "H W"]) -> Float[np.ndar
     return change(alpha > 0.5, iterations=int(condition.level)).astype(np.float32)
 
 
-def _cut(photo: Photograph, part: object) -> Photograph:
+def _cut(photo: Photograph, part: slice | tuple[slice, ...]) -> Photograph:
     """Only rows or columns from the first on: the camera's ``K`` stays."""
     rgb, alpha, where = (np.ascontiguousarray(a[part]) for a in (photo.rgb, photo.alpha, photo.where))
     camera = replace(photo.camera, size_px=alpha.shape)
@@ -237,7 +237,7 @@ def limb_samples(
         away = np.linalg.norm(points - start - share[:, None] * direction, axis=1) - radius
         closer = away < best
         best[closer], owner[closer] = away[closer], bone
-    mine = np.isin(BONES[:, 1], [INDEX[name] for name in change.limb])
+    mine = np.asarray(np.isin(BONES[:, 1], [INDEX[name] for name in change.limb]))
     limb = mine[owner]
     if not limb.any():
         return limb, float("nan")

@@ -74,7 +74,7 @@ class FeatureDistance:
         self.encoder = LiteEncoder().eval()
 
     @torch.no_grad()
-    def features(self, pictures: list[Picture]) -> list[Float[Tensor, "N C h w"]]:
+    def features(self, pictures: list[Picture]) -> list[Float[Tensor, "N _ _ _"]]:
         """Unit features of each stride."""
         stacked = torch.from_numpy(np.stack([p.rgb for p in pictures])).permute(0, 3, 1, 2).contiguous()
         found = self.encoder(stacked)
@@ -82,13 +82,13 @@ class FeatureDistance:
         return [torch.nn.functional.normalize(f.float(), dim=1, eps=1e-6) for f in strides]
 
     def between(
-        self, a: list[Float[Tensor, "N C h w"]], b: list[Float[Tensor, "N C h w"]], masks: list[Bool[np.ndarray, "S S"]]
+        self, a: list[Float[Tensor, "N _ _ _"]], b: list[Float[Tensor, "N _ _ _"]], masks: list[Bool[np.ndarray, "S S"]]
     ) -> Float[np.ndarray, "N"]:
         """Distances of pairs of pictures; ``masks`` weigh the places."""
         where = torch.from_numpy(np.stack(masks)).float()[:, None]
         parts = []
         for x, y in zip(a, b, strict=True):
-            weight = torch.nn.functional.adaptive_avg_pool2d(where, x.shape[-2:])[:, 0]
+            weight = torch.nn.functional.adaptive_avg_pool2d(where, (x.shape[-2], x.shape[-1]))[:, 0]
             apart = 1 - (x * y).sum(1)
             parts.append((apart * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-6))
         return torch.stack(parts).mean(0).numpy()

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, Int
 from PIL import Image
+from trimesh.visual import TextureVisuals
 
 from humanlrm.data.scan import Scan
 
@@ -44,17 +46,25 @@ def read_mesh(path: Path) -> FileMesh:
         ValueError: the file cannot be read as a triangle mesh.
     """
     mesh = _load(path)
-    try:
-        colours = np.asarray(mesh.visual.to_color().vertex_colors)[:, :3] / np.float32(255)
-    except Exception:
-        colours = np.full((len(mesh.vertices), 3), 0.5)
-    if len(colours) != len(mesh.vertices):
-        colours = np.full((len(mesh.vertices), 3), 0.5)
+    colours = _vertex_colours(mesh)
     vertices = np.asarray(mesh.vertices, np.float32)
     _, first, welded = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
     faces = welded.reshape(-1)[mesh.faces]
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
-    return FileMesh(vertices[first], faces.astype(np.int32), colours[first].astype(np.float32))
+    return FileMesh(vertices[first], faces.astype(np.int32), colours[first])
+
+
+def _vertex_colours(mesh: trimesh.Trimesh) -> Float[np.ndarray, "V 3"]:
+    """Of the texture at each vertex, of the file's own colours, or grey."""
+    visual: Any = mesh.visual
+    grey = np.full((len(mesh.vertices), 3), 0.5, np.float32)
+    if isinstance(visual, TextureVisuals):
+        if _texture(mesh)[1] is None:
+            return grey
+        visual = visual.to_color()
+    if visual.kind is None:
+        return grey
+    return (np.asarray(visual.vertex_colors)[:, :3] / np.float32(255)).astype(np.float32)
 
 
 def read_scan(path: Path, set_name: str) -> Scan:
@@ -88,7 +98,7 @@ def read_scan(path: Path, set_name: str) -> Scan:
 
 def _texture(mesh: trimesh.Trimesh) -> tuple[Float[np.ndarray, "U 2"], np.ndarray | None]:
     """Texture coordinates per vertex and the image, where the file has one of each."""
-    visual = mesh.visual
+    visual: Any = mesh.visual
     uv, material = getattr(visual, "uv", None), getattr(visual, "material", None)
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if uv is None or image is None or len(uv) != len(mesh.vertices):

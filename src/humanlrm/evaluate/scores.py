@@ -103,7 +103,8 @@ class Scorer:
     def __call__(self, case: Case, predicted: ColouredSurface) -> Scored:
         """All metrics of one prediction but ``cpu_s``."""
         samples = ordered_samples(predicted.surface, self.points, seed=1)
-        moved = align(*(s.thinned(_ALIGN_POINTS) for s in (samples, case.truth.samples)), self.alignment, workers=1)
+        thin, true = (s.thinned(_ALIGN_POINTS) for s in (samples, case.truth.samples))
+        moved = align(thin, true, self.alignment, workers=1)
         found = nearest(moved.samples(samples), case.truth.samples, workers=1)
         pictures, values = self._pictures(case, predicted, moved)
         values = self._geometry(case, found) | values | soundness(predicted)
