@@ -188,7 +188,7 @@ class LandmarkChange:
 
 def exact(truth: Float[np.ndarray, "J 3"]) -> Float[Tensor, "J 4"]:
     """True landmarks as if detected; unknown ones are missing."""
-    known = np.isfinite(truth).all(1)
+    known = np.asarray(np.isfinite(truth).all(1))
     return torch.from_numpy(np.column_stack([np.where(known[:, None], truth, 0), known]).astype(np.float32))
 
 
