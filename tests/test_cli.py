@@ -202,6 +202,13 @@ def test_people_train_and_reconstruct_make_a_sound_textured_person(tmp_path, ast
     assert_sound(body_of(tmp_path / "out" / "a.glb"))
 
 
+def test_training_on_several_folders_with_rendering_logs_its_terms(tmp_path, shards, capsys):
+    options = ("--samples", 4, "--batch", 2, "--accumulate", 2, "--workers", 0, "--run", "run", "--fall", "cosine")
+    mixed = ("--data", shards, shards, "--weights", 2, 1)
+    assert run("train", "tiny", *mixed, "--rendering", *options) == 0
+    assert (tmp_path / "run" / "step-0000001" / "density.safetensors").exists()
+
+
 def test_people_that_exist_already_are_not_made_again(tmp_path, shards, capsys):
     (tmp_path / "people").mkdir()
     (shard,) = shards.glob("*.tar")

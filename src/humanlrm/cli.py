@@ -3,7 +3,7 @@
 import os
 import resource
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -181,13 +181,22 @@ class Prepare:
 class Train:
     """Train a preset on shards. Started again with the same --run, it goes on from the newest checkpoint.
 
+    Several processes: torchrun --nproc-per-node 2 -m humanlrm.cli train ...
+
     Attributes:
         preset: tiny, small, base or paper.
-        data: folder of shards.
+        data: folders of shards.
+        weights: how often each folder's turn comes, e.g. 2 1 1; without it all alike.
         run: folder of checkpoints and logs.
         validation: folder of shards to validate on.
         samples: how many samples to see in all.
-        batch: samples per step and process.
+        batch: samples per process that are computed at once.
+        accumulate: batches per step.
+        learning_rate: after warm-up.
+        fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
+        bf16: compute the network in bfloat16.
+        rendering: also compare renderings of other views (colour, perceptual, mask, normal, depth).
+        seed: of initial weights and of the order of the data.
         workers: processes that load data.
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
@@ -195,20 +204,29 @@ class Train:
         export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
         encoder: what the image encoder of a new run of base or paper starts from: a hub id such as facebook/dinov2-base
             or facebook/dino-vitb16, or a folder; without it from random weights.
+        picture_every: steps between pictures in the log.
     """
 
     preset: tyro.conf.Positional[str]
-    data: Path
+    data: tuple[Path, ...]
+    weights: tuple[float, ...] | None = None
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/small")
     validation: Path | None = None
     samples: int = 60_000
     batch: int = 8
+    accumulate: int = 1
+    learning_rate: float = 8e-4
+    fall: Literal["linear", "cosine"] = "linear"
+    bf16: bool = False
+    rendering: bool = False
+    seed: int = 0
     workers: int = 1
     device: str = "cpu"
     threads: int = 1
     initial: Path | None = None
     export: Path | None = None
     encoder: str | None = None
+    picture_every: int = 500
 
     def run(self) -> int:
         from humanlrm.model.config import PRESETS
@@ -216,6 +234,7 @@ class Train:
         from humanlrm.train.checkpoint import trained
         from humanlrm.train.config import TrainConfig
         from humanlrm.train.loop import train
+        from humanlrm.train.render_config import RenderSchedule
         from humanlrm.train.report import TrainingReport
 
         if self.preset not in PRESETS:
@@ -223,12 +242,16 @@ class Train:
         _check_device(self.device)
         torch.set_num_threads(self.threads)
         config = PRESETS[self.preset]()
-        plan = replace(TrainConfig(), samples=self.samples, batch=self.batch)
-        with TrainingReport(self.run_folder, self.samples, _console) as report:
+        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "bf16", "seed", "picture_every")
+        plan = TrainConfig(
+            **{name: getattr(self, name) for name in names}, rendering=RenderSchedule() if self.rendering else None
+        )
+        data = self._mixture()
+        with TrainingReport(self.run_folder, self.samples, _console, self.device, self.bf16) as report:
             model = train(
                 config,
                 plan,
-                self.data,
+                data,
                 self.run_folder,
                 self.validation,
                 report,
@@ -241,6 +264,19 @@ class Train:
             save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
             _console.print(f"weights written to {self.export}", highlight=False)
         return 0
+
+    def _mixture(self):
+        from humanlrm.data.shards import Mixture, ShardFolder
+
+        weights = self.weights or (1.0,) * len(self.data)
+        if len(weights) != len(self.data):
+            raise ValueError(
+                f"--weights: {len(weights)} numbers for {len(self.data)} folders; give one for each --data"
+            )
+        mixture = Mixture([(ShardFolder(folder), weight) for folder, weight in zip(self.data, weights, strict=True)])
+        for problem in mixture.problems:
+            _errors.print(f"skipped {problem}", style="red", highlight=False, soft_wrap=True, markup=False)
+        return mixture
 
 
 @dataclass(frozen=True)

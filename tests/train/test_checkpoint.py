@@ -15,6 +15,7 @@ from humanlrm.train.checkpoint import (
     save_checkpoint,
     trained,
 )
+from humanlrm.render import LaplaceDensity
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import make_optimizer
 
@@ -108,3 +109,42 @@ def test_the_newest_averaged_weights_are_found(tmp_path, saved):
 def test_a_run_without_checkpoints_says_so(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint"):
         averaged_weights(tmp_path)
+
+
+def with_density(seed: int, beta: float):
+    """As :func:`stepped`, with the renderer's density among what is trained."""
+    torch.manual_seed(seed)
+    model, density = build(tiny()), LaplaceDensity(beta)
+    average = {name: torch.rand_like(p) for name, p in trained(model, density).items()}
+    optimizer = make_optimizer(model, TrainConfig(), density)
+    for parameter in trained(model, density).values():
+        parameter.grad = torch.rand_like(parameter)
+    optimizer.step()
+    return model, average, optimizer, density
+
+
+def test_the_density_is_restored_with_average_and_moments(tmp_path):
+    model, average, optimizer, density = with_density(1, 0.05)
+    folder = save_checkpoint(tmp_path, model, average, optimizer, TrainerState(8, 1), 3, density)
+    again, other_average, other_optimizer, twin = with_density(2, 0.01)
+    load_checkpoint(folder, again, other_average, other_optimizer, twin)
+    assert torch.equal(density.log_beta, twin.log_beta)
+    assert other_average.keys() == average.keys()
+    assert torch.equal(average["density.log_beta"], other_average["density.log_beta"])
+    for key, value in optimizer.state[density.log_beta].items():
+        assert torch.equal(value, other_optimizer.state[twin.log_beta][key])
+
+
+def test_a_checkpoint_of_a_run_that_did_not_render_loads_into_one_that_does(saved):
+    model, average, optimizer, density = with_density(2, 0.03)
+    own = density.log_beta.detach().clone(), average["density.log_beta"].clone()
+    load_checkpoint(saved[1], model, average, optimizer, density)
+    assert torch.equal(density.log_beta, own[0])
+    assert torch.equal(average["density.log_beta"], own[1])
+
+
+def test_a_checkpoint_of_a_run_that_renders_is_one_of_the_model_for_everyone_else(tmp_path):
+    model, average, optimizer, density = with_density(1, 0.05)
+    folder = save_checkpoint(tmp_path, model, average, optimizer, TrainerState(8, 1), 3, density)
+    load_checkpoint(folder, *fresh(2))
+    assert averaged_weights(tmp_path)[1].keys() == trained(model).keys()

@@ -11,17 +11,21 @@ import torch
 from safetensors.torch import load_file
 from train_tiny import plan
 
-from humanlrm.data.shards import ShardError, ShardFolder, write_shard
+from humanlrm.data.shards import Mixture, ShardError, ShardFolder, write_shard
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
+from humanlrm.render import LaplaceDensity
 from humanlrm.train.checkpoint import checkpoints, trained
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
 from humanlrm.train.objective import objective
+from humanlrm.train.render_config import RenderSchedule, RenderStage
 
 SCRIPT = Path(__file__).parent / "train_tiny.py"
+STAGE = RenderStage(render_px=32, rays=16, patch_px=8)
+RENDERING = RenderSchedule(low=STAGE, high=replace(STAGE, render_px=64), views=1, patch_every=2)
 
 
 class Interrupted(Exception):
@@ -40,9 +44,9 @@ def last(run: Path) -> dict[str, torch.Tensor]:
     """Everything in the newest checkpoint."""
     folder = checkpoints(run)[-1]
     return {
-        f"{part}.{name}": tensor
-        for part in ("model", "average", "optimizer")
-        for name, tensor in load_file(folder / f"{part}.safetensors").items()
+        f"{path.stem}.{name}": tensor
+        for path in folder.glob("*.safetensors")
+        for name, tensor in load_file(path).items()
     }
 
 
@@ -129,6 +133,49 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(shards, 
     assert apart < 0.01 * moved
 
 
+def test_gradients_of_several_batches_make_the_step_of_one_large_batch(shards, uninterrupted, tmp_path):
+    train(tiny(), replace(plan(8, 1), accumulate=2), shards, tmp_path, workers=0)
+    one, two = last(uninterrupted), last(tmp_path)
+    assert checkpoints(tmp_path)[-1].name == checkpoints(uninterrupted)[-1].name
+    moved = sum(float(one[f"optimizer.exp_avg.{name}"].abs().sum()) for name in trained(build(tiny())))
+    apart = sum(float((one[key] - two[key]).abs().sum()) for key in one if "exp_avg." in key)
+    assert apart < 0.05 * moved
+
+
+def test_a_run_that_renders_resumes_bit_for_bit_and_learns_its_density(shards, tmp_path):
+    config = replace(plan(4, 1), rendering=RENDERING, checkpoint_s=0)
+
+    def interrupt(progress):
+        if progress.state.step == 3:
+            raise Interrupted
+
+    train(tiny(), config, shards, tmp_path / "whole", workers=0)
+    with pytest.raises(Interrupted):
+        train(tiny(), config, shards, tmp_path / "cut", report=interrupt, workers=0)
+    train(tiny(), config, shards, tmp_path / "cut", workers=0)
+    assert same(tmp_path / "cut", tmp_path / "whole")
+    start = LaplaceDensity().log_beta.detach()
+    assert not torch.equal(last(tmp_path / "whole")["density.value.density.log_beta"], start)
+
+
+def test_rendering_can_be_turned_on_in_a_run_and_off_again(shards, tmp_path):
+    train(tiny(), plan(2, 2), shards, tmp_path, workers=0)
+    losses = []
+    config = replace(plan(4, 2), rendering=RENDERING)
+    train(tiny(), config, shards, tmp_path, report=lambda p: losses.append(p.losses), workers=0)
+    assert {"sdf", "render_rgb", "render_mask", "render_perceptual", "beta"} <= losses[-1].keys()
+    train(tiny(), plan(6, 2), shards, tmp_path, workers=0)
+    assert checkpoints(tmp_path)[-1].name == "step-0000003"
+
+
+def test_a_mixture_of_folders_is_trained_on(shards, rendered, tmp_path):
+    write_shard(tmp_path / "other" / "a.tar", [("00000000", rendered)])
+    mixture = Mixture([(ShardFolder(shards), 1.0), (ShardFolder(tmp_path / "other"), 1.0)])
+    train(tiny(), plan(2, 2), mixture, tmp_path / "mixed", workers=0)
+    train(tiny(), plan(2, 2), shards, tmp_path / "plain", workers=0)
+    assert not same(tmp_path / "mixed", tmp_path / "plain")
+
+
 def test_training_on_one_batch_lowers_every_geometric_loss(batch):
     torch.manual_seed(0)
     model = build(tiny()).train()
@@ -155,6 +202,15 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(rendered, tmp_path):
     assert checkpoints(tmp_path / "run") == []
 
 
+def test_a_batch_with_target_views_is_kept_whole(rendered, tmp_path):
+    broken = replace(rendered, samples=replace(rendered.samples, sdf=rendered.samples.sdf * float("nan")))
+    write_shard(tmp_path / "data" / "a.tar", [("00000000", broken)])
+    with pytest.raises(TrainingStopped):
+        train(tiny(), replace(plan(1, 1), rendering=RENDERING), tmp_path / "data", tmp_path / "run", workers=0)
+    kept = load_file(tmp_path / "run" / "not-finite.safetensors")
+    assert kept["wanted.targets.rgb"].shape[:3] == (1, 1, 3)
+
+
 def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
     learned = trained(train(tiny(), plan(4, 2), shards, tmp_path / "first", workers=0))
     config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
@@ -173,10 +229,12 @@ def test_a_run_starts_from_exported_weights(shards, tmp_path):
 
 def test_progress_tells_losses_and_validation(shards, tmp_path):
     lines = []
-    config = replace(plan(4, 2), validate_every=2)
+    config = replace(plan(4, 2), validate_every=2, picture_every=2)
     train(tiny(), config, shards, tmp_path, validation=shards, report=lines.append, workers=0)
     assert [line.state.step for line in lines][-1] == 2
-    assert lines[0].validation is None
+    assert lines[0].validation is lines[0].pictures is None
+    assert lines[1].pictures.around.shape[:2] == (2, 3)
+    assert all(line.samples_per_s > 0 and line.flops_per_s > 0 for line in lines)
     assert lines[1].validation.keys() == lines[1].losses.keys() >= {"sdf", "depth", "landmarks"}
 
 

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from humanlrm.train.config import TrainConfig
+from humanlrm.train.render_config import RenderSchedule
 
 PLAN = TrainConfig(samples=1000, warmup=100, learning_rate=1.0)
 
@@ -26,7 +29,28 @@ def test_a_run_shorter_than_its_warm_up_still_has_a_rate():
     assert all(0 < plan.rate(seen) <= plan.learning_rate for seen in range(11))
 
 
-@pytest.mark.parametrize(("samples", "batch"), [(0, 8), (10, 0), (-1, 8)])
-def test_a_run_without_samples_is_refused(samples, batch):
+@pytest.mark.parametrize("name", ["samples", "batch", "accumulate"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_run_without_samples_is_refused(name, value):
     with pytest.raises(ValueError, match="positive"):
-        TrainConfig(samples=samples, batch=batch)
+        TrainConfig(**{name: value})
+
+
+def test_the_cosine_starts_after_warm_up_is_half_way_down_in_the_middle_and_ends_at_a_fiftieth():
+    plan = replace(PLAN, fall="cosine")
+    assert plan.rate(49) == PLAN.rate(49)
+    assert plan.rate(100) == pytest.approx(1)
+    assert plan.rate(550) == pytest.approx(0.5)
+    assert plan.rate(325) == pytest.approx(0.5 + 0.5 * 2**-0.5)
+    assert plan.rate(1000) == plan.rate(5000) == pytest.approx(0.02)
+
+
+def test_an_unknown_fall_is_refused():
+    with pytest.raises(ValueError, match="linear, cosine"):
+        TrainConfig(fall="steps")
+
+
+@pytest.mark.parametrize("name", ["views", "patch_every"])
+def test_a_rendering_schedule_without_views_or_patches_is_refused(name):
+    with pytest.raises(ValueError, match=name):
+        RenderSchedule(**{name: 0})

@@ -1,6 +1,8 @@
 """Checkpoints: ``config.json`` + ``model.safetensors`` + trainer state, written under a temporary name and renamed.
 
-No pickle anywhere: optimiser moments and averaged weights are tensors in safetensors files, the rest is JSON.
+No pickle anywhere: optimiser moments and averaged weights are tensors in safetensors files, the rest is JSON. What only
+training needs (the renderer's density) lies in a file of its own, so that the model's files are those of the model
+alone, and runs with and without rendering read each other's checkpoints.
 """
 
 import json
@@ -14,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from humanlrm.model.config import Config, read_config
 from humanlrm.model.lrm import Model
@@ -30,9 +32,15 @@ class TrainerState:
     seconds: float = 0.0
 
 
-def trained(model: Model) -> dict[str, torch.nn.Parameter]:
-    """The parameters that training changes, by name."""
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+#: Names of what only training needs start so.
+_EXTRA = "density."
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def trained(model: Model, density: nn.Module | None = None) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name; those of the renderer's density begin with ``density.``."""
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return own | ({} if density is None else {_EXTRA + name: p for name, p in density.named_parameters()})
 
 
 def save_checkpoint(
@@ -42,28 +50,45 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: TrainerState,
     keep: int,
+    density: nn.Module | None = None,
 ) -> Path:
-    """Writes ``run/step-NNNNNNN`` and removes all but the newest ``keep`` checkpoints."""
+    """Writes ``run/step-NNNNNNN`` and removes all but the newest ``keep`` checkpoints.
+
+    Args:
+        average: averaged values of everything that :func:`trained` names.
+    """
     folder = run / f"step-{state.step:07d}"
     partial = run / f".partial-{state.step:07d}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    parameters = trained(model)
-    (partial / "config.json").write_text(json.dumps(asdict(model.config), indent=1))
-    (partial / "state.json").write_text(json.dumps(asdict(state)))
-    save_file({n: p.detach().contiguous() for n, p in parameters.items()}, partial / "model.safetensors")
-    save_file({n: a.contiguous() for n, a in average.items()}, partial / "average.safetensors")
+    values = {name: p.detach() for name, p in trained(model, density).items()}
     moments = {
-        f"{key}.{name}": value.contiguous()
-        for name, p in parameters.items()
+        f"{key}.{name}": value
+        for name, p in trained(model, density).items()
         for key, value in optimizer.state[p].items()
     }
-    save_file(moments, partial / "optimizer.safetensors")
+    (partial / "config.json").write_text(json.dumps(asdict(model.config), indent=1))
+    (partial / "state.json").write_text(json.dumps(asdict(state)))
+    _save({n: v for n, v in values.items() if not _is_extra(n)}, partial / "model.safetensors")
+    _save({n: v for n, v in average.items() if not _is_extra(n)}, partial / "average.safetensors")
+    _save({n: v for n, v in moments.items() if not _is_extra(n)}, partial / "optimizer.safetensors")
+    extra = {f"value.{n}": v for n, v in values.items()} | {f"average.{n}": v for n, v in average.items()} | moments
+    if density is not None:
+        _save({n: v for n, v in extra.items() if _is_extra(n)}, partial / "density.safetensors")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     for old in checkpoints(run)[:-keep]:
         shutil.rmtree(old)
     return folder
+
+
+def _is_extra(name: str) -> bool:
+    """With or without what it is (value, average, moment) before the name."""
+    return name.startswith(_EXTRA) or name.partition(".")[2].startswith(_EXTRA)
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -107,9 +132,15 @@ def initial_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def load_checkpoint(
-    folder: Path, model: Model, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    folder: Path,
+    model: Model,
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    density: nn.Module | None = None,
 ) -> TrainerState:
-    """Puts a checkpoint back into model, averaged weights and optimiser.
+    """Puts a checkpoint back into model, averaged weights, optimiser and density.
+
+    A density that the checkpoint does not know stays as it is: the run did not render until now.
 
     Raises:
         CheckpointError: the checkpoint is of another model, or damaged.
@@ -123,9 +154,14 @@ def load_checkpoint(
         load_tensors(model, load_file(folder / "model.safetensors"), folder)
         average.update(load_file(folder / "average.safetensors"))
         moments = load_file(folder / "optimizer.safetensors")
-        for name, parameter in trained(model).items():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            if f"step.{name}" not in moments:  # the stage does not train it
-                continue
-            optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in keys}
+        if density is not None and (folder / "density.safetensors").exists():
+            extra = load_file(folder / "density.safetensors")
+            with torch.no_grad():
+                for name, parameter in density.named_parameters():
+                    parameter.copy_(extra[f"value.{_EXTRA}{name}"])
+                    average[_EXTRA + name] = extra[f"average.{_EXTRA}{name}"]
+            moments |= extra
+        for name, parameter in trained(model, density).items():
+            if f"step.{name}" in moments:  # it had a gradient
+                optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in _MOMENTS}
         return TrainerState(**json.loads((folder / "state.json").read_text()))

@@ -1,8 +1,16 @@
 """Everything that a training run can be told, with a meaning per field. Recipes are plain functions."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from humanlrm.data.loader import SampleSettings
+from humanlrm.train.render_config import RenderSchedule
+
+#: How the learning rate falls after warm-up.
+Fall = Literal["linear", "cosine"]
+#: The rate never falls below this share of the highest.
+_LEAST_RATE = 0.02
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,14 @@ class TrainConfig:
     """A training run.
 
     Attributes:
-        samples: (image, points) pairs to see in all; the learning rate falls over the last quarter of them.
-        batch: samples per step and process.
+        samples: (image, points) pairs to see in all.
+        batch: samples per process that are computed at once.
+        accumulate: batches per process whose gradients make one step.
         learning_rate: of AdamW after warm-up.
+        fall: of the learning rate: "linear" over the last quarter of the samples (small models keep learning at the
+            full rate, our choice), or "cosine" over all of them (LRM).
+        bf16: the network from views to planes computes in bfloat16 (weights, field and losses stay float32: finite
+            differences of a bfloat16 distance would be noise).
         weight_decay: of AdamW, on matrices only.
         warmup: samples until the learning rate is reached.
         clip: largest norm of the gradient.
@@ -47,14 +60,19 @@ class TrainConfig:
         keep: checkpoints kept.
         log_every: steps between log lines.
         validate_every: steps between validations, if there is validation data.
+        picture_every: steps between pictures in the log.
         lifter_steps: steps of fitting the landmark lifter before a new run starts; at most ``samples``.
         weights: of the loss terms.
         draw: what a sample consists of.
+        rendering: losses on renderings of target views beside the direct ones; ``None``: no view is rendered.
     """
 
     samples: int = 60_000
     batch: int = 8
+    accumulate: int = 1
     learning_rate: float = 8e-4
+    fall: Fall = "linear"
+    bf16: bool = False
     weight_decay: float = 0.02
     warmup: int = 2_000
     clip: float = 1.0
@@ -64,16 +82,28 @@ class TrainConfig:
     keep: int = 3
     log_every: int = 20
     validate_every: int = 500
+    picture_every: int = 500
     lifter_steps: int = 4_000
     weights: LossWeights = field(default_factory=LossWeights)
     draw: SampleSettings = field(default_factory=SampleSettings)
+    rendering: RenderSchedule | None = None
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.batch < 1:
-            raise ValueError(f"training needs positive samples and batch, got {self.samples} and {self.batch}")
+        if self.samples < 1 or self.batch < 1 or self.accumulate < 1:
+            raise ValueError(
+                f"training needs positive samples, batch and accumulate, "
+                f"got {self.samples}, {self.batch} and {self.accumulate}"
+            )
+        if self.fall not in get_args(Fall):
+            raise ValueError(f"fall must be one of {', '.join(get_args(Fall))}, got {self.fall!r}")
 
     def rate(self, seen: int) -> float:
-        """Learning rate after ``seen`` samples: linear warm-up, constant, linear fall over the last quarter."""
+        """Learning rate after ``seen`` samples: linear warm-up, then as ``fall`` says, never below a fiftieth."""
         rising = min(1.0, (seen + 1) / max(1, self.warmup))
-        falling = min(1.0, max(0.02, (self.samples - seen) / (0.25 * self.samples)))
-        return self.learning_rate * min(rising, falling)
+        left = (self.samples - seen) / self.samples
+        if self.fall == "linear":
+            falling = min(1.0, 4 * left)
+        else:
+            after = (self.samples - seen) / max(1, self.samples - self.warmup)
+            falling = 0.5 - 0.5 * math.cos(math.pi * min(max(after, 0.0), 1.0))
+        return self.learning_rate * min(rising, max(_LEAST_RATE, falling))

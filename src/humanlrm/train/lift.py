@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.data.shards import ShardFolder
+from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.landmarks import COUNT, MIRROR
 from humanlrm.model.corrector import Lifter
 from humanlrm.train.losses import landmark_loss
@@ -17,7 +17,7 @@ _MISSING = 0.04
 _STATISTICS = 2000
 
 
-def fit_lifter(lifter: Lifter, shards: ShardFolder, steps: int, seed: int) -> float:
+def fit_lifter(lifter: Lifter, shards: ShardFolder | Mixture, steps: int, seed: int) -> float:
     """Trains the lifter in place; returns the mean loss of the last tenth of the steps (box units).
 
     Without a view of which true landmarks are known the lifter stays as it is and the loss is NaN.

@@ -1,21 +1,23 @@
-"""The training loop: one visible loop, one process or several with averaged gradients, resumable at any moment."""
+"""The training loop: one visible loop on ``accelerate``, for one process or many, resumable at any moment."""
 
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-import torch.distributed as dist
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from humanlrm.data.loader import SampleSettings, Samplings, batches
-from humanlrm.data.shards import ShardFolder
-from humanlrm.model.config import Config
+from humanlrm.data.shards import Mixture, ShardFolder
+from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights
 from humanlrm.model.lrm import Model, build
 from humanlrm.model.pretrained import load_tensors
@@ -29,64 +31,75 @@ from humanlrm.train.checkpoint import (
 )
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.lift import fit_lifter
-from humanlrm.train.objective import LossTerms, objective
+from humanlrm.train.objective import Moment, Objective, objective
+from humanlrm.train.pictures import Pictures, draw
+from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
 
 
 class TrainingStopped(ValueError):
-    """The loss is no longer a number; the message says where the batch lies."""
+    """The loss or its gradient is no longer a number; the message says where the batch lies."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is reported every few steps."""
+    """What is reported every few steps.
+
+    Attributes:
+        state: where the run stands.
+        losses: unweighted terms of the last step, of the first process.
+        rate: learning rate.
+        samples_per_s: of all processes, since the last report.
+        flops_per_s: operations of this process, since the last report.
+        validation: if it was time for it.
+        pictures: if it was time for them.
+    """
 
     state: TrainerState
     losses: dict[str, float]
     rate: float
     samples_per_s: float
+    flops_per_s: float
     validation: dict[str, float] | None = None
+    pictures: Pictures | None = None
 
 
-@dataclass(frozen=True)
-class _Group:
-    """This process among those that torchrun started (one, if it did not)."""
-
-    rank: int
-    size: int
-
-    @classmethod
-    def join(cls) -> "_Group":
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        if size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(int(os.environ.get("RANK", "0")), size)
-
-    def average_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
-        if self.size == 1:
-            return
-        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-        dist.all_reduce(flat)
-        parts = flat.div_(self.size).split([p.numel() for p in parameters if p.grad is not None])
-        for parameter, part in zip((p for p in parameters if p.grad is not None), parts, strict=True):
-            parameter.grad = part.view_as(parameter)
-
-
-def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; biases, norms, embeddings and the prior's weight do not decay."""
-    parameters = trained(model)
+def make_optimizer(model: Model, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
+    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay."""
+    parameters = trained(model, density)
     decayed = [p for n, p in parameters.items() if p.ndim >= 2 and n.endswith("weight")]
     rest = [p for n, p in parameters.items() if not (p.ndim >= 2 and n.endswith("weight"))]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What one training step needs."""
+
+    accelerator: Accelerator
+    objective: Objective
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    config: TrainConfig
+    folder: Path
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        return trained(self.objective.model, self.objective.density)
+
+    @property
+    def samples_per_step(self) -> int:
+        return self.config.batch * self.config.accumulate * self.accelerator.num_processes
+
+
 def train(
     model_config: Config,
     config: TrainConfig,
-    data: Path,
+    data: Path | ShardFolder | Mixture,
     run: Path,
     validation: Path | None = None,
     report: Callable[[Progress], None] | None = None,
@@ -101,17 +114,21 @@ def train(
     lifter. A new run's image encoder starts from ``encoder``, a hub id or a folder (only the paper's family; see
     ``model.encoders.load_weights``). On SIGTERM the loop writes a checkpoint and returns early.
 
+    Processes that torchrun started share every step; together they take the samples that one process would take with
+    a batch so many times as large.
+
     Returns:
         the model with the averaged weights.
 
     Raises:
         ShardError: no readable data.
         ValueError: the encoder's weights cannot be had, or are another network's.
-        TrainingStopped: the loss became infinite or NaN.
+        TrainingStopped: loss or gradient became infinite or NaN.
     """
-    asked_to_stop, group = _on_sigterm(), _Group.join()
+    asked_to_stop, threads = _on_sigterm(), torch.get_num_threads()
     torch.manual_seed(config.seed)
-    shards, saved = ShardFolder(data), checkpoints(run)
+    shards = ShardFolder(data) if isinstance(data, Path) else data
+    saved = checkpoints(run)
     model = build(model_config).train()
     if encoder is not None and not saved:
         load_weights(model.encoder, encoder)
@@ -119,32 +136,67 @@ def train(
         load_tensors(model, initial_weights(initial), initial)
     elif not saved and model.corrector is not None:
         fit_lifter(model.corrector.lifter, shards, min(config.lifter_steps, config.samples), config.seed)
-    model = model.to(device)
-    parameters = trained(model)
-    average = {name: p.detach().clone() for name, p in parameters.items()}
-    optimizer = make_optimizer(model, config)
-    state = load_checkpoint(saved[-1], model, average, optimizer) if saved else TrainerState()
-    draw = replace(config.draw, image_px=model_config.image_px)
-    samples = Samplings(shards, draw, config.seed)
-    # Samples are dealt out in turn: process r of n takes samples r, r + n, ... of the common order.
-    stream = iter(batches(samples, config.batch, state.seen + group.rank, group.size, workers))
-    last_saved = started = time.monotonic()
-    while state.seen < config.samples and not asked_to_stop:
-        batch = next(stream).to(torch.device(device))
-        terms = _step(model, optimizer, average, batch, config, state, group, run)
+    losses = Objective(model, config).to(device)
+    optimizer = make_optimizer(model, config, losses.density)
+    average = {name: p.detach().clone() for name, p in trained(model, losses.density).items()}
+    state = TrainerState()
+    if saved:
+        state = load_checkpoint(saved[-1], model, average, optimizer, losses.density)
+    accelerator = _accelerator(device, model_config)
+    torch.set_num_threads(threads)  # accelerate decides on a number of its own
+    stream = _stream(shards, model_config, config, state, accelerator, workers)
+    flops = 0.0
+    if report is not None and state.seen < config.samples:
+        first = next(stream)
+        flops = step_flops(losses, first.to(torch.device(device)), state.seen / config.samples, config.accumulate)
+        stream = _before(first, stream)
+    going = _Run(accelerator, losses, accelerator.prepare_model(losses), optimizer, average, config, run)
+    last_saved = last_reported = started = time.monotonic()
+    reported_step = state.step
+    while state.seen < config.samples and not _any(asked_to_stop, accelerator):
+        micro = [next(stream).to(torch.device(device)) for _ in range(config.accumulate)]
+        terms = _step(going, micro, state)
         now = time.monotonic()
-        rate = config.batch * group.size / (now - started)
-        state.seconds, started = state.seconds + (now - started) * group.size, now
-        if group.rank == 0 and report is not None and state.step % config.log_every == 0:
-            measured = None
-            if validation is not None and state.step % config.validate_every == 0:
-                measured = validate(averaged(model, average), ShardFolder(validation))
-            report(Progress(state, terms.numbers(), config.rate(state.seen), rate, measured))
+        state.seconds, started = state.seconds + (now - started) * accelerator.num_processes, now
+        if accelerator.is_main_process and report is not None and state.step % config.log_every == 0:
+            steps_per_s = (state.step - reported_step) / (now - last_reported)
+            report(_progress(going, state, terms, steps_per_s, flops, micro[0], validation))
+            last_reported, reported_step = time.monotonic(), state.step
         finished = state.seen >= config.samples or bool(asked_to_stop)
-        if group.rank == 0 and (finished or now - last_saved > config.checkpoint_s):
-            save_checkpoint(run, model, average, optimizer, state, config.keep)
+        if accelerator.is_main_process and (finished or now - last_saved > config.checkpoint_s):
+            save_checkpoint(run, model, average, optimizer, state, config.keep, losses.density)
             last_saved = now
     return averaged(model, average)
+
+
+def _accelerator(device: str, config: Config) -> Accelerator:
+    """Buffers are frozen and need no broadcast; the paper's encoders have parameters that a step may not use."""
+    options = DistributedDataParallelKwargs(
+        broadcast_buffers=False, find_unused_parameters=isinstance(config, PaperConfig)
+    )
+    return Accelerator(cpu=device == "cpu", kwargs_handlers=[options])
+
+
+def _stream(
+    shards: ShardFolder | Mixture,
+    model_config: Config,
+    config: TrainConfig,
+    state: TrainerState,
+    accelerator: Accelerator,
+    workers: int,
+) -> Iterator[Batch]:
+    """Samples are dealt out in turn: process r of n takes samples r, r + n, ... of the common order."""
+    draw = replace(config.draw, image_px=model_config.image_px)
+    if config.rendering is not None:
+        draw = replace(draw, target_views=config.rendering.views)
+    samples = Samplings(shards, draw, config.seed)
+    start = state.seen + accelerator.process_index
+    return iter(batches(samples, config.batch, start, accelerator.num_processes, workers))
+
+
+def _before(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
+    yield first
+    yield from rest
 
 
 def _on_sigterm() -> list[int]:
@@ -155,47 +207,91 @@ def _on_sigterm() -> list[int]:
     return asked
 
 
-def _step(
-    model: Model,
-    optimizer: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    batch: Batch,
-    config: TrainConfig,
-    state: TrainerState,
-    group: _Group,
-    run: Path,
-) -> LossTerms:
-    """One step: loss, gradient, clipped update, averaged weights, counters. Dropout depends on seed and step alone, so
-    that a resumed run goes on as if nothing had happened."""
-    torch.manual_seed((config.seed * 1_000_003 + state.step) * group.size + group.rank)
-    for parameters in optimizer.param_groups:
-        parameters["lr"] = config.rate(state.seen)
-    terms = objective(model, batch)
-    loss = terms.total(config.weights)
-    if not bool(loss.isfinite()):
-        raise TrainingStopped(
-            f"loss is {float(loss)} at step {state.step}: {terms.numbers()}; batch in {_keep(batch, run)}"
-        )
-    optimizer.zero_grad()
-    loss.backward()
-    parameters = trained(model)
-    group.average_gradients(list(parameters.values()))
-    torch.nn.utils.clip_grad_norm_(parameters.values(), config.clip)
-    optimizer.step()
+def _any(asked: list[int], accelerator: Accelerator) -> bool:
+    """Whether any process was asked to stop: all stop after the same step, or one would wait for the others."""
+    if accelerator.num_processes > 1:
+        flag = torch.tensor(float(bool(asked)), device=accelerator.device)
+        if float(accelerator.reduce(flag, "sum")) > 0 and not asked:  # pyright: ignore[reportArgumentType]
+            asked.append(signal.SIGTERM)
+    return bool(asked)
+
+
+def _step(run: _Run, micro: list[Batch], state: TrainerState) -> dict[str, float]:
+    """One step: losses and gradients of its batches, clipped update, averaged weights, counters. Returns mean terms.
+
+    All that is random (dropout, rendered pixels) depends on seed, step, process and batch alone, so that a resumed run
+    goes on as if nothing had happened.
+    """
+    config, accelerator = run.config, run.accelerator
+    for group in run.optimizer.param_groups:
+        group["lr"] = config.rate(state.seen)
+    every = config.rendering.patch_every if config.rendering is not None else 1
+    sums: dict[str, float] = {}
+    doubtful = micro[-1]
+    run.optimizer.zero_grad()
+    for k, batch in enumerate(micro):
+        seed = _seed(config.seed, state.step, accelerator.process_index, k)
+        torch.manual_seed(seed)
+        moment = Moment(state.seen / config.samples, seed, patch=(state.step + 1) % every == 0)
+        # Gradients are averaged over the processes once per step.
+        quiet = accelerator.no_sync(run.wrapped) if k + 1 < len(micro) else nullcontext()
+        with quiet:
+            loss, terms = run.wrapped(batch, moment)
+            accelerator.backward(loss / len(micro))
+        doubtful = doubtful if bool(loss.isfinite()) else batch
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + float(value) / len(micro)
+    norm = torch.nn.utils.clip_grad_norm_(run.parameters.values(), config.clip)
+    if not bool(norm.isfinite()):  # every process knows: the gradient is everyone's
+        path = _keep(doubtful, run.folder, accelerator.process_index)
+        raise TrainingStopped(f"loss or gradient is not finite at step {state.step}: {sums}; batch in {path}")
+    run.optimizer.step()
     state.step += 1
-    state.seen += config.batch * group.size
+    state.seen += run.samples_per_step
     decay = min(config.ema, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            average[name].lerp_(parameter, 1 - decay)
-    return terms
+        for name, parameter in run.parameters.items():
+            run.average[name].lerp_(parameter, 1 - decay)
+    return sums
 
 
-def _keep(batch: Batch, run: Path) -> Path:
+def _seed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _progress(
+    run: _Run,
+    state: TrainerState,
+    terms: dict[str, float],
+    steps_per_s: float,
+    flops: float,
+    batch: Batch,
+    validation: Path | None,
+) -> Progress:
+    """With validation and pictures, if it is time for them."""
+    config = run.config
+    measured = drawn = None
+    if validation is not None and state.step % config.validate_every == 0:
+        measured = validate(averaged(run.objective.model, run.average), ShardFolder(validation))
+    if state.step % config.picture_every == 0:
+        drawn = draw(averaged(run.objective.model, run.average).cpu(), batch)
+    rate = config.rate(state.seen)
+    return Progress(state, terms, rate, run.samples_per_step * steps_per_s, flops * steps_per_s, measured, drawn)
+
+
+def _keep(batch: Batch, run: Path, process: int) -> Path:
+    """Writes a batch: the given view under its own names, the truth under ``wanted.``."""
+
+    def tensors(part: Any, name: str) -> dict[str, Tensor]:
+        if isinstance(part, Tensor):
+            return {name: part.contiguous()}
+        parts = [] if part is None else [(getattr(part, f.name), f.name) for f in fields(part)]
+        return {k: v for value, own in parts for k, v in tensors(value, f"{name}.{own}" if name else own).items()}
+
     run.mkdir(parents=True, exist_ok=True)
-    path = run / "not-finite.safetensors"
-    parts = {**vars(batch.given), **{f"wanted.{k}": v for k, v in vars(batch.wanted).items()}}
-    save_file({k: v.contiguous() for k, v in parts.items()}, path)
+    path = run / ("not-finite.safetensors" if process == 0 else f"not-finite-{process}.safetensors")
+    save_file(tensors(batch.given, "") | tensors(batch.wanted, "wanted"), path)
     return path
 
 
@@ -215,7 +311,8 @@ def validate(model: Model, shards: ShardFolder, count: int = _VALIDATION_SAMPLES
     fixed = Samplings(shards, settings, seed=0)
     count = min(count, len(fixed))
     sums: dict[str, float] = {}
+    device = next(model.parameters()).device
     for i in range(count):
-        for name, value in objective(model, collate([fixed[i]])).numbers().items():
+        for name, value in objective(model, collate([fixed[i]]).to(device)).numbers().items():
             sums[name] = sums.get(name, 0.0) + value / count
     return sums

@@ -1,4 +1,8 @@
-"""The loss terms, each a function of tensors; what a sample lacks (NaN) does not count."""
+"""The loss terms, each a function of tensors; what a sample lacks does not count.
+
+A point (or surface sample) whose place is NaN is unknown. Means are over all points of the batch, known or not, so
+that a sample pulls equally hard whatever else is in its batch, and gradients of batches may be averaged.
+"""
 
 import torch
 from jaxtyping import Float
@@ -20,7 +24,8 @@ def sdf_loss(
     predicted: Float[Tensor, "B P"], target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]
 ) -> Float[Tensor, ""]:
     """L1, three times as heavy within 0.03 of the surface, only inside the box (our choice)."""
-    weight = (1 + 2 * (target.abs() < _NEAR)) * (points.abs().amax(-1) < _BOX)
+    inside, target = inside_box(points), _where_known(target, points)
+    weight = (1 + 2 * (target.abs() < _NEAR)) * inside
     return (weight * (predicted - target.clamp(-_FAR, _FAR)).abs()).mean()
 
 
@@ -32,11 +37,17 @@ def occupancy_loss(
     Without it the field collapses: L1 near the surface is small for a field that is nearly zero everywhere, whose sign
     then is noise. Points closer to the surface than ``_UNSURE`` count less: there the label is.
     """
-    weight = (target.abs() / _UNSURE).clamp(max=1) * (points.abs().amax(-1) < _BOX)
+    target = _where_known(target, points)
+    weight = (target.abs() / _UNSURE).clamp(max=1) * inside_box(points)
     inside = (target < 0).to(predicted)
     return (
         weight * nn.functional.binary_cross_entropy_with_logits(-predicted / _SOFT, inside, reduction="none")
     ).mean()
+
+
+def _where_known(target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
+    """0 at unknown points, whose weight is 0; a NaN at a known point stays, for the loop to notice."""
+    return torch.where(points.isnan().any(-1), torch.zeros_like(target), target)
 
 
 def masked_l1(predicted: Float[Tensor, "..."], target: Float[Tensor, "..."]) -> Float[Tensor, ""]:
@@ -49,8 +60,18 @@ def masked_l1(predicted: Float[Tensor, "..."], target: Float[Tensor, "..."]) -> 
 def normal_loss(
     predicted: Float[Tensor, "B S 3"], target: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]
 ) -> Float[Tensor, ""]:
-    """Squared difference of unit vectors."""
+    """Squared difference of unit vectors, where ``inside`` is not 0."""
+    target = torch.where(inside[..., None] > 0, target, torch.zeros_like(target))
     return (((predicted - target) ** 2).sum(-1) * inside).mean()
+
+
+def rgb_loss(
+    predicted: Float[Tensor, "B S 3"], target: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]
+) -> Float[Tensor, ""]:
+    """L1 where the colour is known (not NaN: a scan may have none) and ``inside`` is not 0."""
+    known = ~target.isnan().any(-1)
+    difference = torch.where(known[..., None], predicted - target.nan_to_num(), torch.zeros_like(predicted))
+    return (difference.abs().mean(-1) * inside).mean()
 
 
 def eikonal_loss(gradient: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]) -> Float[Tensor, ""]:
@@ -72,5 +93,5 @@ def landmark_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 
 
 
 def inside_box(points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
-    """1 for points in the box that the model is responsible for."""
+    """1 for points in the box that the model is responsible for, 0 for others and for unknown ones (NaN)."""
     return (points.abs().amax(-1) < _BOX).to(points)

@@ -4,10 +4,14 @@ from dataclasses import asdict, dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from humanlrm.model.config import PaperConfig
+from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import Model
-from humanlrm.train.config import LossWeights
+from humanlrm.model.triplane import Triplane
+from humanlrm.render import LaplaceDensity, SoftplusDensity
+from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.losses import (
     eikonal_loss,
     inside_box,
@@ -15,9 +19,13 @@ from humanlrm.train.losses import (
     masked_l1,
     normal_loss,
     occupancy_loss,
+    rgb_loss,
     sdf_loss,
 )
-from humanlrm.views import Batch
+from humanlrm.train.perceptual import PerceptualLoss
+from humanlrm.train.render_config import RenderSchedule
+from humanlrm.train.render_objective import radiance_field, render_losses
+from humanlrm.views import Batch, Wanted
 
 
 @dataclass(frozen=True)
@@ -37,19 +45,25 @@ class LossTerms:
         return torch.stack([weight * getattr(self, name) for name, weight in asdict(weights).items()]).sum()
 
     def numbers(self) -> dict[str, float]:
-        return {name: float(value) for name, value in vars(self).items()}
+        return {name: float(value.detach()) for name, value in vars(self).items()}
 
 
 def objective(model: Model, batch: Batch) -> LossTerms:
     """Direct 3D supervision: distances in space, distance, normal and colour on the surface, depth, landmarks.
 
-    Depth and landmarks count 0 for a model that does not predict them.
+    Every sample uses what it has. One without a surface (a multi-view capture) has NaN as places of its points and
+    surface samples; depth, colours and landmarks may be NaN in part. Depth and landmarks count 0 for a model that does
+    not predict them.
     """
-    wanted = batch.wanted
-    planes = model.planes_of(batch.given)
+    return direct_terms(model, model.planes_of(batch.given), batch.wanted)
+
+
+def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
+    """:func:`objective` of planes that are there already."""
     depth, landmarks = planes.given.depth, planes.given.landmarks
-    sdf = model.field.distance(planes, wanted.points)
-    on = model.field(planes, wanted.surface)
+    # Unknown places are asked at the origin and do not count: a question at NaN would spoil all gradients.
+    sdf = model.field.distance(planes, wanted.points.nan_to_num())
+    on = model.field(planes, wanted.surface.nan_to_num())
     inside, none = inside_box(wanted.surface), sdf.new_zeros(())
     return LossTerms(
         sdf=sdf_loss(sdf, wanted.sdf, wanted.points),
@@ -57,7 +71,71 @@ def objective(model: Model, batch: Batch) -> LossTerms:
         surface=(on.sdf.abs() * inside).mean(),
         normal=normal_loss(on.normal, wanted.normals, inside),
         eikonal=eikonal_loss(on.gradient, inside),
-        rgb=((on.rgb - wanted.rgb).abs().mean(-1) * inside).mean(),
+        rgb=rgb_loss(on.rgb, wanted.rgb, inside),
         depth=none if depth is None else masked_l1(depth, wanted.depth),
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
     )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the run a batch is used.
+
+    Attributes:
+        progress: share of the run that is over, 0 to 1.
+        seed: of the batch: which pixels are rendered, and where rays are sampled.
+        patch: a patch is rendered for the perceptual term.
+    """
+
+    progress: float
+    seed: int
+    patch: bool
+
+
+class Objective(nn.Module):
+    """All losses as one module, so that one ``forward`` meets everything that is trained (DDP asks for that).
+
+    Attributes:
+        model: the model.
+        density: the renderer's, with its learned width; ``None``: nothing is rendered. A density field brings its own
+            rule, in which nothing is learned.
+    """
+
+    def __init__(self, model: Model, config: TrainConfig) -> None:
+        super().__init__()
+        self.model, self.weights, self.bf16 = model, config.weights, config.bf16
+        self.rendering: RenderSchedule | None = config.rendering
+        free = isinstance(model.config, PaperConfig) and model.config.field == "density"
+        kind = SoftplusDensity if free else LaplaceDensity
+        self.density = kind() if config.rendering is not None else None
+        own = isinstance(model.encoder, LiteEncoder)
+        self._perceptual = PerceptualLoss(model.encoder if own else LiteEncoder()) if self.density else None
+
+    def forward(self, batch: Batch, moment: Moment) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """The weighted sum, and every term by name, unweighted and without gradient.
+
+        Raises:
+            ValueError: views are to be rendered, and the batch has no targets.
+        """
+        with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
+            planes = self.model.planes_of(batch.given)
+        direct = direct_terms(self.model, planes, batch.wanted)
+        loss, terms = direct.total(self.weights), dict(vars(direct))
+        if self.rendering is not None and self.density is not None:
+            if batch.wanted.targets is None:
+                raise ValueError("rendering losses need target views: set SampleSettings.target_views to 1 or more")
+            rendered = render_losses(
+                radiance_field(self.model, planes, self.density),
+                batch.wanted.targets,
+                self.rendering.at(moment.progress),
+                torch.Generator().manual_seed(moment.seed),
+                self._perceptual if moment.patch else None,
+            )
+            loss = loss + rendered.total(self.rendering.weights)
+            parts = {f"render_{name}": value for name, value in vars(rendered).items()}
+            if not moment.patch:
+                del parts["render_perceptual"]
+            terms |= parts
+            if isinstance(self.density, LaplaceDensity):
+                terms["beta"] = self.density.beta
+        return loss, {name: value.detach() for name, value in terms.items()}

@@ -76,13 +76,25 @@ class RenderSchedule:
         low: the first stage.
         high: the second.
         switch: share of the run after which the second begins.
+        views: target views per sample.
+        patch_every: every how many steps a patch is rendered for the perceptual term (a patch costs about as much as
+            all single pixels together; its weight is that of such a step).
         weights: of the terms.
     """
 
     low: RenderStage = field(default_factory=_low)
     high: RenderStage = field(default_factory=_high)
     switch: float = 0.6
+    views: int = 2
+    patch_every: int = 4
     weights: RenderWeights = field(default_factory=RenderWeights)
+
+    def __post_init__(self) -> None:
+        if self.views < 1 or self.patch_every < 1:
+            raise ValueError(
+                f"RenderSchedule needs views >= 1 and patch_every >= 1, got views={self.views}, "
+                f"patch_every={self.patch_every}"
+            )
 
     def at(self, progress: float) -> RenderStage:
         """The stage after this share (0 to 1) of the run."""

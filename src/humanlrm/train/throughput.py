@@ -1,0 +1,63 @@
+"""How much of the machine a training step uses (MFU): its operations, and what the machine can do at most."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from humanlrm.train.objective import Moment, Objective
+from humanlrm.views import Batch
+
+#: Side of the matrices whose product is timed.
+_SIDE = 1536
+_FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def matmul_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, seconds: float = 1.0) -> float:
+    """Operations per second of the fastest of the matrix products that fit into ``seconds``, with the threads that
+    torch has now. A product of N x N matrices counts 2 N^3."""
+    a = torch.randn(_SIDE, _SIDE, device=device, dtype=dtype)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while True:
+        start = time.perf_counter()
+        # Reading a number waits for the device.
+        float((a @ a)[0, 0])
+        now = time.perf_counter()
+        best = min(best, now - start)
+        if now > end:
+            return 2 * _SIDE**3 / best
+
+
+def step_flops(objective: Objective, batch: Batch, progress: float, accumulate: int = 1) -> float:
+    """Operations (forward and backward) of one step of one process: matrix products, convolutions, attention.
+
+    A perceptual patch, which only some steps render, counts as its share of them. Gradients are cleared afterwards.
+    """
+    every = objective.rendering.patch_every if objective.rendering is not None else 0
+    flops = _counted(objective, batch, Moment(progress, 0, patch=False))
+    if every:
+        flops += (_counted(objective, batch, Moment(progress, 0, patch=True)) - flops) / every
+    return flops * accumulate
+
+
+def _counted(objective: Objective, batch: Batch, moment: Moment) -> int:
+    """The fused attention of CPUs is not in torch's own list."""
+    mapping = {_FORWARD: _attention, _BACKWARD: _attention_backward}
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        loss: Tensor = objective(batch, moment)[0]
+        loss.backward()
+    objective.zero_grad()
+    return counter.get_total_flops()
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(
+    out: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
+) -> int:
+    return sdpa_backward_flop_count(out, query, key, value)

@@ -1,0 +1,150 @@
+"""Every sample uses what it has; all losses of a run in one module."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.shards import ShardFolder
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import build
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.objective import Moment, Objective, objective
+from humanlrm.train.render_config import RenderSchedule, RenderStage
+from humanlrm.views import Batch, Wanted, collate
+
+STAGE = RenderStage(render_px=32, rays=24, patch_px=16)
+RENDERING = RenderSchedule(low=STAGE, high=replace(STAGE, render_px=64), patch_every=2)
+FIRST = Moment(progress=0.0, seed=1, patch=True)
+
+
+@pytest.fixture(scope="module")
+def scans(shards) -> Batch:
+    """Two samples of rendered scans, with target views."""
+    data = Samplings(ShardFolder(shards), SampleSettings(48, 24, augment=False, image_px=64, target_views=2), seed=0)
+    return collate([data[0], data[1]])
+
+
+def as_capture(batch: Batch, of: slice = slice(None)) -> Batch:
+    """What a multi-view capture knows: photographs and masks."""
+
+    def unknown(value: torch.Tensor) -> torch.Tensor:
+        value = value.clone()
+        value[of] = torch.nan
+        return value
+
+    wanted = batch.wanted
+    direct = {f.name: unknown(getattr(wanted, f.name)) for f in fields(Wanted) if f.name != "targets"}
+    targets = replace(wanted.targets, **{name: unknown(getattr(wanted.targets, name)) for name in ("normal", "depth")})
+    return Batch(batch.given, Wanted(**direct, targets=targets))
+
+
+def new(config: TrainConfig) -> Objective:
+    torch.manual_seed(0)
+    return Objective(build(tiny()).train(), config)
+
+
+def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+def test_a_capture_trains_by_its_pictures_alone(scans):
+    losses = new(TrainConfig(rendering=RENDERING))
+    loss, terms = losses(as_capture(scans), FIRST)
+    loss.backward()
+    for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb", "depth", "landmarks"):
+        assert terms[name] == 0, name
+    assert terms["render_rgb"] > 0
+    assert terms["render_mask"] > 0
+    assert terms["render_normal"] == terms["render_depth"] == 0
+    found = gradients(losses)
+    assert all(g.isfinite().all() for g in found.values())
+    assert any(found[name].abs().sum() > 0 for name in found if name.startswith("model.decoder"))
+    assert found["density.log_beta"] != 0
+
+
+def test_without_rendering_a_capture_neither_pulls_nor_spoils(scans):
+    losses = new(TrainConfig())
+    losses(as_capture(scans), FIRST)[0].backward()
+    assert all((g == 0).all() for g in gradients(losses).values())
+
+
+def test_a_scan_pulls_equally_hard_beside_a_capture(scans):
+    """Half of a batch unknown: half of the terms that are means over points, and the scan's own gradient."""
+    model = build(tiny()).train()
+    alone = Batch(scans.given, scans.wanted)
+    one = collate_first(alone)
+    by_itself = objective(model, one).numbers()
+    beside = objective(model, as_capture(scans, slice(1, 2))).numbers()
+    for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb"):
+        assert beside[name] == pytest.approx(by_itself[name] / 2, rel=1e-4), name
+    for name in ("depth", "landmarks"):
+        assert beside[name] == pytest.approx(by_itself[name], rel=1e-4), name
+
+
+def collate_first(batch: Batch) -> Batch:
+    cut = (
+        lambda part, **rest: type(part)(  # noqa: E731
+            **{f.name: getattr(part, f.name)[:1] for f in fields(part) if f.name not in rest}, **rest
+        )
+    )
+    return Batch(cut(batch.given), cut(batch.wanted, targets=None))
+
+
+def test_a_scan_without_colours_keeps_its_other_terms(scans):
+    bare = replace(scans.wanted, rgb=torch.full_like(scans.wanted.rgb, torch.nan))
+    model = build(tiny()).train()
+    with_colour, without = objective(model, scans).numbers(), objective(model, Batch(scans.given, bare)).numbers()
+    assert without.pop("rgb") == 0 < with_colour.pop("rgb")
+    assert without == with_colour
+
+
+def test_a_known_point_with_a_broken_distance_is_no_unknown_point(scans):
+    broken = replace(scans.wanted, sdf=scans.wanted.sdf * torch.nan)
+    assert objective(build(tiny()), Batch(scans.given, broken)).sdf.isnan()
+
+
+def test_every_term_is_told_by_name_and_the_patch_only_when_it_was_rendered(scans):
+    losses = new(TrainConfig(rendering=RENDERING))
+    with_patch, without = (losses(scans, replace(FIRST, patch=patch))[1] for patch in (True, False))
+    assert with_patch.keys() - without.keys() == {"render_perceptual"}
+    assert {"sdf", "landmarks", "render_rgb", "render_mask", "render_normal", "render_depth", "beta"} <= without.keys()
+    assert float(without["beta"]) == pytest.approx(0.02)
+
+
+def test_the_sum_is_of_both_kinds_of_terms(scans):
+    losses = new(TrainConfig(rendering=RENDERING))
+    loss, terms = losses(scans, FIRST)
+    expected = sum(getattr(LossWeights(), n) * float(terms[n]) for n in vars(LossWeights()))
+    expected += sum(w * float(terms[f"render_{n}"]) for n, w in vars(RENDERING.weights).items())
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_same_seed_renders_the_same_pixels_and_another_seed_others(scans):
+    losses = new(TrainConfig(rendering=RENDERING))
+    value = lambda seed: float(losses(scans, replace(FIRST, seed=seed))[0])  # noqa: E731
+    assert value(1) == value(1) != value(2)
+
+
+def test_the_second_stage_renders_at_its_own_resolution(scans):
+    schedule = replace(RENDERING, high=replace(STAGE, render_px=48))
+    losses = new(TrainConfig(rendering=schedule))
+    losses(scans, FIRST)
+    with pytest.raises(ValueError, match="render_px=48"):
+        losses(scans, replace(FIRST, progress=0.9))
+
+
+def test_rendering_without_target_views_says_what_to_set(scans):
+    with pytest.raises(ValueError, match="target_views"):
+        new(TrainConfig(rendering=RENDERING))(Batch(scans.given, replace(scans.wanted, targets=None)), FIRST)
+
+
+def test_bfloat16_changes_the_network_a_little_and_the_losses_stay_float32(scans):
+    exact, rough = (new(TrainConfig(bf16=bf16))(scans, FIRST) for bf16 in (False, True))
+    assert rough[0].dtype == torch.float32
+    assert 0 < abs(float(exact[0] - rough[0])) < 0.02 * float(exact[0])
+
+
+def test_nothing_is_made_for_rendering_if_nothing_is_rendered():
+    assert {name.split(".")[0] for name, _ in new(TrainConfig()).named_parameters()} == {"model"}

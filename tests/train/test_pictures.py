@@ -1,0 +1,103 @@
+"""What the log shows of a model, and how much of the machine its steps use."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_objective import FIRST, RENDERING, new, scans  # noqa: F401
+
+from humanlrm.mesh import TriangleSurface
+from humanlrm.mesh.surface import is_closed
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import build
+from humanlrm.train.checkpoint import TrainerState
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.loop import Progress
+from humanlrm.train.pictures import Pictures, draw
+from humanlrm.train.report import TrainingReport
+from humanlrm.train.throughput import matmul_peak, step_flops
+from humanlrm.views import Batch
+
+
+@pytest.fixture(scope="module")
+def drawn(scans) -> Pictures:  # noqa: F811
+    """An untrained model: its field is the prior, silhouette and depth."""
+    torch.manual_seed(0)
+    return draw(build(tiny()).eval(), scans, size_px=48)
+
+
+def test_pictures_have_a_row_per_view_and_values_that_can_be_shown(drawn, scans):  # noqa: F811
+    side = scans.wanted.targets.rgb.shape[-1]
+    assert drawn.given.shape == (2, 3, 64, 64)
+    assert drawn.around.shape == (2, 3, 2 * 48, 4 * 48)
+    assert drawn.targets.shape == (2, 3, 2 * side, 4 * side)
+    for picture in (drawn.given, drawn.around, drawn.targets):
+        assert picture.isfinite().all()
+        assert 0 <= picture.min() < picture.max() <= 1
+
+
+def test_wanted_and_predicted_silhouettes_of_a_view_overlap(drawn, scans):  # noqa: F811
+    """The prior already has the person's place: columns show the same view."""
+    side = scans.wanted.targets.rgb.shape[-1]
+    row = drawn.targets[0, :, :side]
+    wanted, predicted = ((row[..., k * side : (k + 1) * side] != 0.5).any(0) for k in (2, 3))
+    assert (wanted & predicted).sum() > 0.3 * (wanted | predicted).sum()
+
+
+def test_the_mesh_is_closed_and_coloured(drawn):
+    mesh = drawn.mesh
+    assert is_closed(mesh.faces)
+    assert TriangleSurface(mesh.vertices, mesh.faces).volume > 0.01
+    assert mesh.colours.shape == mesh.vertices.shape
+    assert mesh.colours.std() > 1
+
+
+def test_a_field_without_a_surface_has_no_mesh_and_a_batch_without_targets_no_such_picture(scans):  # noqa: F811
+    model = build(tiny()).eval()
+    with torch.no_grad():
+        model.field.sdf.bias += 5
+    pictures = draw(model, Batch(scans.given, replace(scans.wanted, targets=None)), subjects=1, size_px=16)
+    assert pictures.mesh is None
+    assert pictures.targets is None
+    assert pictures.given.shape[0] == 1
+
+
+def test_operations_of_a_step_grow_with_what_is_rendered_and_leave_no_gradient(scans):  # noqa: F811
+    plain, rendering = new(TrainConfig()), new(TrainConfig(rendering=RENDERING))
+    flops = step_flops(plain, scans, 0.0)
+    assert flops > 1e7
+    assert step_flops(rendering, scans, 0.0) > 1.05 * flops
+    assert step_flops(plain, scans, 0.0, accumulate=3) == 3 * flops
+    assert all(p.grad is None for p in plain.parameters())
+
+
+def test_backward_costs_about_twice_the_forward_pass(scans):  # noqa: F811
+    from torch.utils.flop_counter import FlopCounterMode
+
+    losses = new(TrainConfig())
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        losses(scans, FIRST)
+    encoder = 0.5  # frozen: no backward
+    assert 3 * encoder < step_flops(losses, scans, 0.0) / forward.get_total_flops() < 3.2
+
+
+def test_the_peak_is_that_of_a_computer():
+    assert 1e8 < matmul_peak(seconds=0.0) < 1e16
+
+
+def test_the_log_holds_pictures_mesh_and_throughput(drawn, tmp_path):
+    from rich.console import Console
+
+    with TrainingReport(tmp_path, 8, Console(quiet=True)) as report:
+        report(Progress(TrainerState(8, 1), {"sdf": 0.5, "render_rgb": 0.1}, 1e-3, 2.0, 1e9, None, drawn))
+    log = EventAccumulator(str(tmp_path / "log"), size_guidance={"images": 0, "tensors": 0})
+    log.Reload()
+    assert {"loss/sdf", "loss/render_rgb", "samples_per_s", "mfu", "learning_rate"} <= set(log.Tags()["scalars"])
+    assert 0 < log.Scalars("mfu")[0].value
+    names = {tag.split("/")[0] for tag in log.Tags()["images"]}
+    assert names == {"given", "predicted", "wanted and predicted, colour and normals"}
+    meshes = [tag for tag in log.Tags()["tensors"] if "mesh" in tag]
+    assert len(meshes) == 3
+    np.testing.assert_equal({log.Tensors(tag)[0].step for tag in meshes}, {8})
