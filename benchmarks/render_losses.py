@@ -21,16 +21,7 @@ from humanlrm.train.objective import objective
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
 from humanlrm.train.render_objective import radiance_field, render_losses
-from humanlrm.views import Targets
-from train_step import random_batch
-
-
-def random_targets(subjects: int, views: int, side_px: int) -> Targets:
-    """Tensors of the right shapes; a disc as the silhouette, seen from the front."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, side_px), torch.linspace(-1, 1, side_px), indexing="ij")
-    alpha = (x.hypot(y) < 0.6).float().expand(subjects, views, 1, -1, -1)
-    normal = torch.nn.functional.normalize(torch.randn(subjects, views, 3, side_px, side_px), dim=2)
-    return Targets(torch.rand_like(normal), alpha, normal, alpha * 0.1, torch.eye(4).expand(subjects, views, 4, 4))
+from train_step import random_batch, random_targets
 
 
 def main() -> None:

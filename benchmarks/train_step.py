@@ -1,23 +1,31 @@
-"""Samples per second of a training step of ``small`` on random data, and the share of the matmul peak that it uses.
+"""Training steps of ``small`` on random data: samples per second, and the share of the matmul peak (MFU) that they use.
 
-python benchmarks/train_step.py [--threads 1]
+python benchmarks/train_step.py [--threads 1] [--cpu]
+
+The network with the 3D losses, in float32 and with its network in bfloat16; with rendering losses, without and with a
+perceptual patch; and the transformer blocks alone. ``--cpu`` measures seconds of the processor instead of the wall, for
+a machine that is busy with other things (one thread).
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.model.config import small
+from humanlrm.model.blocks import Block
+from humanlrm.model.config import ModelConfig, small
 from humanlrm.model.lrm import build
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import make_optimizer
-from humanlrm.train.objective import objective
-from humanlrm.views import Batch, Given, Wanted
-from photo_to_glb import matmul_s
+from humanlrm.train.objective import Moment, Objective
+from humanlrm.train.render_config import RenderSchedule
+from humanlrm.train.throughput import flop_counter, matmul_peak
+from humanlrm.views import Batch, Given, Targets, Wanted
 
 
 def random_batch(size: int, config: TrainConfig, image_px: int) -> Batch:
@@ -39,33 +47,74 @@ def random_batch(size: int, config: TrainConfig, image_px: int) -> Batch:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=8)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    config = TrainConfig()
-    model = build(small()).train()
-    optimizer, batch = make_optimizer(model, config), random_batch(config.batch, config, model.config.image_px)
+def random_targets(subjects: int, views: int, side_px: int) -> Targets:
+    """Tensors of the right shapes; a disc as the silhouette, seen from the front."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, side_px), torch.linspace(-1, 1, side_px), indexing="ij")
+    alpha = (x.hypot(y) < 0.6).float().expand(subjects, views, 1, -1, -1)
+    normal = nn.functional.normalize(torch.randn(subjects, views, 3, side_px, side_px), dim=2)
+    return Targets(torch.rand_like(normal), alpha, normal, alpha * 0.1, torch.eye(4).expand(subjects, views, 4, 4))
+
+
+def whole_step(config: TrainConfig, batch: Batch, patch: bool) -> Callable[[], None]:
+    """Forward, backward, clipping and update."""
+    losses = Objective(build(small()).train(), config)
+    optimizer = make_optimizer(losses.model, config, losses.density)
 
     def step() -> None:
         optimizer.zero_grad()
-        objective(model, batch).total(config.weights).backward()
+        losses(batch, Moment(0.0, 0, patch))[0].backward()
+        nn.utils.clip_grad_norm_(losses.parameters(), config.clip)
         optimizer.step()
 
-    step()
-    with FlopCounterMode(display=False) as counter:
-        step()
-    times = []
-    for _ in range(options.steps):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    seconds = statistics.median(times)
-    peak = 2 * 4096**3 / matmul_s()
-    rate = counter.get_total_flops() / seconds
-    print(f"{config.batch / seconds:.1f} samples/s, {options.threads} threads, {rate / peak:.0%} of the matmul peak")
+    return step
+
+
+def blocks_step(config: ModelConfig, size: int) -> Callable[[], None]:
+    """Forward and backward of the decoder's transformer blocks on as many tokens as it has."""
+    blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
+    count = (config.image_px // 16) ** 2 + 2 * config.side_tokens**2 + COUNT
+    tokens = torch.randn(size, count, config.width, requires_grad=True)
+    return lambda: blocks(tokens).sum().backward()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.process_time if options.cpu else time.perf_counter
+    config, schedule = TrainConfig(), RenderSchedule()
+    batch = random_batch(config.batch, config, small().image_px)
+    rendered = replace(batch, wanted=replace(batch.wanted, targets=random_targets(config.batch, schedule.views, 128)))
+    rendering = replace(config, rendering=schedule)
+    steps = {
+        "3D losses": whole_step(config, batch, patch=False),
+        "3D losses, bfloat16": whole_step(replace(config, bf16=True), batch, patch=False),
+        "with rendering": whole_step(rendering, rendered, patch=False),
+        "with rendering and a patch": whole_step(rendering, rendered, patch=True),
+        "transformer blocks alone": blocks_step(small(), config.batch),
+    }
+    flops: dict[str, int] = {}
+    for name, step in steps.items():
+        with flop_counter() as counter:
+            step()
+        flops[name] = counter.get_total_flops()
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    peaks: list[float] = []
+    for _ in range(options.steps):  # in turn, so that what else the machine does meets all alike
+        peaks.append(matmul_peak(seconds=0.3, clock=clock))
+        for name, step in steps.items():
+            start = clock()
+            step()
+            times[name].append(clock() - start)
+    peak = max(peaks)
+    print(f"matmul peak {peak / 1e9:.0f} GFLOP/s, {options.threads} threads, batch of {config.batch}")
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        rate, share = config.batch / median, flops[name] / median / peak
+        print(f"{name:28s} {median:6.2f} s {rate:6.1f} samples/s {flops[name] / 1e9:7.1f} GFLOP  MFU {share:.0%}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import torch
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import CheckpointError
+from humanlrm.render import LaplaceDensity
 from humanlrm.train.checkpoint import (
     TrainerState,
     averaged_weights,
@@ -15,7 +16,6 @@ from humanlrm.train.checkpoint import (
     save_checkpoint,
     trained,
 )
-from humanlrm.render import LaplaceDensity
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import make_optimizer
 

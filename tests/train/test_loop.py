@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_tiny import plan
+from train_tiny import RENDERING, plan
 
 from humanlrm.data.shards import Mixture, ShardError, ShardFolder, write_shard
 from humanlrm.model.config import tiny
@@ -21,11 +21,8 @@ from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
 from humanlrm.train.objective import objective
-from humanlrm.train.render_config import RenderSchedule, RenderStage
 
 SCRIPT = Path(__file__).parent / "train_tiny.py"
-STAGE = RenderStage(render_px=32, rays=16, patch_px=8)
-RENDERING = RenderSchedule(low=STAGE, high=replace(STAGE, render_px=64), views=1, patch_every=2)
 
 
 class Interrupted(Exception):

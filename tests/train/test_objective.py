@@ -4,26 +4,15 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from train_tiny import RENDERING, STAGE
 
-from humanlrm.data.loader import SampleSettings, Samplings
-from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.objective import Moment, Objective, objective
-from humanlrm.train.render_config import RenderSchedule, RenderStage
-from humanlrm.views import Batch, Wanted, collate
+from humanlrm.views import Batch, Wanted
 
-STAGE = RenderStage(render_px=32, rays=24, patch_px=16)
-RENDERING = RenderSchedule(low=STAGE, high=replace(STAGE, render_px=64), patch_every=2)
 FIRST = Moment(progress=0.0, seed=1, patch=True)
-
-
-@pytest.fixture(scope="module")
-def scans(shards) -> Batch:
-    """Two samples of rendered scans, with target views."""
-    data = Samplings(ShardFolder(shards), SampleSettings(48, 24, augment=False, image_px=64, target_views=2), seed=0)
-    return collate([data[0], data[1]])
 
 
 def as_capture(batch: Batch, of: slice = slice(None)) -> Batch:
@@ -42,7 +31,7 @@ def as_capture(batch: Batch, of: slice = slice(None)) -> Batch:
 
 def new(config: TrainConfig) -> Objective:
     torch.manual_seed(0)
-    return Objective(build(tiny()).train(), config)
+    return Objective(build(tiny()).eval(), config)
 
 
 def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -72,10 +61,8 @@ def test_without_rendering_a_capture_neither_pulls_nor_spoils(scans):
 
 def test_a_scan_pulls_equally_hard_beside_a_capture(scans):
     """Half of a batch unknown: half of the terms that are means over points, and the scan's own gradient."""
-    model = build(tiny()).train()
-    alone = Batch(scans.given, scans.wanted)
-    one = collate_first(alone)
-    by_itself = objective(model, one).numbers()
+    model = build(tiny()).eval()
+    by_itself = objective(model, first_alone(scans)).numbers()
     beside = objective(model, as_capture(scans, slice(1, 2))).numbers()
     for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb"):
         assert beside[name] == pytest.approx(by_itself[name] / 2, rel=1e-4), name
@@ -83,18 +70,18 @@ def test_a_scan_pulls_equally_hard_beside_a_capture(scans):
         assert beside[name] == pytest.approx(by_itself[name], rel=1e-4), name
 
 
-def collate_first(batch: Batch) -> Batch:
-    cut = (
-        lambda part, **rest: type(part)(  # noqa: E731
-            **{f.name: getattr(part, f.name)[:1] for f in fields(part) if f.name not in rest}, **rest
-        )
-    )
+def first_alone(batch: Batch) -> Batch:
+    """The first sample of a batch, without its target views."""
+
+    def cut(part, **rest):
+        return type(part)(**{f.name: getattr(part, f.name)[:1] for f in fields(part) if f.name not in rest}, **rest)
+
     return Batch(cut(batch.given), cut(batch.wanted, targets=None))
 
 
 def test_a_scan_without_colours_keeps_its_other_terms(scans):
     bare = replace(scans.wanted, rgb=torch.full_like(scans.wanted.rgb, torch.nan))
-    model = build(tiny()).train()
+    model = build(tiny()).eval()
     with_colour, without = objective(model, scans).numbers(), objective(model, Batch(scans.given, bare)).numbers()
     assert without.pop("rgb") == 0 < with_colour.pop("rgb")
     assert without == with_colour
@@ -102,7 +89,7 @@ def test_a_scan_without_colours_keeps_its_other_terms(scans):
 
 def test_a_known_point_with_a_broken_distance_is_no_unknown_point(scans):
     broken = replace(scans.wanted, sdf=scans.wanted.sdf * torch.nan)
-    assert objective(build(tiny()), Batch(scans.given, broken)).sdf.isnan()
+    assert objective(build(tiny()).eval(), Batch(scans.given, broken)).sdf.isnan()
 
 
 def test_every_term_is_told_by_name_and_the_patch_only_when_it_was_rendered(scans):

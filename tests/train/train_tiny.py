@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,10 @@ from humanlrm.data.loader import SampleSettings
 from humanlrm.model.config import tiny
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import Progress, train
+from humanlrm.train.render_config import RenderSchedule, RenderStage
+
+STAGE = RenderStage(render_px=32, rays=24, patch_px=16)
+RENDERING = RenderSchedule(low=STAGE, high=replace(STAGE, render_px=64), patch_every=2)
 
 
 def plan(samples: int, batch: int) -> TrainConfig:

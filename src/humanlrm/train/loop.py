@@ -152,7 +152,7 @@ def train(
         stream = _before(first, stream)
     going = _Run(accelerator, losses, accelerator.prepare_model(losses), optimizer, average, config, run)
     last_saved = last_reported = started = time.monotonic()
-    reported_step = state.step
+    saved_step = reported_step = state.step
     while state.seen < config.samples and not _any(asked_to_stop, accelerator):
         micro = [next(stream).to(torch.device(device)) for _ in range(config.accumulate)]
         terms = _step(going, micro, state)
@@ -162,10 +162,11 @@ def train(
             steps_per_s = (state.step - reported_step) / (now - last_reported)
             report(_progress(going, state, terms, steps_per_s, flops, micro[0], validation))
             last_reported, reported_step = time.monotonic(), state.step
-        finished = state.seen >= config.samples or bool(asked_to_stop)
-        if accelerator.is_main_process and (finished or now - last_saved > config.checkpoint_s):
+        if accelerator.is_main_process and now - last_saved > config.checkpoint_s:
             save_checkpoint(run, model, average, optimizer, state, config.keep, losses.density)
-            last_saved = now
+            last_saved, saved_step = now, state.step
+    if accelerator.is_main_process and state.step != saved_step:
+        save_checkpoint(run, model, average, optimizer, state, config.keep, losses.density)
     return averaged(model, average)
 
 

@@ -1,6 +1,7 @@
 """How much of the machine a training step uses (MFU): its operations, and what the machine can do at most."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,16 +17,21 @@ _FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
-def matmul_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, seconds: float = 1.0) -> float:
+def matmul_peak(
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    seconds: float = 1.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Operations per second of the fastest of the matrix products that fit into ``seconds``, with the threads that
     torch has now. A product of N x N matrices counts 2 N^3."""
     a = torch.randn(_SIDE, _SIDE, device=device, dtype=dtype)
-    best, end = float("inf"), time.perf_counter() + seconds
+    best, end = float("inf"), clock() + seconds
     while True:
-        start = time.perf_counter()
+        start = clock()
         # Reading a number waits for the device.
         float((a @ a)[0, 0])
-        now = time.perf_counter()
+        now = clock()
         best = min(best, now - start)
         if now > end:
             return 2 * _SIDE**3 / best
@@ -44,13 +50,16 @@ def step_flops(objective: Objective, batch: Batch, progress: float, accumulate: 
 
 
 def _counted(objective: Objective, batch: Batch, moment: Moment) -> int:
-    """The fused attention of CPUs is not in torch's own list."""
-    mapping = {_FORWARD: _attention, _BACKWARD: _attention_backward}
-    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+    with flop_counter() as counter:
         loss: Tensor = objective(batch, moment)[0]
         loss.backward()
     objective.zero_grad()
     return counter.get_total_flops()
+
+
+def flop_counter() -> FlopCounterMode:
+    """torch's own counter with the fused attention of CPUs, which its list lacks."""
+    return FlopCounterMode(display=False, custom_mapping={_FORWARD: _attention, _BACKWARD: _attention_backward})
 
 
 def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:

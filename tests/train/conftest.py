@@ -1,0 +1,13 @@
+import pytest
+
+from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.shards import ShardFolder
+from humanlrm.views import Batch, collate
+
+
+@pytest.fixture(scope="session")
+def scans(shards) -> Batch:
+    """Two samples of rendered scans at the size of the tiny preset, each with two target views."""
+    settings = SampleSettings(48, 24, augment=False, image_px=64, target_views=2)
+    data = Samplings(ShardFolder(shards), settings, seed=0)
+    return collate([data[0], data[1]])
