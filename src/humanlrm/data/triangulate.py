@@ -130,7 +130,7 @@ def _off(
 def scan_landmarks(scan: Scan, detector: PoseDetector, views: int = 16) -> Float[np.ndarray, "J 3"]:
     """Landmarks of a scan (metres, its own coordinates) from renders all around it; NaN where the views disagree.
 
-    Against the true joints of held-out procedural people: median 1.7 cm, 90% below 3.7 cm (``benchmarks/landmarks.py``).
+    On held-out procedural people: median error 1.7 cm, 90% below 3.7 cm (``benchmarks/landmarks.py``).
     """
     studio = Studio(scan)
     cameras = [_around(studio, 2 * np.pi * k / views, 0.3 * (k % 2)) for k in range(views)]

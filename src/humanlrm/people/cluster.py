@@ -36,8 +36,8 @@ def run_on_ray(
     """
     if importlib.util.find_spec("ray") is None:
         raise ValueError("people: --ray needs Ray; pip install 'humanlrm[cluster]'")
-    import ray
-    import ray.data
+    import ray  # pyright: ignore[reportMissingImports]
+    import ray.data  # pyright: ignore[reportMissingImports]
 
     # Workers run elsewhere: relative folders would be theirs.
     job = replace(job, out=job.out.absolute(), assets=None if job.assets is None else job.assets.absolute())

@@ -60,7 +60,7 @@ def describe(folder: Path) -> Description:
     """
     shards = ShardFolder(folder)
     tags = [shards.about(index)["tags"] for index in range(len(shards))]
-    detected, truth = shards.landmarks()
+    detected, _, truth = shards.landmarks()
     bars = [_words(tags, key, *about) for key, about in _WORDS.items()]
     bars += [_numbers([t[key] for t in tags if key in t], *about) for key, about in _NUMBERS.items()]
     bars.append(_numbers(yaw_deg(truth), "yaw of the person in the view (deg)", np.arange(-180, 181, 30.0)))

@@ -208,7 +208,7 @@ def _on_the_head(base: Float[np.ndarray, "N 3"], pieces: list[Piece], rig: Rig) 
     for k, layer in enumerate(layers):
         for hat in hats if layer.slot == "hair" else ():
             hidden = under_shell(layer.vertices, middle.astype(np.float32), RayScene(hat.vertices, hat.faces))
-            layers[k] = layer.kept(~hidden[layer.faces].any(axis=1))
+            layers[k] = layer.kept(np.asarray(~hidden[layer.faces].any(axis=1)))
     return [_with_lining(layer) if layer.slot in ("hair", "hat") and len(layer.faces) else layer for layer in layers]
 
 

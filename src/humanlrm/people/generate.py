@@ -43,7 +43,8 @@ class Cast:
     def __init__(self, assets: Path | None, kind: Kind | None = None) -> None:
         if assets is None and kind not in (None, "procedural"):
             raise ValueError(f"people: {kind} people need an asset pack; give --assets or set HUMANLRM_ASSETS")
-        self.assets, self.only = assets, kind
+        self.assets = assets
+        self.only: Kind | None = kind
         self.library = AvatarLibrary(assets, "train") if assets is not None and kind in (None, "avatar") else None
 
     def kind(self, seed: int) -> Kind:

@@ -5,6 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,11 +101,12 @@ def picture(scan: Scan, yaw_deg: float, height_px: int, *, tall_m: float = _TALL
     camera = _camera(studio.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
     origin, directions = pixel_rays(camera)
     seen = studio.surface(origin, directions)
-    whole = np.empty((*seen.distance.shape, 3), np.float32)
+    rows, columns = seen.distance.shape
+    whole = np.empty((rows, columns, 3), np.float32)
     whole[:] = _BACKGROUND
     irradiance = _light(yaw_deg).shade(seen.normals, open_share=seen.open_share)
     whole[np.isfinite(seen.distance)] = shown(seen.albedo, irradiance)
-    s, (h, w) = _SUPERSAMPLE, (len(whole) // _SUPERSAMPLE, whole.shape[1] // _SUPERSAMPLE)
+    s, h, w = _SUPERSAMPLE, rows // _SUPERSAMPLE, columns // _SUPERSAMPLE
     return (whole.reshape(h, s, w, s, 3).mean(axis=(1, 3)) * 255 + 0.5).astype(np.uint8)
 
 
@@ -134,7 +136,7 @@ def _labelled(tile: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, 
     return np.asarray(image)
 
 
-_FORMATS: dict[str, dict[str, int]] = {
+_FORMATS: dict[str, dict[str, Any]] = {
     ".png": {},
     ".jpg": {"quality": 80},
     ".jpeg": {"quality": 80},

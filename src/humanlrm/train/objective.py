@@ -107,11 +107,12 @@ class Objective(nn.Module):
         self.rendering: RenderSchedule | None = config.rendering
         free = isinstance(model.config, PaperConfig) and model.config.field == "density"
         kind = SoftplusDensity if free else LaplaceDensity
-        own = isinstance(model.encoder, LiteEncoder)
         self.density = self._perceptual = None
         if config.rendering is not None:
             self.density = kind()
-            self._perceptual = PerceptualLoss(model.encoder if own else LiteEncoder())
+            self._perceptual = PerceptualLoss(
+                model.encoder if isinstance(model.encoder, LiteEncoder) else LiteEncoder()
+            )
 
     def forward(self, batch: Batch, moment: Moment) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """The weighted sum, and every term by name, unweighted and without gradient.
