@@ -45,11 +45,6 @@ def test_the_cosine_starts_after_warm_up_is_half_way_down_in_the_middle_and_ends
     assert plan.rate(1000) == plan.rate(5000) == pytest.approx(0.02)
 
 
-def test_an_unknown_fall_is_refused():
-    with pytest.raises(ValueError, match="linear, cosine"):
-        TrainConfig(fall="steps")
-
-
 @pytest.mark.parametrize("name", ["views", "patch_every"])
 def test_a_rendering_schedule_without_views_or_patches_is_refused(name):
     with pytest.raises(ValueError, match=name):

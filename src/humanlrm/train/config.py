@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from humanlrm.data.loader import SampleSettings
 from humanlrm.train.render_config import RenderSchedule
@@ -94,8 +94,6 @@ class TrainConfig:
                 f"training needs positive samples, batch and accumulate, "
                 f"got {self.samples}, {self.batch} and {self.accumulate}"
             )
-        if self.fall not in get_args(Fall):
-            raise ValueError(f"fall must be one of {', '.join(get_args(Fall))}, got {self.fall!r}")
 
     def rate(self, seen: int) -> float:
         """Learning rate after ``seen`` samples: linear warm-up, then as ``fall`` says, never below a fiftieth."""

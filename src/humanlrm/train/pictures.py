@@ -46,22 +46,25 @@ class Pictures:
 
     given: Float[Tensor, "B 3 H W"]
     around: Float[Tensor, "B 3 H2 W4"]
-    targets: Float[Tensor, "B 3 HT W4"] | None
+    targets: Float[Tensor, "B 3 HT WT"] | None
     mesh: LoggedMesh | None
 
 
 @torch.no_grad()
-def draw(model: Model, batch: Batch, subjects: int = 2, size_px: int = 96) -> Pictures:
+def draw(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pictures:
     """Pictures of the first few subjects of a batch: the surface, not the density around it.
 
     Args:
         model: on the CPU, in evaluation mode.
+        size_px: side of each picture; target views are reduced to it if it divides their side.
     """
     batch = _first(batch, subjects)
     image = batch.given.image[:, :4]
     planes = model.planes_of(batch.given)
     field, count = radiance_field(model, planes, LaplaceDensity()), len(image)
     targets = batch.wanted.targets
+    if targets is not None and targets.alpha.shape[-1] % size_px == 0:
+        targets = targets.reduced(size_px)
     return Pictures(
         given=_on_grey(image[:, :3], image[:, 3:]),
         around=turntable(field, count, size_px=size_px),
@@ -82,7 +85,7 @@ def _on_grey(rgb: Float[Tensor, "*B 3 H W"], alpha: Float[Tensor, "*B 1 H W"]) -
     return torch.where(rgb.isnan(), 0.5, rgb * alpha + 0.5 * (1 - alpha)).clamp(0, 1)
 
 
-def _beside(field: RadianceField, targets: Targets) -> Float[Tensor, "B 3 HT W4"]:
+def _beside(field: RadianceField, targets: Targets) -> Float[Tensor, "B 3 HT WT"]:
     """Wanted and predicted colour, wanted and predicted normals of every target view."""
     subjects, views, _, side, _ = targets.rgb.shape
     camera, grid = canonical_camera(side), occupancy(field, subjects)
