@@ -41,7 +41,7 @@ def uninterrupted(shards, tmp_path_factory) -> Path:
 def clueless(rendered, tmp_path_factory) -> Path:
     """Data without clues, which are what dropout drops: it is drawn for a batch, so other batches would differ."""
     folder = tmp_path_factory.mktemp("clueless")
-    views = tuple(replace(view, clues=None) for view in rendered.views)
+    views = [replace(view, clues=None) for view in rendered.views]
     write_shard(folder / "a.tar", [("00000000", replace(rendered, views=views))])
     return folder
 
