@@ -280,6 +280,65 @@ class Train:
 
 
 @dataclass(frozen=True)
+class TrainDiffusion:
+    """Train the completion of half-hidden people. Started again with the same --run, it goes on where it was.
+
+    Attributes:
+        preset: tiny or small.
+        student: weights folder of a reconstruction model of the paper's family (without depth_prior).
+        data: folder of shards.
+        latents: folder of the teacher's latents; those that lack are made first.
+        run: folder of checkpoints and logs.
+        teacher: weights folder of the multi-view teacher. Default: the student, given several views.
+        views: that the teacher sees of each person.
+        samples: how many photos to see in all.
+        batch: photos per step.
+        workers: processes that load data.
+        device: cpu, cuda or mps.
+        threads: torch threads; more than one pays only on an otherwise idle machine.
+        export: where to write the finished weights (float16).
+    """
+
+    preset: tyro.conf.Positional[str]
+    student: Path
+    data: Path
+    latents: Path
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/diffusion")
+    teacher: Path | None = None
+    views: int = 4
+    samples: int = 200_000
+    batch: int = 8
+    workers: int = 1
+    device: str = "cpu"
+    threads: int = 1
+    export: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.model.denoiser_config import DENOISERS
+        from humanlrm.model.paper import PaperLRM
+        from humanlrm.model.pretrained import from_pretrained, save_pretrained
+        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.diffuse import DiffuseConfig, distil
+        from humanlrm.train.report import TrainingReport
+
+        if self.preset not in DENOISERS:
+            raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(DENOISERS)}")
+        _check_device(self.device)
+        torch.set_num_threads(self.threads)
+        student = from_pretrained(self.student, self.device)
+        teacher = student if self.teacher is None else from_pretrained(self.teacher, self.device)
+        if not isinstance(student, PaperLRM) or not isinstance(teacher, PaperLRM):
+            raise ValueError("student and teacher must be of the paper's family: others have no latent triplane")
+        plan = DiffuseConfig(samples=self.samples, batch=self.batch)
+        places = (self.data, self.latents, self.run_folder)
+        with TrainingReport(self.run_folder, self.samples, _console) as report:
+            model = distil(DENOISERS[self.preset](), plan, student, teacher, *places, report, self.workers, self.views)
+        if self.export is not None:
+            save_pretrained(self.export, model.config, {name: p.cpu() for name, p in trained(model).items()})
+        return 0
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Measure reconstructions of held-out people, and write a report, contact sheets and a page. Goes on where an
     interrupted evaluation was.
@@ -457,6 +516,7 @@ Command = (
     | Annotated[People, tyro.conf.subcommand("people")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[TrainDiffusion, tyro.conf.subcommand("train-diffusion")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Describe, tyro.conf.subcommand("describe")]

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from humanlrm.model.denoiser_config import DenoiserConfig
+
 Family = Literal["paper"]
 Encoder = Literal["lite", "dino", "dinov2"]
 FieldKind = Literal["sdf", "density"]
@@ -129,13 +131,28 @@ Config = ModelConfig | PaperConfig
 
 
 def read_config(fields: dict[str, Any]) -> Config:
-    """What ``dataclasses.asdict`` made of a config, back to a config.
+    """What ``dataclasses.asdict`` made of a reconstruction model's config, back to a config.
 
     Raises:
-        ValueError, TypeError: the fields describe no model of ours.
+        ValueError, TypeError: the fields describe no reconstruction model of ours.
     """
-    kind = PaperConfig if dict(fields).get("family") == "paper" else ModelConfig
-    return kind(**fields)
+    config = read_any_config(fields)
+    if isinstance(config, DenoiserConfig):
+        raise ValueError("this is a denoiser, which reconstructs nobody by itself")
+    return config
+
+
+def read_any_config(fields: dict[str, Any]) -> Config | DenoiserConfig:
+    """The same for whatever is trained.
+
+    Raises:
+        ValueError, TypeError: the fields describe no network of ours.
+    """
+    family = dict(fields).get("family")
+    if family == "denoiser":
+        # JSON knows no tuples.
+        return DenoiserConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    return PaperConfig(**fields) if family == "paper" else ModelConfig(**fields)
 
 
 def tiny() -> ModelConfig:

@@ -75,6 +75,17 @@ class PaperLRM(nn.Module):
         clues: Float[Tensor, "B J 2 E"] | None = None,
     ) -> tuple[Float[Tensor, "B 3 C s s"], GivenView]:
         """The latent triplane (what diffusion learns to make) and what points read off the first view."""
+        view, given = self.look(image, landmarks, cameras)
+        return self.decoder(view.tokens), given
+
+    def look(
+        self,
+        image: Float[Tensor, "B *V 5 H W"],
+        landmarks: Float[Tensor, "B J 4"] | None = None,
+        cameras: Cameras | None = None,
+    ) -> tuple[ViewTokens, GivenView]:
+        """What the plane decoder looks at (tokens of the landmarks, if the model has any, then of one view after the
+        other), and what points read off the first view."""
         views = image if image.ndim == 5 else image[:, None]
         self._check(views, landmarks, cameras)
         count = views.shape[1]
@@ -91,7 +102,7 @@ class PaperLRM(nn.Module):
             memory = torch.cat([marks, memory], dim=1)
         if self.head is not None:
             features, depth = self.head(picture, first)
-        return self.decoder(memory), GivenView(picture, features, depth, corrected)
+        return ViewTokens(memory, found.grid), GivenView(picture, features, depth, corrected)
 
     def decode(self, latent: Float[Tensor, "B 3 C s s"], given: GivenView) -> Triplane:
         """Latent triplane to the planes that the field reads."""

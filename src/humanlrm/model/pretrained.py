@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from humanlrm.model.config import Config, read_config
+from humanlrm.model.config import Config, read_any_config
+from humanlrm.model.denoiser import Denoiser
+from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.lrm import Model, build
 
 #: The weights that come with the package.
@@ -20,7 +22,7 @@ class CheckpointError(ValueError):
     """Weights that do not fit; the message names the first difference."""
 
 
-def load_tensors(model: Model, tensors: dict[str, Tensor], where: Path) -> None:
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
     """Copies tensors into the trained parameters of a model.
 
     Raises:
@@ -44,10 +46,17 @@ def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:
     """Config and tensors of a weights folder.
 
     Raises:
-        CheckpointError: the folder is incomplete or damaged.
+        CheckpointError: the folder is incomplete or damaged, or holds a denoiser.
     """
+    config, tensors = _read(folder)
+    if isinstance(config, DenoiserConfig):
+        raise CheckpointError(f"{folder} holds a denoiser; give the folder of a reconstruction model")
+    return config, tensors
+
+
+def _read(folder: Path) -> tuple[Config | DenoiserConfig, dict[str, Tensor]]:
     try:
-        config = read_config(json.loads((folder / "config.json").read_text()))
+        config = read_any_config(json.loads((folder / "config.json").read_text()))
         return config, load_file(folder / "model.safetensors")
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
@@ -65,7 +74,21 @@ def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") 
     return model.to(device).eval()
 
 
-def save_pretrained(folder: Path, config: Config, tensors: dict[str, Tensor]) -> None:
+def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> Denoiser:
+    """The denoiser in a folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or not a denoiser's.
+    """
+    config, tensors = _read(folder)
+    if not isinstance(config, DenoiserConfig):
+        raise CheckpointError(f"{folder} holds a reconstruction model; give the folder of a denoiser")
+    model = Denoiser(config)
+    load_tensors(model, tensors, folder)
+    return model.to(device).eval()
+
+
+def save_pretrained(folder: Path, config: Config | DenoiserConfig, tensors: dict[str, Tensor]) -> None:
     """Writes ``config.json`` and float16 ``model.safetensors``, each under a temporary name first."""
     folder.mkdir(parents=True, exist_ok=True)
     text, binary = folder / "config.json.partial", folder / "model.safetensors.partial"

@@ -18,7 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humanlrm.model.config import Config, read_config
+from humanlrm.model.config import Config, read_any_config
+from humanlrm.model.denoiser import Denoiser
+from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained
 
@@ -37,7 +39,7 @@ _EXTRA = "density."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def trained(model: Model, density: nn.Module | None = None) -> dict[str, nn.Parameter]:
+def trained(model: nn.Module, density: nn.Module | None = None) -> dict[str, nn.Parameter]:
     """The parameters that training changes, by name; those of the renderer's density begin with ``density.``."""
     own = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return own | ({} if density is None else {_EXTRA + name: p for name, p in density.named_parameters()})
@@ -45,7 +47,7 @@ def trained(model: Model, density: nn.Module | None = None) -> dict[str, nn.Para
 
 def save_checkpoint(
     run: Path,
-    model: Model,
+    model: Model | Denoiser,
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     state: TrainerState,
@@ -107,7 +109,7 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder} is damaged ({error}); delete it to go on from the one before") from error
 
 
-def averaged_weights(run: Path) -> tuple[Config, dict[str, Tensor], TrainerState]:
+def averaged_weights(run: Path) -> tuple[Config | DenoiserConfig, dict[str, Tensor], TrainerState]:
     """Config, averaged weights and state of a run's newest checkpoint.
 
     Raises:
@@ -117,7 +119,7 @@ def averaged_weights(run: Path) -> tuple[Config, dict[str, Tensor], TrainerState
     if not saved:
         raise CheckpointError(f"{run}: no checkpoint; train first, e.g. `humanlrm train small --data DIR --run {run}`")
     with _reading(saved[-1]):
-        config = read_config(json.loads((saved[-1] / "config.json").read_text()))
+        config = read_any_config(json.loads((saved[-1] / "config.json").read_text()))
         state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
         return config, load_file(saved[-1] / "average.safetensors"), state
 
@@ -133,7 +135,7 @@ def initial_weights(folder: Path) -> dict[str, Tensor]:
 
 def load_checkpoint(
     folder: Path,
-    model: Model,
+    model: Model | Denoiser,
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     density: nn.Module | None = None,
@@ -146,7 +148,7 @@ def load_checkpoint(
         CheckpointError: the checkpoint is of another model, or damaged.
     """
     with _reading(folder):
-        config = read_config(json.loads((folder / "config.json").read_text()))
+        config = read_any_config(json.loads((folder / "config.json").read_text()))
         if config != model.config:
             raise CheckpointError(
                 f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run"

@@ -1,0 +1,110 @@
+"""How much of a person a photo hides, and where: what the landmarks promise and the mask does not show."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from humanlrm.frame import project_ndc
+from humanlrm.landmarks import BONE_RADII, BONES, LANDMARKS
+from humanlrm.model.bones import Bones
+from humanlrm.model.triplane import sample_plane
+from humanlrm.subject import SubjectCrop
+from humanlrm.views import Given
+
+#: A limb is covered where the core of its capsule, this share of its radius, is not on the mask (our choice: the
+#: detector's points are off by 0.04 units and limbs are 0.04 to 0.12 thick).
+_CORE = 0.5
+#: Length of a limb of which an end was not found, box units.
+_USUAL_LENGTH = 0.25
+#: What a border that cuts a person counts for when no landmark says what lies behind it (our choice).
+_PER_BORDER = 0.2
+#: Shares of the body below this are not worth a reason.
+_LITTLE = 0.03
+#: Landmarks named in one reason.
+_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How much of a person is hidden.
+
+    Attributes:
+        hidden: share of the body, by area of its limbs and trunk, that the photo does not show, in [0, 1].
+        reasons: one line each; empty where nothing is hidden.
+    """
+
+    hidden: float
+    reasons: tuple[str, ...]
+
+    def needs_completion(self, threshold: float = 0.15) -> bool:
+        """Whether so much is hidden that a whole person should be sampled rather than regressed.
+
+        The threshold lies above what the detector's errors hide of nine in ten people who are seen whole
+        (``python -m benchmarks.visibility``).
+        """
+        return self.hidden > threshold
+
+
+def hidden_pixels(given: Given) -> Bool[Tensor, "B H W"]:
+    """Pixels that say nothing about the person: outside of the photo, or where a limb must be and something else is
+    seen. All others show the person, or that nobody is there."""
+    outside, covered = _unseen(given)
+    ends = (given.landmarks[..., 3] > 0)[:, BONES]
+    return outside | (covered[:, None] & _cores(given) & ends.all(-1)[..., None, None]).any(1)
+
+
+def visibility(subject: SubjectCrop) -> Visibility:
+    """How much of the person a crop hides: what lies outside of the photo, what something stands in front of, and
+    limbs that were not found. Without any landmark only the borders that cut the person count.
+    """
+    borders = f"the photo's border cuts the person: {', '.join(subject.truncated)}"
+    cut = (borders,) if subject.truncated else ()
+    found = subject.landmarks[:, 3] > 0
+    if not found.any():
+        return Visibility(min(1.0, _PER_BORDER * len(subject.truncated)), cut)
+    given = subject.given
+    outside, covered = (unseen[0] for unseen in _unseen(given))
+    cores, ends = _cores(given)[0], found[BONES].all(-1)
+    bones = subject.landmarks[BONES, :3]
+    length = torch.where(ends, (bones[:, 0] - bones[:, 1]).norm(dim=-1), torch.full(ends.shape, _USUAL_LENGTH))
+    area = torch.from_numpy(BONE_RADII) * length.clamp(min=_USUAL_LENGTH / 5)
+    share = area / area.sum()
+    size = cores.sum((1, 2)).clamp(min=1)
+    gone, behind = ((share * (cores & unseen).sum((1, 2)) / size)[ends].sum() for unseen in (outside, covered))
+    lost = share[~ends].sum()
+    reasons = [*cut]
+    at = project_ndc(subject.landmarks[None, :, :3])
+    known = sample_plane(given.image[:, 4:], at)[0, :, 0] > 0.5
+    if bool((found & ~known).any()):
+        reasons.append(f"outside the photo: {_names(found & ~known)}")
+    if behind > _LITTLE:
+        reasons.append(f"something stands in front of {float(behind):.0%} of the body")
+    if bool((~found).any()):
+        reasons.append(f"not found: {_names(~found)}")
+    return Visibility(min(1.0, float(gone + behind + lost)), tuple(reasons))
+
+
+def _unseen(given: Given) -> tuple[Bool[Tensor, "B H W"], Bool[Tensor, "B H W"]]:
+    """Pixels outside of the photo, and those inside that do not show the person."""
+    outside = given.image[:, 4] <= 0.5
+    return outside, ~outside & (given.image[:, 3] <= 0.5)
+
+
+def _cores(given: Given) -> Bool[Tensor, "B E H W"]:
+    """Where the middle of each bone's capsule lies in the picture; at least two pixels thick."""
+    height, width = given.image.shape[-2:]
+    bones = Bones().to(given.image.device)
+    rows, columns = ((torch.arange(n, device=given.image.device) + 0.5) / n * 2 - 1 for n in (height, width))
+    grid = torch.stack(torch.meshgrid(-rows, columns, indexing="ij")[::-1], dim=-1).reshape(1, -1, 2)
+    distance, _ = bones.distances(grid.expand(len(given.image), -1, -1), project_ndc(given.landmarks[..., :3]))
+    inside = distance + bones.radius < (bones.radius * _CORE).clamp(min=2 / width)
+    return inside.transpose(1, 2).unflatten(-1, (height, width))
+
+
+def _names(which: Iterable[Tensor]) -> str:
+    names = [name for name, named in zip(LANDMARKS, which, strict=True) if named]
+    rest = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(name.replace("_", " ") for name in names[:_NAMED]) + rest

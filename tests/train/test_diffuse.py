@@ -1,0 +1,197 @@
+"""Laws of training the denoiser."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.utils.data import Dataset
+
+from humanlrm.cli import main
+from humanlrm.data.shards import write_shard
+from humanlrm.diffusion.complete import CompletionSettings, complete
+from humanlrm.diffusion.condition import fitted
+from humanlrm.diffusion.pairs import Pair
+from humanlrm.diffusion.targets import LatentFolder
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.model.denoiser import Denoiser
+from humanlrm.model.denoiser_config import tiny_denoiser
+from humanlrm.model.pretrained import SHIPPED, CheckpointError, denoiser_from_pretrained, save_pretrained
+from humanlrm.train.checkpoint import averaged_weights, checkpoints, trained
+from humanlrm.train.diffuse import DiffuseConfig, distil, train_denoiser
+from humanlrm.train.loop import TrainingStopped
+from humanlrm.views import Given
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "diffusion"))
+from tiny_diffusion import tiny_lrm
+
+PLAN = DiffuseConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
+
+
+class Four(Dataset[Pair]):
+    """Four people over and over: pictures and latents of pure chance."""
+
+    def __init__(self) -> None:
+        rng = torch.Generator().manual_seed(2)
+        coarse = torch.rand(4, 3, 4, 4, generator=rng).repeat_interleave(16, 2).repeat_interleave(16, 3)
+        self.images = torch.cat([coarse, torch.ones(4, 2, 64, 64)], dim=1)
+        self.latents = torch.randn(4, 3, 8, 8, 8, generator=rng)
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Pair:
+        given = Given(self.images[index % 4], torch.zeros(COUNT, 4), torch.zeros(COUNT, 2, CLUE_CHANNELS))
+        return Pair(given, self.latents[index % 4])
+
+
+@pytest.fixture(scope="module")
+def lrm():
+    return tiny_lrm()
+
+
+@pytest.fixture(scope="module")
+def config(lrm):
+    return fitted(tiny_denoiser(), lrm)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(lrm, config, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    train_denoiser(config, PLAN, lrm, Four(), run, workers=0)
+    return run
+
+
+def test_samples_reproduce_the_person_they_are_conditioned_on(lrm, config, tmp_path):
+    people = Four()
+    plan = DiffuseConfig(samples=4 * 220, batch=4, levels=8, learning_rate=4e-3, warmup=40, ema=0.95, drop=0.05)
+    losses = []
+    model = train_denoiser(
+        config,
+        replace(plan, log_every=1),
+        lrm,
+        people,
+        tmp_path,
+        lambda progress: losses.append(progress.losses["denoising"]),
+        workers=0,
+    )
+    assert losses[0] == pytest.approx(1, abs=0.25)
+    for person in range(4):
+        given = people[person].given
+        batch = Given(given.image[None], given.landmarks[None], given.clues[None])
+        for guidance in (1.0, 2.0):
+            settings = CompletionSettings(samples=2, steps=8, seed=person, guidance=guidance)
+            found = complete(lrm, model, batch, settings).latents
+            distance = (found[:, None] - people.latents).square().mean((2, 3, 4, 5))
+            assert distance.argmin(1).tolist() == [person, person], (losses[-1], distance)
+            assert float(distance[:, person].max()) < 0.1, (losses[-1], distance)
+
+
+def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(lrm, config, uninterrupted, tmp_path):
+    def interrupt(progress):
+        if progress.state.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_denoiser(config, PLAN, lrm, Four(), tmp_path, interrupt, workers=0)
+    assert checkpoints(tmp_path)[-1].name == "step-0000002"
+    torch.manual_seed(99)
+    train_denoiser(config, PLAN, lrm, Four(), tmp_path, workers=0)
+    for part in ("model", "average", "optimizer"):
+        one, two = (load_file(checkpoints(run)[-1] / f"{part}.safetensors") for run in (tmp_path, uninterrupted))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_the_model_holds_the_averaged_weights_and_a_finished_run_changes_nothing(lrm, config, uninterrupted):
+    model = train_denoiser(config, PLAN, lrm, Four(), uninterrupted, workers=0)
+    saved, average, state = averaged_weights(uninterrupted)
+    assert (saved, state.seen, state.step) == (config, 8, 4)
+    assert not model.training
+    assert all(torch.equal(p, average[name]) for name, p in trained(model).items())
+
+
+def test_another_seed_gives_other_weights(lrm, config, uninterrupted, tmp_path):
+    other = train_denoiser(config, replace(PLAN, seed=1), lrm, Four(), tmp_path, workers=0)
+    average = averaged_weights(uninterrupted)[1]
+    assert not all(torch.equal(p, average[name]) for name, p in trained(other).items())
+
+
+def test_a_run_of_another_denoiser_is_refused(lrm, config, uninterrupted):
+    with pytest.raises(CheckpointError, match="choose another --run"):
+        train_denoiser(replace(config, depth=1), PLAN, lrm, Four(), uninterrupted, workers=0)
+    statistics = {"mean": (1.0,) * 24, "scale": (1.0,) * 24}
+    with pytest.raises(CheckpointError, match="choose another --run"):
+        train_denoiser(replace(config, **statistics), PLAN, lrm, Four(), uninterrupted, workers=0)
+
+
+def test_the_reconstruction_model_is_not_changed(lrm, config, tmp_path):
+    before = {name: p.detach().clone() for name, p in lrm.named_parameters()}
+    train_denoiser(config, PLAN, lrm, Four(), tmp_path, workers=0)
+    assert all(torch.equal(p, before[name]) for name, p in lrm.named_parameters())
+    assert all(p.grad is None for p in lrm.parameters())
+
+
+def test_a_loss_that_is_no_number_stops_the_run(lrm, config, tmp_path):
+    people = Four()
+    people.latents[:] = torch.nan
+    with pytest.raises(TrainingStopped, match="nan"):
+        train_denoiser(config, PLAN, lrm, people, tmp_path, workers=0)
+    assert checkpoints(tmp_path) == []
+
+
+def test_biases_and_embeddings_do_not_decay(config):
+    from humanlrm.train.diffuse import _optimizer
+
+    model = Denoiser(config)
+    names = {id(p): name for name, p in trained(model).items()}
+    decayed, rest = ([names[id(p)] for p in group["params"]] for group in _optimizer(model, PLAN).param_groups)
+    assert all(name.endswith("weight") for name in decayed)
+    assert {"place", "nothing"} <= set(rest)
+    assert len(decayed) + len(rest) == len(names)
+
+
+@pytest.mark.parametrize("changes", [{"samples": 0}, {"levels": 0}, {"drop": 1.0}])
+def test_plans_that_make_no_sense_are_refused(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        DiffuseConfig(**changes)
+
+
+# ---- from shards to a denoiser, as the command does it
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    write_shard(folder / "a.tar", [("00000001", subject(1)), ("00000002", subject(2))])
+    return folder
+
+
+def test_distilling_stores_the_teachers_statistics_and_goes_on(lrm, data, tmp_path):
+    go = lambda plan: distil(  # noqa: E731
+        tiny_denoiser(), plan, lrm, lrm, data, tmp_path / "latents", tmp_path / "run", workers=0, views=3
+    )
+    model = go(replace(PLAN, samples=4))
+    cached = LatentFolder(tmp_path / "latents", lrm)
+    assert (model.config.mean, model.config.scale) == cached.statistics()
+    assert len(cached) == 6
+    go(PLAN)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == [f"step-000000{n}" for n in (1, 2, 3, 4)]
+
+
+def test_models_of_different_latents_are_refused(lrm, data, tmp_path):
+    with pytest.raises(ValueError, match="share a latent triplane"):
+        distil(tiny_denoiser(), PLAN, lrm, tiny_lrm(bottleneck=4), data, tmp_path / "latents", tmp_path / "run")
+    assert not (tmp_path / "latents").exists()
+
+
+def test_the_command_trains_and_exports(lrm, data, tmp_path, capsys):
+    save_pretrained(tmp_path / "lrm", lrm.config, dict(trained(lrm)))
+    arguments = ["train-diffusion", "tiny", "--data", data, "--latents", tmp_path / "latents", "--workers", "0"]
+    arguments += ["--samples", "4", "--batch", "2", "--run", tmp_path / "run", "--export", tmp_path / "out"]
+    assert main([*map(str, arguments), "--student", str(tmp_path / "lrm")]) == 0
+    assert denoiser_from_pretrained(tmp_path / "out").config.mean != ()
+    assert main([*map(str, arguments), "--student", str(SHIPPED)]) == 1
+    assert "paper's family" in capsys.readouterr().err
