@@ -67,7 +67,7 @@ def main(options: Options) -> None:
         of = measured[(hidden >= low) & (hidden < high)]
         if len(of):
             median, most = np.quantile(of, (0.5, 0.9))
-            print(f"{low:4.0%} to {high:4.0%} {len(of):8d} {median:12.2f} {most:12.2f} {(of > 0.15).mean():12.0%}")
+            print(f"{low:4.0%} to {high:4.0%} {len(of):8d} {median:12.2f} {most:12.2f} {(of > 0.1).mean():12.0%}")
 
 
 if __name__ == "__main__":

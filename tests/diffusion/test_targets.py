@@ -76,7 +76,7 @@ def test_reconstruction_from_the_cached_latent_equals_the_teachers(flags, data, 
     torch.testing.assert_close(ours.xy, theirs.xy, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.sdf, expected.sdf, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.rgb, expected.rgb, rtol=0, atol=1e-5)
-    assert not torch.allclose(teacher.field.distance(other, points), expected.sdf, atol=1e-3)
+    assert not torch.allclose(teacher.field.distance(other, points), expected.sdf, atol=5e-5)
 
 
 def test_statistics_make_latents_of_mean_0_and_deviation_1(latents, teacher):
@@ -109,7 +109,9 @@ def test_another_teachers_latents_are_refused(data, latents, teacher):
     with pytest.raises(LatentError, match="another teacher"):
         LatentFolder(latents, other)
     with pytest.raises(LatentError, match="another folder"):
-        write_latents(other, data, latents)
+        write_latents(other, data, latents, views=3)
+    with pytest.raises(LatentError, match="saw 3 views, not 2"):
+        write_latents(teacher, data, latents, views=2)
 
 
 def test_damaged_or_missing_latents_are_named(tmp_path, latents):
@@ -118,7 +120,7 @@ def test_damaged_or_missing_latents_are_named(tmp_path, latents):
     (tmp_path / "x.safetensors").write_bytes((latents / "b.safetensors").read_bytes()[:100])
     with pytest.raises(LatentError, match=r"x\.safetensors.*delete it"):
         LatentFolder(tmp_path)
-    with pytest.raises(LatentError, match="photo 9 of subject 00000001 in b"):
+    with pytest.raises(LatentError, match="subject 00000001, photo 9 of b"):
         LatentFolder(latents)["b", "00000001", 9]
 
 
@@ -164,12 +166,13 @@ def test_a_pair_is_the_same_every_time_and_hides_something(data, latents):
 @pytest.mark.parametrize("hide", HIDES)
 def test_a_hide_takes_part_of_the_person_away_and_adds_nothing(hide, data, latents):
     image = Pairs(data, LatentFolder(latents), 64, hidden=0)[0].given.image.numpy().transpose(1, 2, 0)
+    left = []
     for seed in range(10):
         found = hide(image.copy(), np.random.default_rng(seed))
-        assert (image[..., 3] > 0.5).sum() / max((found[..., 3] > 0.5).sum(), 1) - 1 > 0.02
-        assert bool((found[..., 3] <= image[..., 3]).all())
-        assert bool((found[..., 4] <= image[..., 4]).all())
-        assert (found[..., 3] > 0.5).any()
+        left.append((found[..., 3] > 0.5).sum() / (image[..., 3] > 0.5).sum())
+        assert bool((found[..., 3:] <= image[..., 3:]).all())
+    assert 0.1 < min(left) < max(left) < 1
+    assert np.mean(left) < 0.9
 
 
 def test_landmarks_are_less_sure_where_nothing_is_seen_and_untouched_elsewhere(data, latents):

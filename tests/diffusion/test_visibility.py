@@ -44,6 +44,15 @@ def test_a_cut_names_the_border_and_what_lies_beyond():
     assert "outside the photo: left knee, left ankle, left toe, right knee and 2 more" in text
 
 
+def test_a_cut_through_the_body_counts_even_if_the_landmarks_were_squeezed_into_the_photo():
+    rgb, alpha, pose = painted()
+    points = pose.landmarks.copy()
+    points[:, 1] = np.minimum(points[:, 1], 128)
+    squeezed = visibility(assemble_crop(rgb[:130], alpha[:130], replace(pose, landmarks=points), 64))
+    assert squeezed.needs_completion()
+    assert visibility(assemble_crop(rgb[:222], alpha[:222], None, 64)).hidden < squeezed.hidden
+
+
 def test_something_in_front_is_noticed_though_all_landmarks_are_inside():
     found = visibility(behind_a_box())
     assert found.needs_completion()

@@ -27,7 +27,7 @@ def condition_of(student: PaperLRM, denoiser: Denoiser, given: Given) -> tuple[C
         student: with one view; it is not changed.
         given: photos, and the landmarks that were found in them.
     """
-    view, seen = student.look(given.image, given.landmarks)
+    view, seen = student.look(given.image, given.landmarks, clues=given.clues)
     counts = token_mask(hidden_pixels(given), view.grid)
     others = view.tokens.shape[1] - counts.shape[1]  # landmarks, class tokens: they speak of the whole picture
     counts = torch.nn.functional.pad(counts, (others, 0), value=True)

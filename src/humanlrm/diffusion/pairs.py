@@ -117,13 +117,13 @@ def cut_beside(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> F
 
 def cover_part(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
     """A box stands in front of part of the person: no mask there, though the photo goes on."""
-    rows, columns = np.flatnonzero((image[..., 3] > 0.5).any(1)), np.flatnonzero((image[..., 3] > 0.5).any(0))
-    if len(rows) == 0:
+    on = np.argwhere(image[..., 3] > 0.5)
+    if len(on) == 0:
         return image
-    size = rng.uniform(0.2, 0.6, 2) * (len(rows), max(len(columns), len(rows) // 3))
-    top, left = (rng.uniform(w[0], w[-1]) - s / 2 for w, s in zip((rows, columns), size, strict=True))
-    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
-    inside = (y >= top) & (y < top + size[0]) & (x >= left) & (x < left + size[1])
+    tall, wide = np.ptp(on, axis=0) + 1
+    size = rng.uniform(0.2, 0.6, 2) * (tall, max(wide, tall // 3))
+    away = np.abs(np.indices(image.shape[:2]).transpose(1, 2, 0) - on[rng.integers(len(on))])
+    inside = (away < size / 2).all(-1)
     image[inside, :3] = rng.uniform(0, 1, 3)
     image[inside, 3] = 0
     return image

@@ -43,8 +43,8 @@ def ddim(denoise: Denoise, noise: Float[Tensor, "B 3 C s s"], levels: list[float
 def heun(denoise: Denoise, noise: Float[Tensor, "B 3 C s s"], levels: list[float]) -> Float[Tensor, "B 3 C s s"]:
     """Heun's second-order method along the circle; two evaluations a step, one in the last.
 
-    With ``sigma = tan(a)`` the noisy latent over ``sqrt(1 + sigma^2)`` is ``z = cos(a) clean + sin(a) noise``, and dz/da
-    is the velocity (``process.velocity_of``): for data of deviation 1 it is nearly 0, whatever the step's length.
+    With ``sigma = tan(a)`` the noisy latent over ``sqrt(1 + sigma^2)`` is ``z = cos(a) clean + sin(a) noise``; dz/da is
+    the velocity (``process.velocity_of``): for data of deviation 1 it is nearly 0, whatever the step's length.
     """
     angles = [math.atan(sigma) for sigma in levels]
     z = noise * math.sin(angles[0])

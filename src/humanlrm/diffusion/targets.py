@@ -12,6 +12,7 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
@@ -21,6 +22,7 @@ from torch import Tensor
 from humanlrm.camera import Cameras
 from humanlrm.data.shards import Entry, ShardError, ShardFolder
 from humanlrm.diffusion.teacher import clean_views
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.paper import PaperLRM
 
 _SUFFIX = ".safetensors"
@@ -39,9 +41,11 @@ def teach(teacher: PaperLRM, shards: ShardFolder, index: int, first: int, views:
     """
     device = next(teacher.parameters()).device
     image, cameras = clean_views(shards, index, first, views)
-    landmarks = torch.from_numpy(shards.load(index, first)[0].detected.astype("float32"))
+    record = shards.load(index, first)[0]
+    told = (record.detected, np.zeros((COUNT, 2, CLUE_CHANNELS)) if record.clues is None else record.clues)
+    landmarks, clues = (torch.from_numpy(array.astype(np.float32))[None].to(device) for array in told)
     one = Cameras(cameras.K[None].to(device), cameras.w2c[None].to(device), cameras.size_px)
-    return teacher.encode(image[None].to(device), landmarks[None].to(device), one)[0][0].cpu()
+    return teacher.encode(image[None].to(device), landmarks, one, clues)[0][0].cpu()
 
 
 def write_latents(
@@ -57,16 +61,14 @@ def write_latents(
 
     Raises:
         ShardError: no readable data.
-        LatentError: a file that is there is damaged or holds another teacher's latents.
+        LatentError: a file that is there is damaged, or holds latents of another teacher or number of views.
     """
     shards, name = ShardFolder(data), fingerprint(teacher)
     numbered = enumerate(shards.entries)
     for shard, entries in groupby(numbered, key=lambda pair: pair[1].shard):
         path = folder / (place_of(shard, data) + _SUFFIX)
-        if path.exists():
-            rows = _rows(path, name)
-        else:
-            rows = _write(teacher, shards, list(entries), path, {"teacher": name, "views": str(views)}, views)
+        there = path.exists()
+        rows = _rows(path, name, views) if there else _write(teacher, shards, list(entries), path, name, views)
         if report is not None:
             report(path, len(rows))
 
@@ -76,7 +78,7 @@ def _write(
     shards: ShardFolder,
     entries: list[tuple[int, Entry]],
     path: Path,
-    about: dict[str, str],
+    name: str,
     views: int,
 ) -> list[tuple[str, int]]:
     rows: list[tuple[str, int]] = []
@@ -94,7 +96,9 @@ def _write(
     stacked = torch.stack(latents) if latents else torch.zeros(shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file({"latent": stacked.contiguous()}, partial, {**about, "rows": json.dumps(rows)})
+    about = json.dumps({"teacher": name, "views": views, "rows": rows})
+    # One entry: safetensors writes several in any order.
+    save_file({"latent": stacked.contiguous()}, partial, {"about": about})
     partial.replace(path)
     return rows
 
@@ -113,19 +117,21 @@ def fingerprint(teacher: PaperLRM) -> str:
     return digest.hexdigest()
 
 
-def _rows(path: Path, teacher: str | None = None) -> list[tuple[str, int]]:
+def _rows(path: Path, teacher: str | None = None, views: int | None = None) -> list[tuple[str, int]]:
     """Subject and photo of each latent in a file."""
     try:
         with safe_open(path, "pt") as file:
-            about, count = file.metadata(), file.get_slice("latent").get_shape()[0]
-        rows = [(str(key), int(view)) for key, view in json.loads(about["rows"])]
+            about, count = json.loads(file.metadata()["about"]), file.get_slice("latent").get_shape()[0]
+        rows = [(str(key), int(view)) for key, view in about["rows"]]
         if len(rows) != count:
             raise ValueError(f"{count} latents and {len(rows)} names")
-        theirs = about["teacher"]
+        theirs, seen = str(about["teacher"]), int(about["views"])
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise LatentError(f"{path}: no readable latents ({error}); delete it and write it again") from error
     if teacher is not None and theirs != teacher:
         raise LatentError(f"{path} holds latents of another teacher; give another folder for these")
+    if views is not None and seen != views:
+        raise LatentError(f"{path} holds latents of a teacher that saw {seen} views, not {views}; give another folder")
     return rows
 
 

@@ -75,7 +75,7 @@ class PaperLRM(nn.Module):
         clues: Float[Tensor, "B J 2 E"] | None = None,
     ) -> tuple[Float[Tensor, "B 3 C s s"], GivenView]:
         """The latent triplane (what diffusion learns to make) and what points read off the first view."""
-        view, given = self.look(image, landmarks, cameras)
+        view, given = self.look(image, landmarks, cameras, clues)
         return self.decoder(view.tokens), given
 
     def look(
@@ -83,6 +83,7 @@ class PaperLRM(nn.Module):
         image: Float[Tensor, "B *V 5 H W"],
         landmarks: Float[Tensor, "B J 4"] | None = None,
         cameras: Cameras | None = None,
+        clues: Float[Tensor, "B J 2 E"] | None = None,
     ) -> tuple[ViewTokens, GivenView]:
         """What the plane decoder looks at (tokens of the landmarks, if the model has any, then of one view after the
         other), and what points read off the first view."""
