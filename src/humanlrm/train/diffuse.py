@@ -162,7 +162,9 @@ def train_denoiser(
         elapsed, started = now - started, now
         state.seconds += elapsed
         if report is not None and state.step % config.log_every == 0:
-            report(Progress(state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops / elapsed))
+            report(
+                Progress(state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops / elapsed)
+            )
         if state.seen >= config.samples or now - last_saved > config.checkpoint_s:
             save_checkpoint(run, model, average, optimizer, state, config.keep)
             last_saved = now
