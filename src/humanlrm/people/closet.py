@@ -88,6 +88,7 @@ class Wardrobe:
         self.poses: PosePack = load_poses(Path(assets) / "poses" / "poses.npz").of_split(split)
         self.piece = lru_cache(maxsize=96)(self._piece)
         self.image = lru_cache(maxsize=24)(self._image)
+        self.iris = lru_cache(maxsize=24)(self._iris)
 
     def choices(self, kind: str, sex: str) -> tuple[str, ...]:
         """Ids of the pieces of a kind that fit a sex ("female" or "male")."""
@@ -110,6 +111,13 @@ class Wardrobe:
         if not path.is_file():
             raise FileNotFoundError(f"Wardrobe: no texture {path}; is the asset pack complete?")
         return np.asarray(Image.open(path).convert("RGBA"))
+
+    def _iris(self, name: str) -> UInt8[np.ndarray, "h h 3"]:
+        """An iris at the size of its tile, its transparent texels filled."""
+        image = self._image(name)
+        filled = Image.fromarray(filled_under_alpha(image[..., :3], image[..., 3]))
+        size = SLOTS[SLOT_OF["eyes"]].size
+        return np.asarray(filled.resize((size, size), Image.Resampling.BILINEAR))
 
     def _piece(self, name: str) -> Piece:
         record = self.records[name]

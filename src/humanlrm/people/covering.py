@@ -89,7 +89,7 @@ def _nearest_on_bones(
     points: Float[np.ndarray, "V 3"], weights: Float[np.ndarray, "V B"], bones: Bones
 ) -> Float[np.ndarray, "V 3"]:
     """The weighted mean of the nearest points on the four bones that move a vertex most."""
-    main = np.argsort(-weights, axis=1)[:, :4]
+    main = np.argpartition(weights, -4, axis=1)[:, -4:] if weights.shape[1] > 4 else np.argsort(-weights, axis=1)
     share = np.take_along_axis(weights, main, axis=1)
     start, along = bones.start[main], (bones.end - bones.start)[main]
     squared = np.maximum((along**2).sum(-1), 1e-12)

@@ -27,7 +27,7 @@ from humanlrm.people.cloth_print import printed
 from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces, under_shell
 from humanlrm.people.materials import SKIN_TONES
 from humanlrm.people.posepack import world_rotations
-from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
+from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS
 
 #: Room between skin and cloth.
 GAP_M = 0.004
@@ -288,8 +288,7 @@ def _atlas(
     """The common texture: skin, iris and every piece in new colours on its tile."""
     atlas = np.full((*ATLAS_PX, 3), 128, np.uint8)
     SLOTS["skin"].paste(atlas, _skin_toned(closet.image(outfit.skin)[..., :3], "darkskinned" in outfit.skin, rng))
-    iris = closet.image(outfit.iris)
-    SLOTS["eyes"].paste(atlas, filled_under_alpha(iris[..., :3], iris[..., 3]))
+    SLOTS["eyes"].paste(atlas, closet.iris(outfit.iris))
     hair_colour = rng.random() * (0.35 if "darkskinned" in outfit.skin else 1.0)
     grey = rng.random() < {"skin_old": 0.75, "skin_mid": 0.12}.get(outfit.skin[:8], 0.0)
     for piece in (*clothes, *extras):

@@ -95,7 +95,7 @@ def skin_ita_deg(scan: Scan) -> float:
     assert scan.landmarks is not None
     middle = scan.vertices[scan.faces].mean(axis=1)
     near = np.linalg.norm(middle - scan.landmarks[INDEX["nose"]], axis=1)
-    chosen = np.argsort(near)[:60]
+    chosen = np.argpartition(near, 60)[:60]
     uv = scan.uv[scan.uv_faces[chosen]].mean(axis=1)
     height, width = scan.texture.shape[:2]
     row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
