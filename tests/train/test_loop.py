@@ -222,7 +222,7 @@ def test_a_batch_with_target_views_is_kept_whole(rendered, tmp_path):
     with pytest.raises(TrainingStopped):
         train(tiny(), replace(plan(1, 1), rendering=RENDERING), tmp_path / "data", tmp_path / "run", workers=0)
     kept = load_file(tmp_path / "run" / "not-finite.safetensors")
-    assert kept["wanted.targets.rgb"].shape[:3] == (1, 1, 3)
+    assert kept["wanted.targets.rgb"].shape[:3] == (1, RENDERING.views, 3)
 
 
 def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
@@ -243,7 +243,7 @@ def test_a_run_starts_from_exported_weights(shards, tmp_path):
 
 def test_progress_tells_losses_and_validation(shards, tmp_path):
     lines = []
-    config = replace(plan(4, 2), validate_every=2, picture_every=2)
+    config = replace(plan(4, 2), validate_every=2, picture_every=2, picture_px=8)
     train(tiny(), config, shards, tmp_path, validation=shards, report=lines.append, workers=0)
     assert [line.state.step for line in lines][-1] == 2
     assert lines[0].validation is lines[0].pictures is None

@@ -61,6 +61,7 @@ class TrainConfig:
         log_every: steps between log lines.
         validate_every: steps between validations, if there is validation data.
         picture_every: steps between pictures in the log.
+        picture_px: side of one of them.
         lifter_steps: steps of fitting the landmark lifter before a new run starts; at most ``samples``.
         weights: of the loss terms.
         draw: what a sample consists of.
@@ -83,6 +84,7 @@ class TrainConfig:
     log_every: int = 20
     validate_every: int = 500
     picture_every: int = 500
+    picture_px: int = 64
     lifter_steps: int = 4_000
     weights: LossWeights = field(default_factory=LossWeights)
     draw: SampleSettings = field(default_factory=SampleSettings)

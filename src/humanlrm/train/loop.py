@@ -276,7 +276,7 @@ def _progress(
     if validation is not None and state.step % config.validate_every == 0:
         measured = validate(averaged(run.objective.model, run.average), ShardFolder(validation))
     if state.step % config.picture_every == 0:
-        drawn = draw(averaged(run.objective.model, run.average).cpu(), batch)
+        drawn = draw(averaged(run.objective.model, run.average).cpu(), batch, size_px=config.picture_px)
     rate = config.rate(state.seen)
     return Progress(state, terms, rate, run.samples_per_step * steps_per_s, flops * steps_per_s, measured, drawn)
 
