@@ -20,7 +20,7 @@ from humanlrm.train.objective import Moment, Objective
 from humanlrm.train.pictures import Pictures, draw
 from humanlrm.train.report import TrainingReport
 from humanlrm.train.throughput import flop_counter, matmul_peak, step_flops
-from humanlrm.views import Batch
+from humanlrm.views import Batch, Targets
 
 SIDE = 16
 
@@ -40,11 +40,17 @@ def test_pictures_have_a_row_per_view_and_values_that_can_be_shown(drawn):
         assert 0 <= picture.min() < picture.max() <= 1
 
 
-def test_wanted_and_predicted_silhouettes_of_a_view_overlap(drawn):
-    """The prior already has the person's place: columns show the same view."""
-    row = drawn.targets[0, :, :SIDE]
-    wanted, predicted = ((row[..., k * SIDE : (k + 1) * SIDE] != 0.5).any(0) for k in (2, 3))
-    assert (wanted & predicted).sum() > 0.3 * (wanted | predicted).sum()
+def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
+    """An untrained field begins as the silhouette; normals that are unknown stay grey."""
+    image = scans.given.image[:, None]
+    unknown = torch.full_like(image[:, :, :3], torch.nan)
+    own = Targets(image[:, :, :3], image[:, :, 3:4], unknown, unknown[:, :, :1], torch.eye(4).expand(2, 1, 4, 4))
+    batch = Batch(scans.given, replace(scans.wanted, targets=own))
+    row = draw(build(tiny()).eval(), batch, subjects=1, size_px=SIDE).targets[0]
+    wanted, predicted, normals, _ = row.chunk(4, dim=-1)
+    wanted, predicted = ((picture - 0.5).abs().amax(0) > 1e-3 for picture in (wanted, predicted))
+    assert (wanted & predicted).sum() > 0.6 * (wanted | predicted).sum()
+    assert (normals == 0.5).all()
 
 
 def test_the_mesh_is_closed_and_coloured(drawn):
