@@ -49,7 +49,7 @@ def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
     row = draw(build(tiny()).eval(), batch, subjects=1, size_px=SIDE).targets[0]
     wanted, predicted, normals, _ = row.chunk(4, dim=-1)
     wanted, predicted = ((picture - 0.5).abs().amax(0) > 1e-3 for picture in (wanted, predicted))
-    assert (wanted & predicted).sum() > 0.6 * (wanted | predicted).sum()
+    assert (wanted & predicted).sum() > 0.5 * (wanted | predicted).sum()
     assert (normals == 0.5).all()
 
 
