@@ -5,7 +5,7 @@ takes a few small steps down the gradient of their error. Only the decoder and t
 denoiser (as decomposed diffusion sampling does, Chung et al. 2024; rendering and step rule are our choice).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
@@ -111,7 +111,7 @@ class Agreement:
     def error(self, clean: Float[Tensor, "B 3 C s s"], pixels: Int[Tensor, "R"]) -> Float[Tensor, "B"]:
         """Of rendered pixels: squared colour error on the person, and cross entropy of the silhouette."""
         count = len(clean)
-        seen = GivenView(*(_repeated(getattr(self.seen, f.name), count) for f in fields(GivenView)))
+        seen = replace(self.seen, **{f.name: _repeated(getattr(self.seen, f.name), count) for f in fields(GivenView)})
         planes = self.lrm.decode(self.denoiser.restored(clean), seen)
         radiance = RadianceField(
             partial(self.lrm.field.distance, planes), partial(self.lrm.field, planes), self.density

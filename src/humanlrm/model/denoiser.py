@@ -110,6 +110,7 @@ class Denoiser(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    frequencies: Tensor
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()

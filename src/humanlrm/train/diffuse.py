@@ -5,14 +5,12 @@ Checkpoints, averaged weights and the way a run goes on are those of ``train.loo
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from humanlrm.diffusion.condition import condition_of
 from humanlrm.diffusion.pairs import Pair, Pairs, collate_pairs
@@ -148,12 +146,9 @@ def train_denoiser(
     # Sample n is the same however often the run was interrupted.
     order = range(state.seen, state.seen + config.batch * -((state.seen - config.samples) // config.batch))
     loader = DataLoader(pairs, config.batch, sampler=order, collate_fn=collate_pairs, num_workers=workers)  # pyright: ignore[reportArgumentType]
-    flops = 0
     last_saved = started = time.monotonic()
     for pair in loader:
-        with FlopCounterMode(display=False) if flops == 0 and report is not None else nullcontext() as counter:
-            loss = _step(model, optimizer, lrm, pair.to(device), config, state)
-        flops = flops if counter is None else counter.get_total_flops()
+        loss = _step(model, optimizer, lrm, pair.to(device), config, state)
         decay = min(config.ema, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -163,7 +158,7 @@ def train_denoiser(
         state.seconds += elapsed
         if report is not None and state.step % config.log_every == 0:
             report(
-                Progress(state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops / elapsed)
+                Progress(state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops_per_s=0.0)
             )
         if state.seen >= config.samples or now - last_saved > config.checkpoint_s:
             save_checkpoint(run, model, average, optimizer, state, config.keep)
