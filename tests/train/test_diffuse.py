@@ -25,6 +25,7 @@ from humanlrm.train.loop import TrainingStopped
 from humanlrm.views import Given
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "diffusion"))
+from painted import subject
 from tiny_diffusion import tiny_lrm
 
 PLAN = DiffuseConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
