@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from humanlrm.diffusion.condition import condition_of
+from humanlrm.diffusion.condition import condition_of, fitted
 from humanlrm.diffusion.pairs import Pair, Pairs, collate_pairs
 from humanlrm.diffusion.process import NoiseLevels, denoising_loss
 from humanlrm.diffusion.targets import LatentFolder, write_latents
