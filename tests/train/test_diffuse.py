@@ -16,9 +16,11 @@ from humanlrm.diffusion.condition import fitted
 from humanlrm.diffusion.pairs import Pair
 from humanlrm.diffusion.targets import LatentFolder
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.model.config import tiny
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
-from humanlrm.model.pretrained import SHIPPED, CheckpointError, denoiser_from_pretrained, save_pretrained
+from humanlrm.model.lrm import build
+from humanlrm.model.pretrained import CheckpointError, denoiser_from_pretrained, save_pretrained
 from humanlrm.train.checkpoint import averaged_weights, checkpoints, trained
 from humanlrm.train.diffuse import DiffuseConfig, distil, train_denoiser
 from humanlrm.train.loop import TrainingStopped
@@ -194,5 +196,6 @@ def test_the_command_trains_and_exports(lrm, data, tmp_path, capsys):
     arguments += ["--samples", "4", "--batch", "2", "--run", tmp_path / "run", "--export", tmp_path / "out"]
     assert main([*map(str, arguments), "--student", str(tmp_path / "lrm")]) == 0
     assert denoiser_from_pretrained(tmp_path / "out").config.mean != ()
-    assert main([*map(str, arguments), "--student", str(SHIPPED)]) == 1
+    save_pretrained(tmp_path / "small", tiny(), dict(trained(build(tiny()))))
+    assert main([*map(str, arguments), "--student", str(tmp_path / "small")]) == 1
     assert "paper's family" in capsys.readouterr().err
