@@ -15,7 +15,8 @@ from humanlrm.landmarks import INDEX
 #: Skin tones by individual typology angle (Chardon et al. 1991): name and lower bound in degrees.
 SKIN_CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("tan", 10.0), ("brown", -30.0),
                 ("dark", -91.0))  # fmt: skip
-POSTURES = ("standing", "walking", "sitting", "crouching", "kneeling", "bending", "jumping", "lying")
+#: "action" is running, lunging, kicking: on the feet, with a leg far from where standing and walking have it.
+POSTURES = ("standing", "walking", "action", "sitting", "crouching", "kneeling", "bending", "jumping", "lying")
 #: anny's age numbers and the years that MakeHuman gives them.
 _AGE = ((0.0, 1 / 3, 2 / 3, 1.0), (1.0, 11.0, 25.0, 90.0))
 _ANGLES = {"elbow": ("shoulder", "elbow", "wrist"), "knee": ("hip", "knee", "ankle"), "hip": ("neck", "hip", "knee")}
@@ -87,7 +88,9 @@ def posture(scan: Scan, angles: dict[str, float]) -> str:
         return "bending"
     if height["ankle"].min() > 0.3:
         return "jumping"
-    return "walking" if apart > 0.5 or knees[1] > 40 else "standing"
+    if apart > 1.0 or knees[1] > 65 or hips[1] > 65:
+        return "action"
+    return "walking" if apart > 0.5 or knees[1] > 35 else "standing"
 
 
 def skin_ita_deg(scan: Scan) -> float:
