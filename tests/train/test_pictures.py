@@ -45,7 +45,9 @@ def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
     image = scans.given.image[:, None]
     unknown = torch.full_like(image[:, :, :3], torch.nan)
     own = Targets(image[:, :, :3], image[:, :, 3:4], unknown, unknown[:, :, :1], torch.eye(4).expand(2, 1, 4, 4))
-    batch = Batch(scans.given, replace(scans.wanted, targets=own))
+    exact = torch.cat([scans.wanted.landmarks, torch.ones(len(image), 19, 1)], dim=-1)
+    inside = torch.cat([scans.given.image[:, :4], torch.ones_like(scans.given.image[:, :1])], dim=1)
+    batch = Batch(replace(scans.given, image=inside, landmarks=exact), replace(scans.wanted, targets=own))
     row = draw(build(tiny()).eval(), batch, subjects=1, size_px=SIDE).targets[0]
     wanted, predicted, normals, _ = row.chunk(4, dim=-1)
     wanted, predicted = ((picture - 0.5).abs().amax(0) > 1e-3 for picture in (wanted, predicted))

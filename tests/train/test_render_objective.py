@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from humanlrm.frame import canonical_camera
+from humanlrm.landmarks import CLUE_CHANNELS
 from humanlrm.model.config import tiny
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import build
@@ -142,7 +143,7 @@ def test_the_models_own_field_gets_gradients_everywhere(recompute, perceptual):
     for layer in (model.field.sdf, model.depth):  # an untrained last layer would keep the gradient to itself
         torch.nn.init.normal_(layer.weight, std=0.05)
     image = torch.cat([torch.rand(1, 3, 64, 64), box_map(TARGETS.alpha[:, 0, 0])[:, None].repeat(1, 2, 2, 2)], dim=1)
-    planes = model(image, torch.rand(1, 19, 4) - 0.5)
+    planes = model(image, torch.rand(1, 19, 4) - 0.5, torch.zeros(1, 19, 2, CLUE_CHANNELS))
     stage = RenderStage(render_px=SIDE, rays=64, patch_px=8, recompute=recompute)
     terms = render_losses(radiance_field(model, planes, density), TARGETS, stage, rng(), perceptual)
     terms.total(RenderWeights()).backward()
