@@ -151,7 +151,8 @@ def read_any_config(fields: dict[str, Any]) -> Config | DenoiserConfig:
     family = dict(fields).get("family")
     if family == "denoiser":
         # JSON knows no tuples.
-        return DenoiserConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return DenoiserConfig(**told)
     return PaperConfig(**fields) if family == "paper" else ModelConfig(**fields)
 
 
