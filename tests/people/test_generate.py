@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from humanlrm.cli import main
 from humanlrm.data.render import RenderSettings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.data.solid import signed_distance
@@ -126,3 +127,17 @@ def test_two_workers_of_a_local_ray_cluster_write_the_same_shards(tmp_path: Path
     first, second = (ShardFolder(job.out).load(0, 0)[0] for job in jobs)
     np.testing.assert_array_equal(first.rgb, second.rgb)
     np.testing.assert_array_equal(first.depth, second.depth)
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--out", "a", "--preview", "b.png"], ["--describe"], ["--data", "a", "--out", "b"]]
+)
+def test_the_command_does_one_thing_at_a_time(options: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(["people", *options]) == 1
+    assert "give one of --out DIR" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_command_describes_and_previews(rendered: Path, tmp_path: Path):
+    assert main(["people", "--describe", "--data", str(rendered), "--figure", str(tmp_path / "figure.png")]) == 0
+    assert main(["people", "--preview", str(tmp_path / "sheet.webp"), "--count", "1"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"figure.png", "sheet.webp"}
