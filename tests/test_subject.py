@@ -248,6 +248,40 @@ def test_known_is_the_part_of_the_square_inside_the_photo():
     assert bool((subject.known[0, :, first:] == 1).all())
 
 
+def test_the_square_can_be_had_at_another_resolution():
+    """Stripes of four pixels: the network's small input blurs them, the photo's own resolution keeps them."""
+    stripes = np.where(np.arange(256) // 4 % 2, 255, 0).astype(np.uint8)
+    rgb, alpha = np.broadcast_to(stripes[:, None], (256, 256, 3)), np.zeros((256, 256), np.float32)
+    alpha[20:236, 20:236] = 1
+    subject = assemble_crop(np.ascontiguousarray(rgb), alpha, None, 32)
+    torch.testing.assert_close(subject.image_at(32), subject.given.image[0])
+    contrast = [float(image[0][image[3] > 0.99].std()) for image in (subject.image_at(32), subject.image_at(252))]
+    assert contrast[0] < 0.2 < 0.4 < contrast[1]
+
+
+def test_a_frame_that_grows_keeps_landmarks_on_their_pixels_and_lengths_in_proportion():
+    subject = assemble_crop(*square_person((45.0, 100.0)), 64)
+    below = np.array([[0.0, -1.5, 0.2]])
+    larger = subject.including(below)
+
+    def pixels(of) -> np.ndarray:
+        return of.crop.to_px(project_ndc(of.landmarks[:, :3]).numpy())
+
+    np.testing.assert_allclose(pixels(larger), pixels(subject), atol=1e-3)
+    growth = larger.crop.side_px / subject.crop.side_px
+    assert growth > 1.2
+    torch.testing.assert_close(larger.landmarks[:, 2] * growth, subject.landmarks[:, 2])
+    torch.testing.assert_close(larger.landmarks[:, 3], subject.landmarks[:, 3])
+    at = larger.crop.to_ndc(subject.crop.to_px(project_ndc(torch.tensor(below, dtype=torch.float32)).numpy()))
+    assert np.abs(at).max() <= SUBJECT_SPAN / VIEW_SPAN + 1e-6
+    torch.testing.assert_close(larger.image_at(64), larger.given.image[0])
+
+
+def test_a_frame_that_grows_invents_no_landmarks():
+    subject = assemble_crop(*square_person(), 64)
+    assert not subject.including(np.array([[0.0, -1.5, 0.0]])).landmarks.any()
+
+
 def test_a_wildly_wrong_point_cannot_shrink_the_person():
     wild = assemble_crop(*square_person((5000.0, 100.0)), 32)
     assert wild.crop.side_px <= (80 * 0.5 + 40 + 80) * VIEW_SPAN / SUBJECT_SPAN

@@ -12,7 +12,7 @@ def sample(value: float) -> Batch:
 
     return Batch(
         Given(full(5, 8, 8), full(19, 4), full(19, 2, 480)),
-        Wanted(full(6, 3), full(6), full(4, 3), full(4, 3), full(4, 3), full(2, 3, 3), full(19, 3)),
+        Wanted(full(6, 3), full(6), full(4, 3), full(4, 3), full(4, 3), full(2, 3, 3), full(19, 3), taught=full(19, 3)),
     )
 
 

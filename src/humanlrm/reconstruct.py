@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,9 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 STATURE = 1.122
 _FACES = 24_000
 _SMOOTHING = 3
+_SHARPEST_PX = 1024
+#: Estimated landmarks farther out than this ask for a larger frame, and at most this far out is believed (box units).
+_FRAME, _MOST_ROOM = 0.93, 1.6
 
 
 @dataclass(frozen=True)
@@ -156,14 +159,14 @@ def reconstruct(
     clock, settings = clock or _Clock(), settings or Settings()
     device = next(model.parameters()).device
     with clock("network"):
-        planes = model.planes_of(subject.given.to(device))
+        subject, planes = _framed(model, subject, device)
     with clock("surface"):
         surface = extract(model, planes, settings.resolution)
     with clock("simplify"):
         surface = simplify(surface, settings.faces)
     with clock("texture"):
         photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
-        mesh = bake(surface, _colour_of(model, planes), photo, settings.texture_px)
+        mesh = bake(surface, _colour_of(model, _sharpened(planes, subject, device)), photo, settings.texture_px)
     corrected = planes.given.landmarks
     landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
@@ -181,6 +184,31 @@ def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
         return model.field.distance(planes, points[None].to(device))[0].cpu()
 
     return clean(extract_surface(sdf, resolution), smoothing=_SMOOTHING)
+
+
+def _framed(model: Model, subject: SubjectCrop, device: torch.device) -> tuple[SubjectCrop, Triplane]:
+    """Planes in a frame that has room for the whole person.
+
+    The detector squeezes the legs of a half body into the photo. Where the model's estimate puts them beyond the frame,
+    they would be cut off: the frame grows, and the network looks again.
+    """
+    planes = model.planes_of(subject.given.to(device))
+    if planes.given.estimated is None or not subject.truncated:
+        return subject, planes
+    estimated = planes.given.estimated[0].cpu().numpy()
+    if np.abs(estimated[:, :2]).max() < _FRAME:
+        return subject, planes
+    subject = subject.including(np.clip(estimated, -_MOST_ROOM, _MOST_ROOM))
+    return subject, model.planes_of(subject.given.to(device))
+
+
+def _sharpened(planes: Triplane, subject: SubjectCrop, device: torch.device) -> Triplane:
+    """The same planes with the photo at its own resolution (at most ``_SHARPEST_PX``) for points to take colours from:
+    the unseen side is coloured in part by what its pixel shows, and the network's input is small."""
+    size_px = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _SHARPEST_PX))
+    image = subject.image_at(size_px).to(device)
+    seen = torch.cat([image[:3] * image[3:4], image[3:]])
+    return replace(planes, given=replace(planes.given, image=seen[None]))
 
 
 def _colour_of(model: Model, planes: Triplane):

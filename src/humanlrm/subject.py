@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import sparse
 from torch import Tensor
 
-from humanlrm.frame import SquareCrop, square_crop
+from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc, square_crop
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.matting import Pose, PoseDetector, lift, main_part, refine_mask
 from humanlrm.views import Given
@@ -82,6 +82,31 @@ class SubjectCrop:
         image = torch.cat([self.rgb, self.alpha, self.known])
         return Given(image[None], self.landmarks[None], self.clues[None])
 
+    def including(self, points: Float[np.ndarray, "N 3"]) -> "SubjectCrop":
+        """The same person in a square that has room for ``points`` (box units of this one), too.
+
+        A frame shows mask and landmarks; points that turn out to lie elsewhere than they were detected ask for another.
+        """
+        old, size_px = self.crop, self.rgb.shape[-1]
+        marks = self.landmarks.numpy()
+        own, added = (
+            old.to_px(project_ndc(torch.from_numpy(np.asarray(p, np.float32))).numpy()) for p in (marks[:, :3], points)
+        )
+        crop = square_crop(self.photo_alpha > 0.5, np.concatenate([own, added]))
+        # Lengths in the photo stay, box units grow.
+        z = marks[:, 2] * (old.side_px / crop.side_px)
+        xy = crop.to_ndc(own) * ((CAMERA_DISTANCE - z) / FOCAL)[:, None]
+        found = (marks[:, 3:] > 0) | marks[:, :3].any(1, keepdims=True)
+        placed = np.column_stack([np.column_stack([xy, z]) * found, marks[:, 3]]).astype(np.float32)
+        image = _image(self.photo_rgb, self.photo_alpha, crop, size_px)
+        return replace(
+            self, rgb=image[:3], alpha=image[3:4], known=image[4:], landmarks=torch.from_numpy(placed), crop=crop
+        )
+
+    def image_at(self, size_px: int) -> Float[Tensor, "5 {size_px} {size_px}"]:
+        """RGB, alpha and known of the same square at another resolution, from the photo."""
+        return _image(self.photo_rgb, self.photo_alpha, self.crop, size_px)
+
 
 def load_photo(path: str | Path) -> Photo:
     """Decode a picture file: upright by EXIF, 8-bit sRGB, first frame, reduced to ``WORKING_SIDE_PX``.
@@ -148,12 +173,11 @@ def assemble_crop(
     crop = square_crop(mask, None if pose is None else pose.landmarks[:, :2])
     landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift(pose, crop)
     clues = np.zeros((COUNT, 2, CLUE_CHANNELS), np.float32) if pose is None else pose.clues
-    pixels, known = _resample(np.dstack([rgb, alpha * np.float32(255)]), crop, size_px)
-    planes = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1).clamp(0, 1).contiguous()
+    image = _image(rgb, alpha, crop, size_px)
     return SubjectCrop(
-        planes[:3],
-        planes[3:],
-        torch.from_numpy(known)[None],
+        image[:3],
+        image[3:4],
+        image[4:],
         torch.from_numpy(landmarks),
         torch.from_numpy(clues),
         crop,
@@ -264,6 +288,15 @@ def _within_reach(
     near = np.clip(xy, low - np.array([room["left"], room["top"]]), high + np.array([room["right"], room["bottom"]]))
     visibility = np.where((near == xy).all(1), landmarks[:, 3], 0.0)
     return np.column_stack([near, landmarks[:, 2], visibility])
+
+
+def _image(
+    rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], crop: SquareCrop, size_px: int
+) -> Float[Tensor, "5 {size_px} {size_px}"]:
+    """RGB, alpha and known of a square of a photo, in [0, 1]."""
+    pixels, known = _resample(np.dstack([rgb, alpha * np.float32(255)]), crop, size_px)
+    planes = torch.from_numpy(pixels / np.float32(255)).permute(2, 0, 1).clamp(0, 1)
+    return torch.cat([planes, torch.from_numpy(known)[None]])
 
 
 def _resample(

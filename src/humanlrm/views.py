@@ -77,6 +77,8 @@ class Wanted:
         depth: z where a pixel's ray enters and leaves the person; NaN where it misses.
         landmarks: true landmarks; NaN where unknown.
         targets: other views, if they were asked for.
+        taught: landmarks that training builds people on, the true ones with a little noise; NaN where unknown.
+            ``None``: training builds on the model's own estimate.
     """
 
     points: Float[Tensor, "*B P 3"]
@@ -87,6 +89,7 @@ class Wanted:
     depth: Float[Tensor, "*B 2 D D"]
     landmarks: Float[Tensor, "*B J 3"]
     targets: Targets | None = None
+    taught: Float[Tensor, "*B J 3"] | None = None
 
 
 @dataclass(frozen=True)

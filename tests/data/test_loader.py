@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.loader import SampleSettings, Samplings, batches, make_sample
+from humanlrm.data.loader import SampleSettings, Samplings, batches, make_sample, taught
 from humanlrm.data.shards import ShardError, ShardFolder
 from humanlrm.landmarks import MIRROR
 from humanlrm.views import Batch
@@ -204,3 +204,18 @@ def test_a_damaged_view_is_reported_and_another_takes_its_place(shards, tmp_path
 def test_nothing_but_damaged_views_is_an_error(shards, tmp_path):
     with pytest.raises(ShardError, match="damaged views in a row"):
         Samplings(damaged(shards, tmp_path, everything=True), SETTINGS, seed=0)[0]
+
+
+def test_people_are_built_on_true_landmarks_with_a_little_noise(rendered):
+    view, samples = rendered.views[0], rendered.samples
+    exact = make_sample(view, samples, SampleSettings(16, 16, augment=False), np.random.default_rng(0)).wanted
+    torch.testing.assert_close(exact.taught, exact.landmarks, equal_nan=True)
+    found = [make_sample(view, samples, SETTINGS, np.random.default_rng(seed)).wanted for seed in range(40)]
+    noise = torch.stack([w.taught - w.landmarks for w in found])
+    deviation = noise.std(dim=(0, 1))
+    assert 0.012 < deviation[0] < 0.026
+    assert deviation[2] > deviation[0]
+    sizes = noise[..., 0].std(dim=1)
+    assert sizes.max() > 2 * sizes.min()  # of a different size in each sample
+    assert taught(np.full((3, 3), np.nan), np.random.default_rng(0)).shape == (3, 3)
+    assert np.isnan(taught(np.full((3, 3), np.nan), np.random.default_rng(0))).all()

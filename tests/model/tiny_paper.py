@@ -20,5 +20,7 @@ def tiny_paper(**changes) -> PaperConfig:
         field_width=32,
         field_depth=3,
         latent=16,
+        lifter_width=64,
+        lifter_depth=1,
     )
     return replace(config, **changes)

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.distance import pdist
+from scipy.spatial.transform import Rotation
 
-from humanlrm.landmarks import INDEX
+from humanlrm.landmarks import INDEX, LANDMARKS
 from humanlrm.people.avatar_colour import dye_of, likeness_to_skin, redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Build, build_matrices, joint_transforms, random_build, skinned
 from humanlrm.people.avatars import AvatarLibrary, load_avatar, make_avatar, posed
+from humanlrm.people.figures import figure, figures
 from humanlrm.people.posepack import POSE_JOINTS
 
 SKIN, CLOTH = (200, 150, 120), (40, 60, 160)
@@ -260,3 +263,19 @@ def test_a_mesh_without_sheets_gets_no_lining(library: AvatarLibrary):
     lining = lined(avatar.vertices, avatar.faces, np.zeros(len(avatar.faces), bool))
     np.testing.assert_array_equal(lining.faces, avatar.faces)
     assert len(lining.vertices) == len(avatar.vertices)
+
+
+def test_a_figure_has_the_landmarks_of_the_posed_person_up_to_scale_and_place(library: AvatarLibrary):
+    avatar, rng = library.avatar(library.ids[0]), np.random.default_rng(4)
+    world = Rotation.random(22, rng=rng).as_matrix().astype(np.float32)
+    build, bend = random_build(rng, child=False), np.array([10.0, 20.0])
+    _, true = posed(avatar, world, build=build, height_m=1.6, finger_bend_deg=bend)
+    between = [pdist(points) for points in (figure(avatar, world, build, bend), true)]
+    np.testing.assert_allclose(between[0] / between[0].sum(), between[1] / between[1].sum(), atol=1e-5)
+
+
+def test_the_seed_decides_which_figures_are_drawn(library: AvatarLibrary):
+    found = figures(library, 6, seed=2)
+    assert found.shape == (6, len(LANDMARKS), 3)
+    np.testing.assert_array_equal(found, figures(library, 6, seed=2))
+    assert not np.allclose(found, figures(library, 6, seed=3))

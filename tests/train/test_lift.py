@@ -38,21 +38,33 @@ def test_a_subject_with_damaged_landmarks_is_left_out(folder, tmp_path):
 
 def test_a_new_lifter_takes_landmarks_as_they_were_detected():
     detected, clues = torch.rand(2, COUNT, 4) + 0.1, torch.rand(2, COUNT, 2, CLUE_CHANNELS)
-    torch.testing.assert_close(Lifter()(detected, clues), detected[..., :3])
+    torch.testing.assert_close(Lifter(64, 1)(detected, clues), detected[..., :3])
 
 
 def test_fitting_brings_detected_landmarks_closer_to_the_true_ones(folder):
     detected, clues, truth = (torch.from_numpy(a).float() for a in folder.landmarks())
-    lifter = Lifter()
+    lifter = Lifter(64, 1)
     before = float(landmark_loss(lifter(detected, clues), truth))
-    fit_lifter(lifter, folder, 150, seed=0)
+    fit_lifter(lifter, folder, 300, seed=0)
     lifter.eval()
     assert float(landmark_loss(lifter(detected, clues), truth)) < 0.6 * before
-    assert float(landmark_loss(lifter(detected, 0 * clues), truth)) < 0.8 * before
+    assert float(landmark_loss(lifter(detected, 0 * clues), truth)) < 0.9 * before
+
+
+def test_the_lifter_learns_from_the_figures_that_are_given(folder):
+    def fitted(figures: np.ndarray | None) -> torch.Tensor:
+        torch.manual_seed(5)
+        lifter = Lifter(64, 1)
+        fit_lifter(lifter, folder, 5, 0, figures)
+        return lifter.enter.weight
+
+    shown = folder.landmarks()[2]
+    assert torch.equal(fitted(None), fitted(shown))
+    assert not torch.equal(fitted(None), fitted(shown * np.float32([1, 1, 0])))
 
 
 def test_missing_landmarks_are_guessed_wherever_they_are_said_to_be(folder):
-    lifter = Lifter()
+    lifter = Lifter(64, 1)
     fit_lifter(lifter, folder, 20, seed=0)
     lifter.eval()
     detected, clues = torch.rand(1, COUNT, 4), torch.rand(1, COUNT, 2, CLUE_CHANNELS)
@@ -67,7 +79,7 @@ def test_missing_landmarks_are_guessed_wherever_they_are_said_to_be(folder):
 def test_the_seed_decides_the_fit(folder):
     def fitted(seed: int) -> list[torch.Tensor]:
         torch.manual_seed(5)
-        lifter = Lifter()
+        lifter = Lifter(64, 1)
         fit_lifter(lifter, folder, 5, seed)
         return list(lifter.parameters())
 
@@ -89,6 +101,6 @@ def test_the_lifter_learns_from_partly_known_landmarks_and_ignores_wholly_unknow
             out.addfile(member, io.BytesIO(content))
     partly = ShardFolder(tmp_path)
     assert len(partly.landmarks()[1]) == 2
-    lifter = Lifter()
+    lifter = Lifter(64, 1)
     assert np.isfinite(fit_lifter(lifter, partly, 20, seed=0))
     assert all(parameter.isfinite().all() for parameter in lifter.parameters())

@@ -111,6 +111,12 @@ def test_sigterm_saves_and_ends_the_run_early(shards, uninterrupted, tmp_path):
     assert same(tmp_path, uninterrupted)
 
 
+def test_a_run_that_goes_on_does_not_ask_for_what_it_began_from(shards, uninterrupted, tmp_path):
+    before = last(uninterrupted)
+    train(tiny(), plan(8, 2), shards, uninterrupted, workers=0, initial=tmp_path / "gone")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in last(uninterrupted).items())
+
+
 def test_a_finished_run_started_again_changes_nothing(shards, uninterrupted):
     before = last(uninterrupted)
     train(tiny(), plan(8, 2), shards, uninterrupted, workers=0)
@@ -273,5 +279,5 @@ def test_biases_norms_and_embeddings_do_not_decay():
         [names[id(p)] for p in group["params"]] for group in make_optimizer(model, TrainConfig()).param_groups
     )
     assert all(name.endswith("weight") and "norm" not in name for name in decayed)
-    assert {"field.prior_weight", "place32", "corrector.lifter.mean", "corrector.name"} <= set(rest)
+    assert {"field.prior_weight", "place32", "corrector.lifter.mean", "corrector.tokens.name"} <= set(rest)
     assert len(decayed) + len(rest) == len(names)

@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from humanlrm.train.losses import eikonal_loss, inside_box, landmark_loss, masked_l1, normal_loss, sdf_loss
+from humanlrm.train.losses import (
+    eikonal_loss,
+    inside_box,
+    landmark_loss,
+    masked_l1,
+    normal_loss,
+    sdf_loss,
+    slope_loss,
+)
 
 ORIGIN = torch.zeros(1, 1, 3)
 
@@ -36,16 +44,16 @@ def test_points_outside_the_box_do_not_count():
 
 
 def test_what_is_not_known_does_not_count_and_gets_no_gradient():
-    predicted = torch.tensor([1.0, 5.0, 3.0], requires_grad=True)
-    loss = masked_l1(predicted, torch.tensor([0.5, math.nan, 3.5]))
+    predicted = torch.tensor([[1.0, 5.0, 3.0], [7.0, 8.0, 9.0]], requires_grad=True)
+    loss = masked_l1(predicted, torch.tensor([[0.5, math.nan, 3.5], [math.nan] * 3]))
     loss.backward()
-    assert float(loss) == pytest.approx(0.5)
-    torch.testing.assert_close(predicted.grad, torch.tensor([0.5, 0.0, -0.5]))
+    assert float(loss) == pytest.approx(0.25)  # half of the samples know something, and are off by 0.5
+    torch.testing.assert_close(predicted.grad, torch.tensor([[0.25, 0.0, -0.25], [0.0, 0.0, 0.0]]))
 
 
 def test_nothing_known_is_no_loss():
-    predicted = torch.ones(3, requires_grad=True)
-    loss = masked_l1(predicted, torch.full((3,), math.nan))
+    predicted = torch.ones(1, 3, requires_grad=True)
+    loss = masked_l1(predicted, torch.full((1, 3), math.nan))
     loss.backward()
     assert loss == 0
     assert not predicted.grad.any()
@@ -99,3 +107,22 @@ def test_a_distance_has_a_gradient_of_length_one():
     inside = torch.ones(1, 5)
     assert eikonal_loss(unit, inside) == pytest.approx(0, abs=1e-6)
     assert eikonal_loss(3 * unit, inside) == pytest.approx(4, rel=1e-5)
+
+
+def test_a_shifted_depth_map_has_the_right_slopes_and_a_tilted_one_does_not():
+    y, x = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    x, y = x.expand(1, 1, 8, 8), y.expand(1, 1, 8, 8)
+    truth = 0.01 * x + 0.002 * y
+    assert slope_loss(truth + 0.3, truth) == pytest.approx(0, abs=1e-6)
+    assert slope_loss(truth + 0.01 * x, truth) == pytest.approx(0.005)  # along x wrong by 0.01, along y right
+
+
+def test_slopes_across_a_gap_or_an_unknown_pixel_do_not_count():
+    truth = torch.zeros(1, 2, 4, 6)
+    truth[..., 3:] = 0.5
+    truth[..., 0, 0] = torch.nan
+    predicted = torch.zeros(1, 2, 4, 6, requires_grad=True)
+    loss = slope_loss(predicted, truth)
+    loss.backward()
+    assert loss == 0
+    assert predicted.grad.isfinite().all()

@@ -10,7 +10,7 @@ import torch
 
 from humanlrm.data.loader import SampleSettings
 from humanlrm.model.config import tiny
-from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import Progress, train
 from humanlrm.train.render_config import RenderSchedule, RenderStage
 
@@ -19,7 +19,7 @@ RENDERING = RenderSchedule(low=STAGE, high=replace(STAGE, render_px=64), patch_e
 
 
 def plan(samples: int, batch: int) -> TrainConfig:
-    """Saves after every step. No depth term: its mean is over the known pixels, which batches do not share evenly."""
+    """Saves after every step."""
     return TrainConfig(
         samples=samples,
         batch=batch,
@@ -28,7 +28,6 @@ def plan(samples: int, batch: int) -> TrainConfig:
         keep=20,
         log_every=1,
         lifter_steps=2,
-        weights=LossWeights(depth=0),
         draw=SampleSettings(24, 12),
     )
 

@@ -31,6 +31,8 @@ class ModelConfig:
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
         corrector_depth: transformer layers of the landmark correction head.
+        lifter_width: channels of the landmark lifter.
+        lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
     """
 
@@ -44,6 +46,8 @@ class ModelConfig:
     field_depth: int = 2
     latent: int = 32
     corrector_depth: int = 2
+    lifter_width: int = 768
+    lifter_depth: int = 3
     normal_step: float = 0.01
 
     def __post_init__(self) -> None:
@@ -81,6 +85,8 @@ class PaperConfig:
         pixel_features: points also read the first view itself where they project to (not in the paper).
         depth_prior: the SDF starts from predicted front and back depth and the silhouette (not in the paper).
         landmarks: detected body landmarks are corrected and told to decoder and field (not in the paper).
+        lifter_width: channels of the landmark lifter, if there are landmarks.
+        lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
     """
 
@@ -107,6 +113,8 @@ class PaperConfig:
     pixel_features: bool = False
     depth_prior: bool = False
     landmarks: bool = False
+    lifter_width: int = 768
+    lifter_depth: int = 3
     normal_step: float = 0.01
 
     def __post_init__(self) -> None:
@@ -159,7 +167,16 @@ def read_any_config(fields: dict[str, Any]) -> Config | DenoiserConfig:
 def tiny() -> ModelConfig:
     """For tests: seconds on a CPU."""
     return ModelConfig(
-        image_px=64, width=32, depth=1, heads=2, side_tokens=4, plane_channels=8, field_width=32, corrector_depth=1
+        image_px=64,
+        width=32,
+        depth=1,
+        heads=2,
+        side_tokens=4,
+        plane_channels=8,
+        field_width=32,
+        corrector_depth=1,
+        lifter_width=64,
+        lifter_depth=1,
     )
 
 

@@ -7,33 +7,40 @@ from torch import Tensor, nn
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, Pointwise
+from humanlrm.model.config import ModelConfig
 from humanlrm.model.encoder import Pyramid
 from humanlrm.model.triplane import sample_plane
 
+#: Channels of a squeezed clue, and of what the lifter takes from the two of a landmark.
+SQUEEZED, _CLUE = 64, 24
+_FORGET = 0.1
+
 
 class Lifter(nn.Module):
-    """Detected landmarks and their clues to better 3D landmarks: a small transformer over the points (our choice).
+    """Detected landmarks and their clues to better 3D landmarks: a residual network over all points at once, as
+    Martinez et al. 2017 lift 2D joints; inputs, sizes and clues are our choice.
 
     It knows the detector's biases, what bodies can do, and what the detector's features say of depth. It is fitted to
-    the shards' (detected, true) pairs before training starts, because that takes minutes (``train.lift``) and an
-    end-to-end model takes many hours to learn as much.
+    the shards' (detected, true) pairs and to imagined ones before training starts, because that takes minutes
+    (``train.lift``) and an end-to-end model takes many hours to learn as much.
     """
 
-    def __init__(self, width: int = 128, heads: int = 4, depth: int = 3) -> None:
+    def __init__(self, width: int = 768, depth: int = 3) -> None:
         super().__init__()
-        self.name = nn.Parameter(torch.randn(COUNT, width) * 0.02)
-        self.position = nn.Linear(5, width)
-        self.whole = nn.Linear(COUNT * 5, width)
-        self.clue_mean = nn.Parameter(torch.zeros(CLUE_CHANNELS))
-        self.clue_scale = nn.Parameter(torch.ones(CLUE_CHANNELS))
-        self.forget = nn.Dropout(0.2)
-        self.clue = nn.Linear(2 * CLUE_CHANNELS, width)
-        self.blocks = nn.ModuleList([Block(width, heads, 3) for _ in range(depth)])
+        self.mean = nn.Parameter(torch.zeros(COUNT, 3))
+        self.squeeze = nn.Linear(CLUE_CHANNELS, SQUEEZED)
+        self.forget = nn.Dropout(_FORGET)
+        self.clue = nn.Linear(2 * SQUEEZED, _CLUE)
+        self.enter = nn.Linear(COUNT * (5 + _CLUE), width)
+        self.blocks = nn.ModuleList([_residual(width) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
-        self.delta = nn.Linear(width, 3)
+        self.delta = nn.Linear(width, COUNT * 3)
         nn.init.zeros_(self.delta.weight)
         nn.init.zeros_(self.delta.bias)
-        self.mean = nn.Parameter(torch.zeros(COUNT, 3))
+
+    def squeezed(self, clues: Float[Tensor, "B J 2 C"]) -> Float[Tensor, "B J 2 S"]:
+        """Clues in fewer channels; unknown ones (all 0) stay 0."""
+        return self.squeeze(clues) * (clues != 0).any(-1, keepdim=True)
 
     def forward(self, detected: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 C"]) -> Float[Tensor, "B J 3"]:
         """Box units in and out; a point with visibility 0 is missing: its coordinates are ignored and it is guessed.
@@ -41,15 +48,43 @@ class Lifter(nn.Module):
         Args:
             clues: the detector's features of the points; all 0 where there are none.
         """
+        return self.lift(detected, self.squeezed(clues))
+
+    def lift(self, detected: Float[Tensor, "B J 4"], squeezed: Float[Tensor, "B J 2 S"]) -> Float[Tensor, "B J 3"]:
+        """The same from squeezed clues."""
         seen = (detected[..., 3:] > 0).to(detected)
-        told = torch.cat([detected * seen, seen], dim=-1)
         start = torch.where(seen > 0, detected[..., :3], self.mean)
-        known = seen * (clues.abs().amax(dim=(-2, -1)) > 0)[..., None]
-        clear = self.forget((clues - self.clue_mean) * self.clue_scale).flatten(-2) * known
-        tokens = self.position(told) + self.whole(told.flatten(1))[:, None] + self.name + self.clue(clear)
+        known = seen * (squeezed != 0).any(-1).any(-1)[..., None]
+        clue = self.clue(self.forget(squeezed).flatten(-2)) * known
+        x = self.enter(torch.cat([start, detected[..., 3:] * seen, seen, clue], dim=-1).flatten(1))
         for block in self.blocks:
-            tokens = block(tokens)
-        return start + self.delta(self.norm(tokens))
+            x = x + block(x)
+        return start + self.delta(self.norm(x)).unflatten(-1, (COUNT, 3))
+
+
+def _residual(width: int) -> nn.Sequential:
+    last = nn.Linear(width, width)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(_FORGET), last)
+
+
+class LandmarkTokens(nn.Module):
+    """Landmarks as tokens: what is told of each, and the image features under it (our choice)."""
+
+    def __init__(self, channels: tuple[int, ...], width: int, told: int) -> None:
+        super().__init__()
+        self.name = nn.Parameter(torch.randn(COUNT, width) * 0.02)
+        self.position = nn.Linear(told, width)
+        self.under = nn.Linear(channels[2] + channels[3], width)
+
+    def forward(
+        self, places: Float[Tensor, "B J 3"], told: Float[Tensor, "B J T"], pyramid: Pyramid
+    ) -> Float[Tensor, "B J D"]:
+        """Args: ``places`` in box units, ``told`` as many numbers of each as were asked for."""
+        ndc = project_ndc(places)
+        under = torch.cat([sample_plane(f.float(), ndc) for f in (pyramid.stride8, pyramid.stride16)], dim=-1)
+        return self.position(told) + self.under(under) + self.name
 
 
 class LandmarkCorrector(nn.Module):
@@ -59,18 +94,23 @@ class LandmarkCorrector(nn.Module):
     under it; it attends to the other landmarks and to the coarse image tokens.
     """
 
-    def __init__(self, channels: tuple[int, ...], width: int, heads: int, depth: int) -> None:
+    def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
         super().__init__()
-        self.lifter = Lifter()
-        self.name = nn.Parameter(torch.randn(COUNT, width) * 0.02)
-        self.position = nn.Linear(5, width)
-        self.under = nn.Linear(channels[2] + channels[3], width)
+        width = config.width
+        self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
+        self.tokens = LandmarkTokens(channels, width, told=5)
         self.image = Pointwise(channels[4], width)
-        self.blocks = nn.ModuleList([Block(width, heads, 3) for _ in range(depth)])
+        self.blocks = nn.ModuleList([Block(width, config.heads) for _ in range(config.corrector_depth)])
         self.norm = nn.LayerNorm(width)
         self.delta = nn.Linear(width, 3)
         nn.init.zeros_(self.delta.weight)
         nn.init.zeros_(self.delta.bias)
+
+    def train(self, mode: bool = True) -> "LandmarkCorrector":
+        """The lifter forgets (dropout) only while it is fitted by itself."""
+        super().train(mode)
+        self.lifter.eval()
+        return self
 
     def forward(
         self,
@@ -78,8 +118,8 @@ class LandmarkCorrector(nn.Module):
         clues: Float[Tensor, "B J 2 C"],
         pyramid: Pyramid,
         place: Float[Tensor, "1 N D"],
-    ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B J D"]]:
-        """Corrected landmarks (box units) and their tokens.
+    ) -> Float[Tensor, "B J 3"]:
+        """Corrected landmarks (box units).
 
         Args:
             detected: box units and visibility in [0, 1]; visibility 0 = missing.
@@ -89,12 +129,22 @@ class LandmarkCorrector(nn.Module):
         """
         seen = (detected[..., 3:] > 0).to(detected)
         start = self.lifter(detected, clues)
-        ndc = project_ndc(start)
-        under = torch.cat([sample_plane(f.float(), ndc) for f in (pyramid.stride8, pyramid.stride16)], dim=-1)
-        marks = self.position(torch.cat([start, detected[..., 3:], seen], dim=-1)) + self.under(under) + self.name
+        marks = self.tokens(start, torch.cat([start, detected[..., 3:], seen], dim=-1), pyramid)
         image = self.image(pyramid.stride32).flatten(2).transpose(1, 2) + place
         tokens = torch.cat([marks, image], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        marks = self.norm(tokens[:, :COUNT])
-        return start + self.delta(marks).float(), marks
+        return start + self.delta(self.norm(tokens[:, :COUNT])).float()
+
+
+def settled(estimated: Float[Tensor, "B J 3"], told: Float[Tensor, "B J 3"] | None) -> Float[Tensor, "B J 3"]:
+    """The landmarks that a person is built on: what is told of them, where it is known (not NaN), else the estimate.
+
+    Training tells the truth. A field that is built on uncertain points learns their uncertainty: a limb of 5 cm radius
+    whose depth is known to 10 cm is outside everywhere for a median, and comes out as a slab. Built on points that it
+    can trust, it learns limbs (our choice). The field's gradient does not reach the estimate, which has a loss of its
+    own.
+    """
+    if told is None:
+        return estimated.detach()
+    return torch.where(told.isnan().any(-1, keepdim=True), estimated.detach(), told)

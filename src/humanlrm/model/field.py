@@ -13,6 +13,8 @@ from humanlrm.model.config import ModelConfig
 from humanlrm.model.triplane import GivenView, Triplane, sample_plane
 
 _OCTAVES = 4
+#: A distance field whose gradient is shorter has no direction worth the name.
+_FLAT = 0.1
 _PIXEL = 5
 _FEATURES = 16
 #: Axis offsets of the forward differences.
@@ -111,7 +113,7 @@ class Field(nn.Module):
         features, geometry, prior = self.read(planes, with_neighbours(points, self.step))
         sdf, hidden = self._distance(features, geometry, prior)
         here, gradient = forward_differences(sdf, self.step)
-        normal = nn.functional.normalize(gradient, dim=-1)
+        normal = unit_normal(gradient)
         count = points.shape[1]
         rgb = self._colour(features[:, :count], hidden[:, :count], normal)
         return FieldSamples(here, gradient, normal, rgb)
@@ -127,6 +129,12 @@ def silhouette_prior(
     before, behind = points[..., 2:] - z[..., :1], z[..., 1:] - points[..., 2:]
     outside = (0.5 - pixel[..., 3:4]) * 0.2 * pixel[..., 4:5]
     return before, behind, torch.maximum(torch.maximum(before, behind), outside)
+
+
+def unit_normal(gradient: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P 3"]:
+    """The gradient's direction; where the field is flat the shorter the flatter, because the direction of (nearly)
+    nothing would have a gradient without bound, and a single such point would outvote a batch."""
+    return nn.functional.normalize(gradient, dim=-1, eps=_FLAT)
 
 
 def with_neighbours(points: Float[Tensor, "B P 3"], step: float) -> Float[Tensor, "B Q 3"]:

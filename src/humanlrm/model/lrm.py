@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
-from humanlrm.model.corrector import LandmarkCorrector
+from humanlrm.model.corrector import LandmarkCorrector, LandmarkTokens, settled
 from humanlrm.model.decoder import TriplaneDecoder
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.encoders import view_encoder
@@ -26,19 +26,24 @@ class HumanLRM(nn.Module):
         channels = encoder.channels
         self.skip = nn.Sequential(Pointwise(channels[0] + 5, 16), nn.SiLU())
         self.place32 = nn.Parameter(torch.randn(1, (config.image_px // 32) ** 2, config.width) * 0.02)
-        self.corrector = LandmarkCorrector(channels, config.width, config.heads, config.corrector_depth)
+        self.corrector = LandmarkCorrector(channels, config)
+        self.marks = LandmarkTokens(channels, config.width, told=3)
         self.decoder = TriplaneDecoder(config, channels)
         self.depth = Pointwise(config.plane_channels, 2)
         self.field = Field(config)
         nn.init.zeros_(self.depth.weight)
         self.depth.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
 
-    def planes_of(self, given: Given) -> Triplane:
-        """What a batch of the loader, or a photo, shows."""
-        return self(given.image, given.landmarks, given.clues)
+    def planes_of(self, given: Given, told: Float[Tensor, "B J 3"] | None = None) -> Triplane:
+        """What a batch of the loader, or a photo, shows; ``told`` as in :meth:`forward`."""
+        return self(given.image, given.landmarks, given.clues, told)
 
     def forward(
-        self, image: Float[Tensor, "B 5 H W"], landmarks: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 C"]
+        self,
+        image: Float[Tensor, "B 5 H W"],
+        landmarks: Float[Tensor, "B J 4"],
+        clues: Float[Tensor, "B J 2 C"],
+        told: Float[Tensor, "B J 3"] | None = None,
     ) -> Triplane:
         """One square crop per subject to its triplane.
 
@@ -46,20 +51,22 @@ class HumanLRM(nn.Module):
             image: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1].
             landmarks: detected landmarks, box units, and visibility in [0, 1]; 0 = missing.
             clues: the detector's features at the landmarks; 0 = unknown.
+            told: landmarks to build on instead of the estimated ones; NaN where the estimate has to do.
         """
         rgb, alpha = image[:, :3], image[:, 3:4]
         pyramid = self.encoder(rgb * alpha + 0.5 * (1 - alpha))
         seen = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
-        corrected, marks = self.corrector(landmarks, clues, pyramid, self.place32)
-        bones, xy, zy, xz = self.decoder(pyramid, corrected, marks, skip)
+        estimated = self.corrector(landmarks, clues, pyramid, self.place32)
+        used = settled(estimated, told)
+        bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()
-        given = GivenView(seen, skip.float(), depth, corrected)
+        given = GivenView(seen, skip.float(), depth, used, estimated)
         return Triplane(xy.float(), zy.float(), xz.float(), given)
 
 
-#: A model of either family: ``model.planes_of(given) -> Triplane`` and ``model.field`` that reads it.
+#: A model of either family: ``model.planes_of(given, told) -> Triplane`` and ``model.field`` that reads it.
 Model = HumanLRM | PaperLRM
 
 

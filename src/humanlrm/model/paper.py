@@ -1,5 +1,7 @@
 """The paper's model at any size: V views of a person, any cameras, to a triplane, and the field that reads it."""
 
+from dataclasses import replace
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import PaperConfig
+from humanlrm.model.corrector import settled
 from humanlrm.model.encoders import ViewEncoder, ViewTokens
 from humanlrm.model.latent import LatentDecoder
 from humanlrm.model.modulation import CameraEmbedding, camera_numbers
@@ -36,12 +39,19 @@ class PaperLRM(nn.Module):
         self.decoder = PlaneDecoder(config, encoder.width)
         self.latent_decoder = LatentDecoder(config)
         self.head = ViewHead(encoder.width, config.depth_prior) if config.pixel_features or config.depth_prior else None
-        self.corrector = LandmarkHead(encoder.width, config.width, config.heads) if config.landmarks else None
+        self.corrector = LandmarkHead(encoder.width, config) if config.landmarks else None
         self.field = PaperField(config) if config.field == "sdf" else DensityField(config)
 
-    def planes_of(self, given: Given) -> Triplane:
-        """What a batch of the loader, or a photo, shows: one view by the canonical camera."""
-        return self(given.image, given.landmarks, clues=given.clues)
+    def planes_of(self, given: Given, told: Float[Tensor, "B J 3"] | None = None) -> Triplane:
+        """What a batch of the loader, or a photo, shows: one view by the canonical camera.
+
+        ``told``: landmarks for the field to build on instead of the estimated ones, NaN where the estimate has to do;
+        the plane decoder is shown the estimate.
+        """
+        latent, view = self.encode(given.image, given.landmarks, clues=given.clues)
+        if view.estimated is not None:
+            view = replace(view, landmarks=settled(view.estimated, told))
+        return self.decode(latent, view)
 
     def forward(
         self,
@@ -103,7 +113,7 @@ class PaperLRM(nn.Module):
             memory = torch.cat([marks, memory], dim=1)
         if self.head is not None:
             features, depth = self.head(picture, first)
-        return ViewTokens(memory, found.grid), GivenView(picture, features, depth, corrected)
+        return ViewTokens(memory, found.grid), GivenView(picture, features, depth, corrected, corrected)
 
     def decode(self, latent: Float[Tensor, "B 3 C s s"], given: GivenView) -> Triplane:
         """Latent triplane to the planes that the field reads."""

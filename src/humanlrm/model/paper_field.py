@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from humanlrm.frame import project_ndc
 from humanlrm.model.bones import Bones
 from humanlrm.model.config import PaperConfig
-from humanlrm.model.field import FieldSamples, forward_differences, silhouette_prior, with_neighbours
+from humanlrm.model.field import (
+    FieldSamples,
+    forward_differences,
+    silhouette_prior,
+    unit_normal,
+    with_neighbours,
+)
 from humanlrm.model.triplane import Triplane, sample_plane
 from humanlrm.model.view_head import FEATURES, PICTURE
 
@@ -95,7 +101,7 @@ class PaperField(nn.Module):
         features, geometry, prior = self.read(planes, with_neighbours(points, self.step))
         sdf, latent = self._distance(features, geometry, prior)
         here, gradient = forward_differences(sdf, self.step)
-        normal = nn.functional.normalize(gradient, dim=-1)
+        normal = unit_normal(gradient)
         count = points.shape[1]
         rgb = self.rgb(torch.cat([features[:, :count], latent[:, :count], normal], dim=-1))
         return FieldSamples(here, gradient, normal, rgb)

@@ -17,13 +17,15 @@ class GivenView:
         image: RGB, alpha and known (1 inside the photo).
         features: learned features at stride 2.
         depth: z where the pixel's ray enters and leaves the person, box units.
-        landmarks: corrected landmarks, box units.
+        landmarks: that the planes are built on, box units.
+        estimated: the model's own estimate of them; the same unless training told it others.
     """
 
     image: Float[Tensor, "B 5 H W"]
     features: Float[Tensor, "B Cf Hf Wf"] | None
     depth: Float[Tensor, "B 2 Hz Wz"] | None
     landmarks: Float[Tensor, "B J 3"] | None
+    estimated: Float[Tensor, "B J 3"] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, Pointwise
+from humanlrm.model.config import PaperConfig
 from humanlrm.model.corrector import Lifter
 from humanlrm.model.encoders import ViewTokens
 from humanlrm.model.latent import smooth_conv
@@ -49,9 +50,10 @@ class LandmarkHead(nn.Module):
     The lifter comes first (``model.corrector``); then every landmark is a token that looks at the image.
     """
 
-    def __init__(self, encoder_width: int, width: int, heads: int) -> None:
+    def __init__(self, encoder_width: int, config: PaperConfig) -> None:
         super().__init__()
-        self.lifter = Lifter()
+        width, heads = config.width, config.heads
+        self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
         self.name = nn.Parameter(torch.randn(COUNT, width) * 0.02)
         self.position = nn.Linear(5, width)
         self.under = nn.Linear(encoder_width, width)
@@ -62,6 +64,12 @@ class LandmarkHead(nn.Module):
         self.tell = nn.Linear(width, encoder_width)
         nn.init.zeros_(self.delta.weight)
         nn.init.zeros_(self.delta.bias)
+
+    def train(self, mode: bool = True) -> "LandmarkHead":
+        """The lifter forgets (dropout) only while it is fitted by itself."""
+        super().train(mode)
+        self.lifter.eval()
+        return self
 
     def forward(
         self, detected: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 F"] | None, view: ViewTokens

@@ -250,7 +250,7 @@ def posed(
     scale = height_m / float(np.ptp(rest[:, 1]))
     transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), stretch)
     vertices = skinned(avatar.vertices, weights, rig, transforms)
-    landmarks = _landmarks(rig, transforms, vertices[avatar.nose])
+    landmarks = landmarks_of_rig(rig, transforms, vertices[avatar.nose])
     low, high = vertices.min(0), vertices.max(0)
     origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], dtype=np.float32)
     return (vertices - origin) * np.float32(scale), ((landmarks - origin) * scale).astype(np.float32)
@@ -267,7 +267,9 @@ _LIMB_POINTS = {
 }
 
 
-def _landmarks(rig: Rig, transforms: tuple[np.ndarray, np.ndarray], nose: np.ndarray) -> Float[np.ndarray, "19 3"]:
+def landmarks_of_rig(
+    rig: Rig, transforms: tuple[np.ndarray, np.ndarray], nose: np.ndarray
+) -> Float[np.ndarray, "19 3"]:
     """The 19 landmarks: joints, the middle between the head's joint and its top, the nose's vertex, and the middle of
     the tip of the foot, a fifth of a toe's length behind its end."""
     _, posed_joints = transforms

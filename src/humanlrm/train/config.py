@@ -25,6 +25,7 @@ class LossWeights:
         eikonal: squared deviation of the gradient's length from 1 at surface points (paper).
         rgb: colour at surface points, L1.
         depth: front and back depth of the pixels' rays, L1.
+        slope: differences of neighbouring pixels' depths, L1.
         landmarks: corrected landmarks, L1.
     """
 
@@ -35,6 +36,7 @@ class LossWeights:
     eikonal: float = 0.05
     rgb: float = 1.5
     depth: float = 4.0
+    slope: float = 15.0
     landmarks: float = 3.0
 
 
@@ -85,7 +87,7 @@ class TrainConfig:
     validate_every: int = 500
     picture_every: int = 500
     picture_px: int = 64
-    lifter_steps: int = 4_000
+    lifter_steps: int = 8_000
     weights: LossWeights = field(default_factory=LossWeights)
     draw: SampleSettings = field(default_factory=SampleSettings)
     rendering: RenderSchedule | None = None

@@ -1,4 +1,4 @@
-"""Fits the landmark lifter to the (detected, true) pairs of a data folder: without images, in less than a minute."""
+"""Fits the landmark lifter to the (detected, true) pairs of a data folder and to imagined ones: without images."""
 
 import numpy as np
 import torch
@@ -7,51 +7,82 @@ from torch import Tensor
 
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.landmarks import COUNT, MIRROR
-from humanlrm.model.corrector import Lifter
+from humanlrm.model.corrector import SQUEEZED, Lifter
+from humanlrm.train.imagine import imagined
 from humanlrm.train.losses import landmark_loss
 
-_BATCH = 64
+_BATCH = 256
 _RATE = 1e-3
 _NOISE = 0.012
 _MISSING = 0.04
 _STATISTICS = 2000
+#: Share of imagined pairs in a batch, before and after this share of the steps (our choice: first what bodies can do,
+#: then what the detector does).
+_IMAGINED, _FIRST = (0.9, 0.35), 0.4
 
 
-def fit_lifter(lifter: Lifter, shards: ShardFolder | Mixture, steps: int, seed: int) -> float:
+def fit_lifter(
+    lifter: Lifter,
+    shards: ShardFolder | Mixture,
+    steps: int,
+    seed: int,
+    figures: Float[np.ndarray, "N J 3"] | None = None,
+) -> float:
     """Trains the lifter in place; returns the mean loss of the last tenth of the steps (box units).
 
     Without a view of which true landmarks are known the lifter stays as it is and the loss is NaN.
     Mirrored pairs, jitter and missing points are drawn as in ``data.loader``; deterministic in ``seed``.
+
+    Args:
+        figures: true landmarks of people who are photographed in imagination only (``train.imagine``), any unit, +Y
+            up; by default those of the shards that are fully known.
     """
     detected, clues, truth = (torch.from_numpy(a) for a in shards.landmarks())
     if len(truth) == 0:
         return float("nan")
     _set_statistics(lifter, clues, truth)
+    with torch.no_grad():  # once: what squeezes the clues stays as it is until the whole model is trained
+        clues = torch.cat([lifter.squeezed(part.float()) for part in clues.split(_BATCH)])
+    bodies = truth[~truth.isnan().any(-1).any(-1)] if figures is None else torch.from_numpy(figures)
     rng = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(lifter.parameters(), lr=_RATE, weight_decay=0.05)
+    lifter.train()
+    optimizer = torch.optim.AdamW(lifter.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02)
     losses = []
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
-        chosen = torch.randint(len(detected), (_BATCH,), generator=rng)
-        given, told, wanted = _varied(detected[chosen], clues[chosen].float(), truth[chosen], rng)
-        loss = landmark_loss(lifter(given, told), wanted)
+        dreamt = int(_BATCH * _IMAGINED[step > _FIRST * steps]) if len(bodies) else 0
+        chosen = torch.randint(len(detected), (_BATCH - dreamt,), generator=rng)
+        batch = detected[chosen], clues[chosen], truth[chosen]
+        if dreamt:
+            given, wanted = imagined(bodies[torch.randint(len(bodies), (dreamt,), generator=rng)], rng)
+            none = clues.new_zeros(dreamt, *clues.shape[1:])
+            batch = tuple(torch.cat(pair) for pair in zip(batch, (given, none, wanted), strict=True))
+        given, told, wanted = _varied(*batch, rng)
+        loss = landmark_loss(lifter.lift(given, told), wanted)
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
+    lifter.eval()
     return float(np.mean(losses[-max(1, steps // 10) :])) if losses else float("nan")
 
 
 @torch.no_grad()
 def _set_statistics(lifter: Lifter, clues: Float[Tensor, "N J 2 C"], truth: Float[Tensor, "N J 3"]) -> None:
-    """Mean positions of the points, and mean and spread of the clues that are known, on some thousand views."""
+    """Mean positions of the points; the clues' principal components, each of deviation 1, on some thousand views."""
     lifter.mean.copy_(truth.nanmedian(0).values.nan_to_num())
     some = clues[:: max(1, len(clues) // _STATISTICS)].float().flatten(0, 2)
     some = some[(some != 0).any(-1)]
-    if len(some) > 1:
-        lifter.clue_mean.copy_(some.mean(0))
-        lifter.clue_scale.copy_(1 / (some.std(0) + 1e-3))
+    if len(some) <= SQUEEZED:
+        return
+    mean, scale = some.mean(0), 1 / (some.std(0) + 1e-3)
+    standard = (some - mean) * scale
+    directions = torch.linalg.eigh(standard.T @ standard).eigenvectors[:, -SQUEEZED:]
+    squeeze = scale[:, None] * directions / ((standard @ directions).std(0) + 1e-3)
+    lifter.squeeze.weight.copy_(squeeze.T)
+    lifter.squeeze.bias.copy_(-mean @ squeeze)
 
 
 def _varied(

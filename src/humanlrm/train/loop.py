@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -107,12 +108,14 @@ def train(
     device: str = "cpu",
     initial: Path | None = None,
     encoder: str | None = None,
+    figures: Float[np.ndarray, "N J 3"] | None = None,
 ) -> Model:
     """Trains until ``config.samples`` are seen; goes on from the newest checkpoint of ``run`` if there is one.
 
     A new run starts from ``initial``, another run or a folder of exported weights, or else by fitting the landmark
-    lifter. A new run's image encoder starts from ``encoder``, a hub id or a folder (only the paper's family; see
-    ``model.encoders.load_weights``). On SIGTERM the loop writes a checkpoint and returns early.
+    lifter (``figures``: see ``train.lift.fit_lifter``). The image encoder of a new run starts from ``encoder``, a hub
+    id or a folder (only the paper's family; see ``model.encoders.load_weights``). On SIGTERM the loop writes a
+    checkpoint and returns early.
 
     Processes that torchrun started share every step; together they take the samples that one process would take with
     a batch so many times as large.
@@ -132,10 +135,11 @@ def train(
     model = build(model_config).train()
     if encoder is not None and not saved:
         load_weights(model.encoder, encoder)
-    if initial is not None:
+    if initial is not None and not saved:
         load_tensors(model, initial_weights(initial), initial)
     elif not saved and model.corrector is not None:
-        fit_lifter(model.corrector.lifter, shards, min(config.lifter_steps, config.samples), config.seed)
+        steps = min(config.lifter_steps, config.samples)
+        fit_lifter(model.corrector.lifter, shards, steps, config.seed, figures)
     losses = Objective(model, config).to(device)
     optimizer = make_optimizer(model, config, losses.density)
     average = {name: p.detach().clone() for name, p in trained(model, losses.density).items()}

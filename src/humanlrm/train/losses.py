@@ -12,6 +12,8 @@ from torch import Tensor, nn
 #: prediction would take its gradient away.
 _FAR = 0.15
 _NEAR = 0.03
+#: Neighbouring depths that differ by more are of two surfaces.
+_STEP = 0.04
 #: Points outside the box, and landmarks this far from their target, do not pull harder.
 _BOX = 1.05
 _LANDMARK_FAR = 0.3
@@ -50,11 +52,26 @@ def _where_known(target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]) -
     return torch.where(points.isnan().any(-1), torch.zeros_like(target), target)
 
 
-def masked_l1(predicted: Float[Tensor, "..."], target: Float[Tensor, "..."]) -> Float[Tensor, ""]:
-    """L1 where the target is known (not NaN)."""
+def masked_l1(predicted: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) -> Float[Tensor, ""]:
+    """L1 where the target is known (not NaN): the mean over what a sample knows, then over samples."""
     known = ~target.isnan()
     difference = torch.where(known, predicted - target.nan_to_num(), torch.zeros_like(predicted)).abs()
-    return difference.sum() / known.sum().clamp(min=1)
+    return (difference.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)).mean()
+
+
+def slope_loss(predicted: Float[Tensor, "B K H W"], target: Float[Tensor, "B K H W"]) -> Float[Tensor, ""]:
+    """L1 of the differences of neighbouring pixels of depth maps, where both are known (not NaN) and on one surface.
+
+    The eye sees slopes, and L1 of depth cares little for them (our choice). The mean over a sample's pixels, then over
+    samples.
+    """
+    total, count = predicted.new_zeros(len(predicted)), predicted.new_zeros(len(predicted))
+    for axis in (-2, -1):
+        wanted, found = target.diff(dim=axis), predicted.diff(dim=axis)
+        smooth = wanted.abs() < _STEP  # false for NaN
+        apart = torch.where(smooth, found - wanted.nan_to_num(), torch.zeros_like(found)).abs()
+        total, count = total + apart.sum((1, 2, 3)), count + smooth.sum((1, 2, 3))
+    return (total / count.clamp(min=1)).mean()
 
 
 def normal_loss(

@@ -21,6 +21,7 @@ from humanlrm.train.losses import (
     occupancy_loss,
     rgb_loss,
     sdf_loss,
+    slope_loss,
 )
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule
@@ -39,6 +40,7 @@ class LossTerms:
     eikonal: Float[Tensor, ""]
     rgb: Float[Tensor, ""]
     depth: Float[Tensor, ""]
+    slope: Float[Tensor, ""]
     landmarks: Float[Tensor, ""]
 
     def total(self, weights: LossWeights) -> Float[Tensor, ""]:
@@ -60,7 +62,7 @@ def objective(model: Model, batch: Batch) -> LossTerms:
 
 def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
     """:func:`objective` of planes that are there already."""
-    depth, landmarks = planes.given.depth, planes.given.landmarks
+    depth, landmarks = planes.given.depth, planes.given.estimated
     # Unknown places are asked at the origin and do not count: a question at NaN would spoil all gradients.
     sdf = model.field.distance(planes, wanted.points.nan_to_num())
     on = model.field(planes, wanted.surface.nan_to_num())
@@ -73,6 +75,7 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         eikonal=eikonal_loss(on.gradient, inside),
         rgb=rgb_loss(on.rgb, wanted.rgb, inside),
         depth=none if depth is None else masked_l1(depth, wanted.depth),
+        slope=none if depth is None else slope_loss(depth, wanted.depth),
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
     )
 
@@ -121,7 +124,7 @@ class Objective(nn.Module):
             ValueError: views are to be rendered, and the batch has no targets.
         """
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            planes = self.model.planes_of(batch.given)
+            planes = self.model.planes_of(batch.given, batch.wanted.taught)
         direct = direct_terms(self.model, planes, batch.wanted)
         loss, terms = direct.total(self.weights), dict(vars(direct))
         if self.rendering is not None and self.density is not None:

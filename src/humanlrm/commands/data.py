@@ -1,0 +1,117 @@
+"""``humanlrm people`` and ``humanlrm prepare``: training data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from humanlrm.commands.terminal import asset_pack, console, errors
+
+
+@dataclass(frozen=True)
+class People:
+    """Render synthetic people into training shards, or look at them. Goes on where an interrupted run was.
+
+    Attributes:
+        out: folder for the shards.
+        count: how many people.
+        seed: seed of the first; people have consecutive seeds.
+        assets: asset pack with avatars and poses; without it all people are procedural. Default: $HUMANLRM_ASSETS.
+        kind: procedural, avatar or composed people only; the last two need the asset pack. Default: a mix.
+        workers: processes, or Ray actors.
+        ray: render on a Ray cluster, at this address, or "local" for one of this machine; needs the extra `cluster`.
+        preview: write a contact sheet of the people to this picture; nothing is rendered for training.
+        describe: print and draw how diverse the people are that were rendered into --data.
+        data: folder of shards for --describe.
+        figure: where --describe draws.
+    """
+
+    out: Path | None = None
+    count: int = 100
+    seed: int = 0
+    assets: Path | None = None
+    kind: Literal["procedural", "avatar", "composed"] | None = None
+    workers: int = 1
+    ray: str | None = None
+    preview: Path | None = None
+    describe: bool = False
+    data: Path | None = None
+    figure: Path = Path("people-statistics.png")
+
+    def run(self) -> int:
+        from humanlrm.people.command import preview, render, report
+        from humanlrm.people.generate import Job
+        from humanlrm.people.preview import Sheet
+
+        asked = (self.out is not None) + (self.preview is not None) + self.describe
+        if asked != 1 or self.describe != (self.data is not None):
+            raise ValueError("people: give one of --out DIR, --preview PICTURE, or --describe with --data DIR")
+        given = asset_pack(self.assets)
+        if self.data is not None:
+            report(self.data, self.figure, console)
+        elif self.preview is not None:
+            preview(self.preview, Sheet(self.count, self.seed, given, self.kind), self.workers, console)
+        elif self.out is not None:
+            job = Job(self.out, self.count, self.seed, given, self.kind)
+            return render(job, self.workers, self.ray, console, errors)
+        return 0
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Turn a data set of scans or of multi-view captures into training shards. Goes on where an interrupted run was.
+
+    Exit code 1 if any item was skipped; the table says which and why. Layouts and licences: docs/datasets.md.
+
+    Attributes:
+        name: thuman, humman, custom-humans, 2k2k, x-humans, renderpeople, zju-mocap, scans or multiview.
+        source: folder of the data set.
+        out: folder for the shards.
+        split: file of held-out ids, one per line, or thuman2 (0506 to 0525).
+        part: train (what is not held out), test or all.
+        every: of the frames of a sequence, every how many.
+        limit: at most so many people.
+        workers: processes.
+        up: up axis of the files if it is not the data set's usual one: +x -x +y -y +z -z (write --up=-z).
+        unit: m, cm, mm, auto (told by the height) or height (set it to --height-m).
+        height_m: height of scans of unknown unit.
+        image_px: longer side of the photographs of captures.
+        licence: of your own scans or photographs; it is kept in the shards.
+    """
+
+    name: tyro.conf.Positional[str]
+    source: Path
+    out: Path
+    split: str | None = None
+    part: str = "train"
+    every: int = 1
+    limit: int | None = None
+    workers: int = 1
+    up: str | None = None
+    unit: str | None = None
+    height_m: float = 1.7
+    image_px: int = 512
+    licence: str | None = None
+
+    def run(self) -> int:
+        from rich.progress import Progress as Bar
+        from rich.table import Table
+
+        from humanlrm.data.intake.adapter import Options
+        from humanlrm.data.prepare import Job, plan, run, summary
+
+        options = Options(self.up, self.unit, self.height_m, self.image_px, self.licence)
+        job = Job(self.name, self.source, self.out, options, self.split, self.part, self.every, self.limit)
+        planned = plan(job)
+        with Bar(console=console) as bar:
+            task = bar.add_task(job.name, total=sum(len(items) for _, items in planned.todo))
+            outcomes = run(job, planned.todo, self.workers, lambda o: bar.advance(task, len(o.done) + len(o.skipped)))
+        table = Table(title=f"{job.source} to {job.out}", show_header=False)
+        for row in summary(job, planned, outcomes):
+            table.add_row(*row)
+        console.print(table)
+        skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
+        for line in skipped:
+            errors.print(f"skipped {line}", style="red", highlight=False, soft_wrap=True, markup=False)
+        return 1 if skipped else 0

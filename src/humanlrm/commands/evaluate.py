@@ -1,0 +1,163 @@
+"""``humanlrm evaluate`` and ``humanlrm export``: how good weights are, and weights that say so."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from humanlrm.commands.terminal import asset_pack, console
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure reconstructions of held-out people, and write a report, contact sheets and a page. Goes on where an
+    interrupted evaluation was.
+
+    Attributes:
+        sets: procedural-val and composed-val (held-out seeds), valid-val (held-out avatars).
+        count: people per set of seeds; default 100, with --quick 64.
+        scans: folder of scans (OBJ, PLY, GLB; +Y up), rendered from --views sides.
+        ids: file with the names of the scans that are wanted, e.g. a test list.
+        pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
+        photos: only reconstruct all photos of this folder, and write a page.
+        methods: humanlrm, inflated, mean-body, visual-hull (an oracle), command.
+        command: program for the method "command", e.g. 'tool {image} -o {out}'.
+        protocols: plain, occlusion, robustness, landmarks.
+        views: photographs per subject, evenly spread.
+        poses: per avatar of valid-val.
+        mask: exact or detected.
+        landmarks: detected or exact.
+        alignment: none, translation, scale+translation or icp; default scale+translation, with --quick translation.
+        points: samples per surface.
+        resolution: lattice cells per side.
+        weights: folder of other weights than the shipped ones.
+        assets: asset pack, for composed-val and valid-val. Default: $HUMANLRM_ASSETS.
+        out: folder to write.
+        workers: processes.
+        ray: address of a Ray cluster, or "local".
+        compare: print the paired differences of two report.json instead: second minus first.
+        quick: the measure of model cards instead: procedural people, one photo each, geometry at 1.70 m.
+        json: with --quick, also write the rows to this file.
+    """
+
+    sets: tuple[str, ...] | None = None
+    count: int | None = None
+    scans: Path | None = None
+    ids: Path | None = None
+    pairs: Path | None = None
+    photos: Path | None = None
+    methods: tuple[str, ...] = ("humanlrm",)
+    command: str | None = None
+    protocols: tuple[str, ...] = ("plain",)
+    views: int = 3
+    poses: int = 3
+    mask: str = "exact"
+    landmarks: str = "detected"
+    alignment: str | None = None
+    points: int = 50_000
+    resolution: int = 128
+    weights: Path | None = None
+    assets: Path | None = None
+    out: Path = Path("evaluation")
+    workers: int = 1
+    ray: str | None = None
+    compare: tuple[Path, Path] | None = None
+    quick: bool = False
+    json: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.evaluate import command
+
+        if self.compare is not None:
+            return command.print_differences(*self.compare, console)
+        if self.photos is not None:
+            return command.measure_photos(self.photos, self.out, self.weights, self.resolution, console)
+        if self.quick:
+            return command.measure_quickly(
+                64 if self.count is None else self.count,
+                self.alignment or "translation",
+                self.resolution,
+                self.weights,
+                self.methods,
+                self.json,
+                console,
+            )
+        if self.json is not None:
+            raise ValueError("--json belongs to --quick; otherwise report.json is in --out")
+        return command.measure(self._plan(), self.out, self.workers, self.ray, console)
+
+    def _plan(self):
+        from humanlrm.evaluate.case import Shooting
+        from humanlrm.evaluate.run import Plan
+        from humanlrm.evaluate.sources import Sources
+
+        own_data = self.scans is not None or self.pairs is not None
+        sets = self.sets if self.sets is not None else () if own_data else ("procedural-val",)
+        assets = asset_pack(self.assets)
+        count = 100 if self.count is None else self.count
+        sources = Sources(sets, count, self.poses, assets=assets, scans=self.scans, ids=self.ids, pairs=self.pairs)
+        return Plan(
+            sources,
+            self.methods,
+            self.protocols,
+            self.views,
+            Shooting(self.mask, self.landmarks, self.points),
+            self.alignment or "scale+translation",
+            self.resolution,
+            self.weights,
+            self.command,
+        )
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's newest weights (float16) with a model card that says how good they are.
+
+    Attributes:
+        run_folder: the training run.
+        data: the shards it was trained on, for the card.
+        out: e.g. src/humanlrm/weights/small.
+        count: held-out people to measure.
+        preset: name for the card.
+        seed: seed of the run, for the card.
+    """
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    data: Path
+    out: Path
+    count: int = 64
+    preset: str = "small"
+    seed: int = 0
+
+    def run(self) -> int:
+        from humanlrm.data.shards import ShardFolder
+        from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
+        from humanlrm.evaluate.quick import evaluate_quick
+        from humanlrm.model.pretrained import save_pretrained
+        from humanlrm.train.checkpoint import averaged_weights
+
+        config, tensors, state = averaged_weights(self.run_folder)
+        save_pretrained(self.out, config, tensors)
+        sources, licences = describe_data(ShardFolder(self.data))
+        parameters = sum(t.numel() for t in tensors.values())
+        hours = state.seconds / 3600
+        facts = TrainingFacts(self.preset, parameters, sources, licences, state.seen, hours, self.seed, _commit())
+        reports = [
+            evaluate_quick(self.count, "translation", 128, self.out, method, console)
+            for method in ("humanlrm", "inflated")
+        ]
+        console.print(write_card(self.out, model_card(facts, reports)).read_text(), highlight=False)
+        return 0
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"

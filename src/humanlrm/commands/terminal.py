@@ -1,0 +1,24 @@
+"""What all commands share: the terminal, and options that mean the same everywhere."""
+
+import os
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+#: Of several processes that torchrun started, only the first speaks.
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
+errors = Console(stderr=True)
+
+
+def asset_pack(given: Path | None) -> Path | None:
+    """The asset pack: as given, or where $HUMANLRM_ASSETS says."""
+    return given or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
+
+
+def check_device(name: str) -> None:
+    """Before any work is done."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); try cpu") from error

@@ -1,0 +1,216 @@
+"""``humanlrm train``, ``train-diffusion`` and ``describe``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from humanlrm.commands.terminal import asset_pack, check_device, console, errors
+
+#: Imagined people of whom a new landmark lifter learns.
+_FIGURES = 20_000
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a preset on shards. Started again with the same --run, it goes on from the newest checkpoint.
+
+    Several processes: torchrun --nproc-per-node 2 -m -- humanlrm.cli train ...
+
+    Attributes:
+        preset: tiny, small, base or paper.
+        data: folders of shards.
+        weights: how often each folder's turn comes, e.g. 2 1 1; without it all alike.
+        run: folder of checkpoints and logs.
+        validation: folder of shards to validate on.
+        samples: how many samples to see in all.
+        batch: samples per process that are computed at once.
+        accumulate: batches per step.
+        learning_rate: after warm-up.
+        fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
+        bf16: compute the network in bfloat16.
+        rendering: also compare renderings of other views (colour, perceptual, mask, normal, depth).
+        seed: of initial weights and of the order of the data.
+        workers: processes that load data.
+        device: cpu, cuda or mps.
+        threads: torch threads; more than one pays only on an otherwise idle machine.
+        initial: another run, or a folder of exported weights, that a new run starts from.
+        export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
+        encoder: what the image encoder of a new run of base or paper starts from: a hub id such as facebook/dinov2-base
+            or facebook/dino-vitb16, or a folder; without it from random weights.
+        picture_every: steps between pictures in the log.
+        assets: asset pack whose poses a new run's landmark lifter learns beside those of the shards. Default:
+            $HUMANLRM_ASSETS.
+    """
+
+    preset: tyro.conf.Positional[str]
+    data: tuple[Path, ...]
+    weights: tuple[float, ...] | None = None
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/small")
+    validation: Path | None = None
+    samples: int = 60_000
+    batch: int = 8
+    accumulate: int = 1
+    learning_rate: float = 8e-4
+    fall: Literal["linear", "cosine"] = "linear"
+    bf16: bool = False
+    rendering: bool = False
+    seed: int = 0
+    workers: int = 1
+    device: str = "cpu"
+    threads: int = 1
+    initial: Path | None = None
+    export: Path | None = None
+    encoder: str | None = None
+    picture_every: int = 500
+    assets: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.model.config import PRESETS
+        from humanlrm.model.pretrained import save_pretrained
+        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.config import TrainConfig
+        from humanlrm.train.loop import train
+        from humanlrm.train.render_config import RenderSchedule
+        from humanlrm.train.report import TrainingReport
+
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        check_device(self.device)
+        torch.set_num_threads(self.threads)
+        config = PRESETS[self.preset]()
+        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "bf16", "seed", "picture_every")
+        plan = TrainConfig(
+            **{name: getattr(self, name) for name in names}, rendering=RenderSchedule() if self.rendering else None
+        )
+        data = self._mixture()
+        with TrainingReport(self.run_folder, self.samples, console, self.device, self.bf16) as report:
+            model = train(
+                config,
+                plan,
+                data,
+                self.run_folder,
+                self.validation,
+                report,
+                self.workers,
+                self.device,
+                self.initial,
+                self.encoder,
+                self._figures() if self.initial is None else None,
+            )
+        if self.export is not None:
+            save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
+            console.print(f"weights written to {self.export}", highlight=False)
+        return 0
+
+    def _figures(self):
+        from humanlrm.people.avatars import AvatarLibrary
+        from humanlrm.people.figures import figures
+
+        given = asset_pack(self.assets)
+        return None if given is None else figures(AvatarLibrary(given, "train"), _FIGURES, self.seed)
+
+    def _mixture(self):
+        from humanlrm.data.shards import Mixture, ShardFolder
+
+        weights = self.weights or (1.0,) * len(self.data)
+        if len(weights) != len(self.data):
+            raise ValueError(
+                f"--weights: {len(weights)} numbers for {len(self.data)} folders; give one for each --data"
+            )
+        mixture = Mixture([(ShardFolder(folder), weight) for folder, weight in zip(self.data, weights, strict=True)])
+        for problem in mixture.problems:
+            errors.print(f"skipped {problem}", style="red", highlight=False, soft_wrap=True, markup=False)
+        return mixture
+
+
+@dataclass(frozen=True)
+class TrainDiffusion:
+    """Train the completion of half-hidden people. Started again with the same --run, it goes on where it was.
+
+    Attributes:
+        preset: tiny or small.
+        student: weights folder of a reconstruction model of the paper's family (without depth_prior).
+        data: folder of shards.
+        latents: folder of the teacher's latents; those that lack are made first.
+        run: folder of checkpoints and logs.
+        teacher: weights folder of the multi-view teacher. Default: the student, given several views.
+        views: that the teacher sees of each person.
+        samples: how many photos to see in all.
+        batch: photos per step.
+        workers: processes that load data.
+        device: cpu, cuda or mps.
+        threads: torch threads; more than one pays only on an otherwise idle machine.
+        export: where to write the finished weights (float16).
+    """
+
+    preset: tyro.conf.Positional[str]
+    student: Path
+    data: Path
+    latents: Path
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/diffusion")
+    teacher: Path | None = None
+    views: int = 4
+    samples: int = 200_000
+    batch: int = 8
+    workers: int = 1
+    device: str = "cpu"
+    threads: int = 1
+    export: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.model.denoiser_config import DENOISERS
+        from humanlrm.model.paper import PaperLRM
+        from humanlrm.model.pretrained import from_pretrained, save_pretrained
+        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.diffuse import DiffuseConfig, distil
+        from humanlrm.train.report import TrainingReport
+
+        if self.preset not in DENOISERS:
+            raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(DENOISERS)}")
+        check_device(self.device)
+        torch.set_num_threads(self.threads)
+        student = from_pretrained(self.student, self.device)
+        teacher = student if self.teacher is None else from_pretrained(self.teacher, self.device)
+        if not isinstance(student, PaperLRM) or not isinstance(teacher, PaperLRM):
+            raise ValueError("student and teacher must be of the paper's family: others have no latent triplane")
+        plan = DiffuseConfig(samples=self.samples, batch=self.batch)
+        places = (self.data, self.latents, self.run_folder)
+        with TrainingReport(self.run_folder, self.samples, console) as report:
+            model = distil(DENOISERS[self.preset](), plan, student, teacher, *places, report, self.workers, self.views)
+        if self.export is not None:
+            save_pretrained(self.export, model.config, {name: p.cpu() for name, p in trained(model).items()})
+        return 0
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Print what a preset costs: parameters, tokens, operations and memory. Nothing is trained or downloaded.
+
+    Attributes:
+        preset: tiny, small, base or paper.
+        views: given views per sample (base and paper).
+        queries: field queries per sample in training, e.g. rays times samples per ray.
+    """
+
+    preset: tyro.conf.Positional[str]
+    views: int = 1
+    queries: int = 2048
+
+    def run(self) -> int:
+        from rich.table import Table
+
+        from humanlrm.model.config import PRESETS
+        from humanlrm.model.describe import describe
+
+        if self.preset not in PRESETS:
+            raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        table = Table(title=f"{self.preset}, {self.views} view{'s' if self.views > 1 else ''}", show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for name, value in describe(PRESETS[self.preset](), self.views, self.queries).rows():
+            table.add_row(name, value, end_section=name in ("trained", "feature planes"))
+        console.print(table)
+        return 0
