@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -96,15 +98,29 @@ def test_colours_are_in_range_and_depend_on_the_normal(planes):
     assert not torch.allclose(colours, field.colour(planes, at, down))
 
 
-def test_a_full_trust_copies_the_pixel(planes):
+def test_a_full_trust_copies_the_pixel_as_far_as_it_shows_the_person(planes):
     field, at = trained_field(), points()
+    at[..., :2] = 0  # the middle of the image, between four pixels
+    own = field.colour(pictured(planes, alpha=0.0), at, torch.zeros_like(at))
     with torch.no_grad():
         field.rgb[-1].bias[3] = 50
-    at[..., :2] = 0  # the middle of the image, between four pixels
-    pixel = planes.given.image[:, :3, 31:33, 31:33].mean((2, 3))
-    torch.testing.assert_close(
-        field.colour(planes, at, torch.zeros_like(at)), pixel[:, None].expand_as(at), rtol=1e-4, atol=1e-4
-    )
+    for alpha in (0.0, 0.3, 1.0):
+        shown = pictured(planes, alpha)
+        pixel = shown.given.image[:, :3, 31:33, 31:33].mean((2, 3))
+        found = field.colour(shown, at, torch.zeros_like(at))
+        if alpha == 1:
+            torch.testing.assert_close(found, pixel[:, None].expand_as(at), rtol=1e-4, atol=1e-4)
+        if alpha == 0:
+            torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-4)
+        assert found.max() <= 1
+
+
+def pictured(planes, alpha: float):
+    """The same planes of a person who is there to the part ``alpha``."""
+    image = planes.given.image.clone()
+    image[:, 3] = alpha
+    image[:, :3] *= alpha
+    return replace(planes, given=replace(planes.given, image=image))
 
 
 def test_points_do_not_influence_each_other(planes):

@@ -4,11 +4,13 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from tiny_paper import tiny_paper
 from train_tiny import RENDERING, STAGE
 
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import Moment, Objective, objective
 from humanlrm.views import Batch, Wanted
 
@@ -134,3 +136,29 @@ def test_bfloat16_changes_the_network_a_little_and_the_losses_stay_float32(scans
 
 def test_nothing_is_made_for_rendering_if_nothing_is_rendered():
     assert {name.split(".")[0] for name, _ in new(TrainConfig()).named_parameters()} == {"model"}
+
+
+def test_landmarks_can_be_trained_alone(scans):
+    torch.manual_seed(0)
+    model = build(replace(tiny(), eye=True, corrector_rounds=2)).train()
+    losses = Objective(model, TrainConfig(part="landmarks"))
+    loss, terms = losses(scans, FIRST)
+    assert terms.keys() == {"landmarks"}
+    assert float(loss) == pytest.approx(LossWeights().landmarks * float(terms["landmarks"]))
+    torch.testing.assert_close(model.landmarks_of(scans.given), model.planes_of(scans.given).given.estimated)
+    optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for _ in range(12):
+        optimizer.zero_grad()
+        losses(scans, FIRST)[0].backward()
+        optimizer.step()
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert {name.split(".")[0] for name in moved} == {"corrector", "place32"}
+    assert {"corrector.eye.to32.0.layers.0.weight", "corrector.rounds.1.delta.weight"} <= moved
+    assert losses(scans, FIRST)[0] < 0.8 * loss
+
+
+def test_the_papers_family_has_no_part_for_landmarks(scans):
+    losses = Objective(build(tiny_paper()), TrainConfig(part="landmarks"))
+    with pytest.raises(ValueError, match="small family"):
+        losses(scans, FIRST)

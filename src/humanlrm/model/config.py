@@ -30,7 +30,9 @@ class ModelConfig:
         field_width: width of the SDF-MLP.
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
-        corrector_depth: transformer layers of the landmark correction head.
+        eye: the landmark correction trains the encoder's last blocks for itself (``model.encoder.LiteEye``).
+        corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
+        corrector_depth: its transformer layers in each round.
         lifter_width: channels of the landmark lifter.
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
@@ -45,6 +47,8 @@ class ModelConfig:
     field_width: int = 96
     field_depth: int = 2
     latent: int = 32
+    eye: bool = True
+    corrector_rounds: int = 2
     corrector_depth: int = 2
     lifter_width: int = 768
     lifter_depth: int = 3
@@ -174,6 +178,8 @@ def tiny() -> ModelConfig:
         side_tokens=4,
         plane_channels=8,
         field_width=32,
+        eye=False,
+        corrector_rounds=1,
         corrector_depth=1,
         lifter_width=64,
         lifter_depth=1,

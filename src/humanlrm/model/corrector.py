@@ -8,7 +8,7 @@ from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, Pointwise
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import Pyramid
+from humanlrm.model.encoder import LiteEye, Pyramid
 from humanlrm.model.triplane import sample_plane
 
 #: Channels of a squeezed clue, and of what the lifter takes from the two of a landmark.
@@ -90,21 +90,18 @@ class LandmarkTokens(nn.Module):
 class LandmarkCorrector(nn.Module):
     """Detected landmarks and image features to corrected 3D landmarks (DESIGN section 5; our choice).
 
-    The lifter comes first. Then each landmark is a token made of its position, its visibility and the image features
-    under it; it attends to the other landmarks and to the coarse image tokens.
+    The lifter comes first. Then, round after round, each landmark is a token made of its position, its visibility and
+    the image features under it; it attends to the other landmarks and to the coarse image tokens, and moves. The
+    features may be those of an eye of its own, which training changes.
     """
 
     def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
         super().__init__()
         width = config.width
         self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
-        self.tokens = LandmarkTokens(channels, width, told=5)
+        self.eye = LiteEye() if config.eye else None
         self.image = Pointwise(channels[4], width)
-        self.blocks = nn.ModuleList([Block(width, config.heads) for _ in range(config.corrector_depth)])
-        self.norm = nn.LayerNorm(width)
-        self.delta = nn.Linear(width, 3)
-        nn.init.zeros_(self.delta.weight)
-        nn.init.zeros_(self.delta.bias)
+        self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
 
     def train(self, mode: bool = True) -> "LandmarkCorrector":
         """The lifter forgets (dropout) only while it is fitted by itself."""
@@ -127,14 +124,41 @@ class LandmarkCorrector(nn.Module):
             pyramid: the encoder's features.
             place: positional encoding of the stride-32 tokens.
         """
-        seen = (detected[..., 3:] > 0).to(detected)
-        start = self.lifter(detected, clues)
-        marks = self.tokens(start, torch.cat([start, detected[..., 3:], seen], dim=-1), pyramid)
-        image = self.image(pyramid.stride32).flatten(2).transpose(1, 2) + place
-        tokens = torch.cat([marks, image], dim=1)
+        told = torch.cat([detected[..., 3:], (detected[..., 3:] > 0).to(detected)], dim=-1)
+        seen = pyramid if self.eye is None else self.eye(pyramid)
+        marks, image = self.lifter(detected, clues), self.image(seen.stride32).flatten(2).transpose(1, 2) + place
+        for once in self.rounds:
+            marks, image = once(marks, image, told, seen)
+        return marks
+
+
+class _Round(nn.Module):
+    """Landmarks look at the image where they are, and move. A new one leaves them where they are."""
+
+    def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.tokens = LandmarkTokens(channels, width, told=5)
+        self.blocks = nn.ModuleList([Block(width, config.heads) for _ in range(config.corrector_depth)])
+        self.norm = nn.LayerNorm(width)
+        self.delta = nn.Linear(width, 3)
+        nn.init.zeros_(self.delta.weight)
+        nn.init.zeros_(self.delta.bias)
+
+    def forward(
+        self,
+        marks: Float[Tensor, "B J 3"],
+        image: Float[Tensor, "B N D"],
+        told: Float[Tensor, "B J 2"],
+        pyramid: Pyramid,
+    ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B N D"]]:
+        """Args: ``told`` is what the detector says of each landmark beside its place."""
+        places = marks.detach()
+        tokens = torch.cat([self.tokens(places, torch.cat([places, told], dim=-1), pyramid), image], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        return start + self.delta(self.norm(tokens[:, :COUNT])).float()
+        own, image = tokens.split([COUNT, image.shape[1]], dim=1)
+        return marks + self.delta(self.norm(own)).float(), image
 
 
 def settled(estimated: Float[Tensor, "B J 3"], told: Float[Tensor, "B J 3"] | None) -> Float[Tensor, "B J 3"]:

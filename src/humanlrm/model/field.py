@@ -99,7 +99,9 @@ class Field(nn.Module):
     ) -> Float[Tensor, "B P 3"]:
         out = self.rgb(torch.cat([self.latent(hidden), features, normal], dim=-1))
         own, trust = torch.sigmoid(out[..., :3]), torch.sigmoid(out[..., 3:])
-        return trust * features[..., -_PIXEL : -_PIXEL + 3] + (1 - trust) * own
+        pixel, alpha = features[..., -_PIXEL : -_PIXEL + 3], features[..., -_PIXEL + 3 : -_PIXEL + 4]
+        # The pixel is premultiplied: it lies over the own colour as far as it shows the person.
+        return trust * pixel + (1 - trust * alpha) * own
 
     def colour(
         self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]

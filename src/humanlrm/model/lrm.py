@@ -8,7 +8,7 @@ from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.corrector import LandmarkCorrector, LandmarkTokens, settled
 from humanlrm.model.decoder import TriplaneDecoder
-from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.encoder import LiteEncoder, Pyramid
 from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
 from humanlrm.model.paper import PaperLRM
@@ -38,6 +38,14 @@ class HumanLRM(nn.Module):
         """What a batch of the loader, or a photo, shows; ``told`` as in :meth:`forward`."""
         return self(given.image, given.landmarks, given.clues, told)
 
+    def landmarks_of(self, given: Given) -> Float[Tensor, "B J 3"]:
+        """The landmarks alone, as :meth:`forward` estimates them (box units)."""
+        return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32)
+
+    def _look(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
+        rgb, alpha = image[:, :3], image[:, 3:4]
+        return self.encoder(rgb * alpha + 0.5 * (1 - alpha))
+
     def forward(
         self,
         image: Float[Tensor, "B 5 H W"],
@@ -53,9 +61,8 @@ class HumanLRM(nn.Module):
             clues: the detector's features at the landmarks; 0 = unknown.
             told: landmarks to build on instead of the estimated ones; NaN where the estimate has to do.
         """
-        rgb, alpha = image[:, :3], image[:, 3:4]
-        pyramid = self.encoder(rgb * alpha + 0.5 * (1 - alpha))
-        seen = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
+        pyramid = self._look(image)
+        seen = torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
         estimated = self.corrector(landmarks, clues, pyramid, self.place32)
         used = settled(estimated, told)

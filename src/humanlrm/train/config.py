@@ -9,6 +9,8 @@ from humanlrm.train.render_config import RenderSchedule
 
 #: How the learning rate falls after warm-up.
 Fall = Literal["linear", "cosine"]
+#: What of a model is trained.
+Part = Literal["all", "landmarks"]
 #: The rate never falls below this share of the highest.
 _LEAST_RATE = 0.02
 
@@ -66,6 +68,8 @@ class TrainConfig:
         picture_px: side of one of them.
         lifter_steps: steps of fitting the landmark lifter before a new run starts; at most ``samples``.
         weights: of the loss terms.
+        part: "landmarks" trains the estimate of the landmarks alone, which needs no planes and no points and is three
+            times as fast; "all" trains everything (only the small family has parts).
         draw: what a sample consists of.
         rendering: losses on renderings of target views beside the direct ones; ``None``: no view is rendered.
     """
@@ -90,6 +94,7 @@ class TrainConfig:
     lifter_steps: int = 8_000
     weights: LossWeights = field(default_factory=LossWeights)
     draw: SampleSettings = field(default_factory=SampleSettings)
+    part: Part = "all"
     rendering: RenderSchedule | None = None
 
     def __post_init__(self) -> None:

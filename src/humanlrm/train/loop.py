@@ -38,6 +38,8 @@ from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
+#: Parameters that start pretrained, and their share of the learning rate.
+_PRETRAINED, _SLOW = ".eye.", 0.4
 
 
 class TrainingStopped(ValueError):
@@ -68,11 +70,16 @@ class Progress:
 
 
 def make_optimizer(model: Model, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
-    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay."""
-    parameters = trained(model, density)
-    decayed = [p for n, p in parameters.items() if p.ndim >= 2 and n.endswith("weight")]
-    rest = [p for n, p in parameters.items() if not (p.ndim >= 2 and n.endswith("weight"))]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay. What starts pretrained
+    (the corrector's eye) is trained at a lower rate."""
+    sorts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in trained(model, density).items():
+        decays, slow = parameter.ndim >= 2 and name.endswith("weight"), _PRETRAINED in name
+        sorts.setdefault((decays, slow), []).append(parameter)
+    groups = [
+        {"params": own, "weight_decay": config.weight_decay * decays, "share": _SLOW if slow else 1.0}
+        for (decays, slow), own in sorts.items()
+    ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
@@ -146,7 +153,7 @@ def train(
     state = TrainerState()
     if saved:
         state = load_checkpoint(saved[-1], model, average, optimizer, losses.density)
-    accelerator = _accelerator(device, model_config)
+    accelerator = _accelerator(device, model_config, config)
     torch.set_num_threads(threads)  # accelerate decides on a number of its own
     stream = _stream(shards, model_config, config, state, accelerator, workers)
     flops = 0.0
@@ -174,11 +181,10 @@ def train(
     return averaged(model, average)
 
 
-def _accelerator(device: str, config: Config) -> Accelerator:
+def _accelerator(device: str, model: Config, config: TrainConfig) -> Accelerator:
     """Buffers are frozen and need no broadcast; the paper's encoders have parameters that a step may not use."""
-    options = DistributedDataParallelKwargs(
-        broadcast_buffers=False, find_unused_parameters=isinstance(config, PaperConfig)
-    )
+    unused = isinstance(model, PaperConfig) or config.part != "all"
+    options = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=unused)
     return Accelerator(cpu=device == "cpu", kwargs_handlers=[options])
 
 
@@ -229,7 +235,7 @@ def _step(run: _Run, micro: list[Batch], state: TrainerState) -> dict[str, float
     """
     config, accelerator = run.config, run.accelerator
     for group in run.optimizer.param_groups:
-        group["lr"] = config.rate(state.seen)
+        group["lr"] = config.rate(state.seen) * group["share"]
     every = config.rendering.patch_every if config.rendering is not None else 1
     sums: dict[str, float] = {}
     doubtful = micro[-1]

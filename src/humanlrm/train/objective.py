@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.render import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
@@ -106,7 +106,7 @@ class Objective(nn.Module):
 
     def __init__(self, model: Model, config: TrainConfig) -> None:
         super().__init__()
-        self.model, self.weights, self.bf16 = model, config.weights, config.bf16
+        self.model, self.weights, self.bf16, self.part = model, config.weights, config.bf16, config.part
         self.rendering: RenderSchedule | None = config.rendering
         free = isinstance(model.config, PaperConfig) and model.config.field == "density"
         kind = SoftplusDensity if free else LaplaceDensity
@@ -123,6 +123,8 @@ class Objective(nn.Module):
         Raises:
             ValueError: views are to be rendered, and the batch has no targets.
         """
+        if self.part == "landmarks":
+            return self._landmarks(batch)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
             planes = self.model.planes_of(batch.given, batch.wanted.taught)
         direct = direct_terms(self.model, planes, batch.wanted)
@@ -145,3 +147,12 @@ class Objective(nn.Module):
             if isinstance(self.density, LaplaceDensity):
                 terms["beta"] = self.density.beta
         return loss, {name: value.detach() for name, value in terms.items()}
+
+    def _landmarks(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+        """What :meth:`forward` returns, of the landmarks alone."""
+        if not isinstance(self.model, HumanLRM):
+            raise ValueError("only a model of the small family can train its landmarks alone")
+        with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
+            estimated = self.model.landmarks_of(batch.given)
+        loss = landmark_loss(estimated, batch.wanted.landmarks)
+        return self.weights.landmarks * loss, {"landmarks": loss.detach()}
