@@ -4,15 +4,20 @@ from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
 from humanlrm.evaluate.geometry import SurfaceDistance
 from humanlrm.evaluate.quick import QuickReport, QuickRow
+from humanlrm.model.history import Stage
 
-FACTS = TrainingFacts("tiny", 1234567, {"procedural": 2}, {"CC0": 2}, 60_000, 1.25, 7, "abc")
+STAGES = [
+    Stage("all", {"procedural": 2000}, ["CC0", "MIT"], 60_000, 1.25, 7, "abc"),
+    Stage("landmarks", {"avatar": 3}, ["CC0"], 40_000, 0.5, 8, "def"),
+]
+FACTS = TrainingFacts("tiny", 1234567, STAGES)
 REPORT = QuickReport("humanlrm", "translation", [QuickRow("a", SurfaceDistance(2.0, 4.0, 0.9))], ["b: nothing"])
 
 
 def test_data_is_counted_by_source_and_licence(shards, rendered):
     sources, licences = describe_data(ShardFolder(shards))
     assert sources == {rendered.scan.source: 2}
-    assert sum(licences.values()) == 2
+    assert licences == [rendered.scan.licence]
 
 
 def test_a_card_says_what_was_measured_and_how():
@@ -20,10 +25,12 @@ def test_a_card_says_what_was_measured_and_how():
     assert row == "| humanlrm | 1 | translation | 3.00 | 2.00 | 4.00 | 0.900 | 1 |"
 
 
-def test_a_card_names_data_licences_and_effort():
+def test_a_card_names_data_licences_and_the_effort_of_every_run():
     text = model_card(FACTS, [])
-    for fact in ("1,234,567", "2 procedural", "2 CC0", "60,000", "1.2", "seed: 7", "commit abc"):
+    for fact in ("1,234,567", "CC0; MIT", "100,000 samples", "1.8 core-hours"):
         assert fact in text
+    assert "| all | 2,000 procedural | 60,000 | 1.2 | 7 | abc |" in text
+    assert "| landmarks | 3 avatar | 40,000 | 0.5 | 8 | def |" in text
 
 
 def test_a_card_without_measurements_is_refused():

@@ -13,6 +13,7 @@ from train_tiny import RENDERING, plan
 
 from humanlrm.data.shards import Mixture, ShardError, ShardFolder, write_shard
 from humanlrm.model.config import tiny
+from humanlrm.model.history import Stage, read_history, write_history
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.render import LaplaceDensity
@@ -244,8 +245,11 @@ def test_a_run_starts_from_exported_weights(shards, tmp_path):
     torch.manual_seed(3)
     exported = build(tiny())
     save_pretrained(tmp_path / "weights", tiny(), dict(trained(exported)))
+    been = [Stage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")]
+    write_history(tmp_path / "weights", been)
     config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
     going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
+    assert read_history(tmp_path / "run") == been
     assert all(torch.equal(p, trained(exported)[name].half().float()) for name, p in trained(going_on).items())
 
 

@@ -121,6 +121,7 @@ class Export:
         out: e.g. src/humanlrm/weights/small.
         count: held-out people to measure.
         preset: name for the card.
+        part: what the run trained, for the card.
         seed: seed of the run, for the card.
     """
 
@@ -129,21 +130,25 @@ class Export:
     out: Path
     count: int = 64
     preset: str = "small"
+    part: str = "all"
     seed: int = 0
 
     def run(self) -> int:
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
         from humanlrm.evaluate.quick import evaluate_quick
+        from humanlrm.model.history import Stage, read_history, write_history
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import averaged_weights
 
         config, tensors, state = averaged_weights(self.run_folder)
+        before = read_history(self.run_folder)
         save_pretrained(self.out, config, tensors)
         sources, licences = describe_data(ShardFolder(self.data))
-        parameters = sum(t.numel() for t in tensors.values())
         hours = state.seconds / 3600
-        facts = TrainingFacts(self.preset, parameters, sources, licences, state.seen, hours, self.seed, _commit())
+        stages = [*before, Stage(self.part, sources, licences, state.seen, hours, self.seed, _commit())]
+        write_history(self.out, stages)
+        facts = TrainingFacts(self.preset, sum(t.numel() for t in tensors.values()), stages)
         reports = [
             evaluate_quick(self.count, "translation", 128, self.out, method, console)
             for method in ("humanlrm", "inflated")

