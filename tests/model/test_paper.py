@@ -20,7 +20,7 @@ from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer, train
-from humanlrm.train.objective import objective
+from humanlrm.train.objective import Moment, Objective, objective
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ALL = {"pixel_features": True, "depth_prior": True, "landmarks": True}
@@ -329,3 +329,9 @@ def test_points_read_the_first_view_only_if_it_is_canonical(flagged):
 def test_impossible_configs_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         PaperConfig(**changes)
+
+
+def test_this_family_has_no_part_for_landmarks(batch):
+    losses = Objective(build(tiny_paper(**ALL)), TrainConfig(part="landmarks"))
+    with pytest.raises(ValueError, match="small family"):
+        losses(batch, Moment(progress=0.0, seed=1, patch=False))

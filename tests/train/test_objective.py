@@ -4,7 +4,6 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from tiny_paper import tiny_paper
 from train_tiny import RENDERING, STAGE
 
 from humanlrm.model.config import tiny
@@ -156,9 +155,3 @@ def test_landmarks_can_be_trained_alone(scans):
     assert {name.split(".")[0] for name in moved} == {"corrector", "place32"}
     assert {"corrector.eye.to32.0.layers.0.weight", "corrector.rounds.1.delta.weight"} <= moved
     assert losses(scans, FIRST)[0] < 0.8 * loss
-
-
-def test_the_papers_family_has_no_part_for_landmarks(scans):
-    losses = Objective(build(tiny_paper()), TrainConfig(part="landmarks"))
-    with pytest.raises(ValueError, match="small family"):
-        losses(scans, FIRST)

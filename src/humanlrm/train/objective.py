@@ -26,6 +26,7 @@ from humanlrm.train.losses import (
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule
 from humanlrm.train.render_objective import radiance_field, render_losses
+from humanlrm.train.turn import turned
 from humanlrm.views import Batch, Wanted
 
 
@@ -124,7 +125,7 @@ class Objective(nn.Module):
             ValueError: views are to be rendered, and the batch has no targets.
         """
         if self.part == "landmarks":
-            return self._landmarks(batch)
+            return self._landmarks(batch, moment)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
             planes = self.model.planes_of(batch.given, batch.wanted.taught)
         direct = direct_terms(self.model, planes, batch.wanted)
@@ -148,11 +149,12 @@ class Objective(nn.Module):
                 terms["beta"] = self.density.beta
         return loss, {name: value.detach() for name, value in terms.items()}
 
-    def _landmarks(self, batch: Batch) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def _landmarks(self, batch: Batch, moment: Moment) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """What :meth:`forward` returns, of the landmarks alone."""
         if not isinstance(self.model, HumanLRM):
             raise ValueError("only a model of the small family can train its landmarks alone")
+        given, wanted = turned(batch.given, batch.wanted.landmarks, torch.Generator().manual_seed(moment.seed))
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            estimated = self.model.landmarks_of(batch.given)
-        loss = landmark_loss(estimated, batch.wanted.landmarks)
+            estimated = self.model.landmarks_of(given)
+        loss = landmark_loss(estimated, wanted)
         return self.weights.landmarks * loss, {"landmarks": loss.detach()}
