@@ -36,7 +36,7 @@ class Targets:
 
     Attributes:
         rgb: sRGB, not premultiplied; NaN where unknown.
-        alpha: the silhouette in [0, 1].
+        alpha: the silhouette in [0, 1]; NaN where unknown.
         normal: unit vectors, axes of the view's own frame; NaN where unknown.
         depth: z of the first surface in the view's own frame, box units; NaN where unknown.
         to_given: similarity that takes points of the view's own frame into the given view's frame.

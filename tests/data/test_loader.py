@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from humanlrm.data.loader import SampleSettings, Samplings, batches, make_sample, taught
-from humanlrm.data.shards import ShardError, ShardFolder
+from humanlrm.data.records import ShardError
+from humanlrm.data.shards import ShardFolder
 from humanlrm.landmarks import MIRROR
 from humanlrm.views import Batch
 

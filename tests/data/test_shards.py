@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from humanlrm.data.shards import ShardError, ShardFolder, write_shard
+from humanlrm.data.records import ShardError
+from humanlrm.data.shards import ShardFolder, write_shard
 
 
 def copy_without(shard: Path, target: Path, keep) -> None:

@@ -10,7 +10,8 @@ from painted import subject
 from tiny_diffusion import tiny_lrm
 
 from humanlrm.camera import Cameras
-from humanlrm.data.shards import ShardError, ShardFolder, write_shard
+from humanlrm.data.records import ShardError
+from humanlrm.data.shards import ShardFolder, write_shard
 from humanlrm.diffusion.pairs import HIDES, Pairs, collate_pairs, less_sure
 from humanlrm.diffusion.targets import LatentError, LatentFolder, fingerprint, write_latents
 from humanlrm.diffusion.teacher import clean_views

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from train_tiny import RENDERING, plan
 
-from humanlrm.data.shards import Mixture, ShardError, ShardFolder, write_shard
+from humanlrm.data.records import ShardError
+from humanlrm.data.shards import Mixture, ShardFolder, write_shard
 from humanlrm.model.config import tiny
 from humanlrm.model.history import Stage, read_history, write_history
 from humanlrm.model.lrm import build

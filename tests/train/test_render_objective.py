@@ -15,7 +15,7 @@ from humanlrm.render.turntable import orbit
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
-from humanlrm.train.render_objective import RenderTerms, depth_loss, mask_loss, radiance_field, reduced, render_losses
+from humanlrm.train.render_objective import RenderTerms, depth_loss, mask_loss, radiance_field, render_losses
 from humanlrm.views import Targets
 from render.analytic_fields import by_place, field_of, sphere, union
 
@@ -209,7 +209,7 @@ def test_a_view_without_depth_does_not_dilute_the_others():
 
 
 def test_reduced_targets_are_what_a_smaller_camera_sees():
-    small, direct = reduced(seen_by(TRUTH, 64), SIDE), TARGETS
+    small, direct = seen_by(TRUTH, 64).reduced(SIDE), TARGETS
     assert (small.alpha - direct.alpha).abs().mean() < 0.01
     solid = (direct.alpha > 0.99) & (small.alpha > 0.99)
     assert (small.rgb - direct.rgb).abs()[solid.expand_as(small.rgb)].mean() < 0.01
@@ -225,7 +225,7 @@ def test_reduced_edges_keep_their_colour():
     alpha[..., 3:, 3:] = 1
     nothing = torch.zeros(1, 1, 3, 8, 8)
     white = Targets(alpha.expand_as(nothing) * 0.7, alpha, nothing, alpha, torch.eye(4)[None, None])
-    small = reduced(white, 4)
+    small = white.reduced(4)
     assert float(small.alpha[0, 0, 0, 1, 1]) == pytest.approx(0.25)
     torch.testing.assert_close(small.rgb[0, 0, :, 1, 1], torch.full((3,), 0.7))
 

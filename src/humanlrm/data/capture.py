@@ -14,9 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from humanlrm.camera import Cameras
-from humanlrm.data.shards import DAMAGED, ShardError, entries_of, image_bytes, npz_bytes, read_files
-
-KIND = "capture"
+from humanlrm.data.records import CAPTURE, DAMAGED, ShardError, entries_of, image_bytes, npz_bytes, read_files
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def encode_capture(capture: Capture, key: str) -> dict[str, str | bytes]:
     """A capture as the files of one webdataset sample. ``key`` must not contain a dot."""
     about = {name: getattr(capture, name) for name in ("id", "source", "licence", "tags")}
     record: dict[str, str | bytes] = {"__key__": key}
-    record["json"] = json.dumps(about | {"kind": KIND, "views": len(capture.views)}).encode()
+    record["json"] = json.dumps(about | {"kind": CAPTURE, "views": len(capture.views)}).encode()
     for k, view in enumerate(capture.views):
         record[f"{k}.webp"] = image_bytes(view.rgb, "WEBP", quality=90, method=2)
         record[f"{k}.mask.png"] = image_bytes(view.alpha, "PNG", compress_level=3)
@@ -98,8 +96,8 @@ class CaptureFolder:
             except ShardError as error:
                 self.problems.append(str(error))
                 continue
-            self.entries += [entry for entry in found if entry.kind == KIND]
-            others = Counter(entry.kind for entry in found if entry.kind != KIND)
+            self.entries += [entry for entry in found if entry.kind == CAPTURE]
+            others = Counter(entry.kind for entry in found if entry.kind != CAPTURE)
             self.problems += [f"{shard}: {n} records of kind {kind!r} are no captures" for kind, n in others.items()]
         if not self.entries:
             raise ShardError(f"{folder}: no capture in it; make some: `humanlrm prepare NAME --source DIR --out DIR`")

@@ -11,8 +11,9 @@ from einops import reduce
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from humanlrm.data.degrade import camera_errors, mask_errors, random_tone
+from humanlrm.data.records import ShardError
 from humanlrm.data.render import Samples, ViewRecord
-from humanlrm.data.shards import Mixture, ShardError, ShardFolder
+from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.data.targets import TargetView, as_targets
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT, MIRROR
 from humanlrm.views import Batch, Given, Wanted, collate

@@ -17,11 +17,13 @@ import torch
 from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.adapters.thuman import HELD_OUT
 from humanlrm.data.capture import Capture, encode_capture
+from humanlrm.data.capture_inputs import capture_inputs, encode_inputs
 from humanlrm.data.intake.adapter import Adapter, Item, Options
 from humanlrm.data.intake.texts import read_lines
+from humanlrm.data.records import entries_of, write_records
 from humanlrm.data.render import RenderSettings, render_subject
 from humanlrm.data.scan import Scan
-from humanlrm.data.shards import encode, entries_of, write_records
+from humanlrm.data.shards import encode
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
 from humanlrm.matting import PoseDetector
 
@@ -176,7 +178,8 @@ def prepare_item(item: Item, job: Job, detector: PoseDetector) -> tuple[dict[str
     done = Done(item.id, str(found.tags.get("unit", "m")), int(np.isfinite(found.landmarks).all(1).sum()))
     key = key_of(item.id)
     if isinstance(found, Capture):
-        return encode_capture(found, key), done
+        inputs = capture_inputs(found, detector, job.settings.image_px, job.settings.depth_px)
+        return encode_capture(found, key) | encode_inputs(inputs), done
     seed = zlib.crc32(f"{job.name}/{item.id}".encode())
     return encode(render_subject(found, detector, job.settings, seed), key), done
 

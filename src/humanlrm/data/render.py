@@ -13,7 +13,7 @@ from humanlrm.data.occluders import held, in_front
 from humanlrm.data.scan import Scan
 from humanlrm.data.solid import outer_faces, signed_distance
 from humanlrm.data.studio import Photograph, Solid, Studio
-from humanlrm.data.viewpoint import FOV_DEG, crop_camera, frame_axes, photo_camera, unit_m
+from humanlrm.data.viewpoint import FOV_DEG, crop_camera, crop_frame, frame_axes, photo_camera
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
 from humanlrm.landmarks import COUNT
 from humanlrm.matting import Pose, PoseDetector, main_part, refine_mask
@@ -180,18 +180,13 @@ def sample_frame(
     The frame looks along the ray through the crop's centre; its origin lies on that ray where the middle of the person
     is: the average of (front + back depth)/2 over the mask, given the visible surface points ``seen``.
     """
-    eye, axes = camera.c2w.numpy()[:3, 3], frame_axes(camera, crop)
-    forward = -axes[2]
+    eye, forward = camera.c2w.numpy()[:3, 3], -frame_axes(camera, crop)[2]
     hits = scene.last_hit(eye.astype(np.float32), (seen - eye).astype(np.float32))
     seen, last = seen[hits.hit], hits.distance[hits.hit][:, None]
     if len(seen) == 0:
         raise ValueError("sample_frame: no ray through the mask meets the person")
     front, back = (seen - eye) @ forward, (last * (seen - eye)) @ forward
-    depth = float(np.mean((front + back) / 2))
-    out = np.eye(4)
-    out[:3, :3] = axes / unit_m(camera, crop, depth)
-    out[:3, 3] = -out[:3, :3] @ (eye + depth * forward)
-    return out
+    return crop_frame(camera, crop, float(np.mean((front + back) / 2)))
 
 
 def shoot(

@@ -2,20 +2,29 @@
 
 import io
 import json
-import os
-import tarfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
-from webdataset.writer import TarWriter
 
+from humanlrm.data.capture_inputs import INPUTS, input_landmarks, input_targets, load_input
 from humanlrm.data.light import Light
+from humanlrm.data.records import (
+    CAPTURE,
+    DAMAGED,
+    SUBJECT,
+    Entry,
+    ShardError,
+    entries_of,
+    image_bytes,
+    npy_bytes,
+    npz_bytes,
+    read_files,
+    write_records,
+)
 from humanlrm.data.render import Samples, Subject, ViewRecord
 from humanlrm.data.targets import TargetView
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
@@ -29,35 +38,7 @@ _LIGHT_EXTRAS = ("environment", "shadow_rad")
 _MAPS = {"normal": "normal.png", "target": "target.webp", "amodal": "amodal.png", "clean": "clean.webp"}
 #: Clues of a view; the shards of older versions have none.
 _CLUES = "clues.npy"
-#: What Pillow and numpy raise for damaged files.
-DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
-#: Kind of the records that :class:`ShardFolder` serves.
-SUBJECT = "subject"
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
-
-
-class ShardError(ValueError):
-    """A shard that cannot be read; the message names the file."""
-
-
-def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """Arrays as an uncompressed .npz file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
-    return buffer.getvalue()
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def image_bytes(pixels: np.ndarray, form: str, **options: int) -> bytes:
-    """Pixels as a picture file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
@@ -72,7 +53,7 @@ def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
         record[f"{k}.mask.png"] = image_bytes(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
         record |= {f"{k}.{extension}": data for extension, data in _encoded_maps(view).items()}
         if view.clues is not None:
-            record[f"{k}.{_CLUES}"] = _npy(view.clues.astype(np.float16))
+            record[f"{k}.{_CLUES}"] = npy_bytes(view.clues.astype(np.float16))
     arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
     arrays |= {"environment": np.stack([v.light.environment for v in views])}
     arrays |= {"shadow_rad": np.stack([v.light.shadows for v in views])}
@@ -102,89 +83,13 @@ def write_shard(path: Path, subjects: Iterable[tuple[str, Subject]]) -> int:
     return write_records(path, (encode(subject, key) for key, subject in subjects))
 
 
-def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
-    """Writes encoded records to ``path`` by way of a temporary name; returns how many there were."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    count = 0
-    with TarWriter(str(partial)) as writer:
-        for record in records:
-            writer.write(record)
-            count += 1
-    os.replace(partial, path)
-    return count
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Where one subject lies: its shard, and the (offset, size) of each of its files by extension.
-
-    ``kind`` is what its json says it is; rendered subjects say nothing.
-    """
-
-    shard: Path
-    key: str
-    files: dict[str, tuple[int, int]]
-    kind: str = SUBJECT
-
-    @property
-    def views(self) -> int:
-        return sum(name.removesuffix(".webp").isdigit() for name in self.files)
-
-
-def entries_of(shard: Path) -> list[Entry]:
-    """All records of a shard, of whatever kind.
-
-    Raises:
-        ShardError: it cannot be read.
-    """
-    files: dict[str, dict[str, tuple[int, int]]] = {}
-    kinds: dict[str, str] = {}
-    try:
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                key, _, extension = member.name.partition(".")
-                files.setdefault(key, {})[extension] = (member.offset_data, member.size)
-                about = tar.extractfile(member) if extension == "json" else None
-                if about is not None:
-                    kinds[key] = _kind(about.read())
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ShardError(f"{shard}: not a readable shard ({error}); delete it or write it again") from error
-    return [Entry(shard, key, parts, kinds.get(key, SUBJECT)) for key, parts in files.items()]
-
-
-def _kind(about: bytes) -> str:
-    """A damaged json is found when the record is loaded."""
-    try:
-        return str(json.loads(about).get("kind", SUBJECT))
-    except (ValueError, AttributeError):
-        return SUBJECT
-
-
-def read_files(entry: Entry, *extensions: str) -> list[io.BytesIO]:
-    """Files of a record.
-
-    Raises:
-        ShardError: it lacks one.
-    """
-    out = []
-    with open(entry.shard, "rb") as file:
-        for extension in extensions:
-            if extension not in entry.files:
-                raise ShardError(f"{entry.shard}: subject {entry.key} lacks {extension}; write the shard again")
-            offset, size = entry.files[extension]
-            file.seek(offset)
-            out.append(io.BytesIO(file.read(size)))
-    return out
-
-
 class ShardFolder:
-    """Random access to all subjects of the ``*.tar`` files below a folder.
+    """Random access to all subjects of the ``*.tar`` files below a folder: rendered scans and multi-view captures.
 
     Attributes:
         entries: every readable subject, in the order of file names.
-        problems: one line for each shard that was skipped, and for its records of other kinds. Never silent: callers
-            print them.
+        problems: one line for each shard that was skipped, and for its records that cannot be trained on. Never silent:
+            callers print them.
 
     Raises:
         ShardError: there is no readable subject.
@@ -200,9 +105,12 @@ class ShardFolder:
             except ShardError as error:
                 self.problems.append(str(error))
                 continue
-            self.entries += [entry for entry in found if entry.kind == SUBJECT]
-            others = Counter(entry.kind for entry in found if entry.kind != SUBJECT)
-            self.problems += [f"{shard}: {n} records of kind {kind!r} are not served" for kind, n in others.items()]
+            self.entries += [entry for entry in found if _can_be_trained_on(entry)]
+            others = Counter(entry.kind for entry in found if not _can_be_trained_on(entry))
+            self.problems += [
+                f"{shard}: {n} records of kind {kind!r} cannot be trained on; prepare them again"
+                for kind, n in others.items()
+            ]
         if not self.entries:
             raise ShardError(
                 f"{folder}: no subject in {len(shards)} shards; make some: `humanlrm people --count N --out {folder}`"
@@ -226,9 +134,7 @@ class ShardFolder:
         detected, clues, truth = [], [], []
         for entry in self.entries:
             try:
-                arrays = np.load(read_files(entry, "views.npz")[0], allow_pickle=False)
-                given, true = arrays["detected"], arrays["landmarks"]
-                told = np.stack([self._clues(entry, view) for view in range(entry.views)])
+                given, told, true = self._landmarks(entry)
                 whole = np.isfinite(given).all((1, 2)) & np.isfinite(told).all((1, 2, 3))
                 whole &= ~np.isinf(true).any((1, 2)) & ~np.isnan(true).all((1, 2))
             except DAMAGED:
@@ -237,6 +143,14 @@ class ShardFolder:
             clues.append(told[whole])
             truth.append(true[whole])
         return np.concatenate(detected), np.concatenate(clues), np.concatenate(truth)
+
+    def _landmarks(self, entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Detected landmarks, clues and true landmarks of all views of a record."""
+        if entry.kind == CAPTURE:
+            return input_landmarks(entry)
+        arrays = np.load(read_files(entry, "views.npz")[0], allow_pickle=False)
+        clues = np.stack([self._clues(entry, view) for view in range(entry.views)])
+        return arrays["detected"], clues, arrays["landmarks"]
 
     def _clues(self, entry: Entry, view: int) -> Float[np.ndarray, "J 2 C"]:
         name, shape = f"{view}.{_CLUES}", (COUNT, 2, CLUE_CHANNELS)
@@ -248,7 +162,7 @@ class ShardFolder:
         return found
 
     def load(self, index: int, view: int, maps: tuple[str, ...] = ()) -> tuple[ViewRecord, Samples]:
-        """One view of one subject.
+        """One view of one subject; of a capture, nobody knows depth and samples (NaN).
 
         Args:
             maps: which of the view's optional maps to read; those that the shard lacks are ``None``.
@@ -257,6 +171,8 @@ class ShardFolder:
             ShardError: a file of the subject is missing or damaged; names shard and subject.
         """
         entry = self.entries[index]
+        if entry.kind == CAPTURE:
+            return load_input(entry, view)
         picture, mask, views, points = read_files(entry, f"{view}.webp", f"{view}.mask.png", "views.npz", "points.npz")
         extras = {name: f"{view}.{_MAPS[name]}" for name in maps if f"{view}.{_MAPS[name]}" in entry.files}
         files = dict(zip(extras, read_files(entry, *extras.values()), strict=True))
@@ -283,6 +199,8 @@ class ShardFolder:
             ShardError: a file of the subject is missing or damaged; names shard and subject.
         """
         entry = self.entries[index]
+        if entry.kind == CAPTURE:
+            return input_targets(entry, views)
         names = [(v, n, f"{v}.{_MAPS[n]}") for v in views for n in ("target", "normal")]
         names = [name for name in names if name[2] in entry.files]
         arrays, *files = read_files(entry, "views.npz", *(name for _, _, name in names))
@@ -297,6 +215,10 @@ class ShardFolder:
             ]
         except DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, views {views} are damaged ({error})") from error
+
+
+def _can_be_trained_on(entry: Entry) -> bool:
+    return entry.kind == SUBJECT or (entry.kind == CAPTURE and INPUTS in entry.files)
 
 
 class Mixture:

@@ -21,12 +21,14 @@ class TargetView:
         to_frame: subject coordinates (metres) to the view's frame.
         depth: z in that frame where rays enter the person; NaN where they miss.
         rgb, normal: as in ``ViewRecord.target`` and ``ViewRecord.normal``; ``None`` if the shard lacks them.
+        alpha: the silhouette in [0, 1], NaN where unknown. ``None``: it is where the depth is known.
     """
 
     to_frame: Float[np.ndarray, "4 4"]
     depth: Float[np.ndarray, "D D"]
     rgb: UInt8[np.ndarray, "D D 3"] | None
     normal: Int8[np.ndarray, "3 D D"] | None
+    alpha: Float[np.ndarray, "D D"] | None = None
 
 
 def relative_camera(
@@ -70,11 +72,15 @@ def as_targets(
 def _maps(view: TargetView, tone: Tone | None) -> tuple[np.ndarray, ...]:
     """Colours, alpha, normals and depth of one view."""
     hit = np.isfinite(view.depth)
+    alpha = hit.astype(np.float32) if view.alpha is None else view.alpha
     rgb, normal = np.full((2, 3, *hit.shape), np.nan, np.float32)
     if view.rgb is not None:
         pixels = view.rgb / np.float32(255)
-        rgb = (pixels if tone is None else tone(pixels)).transpose(2, 0, 1) * hit
+        # Nothing is known of colours where it is not known whether there is anything.
+        rgb = (pixels if tone is None else tone(pixels)).transpose(2, 0, 1) * np.where(
+            np.isnan(alpha), np.nan, alpha > 0
+        )
     if view.normal is not None:
         normal = np.where(hit, view.normal / np.float32(127), np.nan)
         normal = normal / np.linalg.norm(normal, axis=0, keepdims=True).clip(1e-6)
-    return rgb, hit[None], normal, view.depth[None]
+    return rgb, alpha[None], normal, view.depth[None]

@@ -93,3 +93,12 @@ def unit_m(camera: Cameras, crop: SquareCrop, depth_m: float) -> float:
     """Length of a box unit of a crop's frame whose origin is ``depth_m`` along the crop's middle ray."""
     ray = (np.array(crop.center_px) - camera.K[:2, 2].numpy()) / float(camera.K[0, 0])
     return crop.side_px * depth_m / (float(camera.K[0, 0]) * np.hypot(1, np.linalg.norm(ray))) / VIEW_SPAN
+
+
+def crop_frame(camera: Cameras, crop: SquareCrop, depth_m: float) -> Float[np.ndarray, "4 4"]:
+    """Subject coordinates to a crop's frame (box units); its origin is ``depth_m`` along the crop's middle ray."""
+    axes, eye = frame_axes(camera, crop), camera.c2w.numpy()[:3, 3]
+    out = np.eye(4)
+    out[:3, :3] = axes / unit_m(camera, crop, depth_m)
+    out[:3, 3] = -out[:3, :3] @ (eye - depth_m * axes[2])
+    return out

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humanlrm.camera import Cameras
-from humanlrm.data.shards import Entry, ShardError, ShardFolder
+from humanlrm.data.records import Entry, ShardError
+from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.teacher import clean_views
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.paper import PaperLRM

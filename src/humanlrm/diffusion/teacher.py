@@ -6,7 +6,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.camera import Cameras
-from humanlrm.data.shards import ShardError, ShardFolder
+from humanlrm.data.records import ShardError
+from humanlrm.data.shards import ShardFolder
 from humanlrm.data.targets import TargetView, relative_camera
 from humanlrm.frame import canonical_camera
 

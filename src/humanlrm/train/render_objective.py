@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -22,25 +22,6 @@ from humanlrm.views import Targets
 _FORGIVEN = 0.5
 #: Opacities are kept this far from 0 in logarithms; added, not clamped, which would take the gradient away.
 _LEAST = 1e-4
-
-
-def reduced(targets: Targets, side_px: int) -> Targets:
-    """At a lower resolution: means of blocks, colours weighted by alpha; a block unknown in part is unknown.
-
-    Raises:
-        ValueError: the side is not a whole multiple of ``side_px``.
-    """
-    side = targets.alpha.shape[-1]
-    factor, rest = divmod(side, side_px)
-    if rest or factor == 0:
-        raise ValueError(f"targets of {side} px cannot be reduced to render_px={side_px}; give a divisor")
-    if factor == 1:
-        return targets
-    mean = lambda x: reduce(x, "B T C (H p) (W q) -> B T C H W", "mean", p=factor, q=factor)  # noqa: E731
-    alpha = mean(targets.alpha)
-    rgb = mean(targets.rgb * targets.alpha) / alpha.clamp(min=_LEAST)
-    normal = torch.nn.functional.normalize(mean(targets.normal), dim=2)
-    return Targets(rgb, alpha, normal, mean(targets.depth), targets.to_given)
 
 
 @dataclass(frozen=True)
@@ -110,7 +91,7 @@ def render_losses(
     Raises:
         ValueError: the targets' side is not a whole multiple of ``stage.render_px``, or ``to_given`` mirrors.
     """
-    targets = reduced(targets, stage.render_px)
+    targets = targets.reduced(stage.render_px)
     alpha = targets.alpha[:, :, 0]
     index = choose_pixels(alpha, stage.rays, stage.edge, rng)
     side = stage.patch_px if perceptual is not None else 0
@@ -184,9 +165,10 @@ def _mean(*factors: Float[Tensor, "B R"]) -> Float[Tensor, ""]:
 def mask_loss(alpha: Float[Tensor, "B R"], target: Float[Tensor, "B R"]) -> Float[Tensor, ""]:
     """Binary cross entropy less its least value, so that it is 0 for the truth. Unlike a squared difference it pulls at
     a limb that is not there at all: the nearly empty ray's opacity then still has a gradient in logarithm."""
-    target = target.clamp(0, 1)
+    known = ~target.isnan()
+    target = torch.where(known, target, alpha.detach()).clamp(0, 1)
     gap = lambda wanted, had: wanted * ((wanted + _LEAST).log() - (had + _LEAST).log())  # noqa: E731
-    return (gap(target, alpha) + gap(1 - target, 1 - alpha)).mean()
+    return ((gap(target, alpha) + gap(1 - target, 1 - alpha)) * known).mean()
 
 
 def depth_loss(

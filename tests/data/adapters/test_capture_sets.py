@@ -10,8 +10,9 @@ from scipy.spatial.transform import Rotation
 from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.capture import Capture, CaptureFolder, encode_capture
 from humanlrm.data.intake.adapter import Options
+from humanlrm.data.records import ShardError, write_records
 from humanlrm.data.scan import Scan
-from humanlrm.data.shards import ShardError, ShardFolder, write_records
+from humanlrm.data.shards import ShardFolder
 from humanlrm.mesh.raycast import RayScene
 
 LENS = (-0.12, 0.05, 0.002, -0.001, 0.0)
@@ -140,7 +141,7 @@ def test_each_reader_serves_its_kind_and_names_the_other(tmp_path, straight, sha
     (tmp_path / "b.tar").write_bytes(shard.read_bytes())
     subjects, captures = ShardFolder(tmp_path), CaptureFolder(tmp_path)
     assert (len(subjects), len(captures)) == (2, 1)
-    assert "1 records of kind 'capture'" in subjects.problems[0]
+    assert "1 records of kind 'capture' cannot be trained on" in subjects.problems[0]
     assert "2 records of kind 'subject'" in captures.problems[0]
     assert len(subjects.landmarks()[0]) == 4
 
