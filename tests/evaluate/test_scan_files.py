@@ -15,8 +15,8 @@ def test_vertex_colours_become_a_texture_that_shows_them(tmp_path):
     ball.export(tmp_path / "a.ply")
     scan = read_scan(tmp_path / "a.ply", "scans")
     uv = scan.uv[scan.uv_faces].mean(1)
-    size = len(scan.texture)
-    colour = scan.texture[((1 - uv[:, 1]) * size).astype(int), (uv[:, 0] * size).astype(int)]
+    height, width = scan.texture.shape[:2]
+    colour = scan.texture[((1 - uv[:, 1]) * height).astype(int), (uv[:, 0] * width).astype(int)]
     side = scan.vertices[scan.faces][:, :, 0]
     np.testing.assert_allclose(colour[(side > 0.1).all(1)], [RED] * (side > 0.1).all(1).sum(), atol=1)
     np.testing.assert_allclose(colour[(side < -0.1).all(1)], [BLUE] * (side < -0.1).all(1).sum(), atol=1)
@@ -34,6 +34,26 @@ def test_a_texture_is_kept_and_seams_are_no_holes(tmp_path):
     mesh = read_mesh(tmp_path / "a.glb")
     assert is_closed(mesh.faces)
     np.testing.assert_allclose(mesh.colours * 255, [RED] * len(mesh.colours), atol=1)
+
+
+def test_vertex_colours_are_read_at_their_vertices(tmp_path):
+    ball = trimesh.creation.icosphere(2, 0.9)
+    ball.visual.vertex_colors = np.where(ball.vertices[:, :1] > 0, RED, BLUE).astype(np.uint8)
+    ball.export(tmp_path / "a.ply")
+    mesh = read_mesh(tmp_path / "a.ply")
+    side = mesh.vertices[:, 0]
+    for chosen, colour in ((side > 0.1, RED), (side < -0.1, BLUE)):
+        np.testing.assert_allclose(mesh.colours[chosen] * 255, [colour] * chosen.sum(), atol=1)
+
+
+def test_all_parts_of_a_file_belong_to_the_scan(tmp_path):
+    upper, lower = trimesh.creation.box((0.5, 0.9, 0.3)), trimesh.creation.box((0.5, 0.8, 0.3))
+    upper.apply_translation([0, 1.3, 0])
+    lower.apply_translation([0, 0.4, 0])
+    trimesh.Scene([upper, lower]).export(tmp_path / "a.glb")
+    scan = read_scan(tmp_path / "a.glb", "scans")
+    assert np.ptp(scan.vertices[:, 1]) == pytest.approx(1.75)
+    assert len(scan.faces) == 24
 
 
 @pytest.mark.parametrize(("scale", "height"), [(1.0, 1.8), (100.0, 1.70), (0.01, 1.70)])

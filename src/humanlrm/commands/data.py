@@ -19,6 +19,9 @@ class People:
         seed: seed of the first; people have consecutive seeds.
         assets: asset pack with avatars and poses; without it all people are procedural. Default: $HUMANLRM_ASSETS.
         kind: procedural, avatar or composed people only; the last two need the asset pack. Default: a mix.
+        views: photographs of each person.
+        cropped: share of the photographs whose border cuts the person off.
+        occluded: share of the photographs with something in front of the person.
         workers: processes, or Ray actors.
         ray: render on a Ray cluster, at this address, or "local" for one of this machine; needs the extra `cluster`.
         preview: write a contact sheet of the people to this picture; nothing is rendered for training.
@@ -32,6 +35,9 @@ class People:
     seed: int = 0
     assets: Path | None = None
     kind: Literal["procedural", "avatar", "composed"] | None = None
+    views: int = 4
+    cropped: float = 0.2
+    occluded: float = 0.27
     workers: int = 1
     ray: str | None = None
     preview: Path | None = None
@@ -40,6 +46,7 @@ class People:
     figure: Path = Path("people-statistics.png")
 
     def run(self) -> int:
+        from humanlrm.data.render import RenderSettings
         from humanlrm.people.command import preview, render, report
         from humanlrm.people.generate import Job
         from humanlrm.people.preview import Sheet
@@ -53,7 +60,8 @@ class People:
         elif self.preview is not None:
             preview(self.preview, Sheet(self.count, self.seed, given, self.kind), self.workers, console)
         elif self.out is not None:
-            job = Job(self.out, self.count, self.seed, given, self.kind)
+            settings = RenderSettings(views=self.views, cropped=self.cropped, occluded=self.occluded)
+            job = Job(self.out, self.count, self.seed, given, self.kind, settings)
             return render(job, self.workers, self.ray, console, errors)
         return 0
 

@@ -64,6 +64,13 @@ class RenderSettings:
     holding: float = 0.1
     fov_deg: tuple[float, float] = FOV_DEG
 
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"views must be positive, got {self.views}")
+        for name in ("cropped", "own_mask", "occluded", "holding"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be a share between 0 and 1, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class ViewRecord:

@@ -29,11 +29,12 @@ class Geometry:
     texture: UInt8[np.ndarray, "H W 3"]
 
 
-def read_mesh(path: Path, texture: Path | None = None) -> Geometry:
+def read_mesh(path: Path, texture: Path | None = None, colourless: bool = False) -> Geometry:
     """Reads a mesh file with all its parts, materials and textures.
 
     Args:
         texture: this picture is the texture of the whole mesh, whatever its material file says.
+        colourless: parts without texture and colours are grey instead of an error.
 
     Raises:
         ValueError: the file or its texture is missing or damaged, or it has neither texture nor colours.
@@ -50,7 +51,7 @@ def read_mesh(path: Path, texture: Path | None = None) -> Geometry:
     if not meshes:
         raise ValueError(f"{path} holds no triangles; give a mesh, not a point cloud")
     picture = None if texture is None else read_texture(texture)
-    return assemble([_part(mesh, picture, path) for mesh in meshes], path)
+    return assemble([_part(mesh, picture, path, colourless) for mesh in meshes], path)
 
 
 def read_texture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
@@ -95,7 +96,9 @@ def assemble(parts: list[Part], path: Path) -> Geometry:
     return Geometry(vertices, faces[whole], np.concatenate(uvs), uv_faces[whole].astype(np.int64), texture)
 
 
-def _part(mesh: trimesh.Trimesh, texture: UInt8[np.ndarray, "_ _ 3"] | None, path: Path) -> Part:
+def _part(
+    mesh: trimesh.Trimesh, texture: UInt8[np.ndarray, "_ _ 3"] | None, path: Path, colourless: bool = False
+) -> Part:
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     visual = mesh.visual
     uv, colours = getattr(visual, "uv", None), getattr(visual, "vertex_colors", None)
@@ -114,6 +117,8 @@ def _part(mesh: trimesh.Trimesh, texture: UInt8[np.ndarray, "_ _ 3"] | None, pat
     if colours is not None and getattr(visual, "kind", None) in ("vertex", "face"):
         return coloured_part(vertices, faces, np.asarray(colours)[:, :3])
     colour = _flat_colour(material)
+    if colour is None and colourless:
+        colour = np.full(3, 128, np.uint8)
     if colour is None:
         raise ValueError(f"{path} has neither a readable texture nor vertex colours; put its texture beside it")
     return flat_part(vertices, faces, colour)
