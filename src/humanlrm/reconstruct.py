@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
+from torch import Tensor
 
+from humanlrm.frame import CAMERA_DISTANCE
 from humanlrm.landmarks import INDEX
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import (
@@ -35,7 +37,10 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 STATURE = 1.122
 _FACES = 24_000
 _SMOOTHING = 3
-_SHARPEST_PX = 1024
+#: Side of the photo that colours are taken from: at most, and for surfaces that run along the rays. Cosines between a
+#: normal and the ray at which a surface does, and does not (our choice).
+_SHARPEST_PX, _SOFT_PX = 1024, 48
+_GRAZING = (0.2, 0.55)
 #: Estimated landmarks farther out than this ask for a larger frame, and at most this far out is believed (box units).
 _FRAME, _MOST_ROOM = 0.93, 1.6
 
@@ -166,7 +171,7 @@ def reconstruct(
         surface = simplify(surface, settings.faces)
     with clock("texture"):
         photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
-        mesh = bake(surface, _colour_of(model, _sharpened(planes, subject, device)), photo, settings.texture_px)
+        mesh = bake(surface, _colour_of(model, planes, subject, device), photo, settings.texture_px)
     corrected = planes.given.landmarks
     landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
@@ -202,26 +207,42 @@ def _framed(model: Model, subject: SubjectCrop, device: torch.device) -> tuple[S
     return subject, model.planes_of(subject.given.to(device))
 
 
-def _sharpened(planes: Triplane, subject: SubjectCrop, device: torch.device) -> Triplane:
-    """The same planes with the photo at its own resolution (at most ``_SHARPEST_PX``) for points to take colours from:
-    the unseen side is coloured in part by what its pixel shows, and the network's input is small."""
-    size_px = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _SHARPEST_PX))
+def _seen_at(planes: Triplane, subject: SubjectCrop, size_px: int, device: torch.device) -> Triplane:
+    """The same planes with the photo at another resolution for points to take colours from."""
     image = subject.image_at(size_px).to(device)
     seen = torch.cat([image[:3] * image[3:4], image[3:]])
     return replace(planes, given=replace(planes.given, image=seen[None]))
 
 
-def _colour_of(model: Model, planes: Triplane):
-    device = next(model.parameters()).device
+def _colour_of(model: Model, planes: Triplane, subject: SubjectCrop, device: torch.device):
+    """Colours of surface points.
 
-    @torch.no_grad()
-    def colour(points, normals, chunk: int = 65536):
-        points, normals = torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(normals, dtype=torch.float32)
+    The unseen side is coloured in part by what its pixel shows: at the photo's own resolution (at most
+    ``_SHARPEST_PX``), finer than the network's input. Where a surface runs along the rays, one pixel colours a stripe:
+    there a coarse picture is asked.
+    """
+    sharpest = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _SHARPEST_PX))
+    sharp, soft = (_seen_at(planes, subject, size, device) for size in (sharpest, _SOFT_PX))
+    eye = torch.tensor([0.0, 0.0, CAMERA_DISTANCE])
+
+    def ask(seen: Triplane, points: Tensor, normals: Tensor, chunk: int = 65536) -> Tensor:
         parts = [
-            model.field.colour(planes, p[None].to(device), n[None].to(device))[0].cpu()
+            model.field.colour(seen, p[None].to(device), n[None].to(device))[0].cpu()
             for p, n in zip(points.split(chunk), normals.split(chunk), strict=True)
         ]
         return torch.cat(parts)
+
+    @torch.no_grad()
+    def colour(points, normals) -> Tensor:
+        points, normals = torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(normals, dtype=torch.float32)
+        facing = (normals * torch.nn.functional.normalize(eye - points, dim=-1)).sum(-1).abs()
+        share = ((facing - _GRAZING[0]) / (_GRAZING[1] - _GRAZING[0])).clamp(0, 1)[:, None]
+        out = torch.zeros_like(points)
+        for seen, weight in ((sharp, share), (soft, 1 - share)):
+            chosen = weight[:, 0] > 0
+            if chosen.any():
+                out[chosen] += weight[chosen] * ask(seen, points[chosen], normals[chosen])
+        return out
 
     return colour
 
