@@ -44,7 +44,8 @@ def clues_of(landmarks: torch.Tensor) -> torch.Tensor:
 def planes_of(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         planes = model(image, landmarks, clues_of(landmarks))
-    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **vars(planes.given)}
+    given = {name: value for name, value in vars(planes.given).items() if value is not None}
+    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **given}
 
 
 def test_planes_have_the_sizes_of_the_config(model):

@@ -10,6 +10,7 @@ from humanlrm.train.losses import (
     masked_l1,
     normal_loss,
     sdf_loss,
+    sight_loss,
     slope_loss,
 )
 
@@ -126,3 +127,13 @@ def test_slopes_across_a_gap_or_an_unknown_pixel_do_not_count():
     loss.backward()
     assert loss == 0
     assert predicted.grad.isfinite().all()
+
+
+def test_a_coarse_depth_is_compared_with_the_mean_of_what_is_known_in_its_block():
+    target = torch.tensor([[0.1, 0.3, torch.nan, torch.nan], [torch.nan, torch.nan, torch.nan, torch.nan]])
+    target = torch.cat([target, torch.full((2, 4), 0.5)]).expand(1, 2, 4, 4)
+    predicted = torch.tensor([[0.2, 9.0], [0.5, 0.8]]).expand(1, 2, 2, 2).clone().requires_grad_()
+    loss = sight_loss(predicted, target)
+    torch.testing.assert_close(loss, torch.tensor(0.1))  # off by 0, 0 and 0.3; of one block nothing is known
+    loss.backward()
+    assert (predicted.grad[..., 0, 1] == 0).all()

@@ -43,7 +43,7 @@ def test_a_capture_trains_by_its_pictures_alone(scans):
     losses = new(TrainConfig(rendering=RENDERING))
     loss, terms = losses(as_capture(scans), FIRST)
     loss.backward()
-    for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb", "depth", "slope", "landmarks"):
+    for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb", "depth", "slope", "landmarks", "sight"):
         assert terms[name] == 0, name
     assert terms["render_rgb"] > 0
     assert terms["render_mask"] > 0
@@ -142,9 +142,14 @@ def test_landmarks_can_be_trained_alone(scans):
     model = build(replace(tiny(), eye=True, corrector_rounds=2)).train()
     losses = Objective(model, TrainConfig(part="landmarks"))
     loss, terms = losses(scans, FIRST)
-    assert terms.keys() == {"landmarks"}
-    assert float(loss) == pytest.approx(LossWeights().landmarks * float(terms["landmarks"]))
-    torch.testing.assert_close(model.landmarks_of(scans.given), model.planes_of(scans.given).given.estimated)
+    assert terms.keys() == {"landmarks", "sight"}
+    weights = LossWeights()
+    expected = weights.landmarks * float(terms["landmarks"]) + weights.sight * float(terms["sight"])
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    landmarks, sighted = model.landmarks_of(scans.given)
+    given = model.planes_of(scans.given).given
+    torch.testing.assert_close(landmarks, given.estimated)
+    torch.testing.assert_close(sighted, given.sighted)
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for _ in range(12):

@@ -3,7 +3,7 @@ import torch
 from humanlrm.frame import project_ndc
 from humanlrm.model.triplane import sample_plane
 from humanlrm.train.turn import turned
-from humanlrm.views import Given
+from humanlrm.views import Given, Wanted
 
 
 def dot_at(place: torch.Tensor, side: int = 96) -> torch.Tensor:
@@ -20,23 +20,35 @@ def case(batch: int = 16):
     image[:, 0] = torch.stack([dot_at(m[4]) for m in marks])
     image[:, 4, :, :8] = 0
     given = Given(image, torch.cat([marks, torch.ones(batch, 19, 1)], -1), torch.zeros(batch, 19, 2, 480))
-    return given, marks
+    # As deep as it is bright, and unknown where it is dark.
+    depth = torch.where(image[:, :1] > 0.1, image[:, :1], torch.full_like(image[:, :1], torch.nan)).expand(
+        -1, 2, -1, -1
+    )
+    none = torch.zeros(batch, 1, 3)
+    return given, Wanted(none, none[..., 0], none, none, none, depth, marks)
 
 
 def test_a_turned_picture_shows_a_landmark_where_the_turned_landmark_is():
-    given, marks = case()
-    seen, wanted = turned(given, marks, torch.Generator().manual_seed(1))
+    given, truth = case()
+    marks = truth.landmarks
+    seen, turned_truth = turned(given, truth, torch.Generator().manual_seed(1))
+    wanted = turned_truth.landmarks
     assert (wanted - marks).norm(dim=-1).max() > 0.1
     torch.testing.assert_close(seen.landmarks[..., :3], wanted)
     torch.testing.assert_close(wanted[..., 2], marks[..., 2])
     torch.testing.assert_close(wanted.norm(dim=-1), marks.norm(dim=-1))
     shown = sample_plane(seen.image[:, :1], project_ndc(wanted[:, 4:5]))
     torch.testing.assert_close(shown, torch.ones_like(shown), rtol=0, atol=0.05)
+    depth, bright = turned_truth.depth[:, 0], seen.image[:, 0]
+    known = ~depth.isnan()
+    assert known[bright > 0.15].all()
+    assert not known[bright < 0.05].any()
+    torch.testing.assert_close(depth[known], bright[known], rtol=0, atol=0.06)
 
 
 def test_what_comes_in_from_outside_is_unknown_and_dark():
-    given, marks = case()
-    seen, _ = turned(given, marks, torch.Generator().manual_seed(1))
+    given, truth = case()
+    seen, _ = turned(given, truth, torch.Generator().manual_seed(1))
     known = seen.image[:, 4]
     assert known.min() == 0
     assert (known > 0.5).float().mean() < (given.image[:, 4] > 0.5).float().mean()
@@ -44,8 +56,8 @@ def test_what_comes_in_from_outside_is_unknown_and_dark():
 
 
 def test_unknown_landmarks_stay_unknown():
-    given, marks = case()
-    marks[:, 3] = torch.nan
-    _, wanted = turned(given, marks, torch.Generator().manual_seed(1))
+    given, truth = case()
+    truth.landmarks[:, 3] = torch.nan
+    wanted = turned(given, truth, torch.Generator().manual_seed(1))[1].landmarks
     assert wanted[:, 3].isnan().any(-1).all()
     assert wanted[:, 4:].isfinite().all()

@@ -6,13 +6,15 @@ from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.model.blocks import Block, Pointwise
+from humanlrm.model.blocks import Block, Pointwise, spread
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.encoder import LiteEye, Pyramid
 from humanlrm.model.triplane import sample_plane
 
 #: Channels of a squeezed clue, and of what the lifter takes from the two of a landmark.
 SQUEEZED, _CLUE = 64, 24
+#: Depths that the eye predicts along a side of a stride-16 pixel.
+_FINER = 4
 _FORGET = 0.1
 
 
@@ -92,7 +94,8 @@ class LandmarkCorrector(nn.Module):
 
     The lifter comes first. Then, round after round, each landmark is a token made of its position, its visibility and
     the image features under it; it attends to the other landmarks and to the coarse image tokens, and moves. The
-    features may be those of an eye of its own, which training changes.
+    features may be those of an eye of its own, which training changes; a map of depths, which nobody else reads,
+    teaches it at every pixel what nineteen points teach it at nineteen.
     """
 
     def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
@@ -100,6 +103,7 @@ class LandmarkCorrector(nn.Module):
         width = config.width
         self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
         self.eye = LiteEye() if config.eye else None
+        self.sight = Pointwise(channels[3] + channels[4], 2 * _FINER**2) if config.eye else None
         self.image = Pointwise(channels[4], width)
         self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
 
@@ -115,8 +119,8 @@ class LandmarkCorrector(nn.Module):
         clues: Float[Tensor, "B J 2 C"],
         pyramid: Pyramid,
         place: Float[Tensor, "1 N D"],
-    ) -> Float[Tensor, "B J 3"]:
-        """Corrected landmarks (box units).
+    ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B 2 S S"] | None]:
+        """Corrected landmarks (box units), and what the eye alone makes of depth, as ``GivenView.sighted``.
 
         Args:
             detected: box units and visibility in [0, 1]; visibility 0 = missing.
@@ -129,7 +133,13 @@ class LandmarkCorrector(nn.Module):
         marks, image = self.lifter(detected, clues), self.image(seen.stride32).flatten(2).transpose(1, 2) + place
         for once in self.rounds:
             marks, image = once(marks, image, told, seen)
-        return marks
+        return marks, self._sighted(seen)
+
+    def _sighted(self, seen: Pyramid) -> Float[Tensor, "B 2 S S"] | None:
+        if self.sight is None:
+            return None
+        coarse = nn.functional.interpolate(seen.stride32, scale_factor=2, mode="bilinear")
+        return spread(self.sight(torch.cat([seen.stride16, coarse], dim=1)), _FINER).float()
 
 
 class _Round(nn.Module):

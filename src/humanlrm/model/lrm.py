@@ -38,8 +38,8 @@ class HumanLRM(nn.Module):
         """What a batch of the loader, or a photo, shows; ``told`` as in :meth:`forward`."""
         return self(given.image, given.landmarks, given.clues, told)
 
-    def landmarks_of(self, given: Given) -> Float[Tensor, "B J 3"]:
-        """The landmarks alone, as :meth:`forward` estimates them (box units)."""
+    def landmarks_of(self, given: Given) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B 2 S S"] | None]:
+        """The landmarks alone, as :meth:`forward` estimates them (box units), and ``GivenView.sighted``."""
         return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32)
 
     def _look(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
@@ -64,12 +64,12 @@ class HumanLRM(nn.Module):
         pyramid = self._look(image)
         seen = torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
-        estimated = self.corrector(landmarks, clues, pyramid, self.place32)
+        estimated, sighted = self.corrector(landmarks, clues, pyramid, self.place32)
         used = settled(estimated, told)
         bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()
-        given = GivenView(seen, skip.float(), depth, used, estimated)
+        given = GivenView(seen, skip.float(), depth, used, estimated, sighted)
         return Triplane(xy.float(), zy.float(), xz.float(), given)
 
 

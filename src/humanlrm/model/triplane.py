@@ -19,6 +19,7 @@ class GivenView:
         depth: z where the pixel's ray enters and leaves the person, box units.
         landmarks: that the planes are built on, box units.
         estimated: the model's own estimate of them; the same unless training told it others.
+        sighted: front and back depth as the eye that estimates landmarks sees them; only for training.
     """
 
     image: Float[Tensor, "B 5 H W"]
@@ -26,6 +27,7 @@ class GivenView:
     depth: Float[Tensor, "B 2 Hz Wz"] | None
     landmarks: Float[Tensor, "B J 3"] | None
     estimated: Float[Tensor, "B J 3"] | None = None
+    sighted: Float[Tensor, "B 2 Ds Ds"] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class LossWeights:
         depth: front and back depth of the pixels' rays, L1.
         slope: differences of neighbouring pixels' depths, L1.
         landmarks: corrected landmarks, L1.
+        sight: front and back depth as the corrector's eye sees them, L1; nothing is built on it.
     """
 
     sdf: float = 10.0
@@ -40,6 +41,7 @@ class LossWeights:
     depth: float = 4.0
     slope: float = 15.0
     landmarks: float = 3.0
+    sight: float = 4.0
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,15 @@ def normal_loss(
     return (((predicted - target) ** 2).sum(-1) * inside).mean()
 
 
+def sight_loss(predicted: Float[Tensor, "B 2 S S"], target: Float[Tensor, "B 2 D D"]) -> Float[Tensor, ""]:
+    """:func:`masked_l1` of depths at the prediction's resolution: of a block the mean of what is known in it."""
+    known = (~target.isnan()).to(target)
+    factor = target.shape[-1] // predicted.shape[-1]
+    share = nn.functional.avg_pool2d(known, factor)
+    mean = nn.functional.avg_pool2d(target.nan_to_num(), factor) / share.clamp(min=1e-6)
+    return masked_l1(predicted, torch.where(share > 0, mean, torch.full_like(mean, torch.nan)))
+
+
 def rgb_loss(
     predicted: Float[Tensor, "B S 3"], target: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]
 ) -> Float[Tensor, ""]:

@@ -21,6 +21,7 @@ from humanlrm.train.losses import (
     occupancy_loss,
     rgb_loss,
     sdf_loss,
+    sight_loss,
     slope_loss,
 )
 from humanlrm.train.perceptual import PerceptualLoss
@@ -43,6 +44,7 @@ class LossTerms:
     depth: Float[Tensor, ""]
     slope: Float[Tensor, ""]
     landmarks: Float[Tensor, ""]
+    sight: Float[Tensor, ""]
 
     def total(self, weights: LossWeights) -> Float[Tensor, ""]:
         return torch.stack([weight * getattr(self, name) for name, weight in asdict(weights).items()]).sum()
@@ -63,7 +65,7 @@ def objective(model: Model, batch: Batch) -> LossTerms:
 
 def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
     """:func:`objective` of planes that are there already."""
-    depth, landmarks = planes.given.depth, planes.given.estimated
+    depth, landmarks, sighted = planes.given.depth, planes.given.estimated, planes.given.sighted
     # Unknown places are asked at the origin and do not count: a question at NaN would spoil all gradients.
     sdf = model.field.distance(planes, wanted.points.nan_to_num())
     on = model.field(planes, wanted.surface.nan_to_num())
@@ -78,6 +80,7 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         depth=none if depth is None else masked_l1(depth, wanted.depth),
         slope=none if depth is None else slope_loss(depth, wanted.depth),
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
+        sight=none if sighted is None else sight_loss(sighted, wanted.depth),
     )
 
 
@@ -153,8 +156,12 @@ class Objective(nn.Module):
         """What :meth:`forward` returns, of the landmarks alone."""
         if not isinstance(self.model, HumanLRM):
             raise ValueError("only a model of the small family can train its landmarks alone")
-        given, wanted = turned(batch.given, batch.wanted.landmarks, torch.Generator().manual_seed(moment.seed))
+        rng = torch.Generator().manual_seed(moment.seed)
+        given, wanted = turned(batch.given, batch.wanted, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            estimated = self.model.landmarks_of(given)
-        loss = landmark_loss(estimated, wanted)
-        return self.weights.landmarks * loss, {"landmarks": loss.detach()}
+            estimated, sighted = self.model.landmarks_of(given)
+        terms = {"landmarks": landmark_loss(estimated, wanted.landmarks)}
+        if sighted is not None:
+            terms["sight"] = sight_loss(sighted, wanted.depth)
+        loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
+        return loss, {name: value.detach() for name, value in terms.items()}
