@@ -160,3 +160,28 @@ def test_landmarks_can_be_trained_alone(scans):
     assert {name.split(".")[0] for name in moved} == {"corrector", "place32"}
     assert {"corrector.eye.to32.0.layers.0.weight", "corrector.rounds.1.delta.weight"} <= moved
     assert losses(scans, FIRST)[0] < 0.8 * loss
+
+
+def test_the_field_can_be_trained_on_told_landmarks_alone(scans):
+    torch.manual_seed(0)
+    model = build(replace(tiny(), eye=True)).train()
+    both = Objective(model, TrainConfig())(scans, FIRST)[1]
+    losses = Objective(model, TrainConfig(part="field"))
+    loss, terms = losses(scans, FIRST)
+    assert terms["landmarks"] == terms["sight"] == 0
+    for name in terms.keys() - {"landmarks", "sight"}:
+        torch.testing.assert_close(terms[name], both[name], rtol=1e-4, atol=1e-5)
+    loss.backward()
+    found = {name.split(".")[1] for name in gradients(losses)}
+    assert "corrector" not in found
+    assert {"decoder", "field", "depth", "marks", "skip"} <= found
+
+
+def test_what_is_not_told_is_estimated_but_not_trained(scans):
+    taught = scans.wanted.taught.clone()
+    taught[0, 3] = torch.nan
+    partly = replace(scans, wanted=replace(scans.wanted, taught=taught))
+    torch.manual_seed(0)
+    losses = Objective(build(replace(tiny(), eye=True)).train(), TrainConfig(part="field"))
+    losses(partly, FIRST)[0].backward()
+    assert all(not g.any() for name, g in gradients(losses).items() if name.startswith("model.corrector"))

@@ -31,7 +31,7 @@ class Train:
         learning_rate: after warm-up.
         fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
         bf16: compute the network in bfloat16.
-        part: all, or only the estimate of the landmarks, which is three times as fast (small and tiny).
+        part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field).
         rendering: also compare renderings of other views (colour, perceptual, mask, normal, depth).
         seed: of initial weights and of the order of the data.
         workers: processes that load data.
@@ -57,7 +57,7 @@ class Train:
     learning_rate: float = 8e-4
     fall: Literal["linear", "cosine"] = "linear"
     bf16: bool = False
-    part: Literal["all", "landmarks"] = "all"
+    part: Literal["all", "landmarks", "field"] = "all"
     rendering: bool = False
     seed: int = 0
     workers: int = 1

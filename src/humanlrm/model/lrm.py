@@ -34,9 +34,9 @@ class HumanLRM(nn.Module):
         nn.init.zeros_(self.depth.weight)
         self.depth.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
 
-    def planes_of(self, given: Given, told: Float[Tensor, "B J 3"] | None = None) -> Triplane:
-        """What a batch of the loader, or a photo, shows; ``told`` as in :meth:`forward`."""
-        return self(given.image, given.landmarks, given.clues, told)
+    def planes_of(self, given: Given, told: Float[Tensor, "B J 3"] | None = None, estimate: bool = True) -> Triplane:
+        """What a batch of the loader, or a photo, shows; ``told`` and ``estimate`` as in :meth:`forward`."""
+        return self(given.image, given.landmarks, given.clues, told, estimate)
 
     def landmarks_of(self, given: Given) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B 2 S S"] | None]:
         """The landmarks alone, as :meth:`forward` estimates them (box units), and ``GivenView.sighted``."""
@@ -52,6 +52,7 @@ class HumanLRM(nn.Module):
         landmarks: Float[Tensor, "B J 4"],
         clues: Float[Tensor, "B J 2 C"],
         told: Float[Tensor, "B J 3"] | None = None,
+        estimate: bool = True,
     ) -> Triplane:
         """One square crop per subject to its triplane.
 
@@ -60,12 +61,16 @@ class HumanLRM(nn.Module):
             landmarks: detected landmarks, box units, and visibility in [0, 1]; 0 = missing.
             clues: the detector's features at the landmarks; 0 = unknown.
             told: landmarks to build on instead of the estimated ones; NaN where the estimate has to do.
+            estimate: whether they are estimated if all of them are told.
         """
         pyramid = self._look(image)
         seen = torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
-        estimated, sighted = self.corrector(landmarks, clues, pyramid, self.place32)
-        used = settled(estimated, told)
+        if not estimate and told is not None and bool(told.isfinite().all()):
+            estimated, sighted, used = None, None, told
+        else:
+            estimated, sighted = self.corrector(landmarks, clues, pyramid, self.place32)
+            used = settled(estimated, told)
         bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()

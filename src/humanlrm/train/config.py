@@ -10,7 +10,7 @@ from humanlrm.train.render_config import RenderSchedule
 #: How the learning rate falls after warm-up.
 Fall = Literal["linear", "cosine"]
 #: What of a model is trained.
-Part = Literal["all", "landmarks"]
+Part = Literal["all", "landmarks", "field"]
 #: The rate never falls below this share of the highest.
 _LEAST_RATE = 0.02
 
@@ -70,8 +70,8 @@ class TrainConfig:
         picture_px: side of one of them.
         lifter_steps: steps of fitting the landmark lifter before a new run starts; at most ``samples``.
         weights: of the loss terms.
-        part: "landmarks" trains the estimate of the landmarks alone, which needs no planes and no points and is three
-            times as fast; "all" trains everything (only the small family has parts).
+        part: "landmarks" trains the estimate of the landmarks alone, without planes and points; "field" trains
+            everything else, on landmarks that are told; "all" everything. Only the small family has parts.
         draw: what a sample consists of.
         rendering: losses on renderings of target views beside the direct ones; ``None``: no view is rendered.
     """

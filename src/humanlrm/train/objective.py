@@ -1,6 +1,6 @@
 """What training minimises: the model on a batch to its loss terms."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -130,7 +130,7 @@ class Objective(nn.Module):
         if self.part == "landmarks":
             return self._landmarks(batch, moment)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            planes = self.model.planes_of(batch.given, batch.wanted.taught)
+            planes = self._planes(batch)
         direct = direct_terms(self.model, planes, batch.wanted)
         loss, terms = direct.total(self.weights), dict(vars(direct))
         if self.rendering is not None and self.density is not None:
@@ -152,14 +152,26 @@ class Objective(nn.Module):
                 terms["beta"] = self.density.beta
         return loss, {name: value.detach() for name, value in terms.items()}
 
+    def _planes(self, batch: Batch) -> Triplane:
+        told = batch.wanted.taught
+        if self.part == "all":
+            return self.model.planes_of(batch.given, told)
+        planes = self._small().planes_of(batch.given, told, estimate=False)
+        # Where something is not told the estimate stands in; it is not trained.
+        return replace(planes, given=replace(planes.given, estimated=None, sighted=None))
+
+    def _small(self) -> HumanLRM:
+        if not isinstance(self.model, HumanLRM):
+            raise ValueError(f"only a model of the small family can train its {self.part} alone")
+        return self.model
+
     def _landmarks(self, batch: Batch, moment: Moment) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """What :meth:`forward` returns, of the landmarks alone."""
-        if not isinstance(self.model, HumanLRM):
-            raise ValueError("only a model of the small family can train its landmarks alone")
+        model = self._small()
         rng = torch.Generator().manual_seed(moment.seed)
         given, wanted = turned(batch.given, batch.wanted, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            estimated, sighted = self.model.landmarks_of(given)
+            estimated, sighted = model.landmarks_of(given)
         terms = {"landmarks": landmark_loss(estimated, wanted.landmarks)}
         if sighted is not None:
             terms["sight"] = sight_loss(sighted, wanted.depth)
