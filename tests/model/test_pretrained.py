@@ -1,12 +1,15 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from humanlrm.model.config import tiny
+from humanlrm.landmarks import CLUE_CHANNELS
+from humanlrm.model.config import small, tiny
 from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import CheckpointError, from_pretrained, load_tensors, save_pretrained
+from humanlrm.model.pretrained import CheckpointError, from_pretrained, load_tensors, save_pretrained, with_landmarks
+from humanlrm.views import Given
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +101,24 @@ def test_a_config_that_describes_no_model_is_refused(folder, config):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError):
         from_pretrained(folder)
+
+
+def test_landmarks_can_be_those_of_other_weights():
+    models = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        models.append(build(tiny()))
+    one, other = ({n: p.detach() for n, p in model.named_parameters() if p.requires_grad} for model in models)
+    mixed = with_landmarks(tiny(), one, tiny(), other)
+    torch.manual_seed(2)
+    model = build(tiny()).eval()
+    load_tensors(model, mixed, Path("mixed"))
+    given = Given(torch.rand(1, 5, 64, 64), torch.rand(1, 19, 4), torch.rand(1, 19, 2, CLUE_CHANNELS))
+    with torch.no_grad():
+        torch.testing.assert_close(model.landmarks_of(given)[0], models[1].eval().landmarks_of(given)[0])
+        told = torch.rand(1, 19, 3)
+        found, wanted = model.planes_of(given, told), models[0].eval().planes_of(given, told)
+    for name in ("xy", "zy", "xz"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
+    with pytest.raises(CheckpointError, match="same small config"):
+        with_landmarks(tiny(), one, small(), other)

@@ -3,11 +3,15 @@
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from humanlrm.commands.terminal import asset_pack, console
+
+if TYPE_CHECKING:
+    from humanlrm.model.history import Stage
+    from humanlrm.train.checkpoint import TrainerState
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Export:
         count: held-out people to measure.
         preset: name for the card.
         part: what the run trained, for the card.
+        landmarks: another run that trained the landmarks alone (small family): the estimate of them is taken from it.
         seed: seed of the run, for the card.
     """
 
@@ -131,22 +136,26 @@ class Export:
     count: int = 64
     preset: str = "small"
     part: str = "all"
+    landmarks: Path | None = None
     seed: int = 0
 
     def run(self) -> int:
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
         from humanlrm.evaluate.quick import evaluate_quick
-        from humanlrm.model.history import Stage, read_history, write_history
-        from humanlrm.model.pretrained import save_pretrained
+        from humanlrm.model.history import read_history, write_history
+        from humanlrm.model.pretrained import save_pretrained, with_landmarks
         from humanlrm.train.checkpoint import averaged_weights
 
         config, tensors, state = averaged_weights(self.run_folder)
-        before = read_history(self.run_folder)
-        save_pretrained(self.out, config, tensors)
         sources, licences = describe_data(ShardFolder(self.data))
-        hours = state.seconds / 3600
-        stages = [*before, Stage(self.part, sources, licences, state.seen, hours, self.seed, _commit())]
+        stages = read_history(self.run_folder)
+        if self.landmarks is not None:
+            other, theirs, seen = averaged_weights(self.landmarks)
+            tensors = with_landmarks(config, tensors, other, theirs)
+            stages.append(self._stage("landmarks", sources, licences, seen))
+        stages.append(self._stage(self.part, sources, licences, state))
+        save_pretrained(self.out, config, tensors)
         write_history(self.out, stages)
         facts = TrainingFacts(self.preset, sum(t.numel() for t in tensors.values()), stages)
         reports = [
@@ -155,6 +164,11 @@ class Export:
         ]
         console.print(write_card(self.out, model_card(facts, reports)).read_text(), highlight=False)
         return 0
+
+    def _stage(self, part: str, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
+        from humanlrm.model.history import Stage
+
+        return Stage(part, sources, licences, state.seen, state.seconds / 3600, self.seed, _commit())
 
 
 def _commit() -> str:

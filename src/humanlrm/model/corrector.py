@@ -1,12 +1,14 @@
 """Landmark correction: the image overrules the detector before anything is built on its points."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.model.blocks import Block, Pointwise, spread
+from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, spread
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.encoder import LiteEye, Pyramid
 from humanlrm.model.triplane import sample_plane
@@ -104,6 +106,7 @@ class LandmarkCorrector(nn.Module):
         self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
         self.eye = LiteEye() if config.eye else None
         self.sight = Pointwise(channels[3] + channels[4], 2 * _FINER**2) if config.eye else None
+        self.norms = nn.ModuleList([ChannelNorm(count) for count in channels[2:]])
         self.image = Pointwise(channels[4], width)
         self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
 
@@ -130,6 +133,9 @@ class LandmarkCorrector(nn.Module):
         """
         told = torch.cat([detected[..., 3:], (detected[..., 3:] > 0).to(detected)], dim=-1)
         seen = pyramid if self.eye is None else self.eye(pyramid)
+        maps = (seen.stride8, seen.stride16, seen.stride32)
+        stride8, stride16, stride32 = (norm(found) for norm, found in zip(self.norms, maps, strict=True))
+        seen = replace(seen, stride8=stride8, stride16=stride16, stride32=stride32)
         marks, image = self.lifter(detected, clues), self.image(seen.stride32).flatten(2).transpose(1, 2) + place
         for once in self.rounds:
             marks, image = once(marks, image, told, seen)

@@ -15,6 +15,9 @@ from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import GivenView, Triplane
 from humanlrm.views import Given
 
+#: Beginnings of the names of what ``HumanLRM.landmarks_of`` needs beside the frozen encoder.
+LANDMARK_PARTS = ("corrector.", "place32")
+
 
 class HumanLRM(nn.Module):
     """Human-LRM's single-view model (paper, section 3) at the size of ``config``."""

@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humanlrm.model.config import Config, read_any_config
+from humanlrm.model.config import Config, ModelConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import DenoiserConfig
-from humanlrm.model.lrm import Model, build
+from humanlrm.model.lrm import LANDMARK_PARTS, Model, build
 
 #: The weights that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "small"
@@ -86,6 +86,20 @@ def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -
     model = Denoiser(config)
     load_tensors(model, tensors, folder)
     return model.to(device).eval()
+
+
+def with_landmarks(
+    config: Config, tensors: dict[str, Tensor], other: Config, theirs: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Weights whose estimate of the landmarks is that of other weights: of the small family, whose parts are trained
+    apart (``TrainConfig.part``).
+
+    Raises:
+        CheckpointError: the two are of different models, or not of the small family.
+    """
+    if not isinstance(config, ModelConfig) or config != other:
+        raise CheckpointError(f"landmarks are taken from a model of the same small config: {config} and {other} differ")
+    return {name: theirs[name] if name.startswith(LANDMARK_PARTS) else value for name, value in tensors.items()}
 
 
 def save_pretrained(folder: Path, config: Config | DenoiserConfig, tensors: dict[str, Tensor]) -> None:

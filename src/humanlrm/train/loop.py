@@ -40,7 +40,7 @@ from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
 #: Parameters that start pretrained, and their share of the learning rate.
-_PRETRAINED, _SLOW = ".eye.", 0.4
+_PRETRAINED, _SLOW = ".eye.", 0.1
 
 
 class TrainingStopped(ValueError):
