@@ -1,11 +1,10 @@
 """A data set on disk to training shards: the job behind ``humanlrm prepare``."""
 
-import multiprocessing
 import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -26,6 +25,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.data.shards import encode
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
 from humanlrm.matting import PoseDetector
+from humanlrm.workers import processes
 
 #: Items per shard.
 SHARD = 20
@@ -247,8 +247,7 @@ def _here(job: Job, todo: list[tuple[Path, list[Item]]]) -> Iterator[Outcome]:
 
 
 def _elsewhere(job: Job, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[Outcome]:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(todo))), context, _start, (job,)) as pool:
+    with processes(min(workers, max(1, len(todo))), _start, (job,)) as pool:
         tasks = {pool.submit(_shard_in_worker, task): task for task in todo}
         for future in as_completed(tasks):
             try:

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.strips import save_strip, strip
 from humanlrm.matting import PoseDetector
 from humanlrm.model.pretrained import SHIPPED, read_pretrained
+from humanlrm.workers import processes
 
 #: Of this many subjects per set the disturbed photographs are kept as pictures too.
 _SHOWN = 3
@@ -246,8 +247,9 @@ def _finished(plan: Plan, out: Path, todo: list[Unit], workers: int, ray: str | 
         worker = Worker(plan, out)
         yield from map(worker, todo)
     else:
-        with multiprocessing.get_context("spawn").Pool(workers, _start, (plan, out)) as pool:
-            yield from pool.imap_unordered(_work, todo)
+        with processes(workers, _start, (plan, out)) as pool:
+            for future in as_completed([pool.submit(_work, unit) for unit in todo]):
+                yield future.result()
 
 
 def protocols_of(rows: list[Row]) -> list[str]:

@@ -1,8 +1,7 @@
 """Seeds to shards: which kind of person a seed is, and the job that renders many of them on several processes."""
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +18,7 @@ from humanlrm.people.avatars import AvatarLibrary, make_avatar
 from humanlrm.people.compose import make_person
 from humanlrm.people.facts import with_facts
 from humanlrm.people.wardrobe import make_composed
+from humanlrm.workers import processes
 
 #: Subjects per shard.
 SHARD = 50
@@ -159,8 +159,7 @@ def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] 
     Cast(job.assets, job.kind)  # what is missing is said here, not by every process
     tasks = [task for task in job.shards() if not task[0].exists()]
     outcomes: list[Outcome] = []
-    # An executor, not a pool: a pool starts processes that fail at once again and again, and never ends.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (job,)) as pool:
+    with processes(workers, _start, (job,)) as pool:
         for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):
             outcome = future.result()
             outcomes.append(outcome)

@@ -1,9 +1,7 @@
 """Contact sheets of synthetic people: each whole, from a side of its own, with its seed below it."""
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.data.studio import Studio
 from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.people.generate import Cast, Kind
+from humanlrm.workers import processes
 
 #: Width over height of a tile, and rays per pixel side.
 _ASPECT, _SUPERSAMPLE = 0.72, 2
@@ -68,7 +67,7 @@ def _in_order(plan: Sheet, workers: int) -> Iterator[list[UInt8[np.ndarray, "h w
         cast = Cast(plan.assets, plan.kind)
         yield from (_tiles(cast, seed, plan) for seed in plan.seeds)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (plan,)) as pool:
+    with processes(workers, _start, (plan,)) as pool:
         yield from pool.map(_work, plan.seeds)
 
 

@@ -1,0 +1,95 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from humanlrm.workers import processes
+
+PARENT = """
+import os, sys
+sys.path.insert(0, {folder!r})
+import test_workers
+from humanlrm.workers import processes
+
+if __name__ == "__main__":
+    with processes(1, test_workers.nothing, ()) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        pool.submit(test_workers.wait).result()
+"""
+_greeting = ""
+
+
+def greet(text: str) -> None:
+    global _greeting
+    _greeting = text
+
+
+def nothing() -> None:
+    pass
+
+
+def wait() -> None:
+    time.sleep(600)
+
+
+def note(path: Path) -> None:
+    path.touch()
+    time.sleep(0.05)
+
+
+def greeting() -> str:
+    return _greeting
+
+
+def refuse() -> None:
+    raise ValueError("not today")
+
+
+def alive(pid: int) -> bool:
+    """A process that has ended may stay as a zombie until somebody asks for it."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_every_process_starts_as_it_was_told():
+    with processes(2, greet, ("hello",)) as pool:
+        assert pool.submit(greeting).result() == "hello"
+        assert pool.submit(os.getpid).result() != os.getpid()
+
+
+def test_a_process_that_cannot_start_ends_the_work():
+    with processes(1, refuse, ()) as pool, pytest.raises(BrokenProcessPool):
+        pool.submit(greeting).result()
+
+
+def test_after_an_error_nothing_new_is_begun(tmp_path):
+    with pytest.raises(ValueError, match="first"), processes(1, nothing, ()) as pool:
+        tasks = [pool.submit(note, tmp_path / str(k)) for k in range(40)]
+        tasks[0].result()
+        raise ValueError("first")
+    assert 1 <= len(list(tmp_path.iterdir())) < 40
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_processes_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(folder=os.path.dirname(__file__)))
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert alive(child)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    for _ in range(300):
+        if not alive(child):
+            break
+        time.sleep(0.1)
+    assert not alive(child)
