@@ -70,11 +70,16 @@ def test_a_process_that_cannot_start_ends_the_work():
         pool.submit(greeting).result()
 
 
-def test_after_an_error_nothing_new_is_begun(tmp_path):
-    with pytest.raises(ValueError, match="first"), processes(1, nothing, ()) as pool:
-        tasks = [pool.submit(note, tmp_path / str(k)) for k in range(40)]
+def fail_after_one_of(count: int, folder: Path) -> None:
+    with processes(1, nothing, ()) as pool:
+        tasks = [pool.submit(note, folder / str(k)) for k in range(count)]
         tasks[0].result()
         raise ValueError("first")
+
+
+def test_after_an_error_nothing_new_is_begun(tmp_path):
+    with pytest.raises(ValueError, match="first"):
+        fail_after_one_of(40, tmp_path)
     assert 1 <= len(list(tmp_path.iterdir())) < 40
 
 
