@@ -53,6 +53,19 @@ def test_mirrored_photo_swaps_left_and_right(detector, astronaut, pose):
     assert np.median(distance) < 20
 
 
+def test_a_careful_detector_averages_looks_of_one_person(detector, astronaut, pose):
+    careful = PoseDetector(threads=1, careful=True).best(astronaut)
+    assert careful is not None
+    np.testing.assert_array_equal(careful.mask, pose.mask)
+    assert careful.score == pose.score
+    seen = pose.landmarks[:, 3] > 0.9
+    apart = np.linalg.norm((careful.landmarks - pose.landmarks)[seen, :2], axis=1)
+    assert 0 < apart.max() < 25
+    assert np.linalg.norm(careful.landmarks[INDEX["nose"], :2] - NOSE_PX) < 8
+    assert careful.clues.shape == pose.clues.shape
+    assert not np.array_equal(careful.clues, pose.clues)
+
+
 def test_the_nets_look_at_the_photo_and_not_at_its_scale(detector, astronaut, pose):
     grown = detector.best(np.ascontiguousarray(astronaut.repeat(3, 0).repeat(3, 1)))
     assert np.linalg.norm(grown.landmarks[INDEX["nose"], :2] / 3 - NOSE_PX) < 15

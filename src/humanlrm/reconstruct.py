@@ -122,7 +122,7 @@ class Reconstructor:
     def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
         self.model = from_pretrained(weights, device)
         self.device = torch.device(device)
-        self.detector = PoseDetector(threads)
+        self.detector = PoseDetector(threads, careful=True)
 
     def __call__(self, photo: str | Path, settings: Settings | None = None) -> Reconstruction:
         """Reconstructs the main person of a photo.

@@ -171,7 +171,7 @@ def evaluate_quick(
     else:
         run = lrm_surface(from_pretrained(weights or SHIPPED), resolution)
     rows, failures = [], []
-    for case in track(procedural_cases(count, PoseDetector()), "evaluate", total=count, console=console):
+    for case in track(procedural_cases(count, PoseDetector(careful=True)), "evaluate", total=count, console=console):
         try:
             rows.append(measure(run, case, checked))
         except ValueError as error:

@@ -82,7 +82,7 @@ class Worker:
     def __init__(self, plan: Plan, out: Path) -> None:
         torch.set_num_threads(1)
         self.plan, self.out = plan, out
-        self.detector = PoseDetector(threads=1)
+        self.detector = PoseDetector(threads=1, careful=True)
         self.scorer = Scorer(check_alignment(plan.alignment), plan.shooting.points)
         self.methods: dict[str, Method] = {
             name: open_method(name, plan.weights, plan.resolution, plan.command) for name in plan.methods

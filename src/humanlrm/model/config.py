@@ -31,6 +31,7 @@ class ModelConfig:
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
         eye: the landmark correction trains the encoder's last blocks for itself (``model.encoder.LiteEye``).
+        corrector_norms: the features that the landmark correction looks at are normalised.
         corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
         corrector_depth: its transformer layers in each round.
         lifter_width: channels of the landmark lifter.
@@ -47,7 +48,8 @@ class ModelConfig:
     field_width: int = 96
     field_depth: int = 2
     latent: int = 32
-    eye: bool = True
+    eye: bool = False
+    corrector_norms: bool = True
     corrector_rounds: int = 2
     corrector_depth: int = 2
     lifter_width: int = 768
@@ -178,7 +180,6 @@ def tiny() -> ModelConfig:
         side_tokens=4,
         plane_channels=8,
         field_width=32,
-        eye=False,
         corrector_rounds=1,
         corrector_depth=1,
         lifter_width=64,

@@ -106,7 +106,9 @@ class LandmarkCorrector(nn.Module):
         self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
         self.eye = LiteEye() if config.eye else None
         self.sight = Pointwise(channels[3] + channels[4], 2 * _FINER**2) if config.eye else None
-        self.norms = nn.ModuleList([ChannelNorm(count) if config.eye else nn.Identity() for count in channels[2:]])
+        self.norms = nn.ModuleList(
+            [ChannelNorm(count) if config.corrector_norms else nn.Identity() for count in channels[2:]]
+        )
         self.image = Pointwise(channels[4], width)
         self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
 

@@ -89,7 +89,10 @@ def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -
 
 
 def with_landmarks(
-    config: Config, tensors: dict[str, Tensor], other: Config, theirs: dict[str, Tensor]
+    config: Config | DenoiserConfig,
+    tensors: dict[str, Tensor],
+    other: Config | DenoiserConfig,
+    theirs: dict[str, Tensor],
 ) -> dict[str, Tensor]:
     """Weights whose estimate of the landmarks is that of other weights: of the small family, whose parts are trained
     apart (``TrainConfig.part``).

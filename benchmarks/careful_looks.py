@@ -1,0 +1,74 @@
+"""What careful looks are worth: landmark errors with one square and with five, on held-out people.
+
+    python -m benchmarks.careful_looks [--count 60] [--assets DIR]
+
+Prints the error of a view (box units; mean and median over the views) as detected and as the shipped weights correct
+it, and how much longer the detector takes.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from humanlrm.data.render import shoot
+from humanlrm.data.studio import Studio
+from humanlrm.matting import PoseDetector
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.people.generate import VALIDATION_SEED, Cast
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        count: people, one photograph each from a random side.
+        assets: asset pack; without it all people are procedural. Default: $HUMANLRM_ASSETS.
+        weights: folder of other weights than the shipped ones.
+    """
+
+    count: int = 60
+    assets: Path | None = None
+    weights: Path = SHIPPED
+
+
+def main(options: Options) -> None:
+    torch.set_num_threads(1)
+    model = from_pretrained(options.weights)
+    assert isinstance(model, HumanLRM)
+    told = options.assets or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
+    cast = Cast(told)
+    detectors = {"one square": PoseDetector(threads=1), "five": PoseDetector(threads=1, careful=True)}
+    errors: dict[str, list[tuple[float, float]]] = {name: [] for name in detectors}
+    seconds = dict.fromkeys(detectors, 0.0)
+    for seed in range(VALIDATION_SEED + 10_000, VALIDATION_SEED + 10_000 + options.count):
+        studio = Studio(cast(seed))
+        for name, detector in detectors.items():
+            rng = np.random.default_rng([seed, 3])
+            crop, to_frame, _ = shoot(studio, detector, rng.uniform(0, 2 * np.pi), rng)
+            start = time.perf_counter()
+            detector.best(crop.photo_rgb)
+            seconds[name] += time.perf_counter() - start
+            true = studio.scan.moved(to_frame).landmarks
+            with torch.no_grad():
+                corrected = model.landmarks_of(crop.given)[0][0].numpy()
+            found = (crop.landmarks[:, :3].numpy(), corrected)
+            errors[name].append(tuple(float(np.nanmean(np.linalg.norm(x - true, axis=1))) for x in found))  # pyright: ignore[reportArgumentType]
+    table = Table("landmarks", "detected, mean", "median", "corrected, mean", "median", "time")
+    for name, rows in errors.items():
+        detected, corrected = np.array(rows).T
+        figures = (detected.mean(), np.median(detected), corrected.mean(), np.median(corrected))
+        ratio = seconds[name] / seconds["one square"]
+        table.add_row(name, *(f"{figure:.4f}" for figure in figures), f"{ratio:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
