@@ -1,6 +1,6 @@
 import torch
 
-from humanlrm.model.encoder import LiteEncoder, LiteEye, reference_network
+from humanlrm.model.encoder import LiteEncoder, reference_network
 
 
 def test_the_encoder_equals_its_twin_at_every_tap():
@@ -33,14 +33,3 @@ def test_the_encoder_has_nothing_to_train_and_nothing_to_save():
 def test_training_mode_changes_nothing():
     image, encoder = torch.rand(1, 3, 64, 64), LiteEncoder()
     torch.testing.assert_close(encoder.train()(image).stride32, encoder.eval()(image).stride32, rtol=0, atol=0)
-
-
-def test_a_new_eye_sees_what_the_encoder_sees_and_can_learn_to_see_otherwise():
-    pyramid, eye = LiteEncoder()(torch.rand(1, 3, 64, 64)), LiteEye()
-    seen = eye(pyramid)
-    for name in ("stride2", "stride4", "stride8"):
-        assert getattr(seen, name) is getattr(pyramid, name)
-    for name in ("stride16", "stride32"):
-        torch.testing.assert_close(getattr(seen, name), getattr(pyramid, name), rtol=1e-4, atol=1e-4)
-    (seen.stride16.sum() + seen.stride32.sum()).backward()
-    assert all(p.grad is not None and p.grad.any() for p in eye.parameters())

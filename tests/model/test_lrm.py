@@ -44,8 +44,8 @@ def clues_of(landmarks: torch.Tensor) -> torch.Tensor:
 def planes_of(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         planes = model(image, landmarks, clues_of(landmarks))
-    given = {name: value for name, value in vars(planes.given).items() if value is not None}
-    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **given}
+    given = dict(vars(planes.given))
+    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **vars(given.pop("spots")), **given}
 
 
 def test_planes_have_the_sizes_of_the_config(model):
@@ -137,5 +137,6 @@ def test_a_person_is_built_on_what_is_told_and_on_the_estimate_where_nothing_is(
 def test_the_field_does_not_pull_at_the_estimate(lively, batch):
     lively.zero_grad()
     terms = objective(lively, batch)
-    replace(terms, landmarks=torch.zeros(())).total(LossWeights()).backward()
+    nothing = torch.zeros(())
+    replace(terms, landmarks=nothing, heat=nothing, spots=nothing).total(LossWeights()).backward()
     assert all(p.grad is None or not p.grad.any() for p in lively.corrector.parameters())

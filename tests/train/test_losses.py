@@ -3,14 +3,15 @@ import math
 import pytest
 import torch
 
+from humanlrm.frame import project_ndc
 from humanlrm.train.losses import (
     eikonal_loss,
+    heat_loss,
     inside_box,
     landmark_loss,
     masked_l1,
     normal_loss,
     sdf_loss,
-    sight_loss,
     slope_loss,
 )
 
@@ -129,11 +130,19 @@ def test_slopes_across_a_gap_or_an_unknown_pixel_do_not_count():
     assert predicted.grad.isfinite().all()
 
 
-def test_a_coarse_depth_is_compared_with_the_mean_of_what_is_known_in_its_block():
-    target = torch.tensor([[0.1, 0.3, torch.nan, torch.nan], [torch.nan, torch.nan, torch.nan, torch.nan]])
-    target = torch.cat([target, torch.full((2, 4), 0.5)]).expand(1, 2, 4, 4)
-    predicted = torch.tensor([[0.2, 9.0], [0.5, 0.8]]).expand(1, 2, 2, 2).clone().requires_grad_()
-    loss = sight_loss(predicted, target)
-    torch.testing.assert_close(loss, torch.tensor(0.1))  # off by 0, 0 and 0.3; of one block nothing is known
+def test_a_heat_map_is_right_where_its_bell_is():
+    target = torch.tensor([[[0.2, -0.3, 0.1], [0.0, 0.0, 0.0], [torch.nan] * 3, [3.0, 0.0, 0.0]]])
+    side, ndc = 16, project_ndc(target[0, 0])
+    centres = (torch.arange(side) + 0.5) / side * 2 - 1
+    squared = (centres - ndc[0]) ** 2 + (-centres - ndc[1])[:, None] ** 2
+    logits = torch.zeros(1, 4, side, side)
+    logits[0, 0] = -squared / (2 * (1.2 * 2 / side) ** 2)
+    logits.requires_grad_()
+    loss = heat_loss(logits, target)
     loss.backward()
-    assert (predicted.grad[..., 0, 1] == 0).all()
+    right, flat, unknown, outside = logits.grad[0].abs().amax((1, 2))
+    assert right < 1e-6
+    assert flat > 1e-3
+    assert unknown == outside == 0
+    assert loss > 0.5
+    torch.testing.assert_close(heat_loss(logits[:, :1], target[:, :1]), torch.tensor(0.0), rtol=0, atol=1e-5)

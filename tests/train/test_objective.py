@@ -43,7 +43,19 @@ def test_a_capture_trains_by_its_pictures_alone(scans):
     losses = new(TrainConfig(rendering=RENDERING))
     loss, terms = losses(as_capture(scans), FIRST)
     loss.backward()
-    for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb", "depth", "slope", "landmarks", "sight"):
+    for name in (
+        "sdf",
+        "occupancy",
+        "surface",
+        "normal",
+        "eikonal",
+        "rgb",
+        "depth",
+        "slope",
+        "landmarks",
+        "heat",
+        "spots",
+    ):
         assert terms[name] == 0, name
     assert terms["render_rgb"] > 0
     assert terms["render_mask"] > 0
@@ -139,17 +151,16 @@ def test_nothing_is_made_for_rendering_if_nothing_is_rendered():
 
 def test_landmarks_can_be_trained_alone(scans):
     torch.manual_seed(0)
-    model = build(replace(tiny(), eye=True, corrector_rounds=2)).train()
+    model = build(replace(tiny(), corrector_rounds=2)).train()
     losses = Objective(model, TrainConfig(part="landmarks"))
     loss, terms = losses(scans, FIRST)
-    assert terms.keys() == {"landmarks", "sight"}
-    weights = LossWeights()
-    expected = weights.landmarks * float(terms["landmarks"]) + weights.sight * float(terms["sight"])
+    assert terms.keys() == {"landmarks", "heat", "spots"}
+    expected = sum(getattr(LossWeights(), name) * float(value) for name, value in terms.items())
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-    landmarks, sighted = model.landmarks_of(scans.given)
+    landmarks, spots = model.landmarks_of(scans.given)
     given = model.planes_of(scans.given).given
     torch.testing.assert_close(landmarks, given.estimated)
-    torch.testing.assert_close(sighted, given.sighted)
+    torch.testing.assert_close(spots.logits, given.spots.logits)
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for _ in range(12):
@@ -158,18 +169,20 @@ def test_landmarks_can_be_trained_alone(scans):
         optimizer.step()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert {name.split(".")[0] for name in moved} == {"corrector", "place32"}
-    assert {"corrector.eye.to32.0.layers.0.weight", "corrector.rounds.1.delta.weight"} <= moved
+    assert {"corrector.spotter.heat.weight", "corrector.fusion.share.weight"} <= moved
+    assert {"corrector.lifter.delta.weight", "corrector.rounds.1.delta.weight"} <= moved
     assert losses(scans, FIRST)[0] < 0.8 * loss
 
 
 def test_the_field_can_be_trained_on_told_landmarks_alone(scans):
     torch.manual_seed(0)
-    model = build(replace(tiny(), eye=True)).train()
+    model = build(tiny()).train()
     both = Objective(model, TrainConfig())(scans, FIRST)[1]
     losses = Objective(model, TrainConfig(part="field"))
     loss, terms = losses(scans, FIRST)
-    assert terms["landmarks"] == terms["sight"] == 0
-    for name in terms.keys() - {"landmarks", "sight"}:
+    unused = {"landmarks", "heat", "spots"}
+    assert all(terms[name] == 0 for name in unused)
+    for name in terms.keys() - unused:
         torch.testing.assert_close(terms[name], both[name], rtol=1e-4, atol=1e-5)
     loss.backward()
     found = {name.split(".")[1] for name in gradients(losses)}
@@ -182,6 +195,6 @@ def test_what_is_not_told_is_estimated_but_not_trained(scans):
     taught[0, 3] = torch.nan
     partly = replace(scans, wanted=replace(scans.wanted, taught=taught))
     torch.manual_seed(0)
-    losses = Objective(build(replace(tiny(), eye=True)).train(), TrainConfig(part="field"))
+    losses = Objective(build(tiny()).train(), TrainConfig(part="field"))
     losses(partly, FIRST)[0].backward()
     assert all(not g.any() for name, g in gradients(losses).items() if name.startswith("model.corrector"))

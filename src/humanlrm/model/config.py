@@ -30,7 +30,7 @@ class ModelConfig:
         field_width: width of the SDF-MLP.
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
-        eye: the landmark correction trains the encoder's last blocks for itself (``model.encoder.LiteEye``).
+        spotter: heat maps of the picture take part in the landmark correction (``model.spotter``).
         corrector_norms: the features that the landmark correction looks at are normalised.
         corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
         corrector_depth: its transformer layers in each round.
@@ -48,7 +48,7 @@ class ModelConfig:
     field_width: int = 96
     field_depth: int = 2
     latent: int = 32
-    eye: bool = False
+    spotter: bool = True
     corrector_norms: bool = True
     corrector_rounds: int = 2
     corrector_depth: int = 2

@@ -8,15 +8,14 @@ from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, spread
+from humanlrm.model.blocks import Block, ChannelNorm, Pointwise
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import LiteEye, Pyramid
+from humanlrm.model.encoder import Pyramid
+from humanlrm.model.spotter import STRIDE, Fusion, Spots, Spotter
 from humanlrm.model.triplane import sample_plane
 
 #: Channels of a squeezed clue, and of what the lifter takes from the two of a landmark.
 SQUEEZED, _CLUE = 64, 24
-#: Depths that the eye predicts along a side of a stride-16 pixel.
-_FINER = 4
 _FORGET = 0.1
 
 
@@ -94,21 +93,20 @@ class LandmarkTokens(nn.Module):
 class LandmarkCorrector(nn.Module):
     """Detected landmarks and image features to corrected 3D landmarks (DESIGN section 5; our choice).
 
-    The lifter comes first. Then, round after round, each landmark is a token made of its position, its visibility and
-    the image features under it; it attends to the other landmarks and to the coarse image tokens, and moves. The
-    features may be those of an eye of its own, which training changes; a map of depths, which nobody else reads,
-    teaches it at every pixel what nineteen points teach it at nineteen.
+    The lifter comes first; then the picture says where it shows the landmarks (``model.spotter``). Then, round after
+    round, each landmark is a token made of its position, its visibility and the image features under it; it attends to
+    the other landmarks and to the coarse image tokens, and moves.
     """
 
     def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
         super().__init__()
         width = config.width
         self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
-        self.eye = LiteEye() if config.eye else None
-        self.sight = Pointwise(channels[3] + channels[4], 2 * _FINER**2) if config.eye else None
         self.norms = nn.ModuleList(
             [ChannelNorm(count) if config.corrector_norms else nn.Identity() for count in channels[2:]]
         )
+        self.spotter = Spotter(channels) if config.spotter else None
+        self.fusion = Fusion() if config.spotter else None
         self.image = Pointwise(channels[4], width)
         self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
 
@@ -124,30 +122,31 @@ class LandmarkCorrector(nn.Module):
         clues: Float[Tensor, "B J 2 C"],
         pyramid: Pyramid,
         place: Float[Tensor, "1 N D"],
-    ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B 2 S S"] | None]:
-        """Corrected landmarks (box units), and what the eye alone makes of depth, as ``GivenView.sighted``.
+        seen: Float[Tensor, "B 2 H W"],
+    ) -> tuple[Float[Tensor, "B J 3"], Spots | None]:
+        """Corrected landmarks (box units), and where the picture shows them.
 
         Args:
             detected: box units and visibility in [0, 1]; visibility 0 = missing.
             clues: the detector's features of the landmarks; all 0 where there are none.
             pyramid: the encoder's features.
             place: positional encoding of the stride-32 tokens.
+            seen: mask and known part of the picture.
         """
         told = torch.cat([detected[..., 3:], (detected[..., 3:] > 0).to(detected)], dim=-1)
-        seen = pyramid if self.eye is None else self.eye(pyramid)
-        maps = (seen.stride8, seen.stride16, seen.stride32)
+        marks = self.lifter(detected, clues)
+        maps = (pyramid.stride8, pyramid.stride16, pyramid.stride32)
         stride8, stride16, stride32 = (norm(found) for norm, found in zip(self.norms, maps, strict=True))
-        seen = replace(seen, stride8=stride8, stride16=stride16, stride32=stride32)
-        marks, image = self.lifter(detected, clues), self.image(seen.stride32).flatten(2).transpose(1, 2) + place
+        pyramid = replace(pyramid, stride8=stride8, stride16=stride16, stride32=stride32)
+        spots = None
+        if self.spotter is not None and self.fusion is not None:
+            small = nn.functional.avg_pool2d(seen, STRIDE)
+            spots = self.spotter(marks, small, stride8, stride16, stride32)
+            marks = self.fusion(marks, detected, spots)
+        image = self.image(stride32).flatten(2).transpose(1, 2) + place
         for once in self.rounds:
-            marks, image = once(marks, image, told, seen)
-        return marks, self._sighted(seen)
-
-    def _sighted(self, seen: Pyramid) -> Float[Tensor, "B 2 S S"] | None:
-        if self.sight is None:
-            return None
-        coarse = nn.functional.interpolate(seen.stride32, scale_factor=2, mode="bilinear")
-        return spread(self.sight(torch.cat([seen.stride16, coarse], dim=1)), _FINER).float()
+            marks, image = once(marks, image, told, pyramid)
+        return marks, spots
 
 
 class _Round(nn.Module):

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 #: Last block of each resolution, and its channels.
 _TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
-_LAST = tuple(_TAPS)
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,11 @@ class _Convolution(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, active: bool = True, trained: bool = False) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, active: bool = True) -> None:
         super().__init__()
         weight, bias = _fold(conv, norm)
-        if trained:
-            self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
-        else:
-            self.register_buffer("weight", weight, persistent=False)
-            self.register_buffer("bias", bias, persistent=False)
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("bias", bias, persistent=False)
         self.kernel, self.stride, self.groups, self.active = weight.shape[-1], conv.stride[0], conv.groups, active
 
     def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
@@ -63,13 +59,13 @@ class _Convolution(nn.Module):
 
 
 class _InvertedBottleneck(nn.Module):
-    def __init__(self, block: nn.Module, trained: bool = False) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
         parts: dict[str, Any] = dict(block.named_children())
-        layers = [_Convolution(parts["_depthwise_conv"], parts["_bn1"], trained=trained)]
+        layers = [_Convolution(parts["_depthwise_conv"], parts["_bn1"])]
         if "_expand_conv" in parts:
-            layers.insert(0, _Convolution(parts["_expand_conv"], parts["_bn0"], trained=trained))
-        layers.append(_Convolution(parts["_project_conv"], parts["_bn2"], active=False, trained=trained))
+            layers.insert(0, _Convolution(parts["_expand_conv"], parts["_bn0"]))
+        layers.append(_Convolution(parts["_project_conv"], parts["_bn2"], active=False))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
@@ -108,26 +104,6 @@ class LiteEncoder(nn.Module):
                 if len(found) == count:
                     break
         return found
-
-
-class LiteEye(nn.Module):
-    """The encoder's blocks from stride 8 on once more, trained: what ImageNet's features do not tell, which of two legs
-    is in front, it learns to see (our choice). Starts as the encoder."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        blocks: Any = reference_network()._blocks
-        finer, coarser = _LAST[2:4]
-        self.to16 = nn.Sequential(
-            *[_InvertedBottleneck(block, trained=True) for block in blocks[finer + 1 : coarser + 1]]
-        )
-        self.to32 = nn.Sequential(*[_InvertedBottleneck(block, trained=True) for block in blocks[coarser + 1 :]])
-        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-    def forward(self, pyramid: Pyramid) -> Pyramid:
-        """The pyramid with its two coarsest maps seen anew."""
-        stride16 = self.to16(pyramid.stride8)
-        return replace(pyramid, stride16=stride16, stride32=self.to32(stride16))
 
 
 def reference_network() -> EfficientNet:

@@ -12,6 +12,7 @@ from humanlrm.model.encoder import LiteEncoder, Pyramid
 from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
 from humanlrm.model.paper import PaperLRM
+from humanlrm.model.spotter import Spots
 from humanlrm.model.triplane import GivenView, Triplane
 from humanlrm.views import Given
 
@@ -41,9 +42,9 @@ class HumanLRM(nn.Module):
         """What a batch of the loader, or a photo, shows; ``told`` and ``estimate`` as in :meth:`forward`."""
         return self(given.image, given.landmarks, given.clues, told, estimate)
 
-    def landmarks_of(self, given: Given) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B 2 S S"] | None]:
-        """The landmarks alone, as :meth:`forward` estimates them (box units), and ``GivenView.sighted``."""
-        return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32)
+    def landmarks_of(self, given: Given) -> tuple[Float[Tensor, "B J 3"], Spots | None]:
+        """The landmarks alone, as :meth:`forward` estimates them (box units), and where the picture shows them."""
+        return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32, given.image[:, 3:])
 
     def _look(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
         rgb, alpha = image[:, :3], image[:, 3:4]
@@ -70,14 +71,14 @@ class HumanLRM(nn.Module):
         seen = torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
         if not estimate and told is not None and bool(told.isfinite().all()):
-            estimated, sighted, used = None, None, told
+            estimated, spots, used = None, None, told
         else:
-            estimated, sighted = self.corrector(landmarks, clues, pyramid, self.place32)
+            estimated, spots = self.corrector(landmarks, clues, pyramid, self.place32, image[:, 3:])
             used = settled(estimated, told)
         bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()
-        given = GivenView(seen, skip.float(), depth, used, estimated, sighted)
+        given = GivenView(seen, skip.float(), depth, used, estimated, spots)
         return Triplane(xy.float(), zy.float(), xz.float(), given)
 
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.model.spotter import Spots
+
 
 @dataclass(frozen=True)
 class GivenView:
@@ -19,7 +21,7 @@ class GivenView:
         depth: z where the pixel's ray enters and leaves the person, box units.
         landmarks: that the planes are built on, box units.
         estimated: the model's own estimate of them; the same unless training told it others.
-        sighted: front and back depth as the eye that estimates landmarks sees them; only for training.
+        spots: where the picture shows the landmarks; only for training.
     """
 
     image: Float[Tensor, "B 5 H W"]
@@ -27,7 +29,7 @@ class GivenView:
     depth: Float[Tensor, "B 2 Hz Wz"] | None
     landmarks: Float[Tensor, "B J 3"] | None
     estimated: Float[Tensor, "B J 3"] | None = None
-    sighted: Float[Tensor, "B 2 Ds Ds"] | None = None
+    spots: Spots | None = None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class LossWeights:
         depth: front and back depth of the pixels' rays, L1.
         slope: differences of neighbouring pixels' depths, L1.
         landmarks: corrected landmarks, L1.
-        sight: front and back depth as the corrector's eye sees them, L1; nothing is built on it.
+        heat: the spotter's heat maps, cross entropy.
+        spots: the landmarks that it reads off them, L1.
     """
 
     sdf: float = 10.0
@@ -41,7 +42,8 @@ class LossWeights:
     depth: float = 4.0
     slope: float = 15.0
     landmarks: float = 3.0
-    sight: float = 4.0
+    heat: float = 0.1
+    spots: float = 1.5
 
 
 @dataclass(frozen=True)

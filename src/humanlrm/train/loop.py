@@ -39,8 +39,6 @@ from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
-#: Parameters that start pretrained, and their share of the learning rate.
-_PRETRAINED, _SLOW = ".eye.", 0.1
 
 
 class TrainingStopped(ValueError):
@@ -71,16 +69,11 @@ class Progress:
 
 
 def make_optimizer(model: Model, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
-    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay. What starts pretrained
-    (the corrector's eye) is trained at a lower rate."""
-    sorts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in trained(model, density).items():
-        decays, slow = parameter.ndim >= 2 and name.endswith("weight"), _PRETRAINED in name
-        sorts.setdefault((decays, slow), []).append(parameter)
-    groups = [
-        {"params": own, "weight_decay": config.weight_decay * decays, "share": _SLOW if slow else 1.0}
-        for (decays, slow), own in sorts.items()
-    ]
+    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay."""
+    parameters = trained(model, density)
+    decayed = [p for n, p in parameters.items() if p.ndim >= 2 and n.endswith("weight")]
+    rest = [p for n, p in parameters.items() if not (p.ndim >= 2 and n.endswith("weight"))]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
@@ -237,7 +230,7 @@ def _step(run: _Run, micro: list[Batch], state: TrainerState) -> dict[str, float
     """
     config, accelerator = run.config, run.accelerator
     for group in run.optimizer.param_groups:
-        group["lr"] = config.rate(state.seen) * group["share"]
+        group["lr"] = config.rate(state.seen)
     every = config.rendering.patch_every if config.rendering is not None else 1
     sums: dict[str, float] = {}
     doubtful = micro[-1]

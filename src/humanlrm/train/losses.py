@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.frame import project_ndc
+
 #: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
 #: prediction would take its gradient away.
 _FAR = 0.15
@@ -17,6 +19,8 @@ _STEP = 0.04
 #: Points outside the box, and landmarks this far from their target, do not pull harder.
 _BOX = 1.05
 _LANDMARK_FAR = 0.3
+#: Deviation of a landmark's bell in its heat map, cells.
+_BELL = 1.2
 #: Box units in which a distance becomes a log-odds of being inside, and below which inside and outside are not told.
 _SOFT = 0.02
 _UNSURE = 0.01
@@ -82,13 +86,17 @@ def normal_loss(
     return (((predicted - target) ** 2).sum(-1) * inside).mean()
 
 
-def sight_loss(predicted: Float[Tensor, "B 2 S S"], target: Float[Tensor, "B 2 D D"]) -> Float[Tensor, ""]:
-    """:func:`masked_l1` of depths at the prediction's resolution: of a block the mean of what is known in it."""
-    known = (~target.isnan()).to(target)
-    factor = target.shape[-1] // predicted.shape[-1]
-    share = nn.functional.avg_pool2d(known, factor)
-    mean = nn.functional.avg_pool2d(target.nan_to_num(), factor) / share.clamp(min=1e-6)
-    return masked_l1(predicted, torch.where(share > 0, mean, torch.full_like(mean, torch.nan)))
+def heat_loss(logits: Float[Tensor, "B J S S"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
+    """Cross entropy of each landmark's map with a bell around the cell where it is, less the bell's own entropy; mean
+    over the landmarks that are known and in the picture."""
+    ndc = project_ndc(target.nan_to_num())
+    known = ~target.isnan().any(-1) & (ndc.abs().amax(-1) < 1)
+    side = logits.shape[-1]
+    centres = (torch.arange(side, device=logits.device, dtype=logits.dtype) + 0.5) / side * 2 - 1
+    squared = (centres - ndc[..., :1])[..., None, :] ** 2 + (-centres - ndc[..., 1:])[..., :, None] ** 2
+    bell = (-squared.flatten(2) / (2 * (_BELL * 2 / side) ** 2)).log_softmax(-1)
+    gap = (bell.exp() * (bell - logits.flatten(2).log_softmax(-1))).sum(-1)
+    return (gap * known).sum() / known.sum().clamp(min=1)
 
 
 def rgb_loss(

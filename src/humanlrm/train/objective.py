@@ -14,6 +14,7 @@ from humanlrm.render import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.losses import (
     eikonal_loss,
+    heat_loss,
     inside_box,
     landmark_loss,
     masked_l1,
@@ -21,7 +22,6 @@ from humanlrm.train.losses import (
     occupancy_loss,
     rgb_loss,
     sdf_loss,
-    sight_loss,
     slope_loss,
 )
 from humanlrm.train.perceptual import PerceptualLoss
@@ -44,7 +44,8 @@ class LossTerms:
     depth: Float[Tensor, ""]
     slope: Float[Tensor, ""]
     landmarks: Float[Tensor, ""]
-    sight: Float[Tensor, ""]
+    heat: Float[Tensor, ""]
+    spots: Float[Tensor, ""]
 
     def total(self, weights: LossWeights) -> Float[Tensor, ""]:
         return torch.stack([weight * getattr(self, name) for name, weight in asdict(weights).items()]).sum()
@@ -65,7 +66,7 @@ def objective(model: Model, batch: Batch) -> LossTerms:
 
 def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
     """:func:`objective` of planes that are there already."""
-    depth, landmarks, sighted = planes.given.depth, planes.given.estimated, planes.given.sighted
+    depth, landmarks, spots = planes.given.depth, planes.given.estimated, planes.given.spots
     # Unknown places are asked at the origin and do not count: a question at NaN would spoil all gradients.
     sdf = model.field.distance(planes, wanted.points.nan_to_num())
     on = model.field(planes, wanted.surface.nan_to_num())
@@ -80,7 +81,8 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         depth=none if depth is None else masked_l1(depth, wanted.depth),
         slope=none if depth is None else slope_loss(depth, wanted.depth),
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
-        sight=none if sighted is None else sight_loss(sighted, wanted.depth),
+        heat=none if spots is None else heat_loss(spots.logits, wanted.landmarks),
+        spots=none if spots is None else landmark_loss(spots.points, wanted.landmarks),
     )
 
 
@@ -158,7 +160,7 @@ class Objective(nn.Module):
             return self.model.planes_of(batch.given, told)
         planes = self._small().planes_of(batch.given, told, estimate=False)
         # Where something is not told the estimate stands in; it is not trained.
-        return replace(planes, given=replace(planes.given, estimated=None, sighted=None))
+        return replace(planes, given=replace(planes.given, estimated=None, spots=None))
 
     def _small(self) -> HumanLRM:
         if not isinstance(self.model, HumanLRM):
@@ -171,9 +173,10 @@ class Objective(nn.Module):
         rng = torch.Generator().manual_seed(moment.seed)
         given, wanted = turned(batch.given, batch.wanted, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            estimated, sighted = model.landmarks_of(given)
+            estimated, spots = model.landmarks_of(given)
         terms = {"landmarks": landmark_loss(estimated, wanted.landmarks)}
-        if sighted is not None:
-            terms["sight"] = sight_loss(sighted, wanted.depth)
+        if spots is not None:
+            terms |= {"heat": heat_loss(spots.logits, wanted.landmarks)}
+            terms |= {"spots": landmark_loss(spots.points, wanted.landmarks)}
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}
