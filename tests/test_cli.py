@@ -143,6 +143,11 @@ def test_no_people_are_refused(capsys, tmp_path, option, value):
     assert_refused(capsys, tmp_path, ("people", "--out", "people", option, value), "count must be positive")
 
 
+@pytest.mark.parametrize(("option", "value"), [("--views", 0), ("--cropped", 1.5), ("--occluded", -0.1)])
+def test_impossible_photographs_of_people_are_refused(capsys, tmp_path, option, value):
+    assert_refused(capsys, tmp_path, ("people", "--out", "people", option, value), option[2:])
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
