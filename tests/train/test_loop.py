@@ -277,12 +277,16 @@ def test_no_data_is_an_error_that_leaves_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_biases_norms_and_embeddings_do_not_decay():
+def test_biases_norms_and_embeddings_do_not_decay_and_the_lifter_changes_slowly():
     model = build(tiny())
     names = {id(p): name for name, p in trained(model).items()}
+    groups = make_optimizer(model, TrainConfig()).param_groups
     decayed, rest = (
-        [names[id(p)] for p in group["params"]] for group in make_optimizer(model, TrainConfig()).param_groups
+        [names[id(p)] for group in groups if bool(group["weight_decay"]) == decays for p in group["params"]]
+        for decays in (True, False)
     )
     assert all(name.endswith("weight") and "norm" not in name for name in decayed)
     assert {"field.prior_weight", "place32", "corrector.lifter.mean", "corrector.rounds.0.tokens.name"} <= set(rest)
     assert len(decayed) + len(rest) == len(names)
+    slow = {names[id(p)] for group in groups if group["share"] < 1 for p in group["params"]}
+    assert slow == {name for name in names.values() if name.startswith("corrector.lifter.")}
