@@ -1,0 +1,72 @@
+"""How far off landmarks are on the way from the detector to the field: detected, lifted, spotted, corrected.
+
+    python -m benchmarks.correction --data data/held-out [--weights DIR] [--count 592]
+
+Prints the error of a view in box units (mean over its points; mean and median over the views), and the means of its
+parts in depth and in the picture plane. Views of which a landmark is unknown are left out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.shards import ShardFolder
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.views import collate
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        data: folder of shards of people that the weights have not seen.
+        weights: folder of other weights than the shipped ones.
+        count: views.
+    """
+
+    data: Path
+    weights: Path = SHIPPED
+    count: int = 592
+
+
+@torch.no_grad()
+def main(options: Options) -> None:
+    torch.set_num_threads(1)
+    model = from_pretrained(options.weights)
+    assert isinstance(model, HumanLRM)
+    views = Samplings(ShardFolder(options.data), SampleSettings(augment=False, image_px=model.config.image_px), seed=5)
+    errors: dict[str, list[np.ndarray]] = {}
+    for start in range(0, min(options.count, len(views)), _BATCH):
+        batch = collate([views[k] for k in range(start, start + _BATCH)])
+        given, truth = batch.given, batch.wanted.landmarks
+        corrected, spots = model.landmarks_of(given)
+        found = {"detected": given.landmarks[..., :3], "lifted": model.corrector.lifter(given.landmarks, given.clues)}
+        found |= {} if spots is None else {"spotted": spots.points}
+        known = truth.isfinite().all(-1).all(-1)
+        for name, points in (found | {"corrected": corrected}).items():
+            errors.setdefault(name, []).append((points - truth)[known].numpy())
+    table = Table("landmarks", "mean", "median", "depth", "picture plane")
+    for name, parts in errors.items():
+        off = np.concatenate(parts)
+        whole = np.linalg.norm(off, axis=-1).mean(1)
+        figures = (
+            whole.mean(),
+            np.median(whole),
+            np.abs(off[..., 2]).mean(),
+            np.linalg.norm(off[..., :2], axis=-1).mean(),
+        )
+        table.add_row(name, *(f"{figure:.3f}" for figure in figures))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
