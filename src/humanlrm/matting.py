@@ -124,8 +124,8 @@ class PoseDetector:
         """
         Args:
             threads: OpenVINO's inference threads; 0 lets OpenVINO choose.
-            careful: everybody is looked at in five squares, and the landmarks are averaged: errors shrink by 5%, at
-                five times the price (``benchmarks/careful_looks.py``).
+            careful: everybody is looked at in five squares, and the landmarks are averaged: errors shrink by 4%, at
+                four times the price (``benchmarks/careful_looks.py``).
 
         Raises:
             ValueError: a net's file is missing or damaged, or ``threads`` is negative.
