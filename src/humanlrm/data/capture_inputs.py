@@ -22,7 +22,7 @@ from humanlrm.data.records import DAMAGED, Entry, ShardError, image_bytes, npy_b
 from humanlrm.data.render import Samples, ViewRecord
 from humanlrm.data.targets import TargetView
 from humanlrm.data.viewpoint import crop_frame, frame_axes
-from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, canonical_camera
+from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
 from humanlrm.landmarks import COUNT
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh.raycast import pixel_rays
@@ -160,9 +160,7 @@ def _middle_depth(camera: Cameras, crop: SquareCrop, hull: Float[np.ndarray, "N 
 def _target(view: CaptureView, crop: SquareCrop, depth: float, side_px: int) -> TargetView:
     """The photograph resampled by a canonical camera that stands where it was taken and looks at the crop's middle: a
     homography. Its field of view is fixed, so it may show less than the crop, or more."""
-    focal_px = float(view.camera.K[0, 0])
-    window = SquareCrop(crop.center_px, 2 * focal_px / FOCAL)
-    axes, eye = frame_axes(view.camera, window), view.camera.c2w.numpy()[:3, 3]
+    axes, eye = frame_axes(view.camera, crop), view.camera.c2w.numpy()[:3, 3]
     to_frame = np.eye(4)
     to_frame[:3, :3] = axes * (CAMERA_DISTANCE / depth)
     to_frame[:3, 3] = -to_frame[:3, :3] @ (eye - depth * axes[2])

@@ -64,9 +64,8 @@ class Spotter(nn.Module):
     ) -> Spots:
         """Args: ``guess`` in box units, ``seen`` the mask and the known part of the picture, normalised features."""
         side = stride8.shape[-1]
-        centres = (torch.arange(side, device=guess.device, dtype=guess.dtype) + 0.5) / side * 2 - 1
-        ndc = project_ndc(guess)
-        squared = (centres - ndc[..., :1])[..., None, :] ** 2 + (-centres - ndc[..., 1:])[..., :, None] ** 2
+        centres = _centres(side, guess)
+        squared = squared_distances(guess, side)
         bones = self.draw.picture(guess, (0, 1, 2), side, perspective=True)
         drawn = torch.cat([bones, (-squared / _BELL).exp(), seen], dim=1)
         double = lambda x: nn.functional.interpolate(x, scale_factor=2, mode="bilinear")  # noqa: E731
@@ -108,6 +107,16 @@ class Fusion(nn.Module):
             x = x + block(x)
         share, beside = self.share(self.norm(x)).unflatten(-1, (COUNT, 6)).chunk(2, dim=-1)
         return guess + share * apart + beside
+
+
+def squared_distances(points: Float[Tensor, "B J 3"], side: int) -> Float[Tensor, "B J {side} {side}"]:
+    """Of the cells of a heat map from where it shows points of the box (ndc)."""
+    ndc, centres = project_ndc(points), _centres(side, points)
+    return (centres - ndc[..., :1])[..., None, :] ** 2 + (-centres - ndc[..., 1:])[..., :, None] ** 2
+
+
+def _centres(side: int, like: Tensor) -> Float[Tensor, "{side}"]:
+    return (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side * 2 - 1
 
 
 def _residual(width: int) -> nn.Sequential:

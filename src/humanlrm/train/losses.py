@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
+from humanlrm.model.spotter import squared_distances
 
 #: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
 #: prediction would take its gradient away.
@@ -92,8 +93,7 @@ def heat_loss(logits: Float[Tensor, "B J S S"], target: Float[Tensor, "B J 3"]) 
     ndc = project_ndc(target.nan_to_num())
     known = ~target.isnan().any(-1) & (ndc.abs().amax(-1) < 1)
     side = logits.shape[-1]
-    centres = (torch.arange(side, device=logits.device, dtype=logits.dtype) + 0.5) / side * 2 - 1
-    squared = (centres - ndc[..., :1])[..., None, :] ** 2 + (-centres - ndc[..., 1:])[..., :, None] ** 2
+    squared = squared_distances(target.nan_to_num(), side)
     bell = (-squared.flatten(2) / (2 * (_BELL * 2 / side) ** 2)).log_softmax(-1)
     gap = (bell.exp() * (bell - logits.flatten(2).log_softmax(-1))).sum(-1)
     return (gap * known).sum() / known.sum().clamp(min=1)
