@@ -1,5 +1,7 @@
 """Landmark correction: the image overrules the detector before anything is built on its points."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -40,6 +42,20 @@ class Lifter(nn.Module):
         self.delta = nn.Linear(width, COUNT * 3)
         nn.init.zeros_(self.delta.weight)
         nn.init.zeros_(self.delta.bias)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Lifter":
+        """Whoever trains the model around it does not make it forget (dropout); see :meth:`fitting`."""
+        return super().train(False)
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """It forgets only while it is fitted by itself."""
+        super().train(True)
+        try:
+            yield
+        finally:
+            self.eval()
 
     def squeezed(self, clues: Float[Tensor, "B J 2 C"]) -> Float[Tensor, "B J 2 S"]:
         """Clues in fewer channels; unknown ones (all 0) stay 0."""
@@ -101,7 +117,7 @@ class LandmarkCorrector(nn.Module):
     def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
         super().__init__()
         width = config.width
-        self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
+        self.lifter = Lifter(config.lifter_width, config.lifter_depth)
         self.norms = nn.ModuleList(
             [ChannelNorm(count) if config.corrector_norms else nn.Identity() for count in channels[2:]]
         )
@@ -109,12 +125,6 @@ class LandmarkCorrector(nn.Module):
         self.fusion = Fusion() if config.spotter else None
         self.image = Pointwise(channels[4], width)
         self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
-
-    def train(self, mode: bool = True) -> "LandmarkCorrector":
-        """The lifter forgets (dropout) only while it is fitted by itself."""
-        super().train(mode)
-        self.lifter.eval()
-        return self
 
     def forward(
         self,

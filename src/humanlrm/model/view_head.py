@@ -53,7 +53,7 @@ class LandmarkHead(nn.Module):
     def __init__(self, encoder_width: int, config: PaperConfig) -> None:
         super().__init__()
         width, heads = config.width, config.heads
-        self.lifter = Lifter(config.lifter_width, config.lifter_depth).eval()
+        self.lifter = Lifter(config.lifter_width, config.lifter_depth)
         self.name = nn.Parameter(torch.randn(COUNT, width) * 0.02)
         self.position = nn.Linear(5, width)
         self.under = nn.Linear(encoder_width, width)
@@ -64,12 +64,6 @@ class LandmarkHead(nn.Module):
         self.tell = nn.Linear(width, encoder_width)
         nn.init.zeros_(self.delta.weight)
         nn.init.zeros_(self.delta.bias)
-
-    def train(self, mode: bool = True) -> "LandmarkHead":
-        """The lifter forgets (dropout) only while it is fitted by itself."""
-        super().train(mode)
-        self.lifter.eval()
-        return self
 
     def forward(
         self, detected: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 F"] | None, view: ViewTokens

@@ -45,27 +45,26 @@ def fit_lifter(
         clues = torch.cat([lifter.squeezed(part.float()) for part in clues.split(_BATCH)])
     bodies = truth[~truth.isnan().any(-1).any(-1)] if figures is None else torch.from_numpy(figures)
     rng = torch.Generator().manual_seed(seed)
-    lifter.train()
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02)
     losses = []
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
-        dreamt = int(_BATCH * _IMAGINED[step > _FIRST * steps]) if len(bodies) else 0
-        chosen = torch.randint(len(detected), (_BATCH - dreamt,), generator=rng)
-        batch = detected[chosen], clues[chosen], truth[chosen]
-        if dreamt:
-            given, wanted = imagined(bodies[torch.randint(len(bodies), (dreamt,), generator=rng)], rng)
-            none = clues.new_zeros(dreamt, *clues.shape[1:])
-            batch = tuple(torch.cat(pair) for pair in zip(batch, (given, none, wanted), strict=True))
-        given, told, wanted = _varied(*batch, rng)
-        loss = landmark_loss(lifter.lift(given, told), wanted)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    lifter.eval()
+    with lifter.fitting():
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = _RATE * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
+            dreamt = int(_BATCH * _IMAGINED[step > _FIRST * steps]) if len(bodies) else 0
+            chosen = torch.randint(len(detected), (_BATCH - dreamt,), generator=rng)
+            batch = detected[chosen], clues[chosen], truth[chosen]
+            if dreamt:
+                given, wanted = imagined(bodies[torch.randint(len(bodies), (dreamt,), generator=rng)], rng)
+                none = clues.new_zeros(dreamt, *clues.shape[1:])
+                batch = tuple(torch.cat(pair) for pair in zip(batch, (given, none, wanted), strict=True))
+            given, told, wanted = _varied(*batch, rng)
+            loss = landmark_loss(lifter.lift(given, told), wanted)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
+            optimizer.step()
+            losses.append(float(loss.detach()))
     return float(np.mean(losses[-max(1, steps // 10) :])) if losses else float("nan")
 
 
