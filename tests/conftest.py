@@ -4,7 +4,7 @@ from jaxtyping import install_import_hook
 
 # humanlrm.people is left out: its scalars are numpy's where ``float`` is written.
 _CHECKED = "camera rays frame landmarks views subject matting mesh render model data diffusion train evaluate"
-_CHECKED += " reconstruct cli"
+_CHECKED += " reconstruct multiview cli"
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
 import signal  # noqa: E402

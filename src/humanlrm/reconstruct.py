@@ -36,7 +36,7 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 #: people is printed by ``python -m benchmarks.stature``.
 STATURE = 1.122
 _FACES = 24_000
-_SMOOTHING = 3
+SMOOTHING = 3
 #: Side of the photo that colours are taken from: at most, and for surfaces that run along the rays. Cosines between a
 #: normal and the ray at which a surface does, and does not (our choice).
 _SHARPEST_PX, _SOFT_PX = 1024, 48
@@ -82,6 +82,7 @@ class Reconstruction:
         landmarks: corrected landmarks (as detected, where the model has no landmark head), box units.
         metres_per_unit: metric scale, from ``height_m``.
         seconds: time per stage.
+        others: what the network was shown of further photos, if there were several.
     """
 
     mesh: TexturedMesh
@@ -89,6 +90,7 @@ class Reconstruction:
     landmarks: Float[np.ndarray, "J 3"]
     metres_per_unit: float
     seconds: dict[str, float]
+    others: tuple[SubjectCrop, ...] = ()
 
     def save(self, path: str | Path) -> Path:
         """Writes .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leaves a half-written file.
@@ -99,13 +101,17 @@ class Reconstruction:
         return save(path, self.mesh, metres_per_unit=self.metres_per_unit)
 
     def preview(self, size_px: int = 384) -> UInt8[np.ndarray, "H W 3"]:
-        """One picture: input, front, left, back, right, normals."""
-        crop = self.subject
-        seen = (crop.rgb * crop.alpha + (1 - crop.alpha)).permute(1, 2, 0).numpy()
-        given = Image.fromarray((seen * 255).round().astype(np.uint8)).resize((size_px, size_px))
+        """One picture: the inputs, front, left, back, right, normals."""
+        given = [_shown(subject, size_px) for subject in (self.subject, *self.others)]
         sides = render_views(self.mesh, size_px=size_px)
         normals = render_views(self.mesh, ("front",), size_px, shading="normals")
-        return contact_sheet([np.asarray(given), *sides, *normals])
+        return contact_sheet([*given, *sides, *normals])
+
+
+def _shown(subject: SubjectCrop, size_px: int) -> UInt8[np.ndarray, "{size_px} {size_px} 3"]:
+    """The person before white."""
+    seen = (subject.rgb * subject.alpha + (1 - subject.alpha)).permute(1, 2, 0).numpy()
+    return np.asarray(Image.fromarray((seen * 255).round().astype(np.uint8)).resize((size_px, size_px)))
 
 
 class Reconstructor:
@@ -121,7 +127,6 @@ class Reconstructor:
 
     def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
         self.model = from_pretrained(weights, device)
-        self.device = torch.device(device)
         self.detector = PoseDetector(threads, careful=True)
 
     def __call__(self, photo: str | Path, settings: Settings | None = None) -> Reconstruction:
@@ -131,7 +136,7 @@ class Reconstructor:
             PhotoError: the photo cannot be read or shows nobody.
             ValueError: nothing solid was reconstructed.
         """
-        clock = _Clock()
+        clock = Clock()
         with clock("photo"):
             loaded = load_photo(photo)
         with clock("person"):
@@ -139,8 +144,12 @@ class Reconstructor:
         return reconstruct(self.model, subject, settings, clock)
 
 
-class _Clock:
-    """Seconds per stage, in order."""
+class Clock:
+    """Seconds per stage, in order.
+
+    Attributes:
+        seconds: of the stages that have ended.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -154,14 +163,14 @@ class _Clock:
 
 @torch.no_grad()
 def reconstruct(
-    model: Model, subject: SubjectCrop, settings: Settings | None = None, clock: _Clock | None = None
+    model: Model, subject: SubjectCrop, settings: Settings | None = None, clock: Clock | None = None
 ) -> Reconstruction:
     """From what the network is shown to a textured mesh.
 
     Raises:
         ValueError: the field has no surface inside the box.
     """
-    clock, settings = clock or _Clock(), settings or Settings()
+    clock, settings = clock or Clock(), settings or Settings()
     device = next(model.parameters()).device
     with clock("network"):
         subject, planes = _framed(model, subject, device)
@@ -171,7 +180,7 @@ def reconstruct(
         surface = simplify(surface, settings.faces)
     with clock("texture"):
         photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
-        mesh = bake(surface, _colour_of(model, planes, subject, device), photo, settings.texture_px)
+        mesh = bake(surface, _colour_of(model, planes, subject, device), [photo], settings.texture_px)
     corrected = planes.given.landmarks
     landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
@@ -188,7 +197,7 @@ def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
     def sdf(points: Float[torch.Tensor, "P 3"]) -> Float[torch.Tensor, "P"]:
         return model.field.distance(planes, points[None].to(device))[0].cpu()
 
-    return clean(extract_surface(sdf, resolution), smoothing=_SMOOTHING)
+    return clean(extract_surface(sdf, resolution), smoothing=SMOOTHING)
 
 
 def _framed(model: Model, subject: SubjectCrop, device: torch.device) -> tuple[SubjectCrop, Triplane]:

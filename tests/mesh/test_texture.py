@@ -76,7 +76,7 @@ def test_without_a_photo_the_field_colours_everything():
 
 def test_photo_colours_land_where_the_photo_sees():
     surface = ball()
-    mesh = bake(surface, blue_field, photo_of(surface), size_px=256, match_colors=False)
+    mesh = bake(surface, blue_field, [photo_of(surface)], size_px=256, match_colors=False)
     colors, z = vertex_colors(mesh), mesh.normals[:, 2]
     np.testing.assert_allclose(colors[z > 0.7], np.broadcast_to(RED, colors[z > 0.7].shape), atol=0.02)
     np.testing.assert_allclose(colors[z < 0], np.broadcast_to(BLUE, colors[z < 0].shape), atol=0.02)
@@ -89,7 +89,7 @@ def test_photo_pixels_land_at_their_own_place():
     crop = SquareCrop((90.0, 110.0), 260.0)
     y, x = np.mgrid[:size, :size] + 0.5
     photo = Photo(np.stack([x / size, y / size, 0 * x], -1).astype(np.float32), np.ones((size, size), np.float32), crop)
-    mesh = bake(surface, blue_field, photo, size_px=512, match_colors=False)
+    mesh = bake(surface, blue_field, [photo], size_px=512, match_colors=False)
     sure = (mesh.normals[:, 2] > 0.7) & (np.abs(mesh.vertices[:, :2]).max(axis=-1) < 0.4)
     # A box unit at z = 0 is 260 / 2.1 px, and perspective enlarges by 4 / (4 - z).
     px = mesh.vertices[:, :2] * (4 / (4 - mesh.vertices[:, 2:])) * (260 / 2.1) * [1, -1] + [90, 110]
@@ -99,7 +99,7 @@ def test_photo_pixels_land_at_their_own_place():
 
 def test_background_never_bleeds_into_the_texture():
     surface = ball()
-    mesh = bake(surface, blue_field, photo_of(surface), size_px=256, match_colors=False)
+    mesh = bake(surface, blue_field, [photo_of(surface)], size_px=256, match_colors=False)
     assert mesh.texture[..., 1].max() < 0.15 * 255
 
 
@@ -110,7 +110,7 @@ def test_what_is_hidden_by_a_nearer_part_takes_the_fields_colour():
     front = trimesh.creation.icosphere(3, 0.3)
     front.apply_translation([0, 0, 0.3])
     surface = surface_of(trimesh.util.concatenate([plate, front]))
-    mesh = bake(surface, blue_field, photo_of(surface), size_px=512, match_colors=False)
+    mesh = bake(surface, blue_field, [photo_of(surface)], size_px=512, match_colors=False)
     middle = (mesh.vertices[:, 2] < 0) & (mesh.normals[:, 2] > 0.9) & (np.abs(mesh.vertices[:, :2]).max(axis=-1) < 0.2)
     rim = (
         (mesh.vertices[:, 2] < 0)
@@ -126,8 +126,8 @@ def test_what_is_hidden_by_a_nearer_part_takes_the_fields_colour():
 
 def test_colour_matching_closes_the_gap_at_the_border_and_fades_away_from_it():
     surface = ball()
-    plain = vertex_colors(bake(surface, blue_field, photo_of(surface), size_px=256, match_colors=False))
-    matched_mesh = bake(surface, blue_field, photo_of(surface), size_px=256)
+    plain = vertex_colors(bake(surface, blue_field, [photo_of(surface)], size_px=256, match_colors=False))
+    matched_mesh = bake(surface, blue_field, [photo_of(surface)], size_px=256)
     matched, z = vertex_colors(matched_mesh), matched_mesh.normals[:, 2]
     border, behind = (z < 0.15) & (z > 0), z < -0.8
     assert np.abs(matched[border] - RED).mean() < 0.7 * np.abs(plain[border] - RED).mean()
@@ -141,7 +141,7 @@ def test_the_field_is_asked_only_where_the_photo_does_not_decide():
         asked.append(normals)
         return blue_field(points, normals)
 
-    bake(surface, recording, photo_of(surface), size_px=256, match_colors=False)
+    bake(surface, recording, [photo_of(surface)], size_px=256, match_colors=False)
     assert torch.cat(asked)[:, 2].max() < 0.75
 
 
@@ -171,3 +171,28 @@ def test_mismatched_arguments_are_refused():
         unwrap(ball(), method="magic")
     with pytest.raises(ValueError, match="16 px"):
         bake(ball(), blue_field, size_px=4)
+
+
+def test_several_photos_colour_the_sides_that_they_show():
+    surface = ball()
+    about = trimesh.transformations.rotation_matrix(np.pi, [0, 1, 0])
+    behind = replace(photo_of(surface, color=BLUE), to_frame=about)
+    mesh = bake(surface, position_field, [photo_of(surface), behind], size_px=256, match_colors=False)
+    colors, z = vertex_colors(mesh), mesh.vertices[:, 2]
+    np.testing.assert_allclose(colors[z > 0.35], np.broadcast_to(RED, colors[z > 0.35].shape), atol=0.02)
+    np.testing.assert_allclose(colors[z < -0.35], np.broadcast_to(BLUE, colors[z < -0.35].shape), atol=0.02)
+    middle = np.abs(z) < 0.03
+    np.testing.assert_allclose(colors[middle], mesh.vertices[middle] / 2 + 0.5, atol=0.05)
+
+
+def test_of_two_photos_the_one_that_faces_a_place_decides():
+    surface = ball()
+    aside = replace(
+        photo_of(surface, color=BLUE), to_frame=trimesh.transformations.rotation_matrix(-np.pi / 2, [0, 1, 0])
+    )
+    mesh = bake(surface, position_field, [photo_of(surface), aside], size_px=256, match_colors=False)
+    colors = vertex_colors(mesh)
+    front, side = mesh.vertices @ [0, 0, 1], mesh.vertices @ [1, 0, 0]
+    between = (front > 0.2) & (side > 0.2)
+    np.testing.assert_allclose(colors[between & (front > 1.6 * side)].mean(0), RED, atol=0.08)
+    np.testing.assert_allclose(colors[between & (side > 1.6 * front)].mean(0), BLUE, atol=0.08)

@@ -26,7 +26,7 @@ class Evaluate:
         ids: file with the names of the scans that are wanted, e.g. a test list.
         pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
         photos: only reconstruct all photos of this folder, and write a page.
-        methods: humanlrm, inflated, mean-body, visual-hull (an oracle), command.
+        methods: humanlrm, humanlrm-four (given four views), inflated, mean-body, visual-hull (an oracle), command.
         command: program for the method "command", e.g. 'tool {image} -o {out}'.
         protocols: plain, occlusion, robustness, landmarks.
         views: photographs per subject, evenly spread.

@@ -75,7 +75,7 @@ def _input(
     depth_px: int,
 ) -> CaptureInput:
     shown = assemble_crop(view.rgb, view.alpha / np.float32(255), detector.best(view.rgb), image_px)
-    depth = _middle_depth(view.camera, shown.crop, hull)
+    depth = middle_depth(view.camera, shown.crop, hull)
     to_frame = crop_frame(view.camera, shown.crop, depth)
     landmarks = np.full((COUNT, 3), np.nan) if capture.landmarks is None else capture.landmarks
     to_u8 = lambda x: (x.numpy() * 255 + 0.5).astype(np.uint8)  # noqa: E731
@@ -142,7 +142,7 @@ def _project(
     return seen[:, :2] / np.where(seen[:, 2:] > 0, seen[:, 2:], 1), seen[:, 2]
 
 
-def _middle_depth(camera: Cameras, crop: SquareCrop, hull: Float[np.ndarray, "N 3"]) -> float:
+def middle_depth(camera: Cameras, crop: SquareCrop, hull: Float[np.ndarray, "N 3"]) -> float:
     """Depth along the crop's middle ray of the hull: (front + back) / 2, averaged over the pixels it covers."""
     pixel, _ = _project(camera, hull)
     forward = -frame_axes(camera, crop)[2]

@@ -11,20 +11,28 @@ import numpy as np
 import torch
 from PIL import Image
 
+from humanlrm.camera import Cameras
+from humanlrm.data.capture import CaptureView
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
-from humanlrm.evaluate.case import Case, ColouredSurface, Method
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.evaluate.scan_files import read_mesh
+from humanlrm.evaluate.stage import Picture
+from humanlrm.matting import PoseDetector
+from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
+from humanlrm.multiview import fuse
 from humanlrm.reconstruct import extract
 from humanlrm.subject import SubjectCrop
 
 #: A program that takes longer has failed, seconds.
 _PATIENCE_S = 1800
 _CHUNK = 65_536
+#: Our model given four views.
+FOUR = "humanlrm-four"
 
 FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visual-hull": visual_hull}
 
@@ -58,6 +66,31 @@ def lrm(model: Model, resolution: int = 128) -> Method:
         return ColouredSurface(surface, torch.cat(colours).numpy())
 
     return run
+
+
+def lrm_of_four(model: Model, resolution: int = 128) -> Method:
+    """Our model given four views instead of one (``humanlrm.multiview``): the true pictures from all ``SIDES`` with
+    their masks and cameras, as the oracle visual hull gets them; landmarks are detected in them."""
+    detector = PoseDetector(careful=True)
+
+    def run(case: Case) -> ColouredSurface:
+        person = fuse(model, [_posed_picture(*side) for side in zip(SIDES, case.truth.pictures, strict=True)], detector)
+        surface = person.surface(resolution)
+        at, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
+        with torch.no_grad():
+            colours = [person.field.colour(p, n) for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)]
+        back = np.linalg.inv(person.from_world)
+        vertices = (surface.vertices @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
+        return ColouredSurface(TriangleSurface(vertices, surface.faces), torch.cat(colours).numpy())
+
+    return run
+
+
+def _posed_picture(side: str, picture: Picture) -> CaptureView:
+    camera = orbit_camera(YAW_DEG[side], IMAGE_PX)
+    double = Cameras(camera.K.double(), camera.w2c.double(), camera.size_px)
+    rgb = (picture.rgb * 255 + 0.5).astype(np.uint8)
+    return CaptureView(rgb, picture.mask.astype(np.uint8) * np.uint8(255), double)
 
 
 def command(template: str) -> Method:
@@ -102,21 +135,21 @@ def check_methods(names: tuple[str, ...]) -> None:
     Raises:
         ValueError: an unknown name, or none.
     """
-    known = ("humanlrm", "command", *FLOORS)
+    known = ("humanlrm", FOUR, "command", *FLOORS)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise ValueError(f"unknown method {', '.join(unknown) or '(none given)'}; there are {', '.join(known)}")
 
 
 def open_method(name: str, weights: Path | None, resolution: int, template: str | None) -> Method:
-    """A method by name; "humanlrm" reads its weights now.
+    """A method by name; ours read their weights now.
 
     Raises:
         ValueError: unknown, "command" without a command, or damaged weights.
     """
     check_methods((name,))
-    if name == "humanlrm":
-        return lrm(from_pretrained(weights or SHIPPED), resolution)
+    if name in ("humanlrm", FOUR):
+        return (lrm if name == "humanlrm" else lrm_of_four)(from_pretrained(weights or SHIPPED), resolution)
     if name == "command":
         if template is None:
             raise ValueError("the method command needs --command 'tool {image} -o {out}'")

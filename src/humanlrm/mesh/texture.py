@@ -1,6 +1,6 @@
 """Colour of a surface: the photo where the photo sees it, the field elsewhere, no visible border between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,8 @@ _DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
 _SHIFT_REACH, _SHIFT_HOLD = 0.3, 0.05
 _CHUNK = 65536
+#: Of several photos that show a place, weights are raised to this power: blended photos blur what a millimetre moves.
+_SUREST = 4
 #: Barycentric coordinates of a face's corners, the middles of its edges, and its centre.
 _FACE_POINTS = np.concatenate([np.eye(3), (1 - np.eye(3)) / 2, np.full((1, 3), 1 / 3)]).astype(np.float32)
 
@@ -42,11 +44,13 @@ class Photo:
         rgb: sRGB in [0, 1].
         alpha: how much of each pixel is the person, in [0, 1].
         crop: the square of the photo that the box stands for.
+        to_frame: similarity from the surface's box to the photo's own frame; ``None``: they are the same.
     """
 
     rgb: Float[np.ndarray, "H W 3"]
     alpha: Float[np.ndarray, "H W"]
     crop: SquareCrop
+    to_frame: Float[np.ndarray, "4 4"] | None = None
 
     def __post_init__(self):
         if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.alpha.shape != self.rgb.shape[:2]:
@@ -97,7 +101,7 @@ class Texels:
 def bake(
     surface: TriangleSurface,
     field_color: FieldColor,
-    photo: Photo | None = None,
+    photos: Sequence[Photo] = (),
     size_px: int = 1024,
     match_colors: bool = True,
     unwrapped: Unwrapped | None = None,
@@ -106,7 +110,8 @@ def bake(
 
     Args:
         field_color: (points in box units, unit normals) to sRGB in [0, 1]; asked only where the photo does not decide.
-        photo: the input photo; without it the field colours everything.
+        photos: the input photos; without any the field colours everything. Where several show a place, the one that
+            shows it best counts most.
         size_px: side of the texture.
         match_colors: shift the field's colours toward the photo's near the border between them.
         unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
@@ -124,10 +129,9 @@ def bake(
     weight = np.zeros(len(points), dtype=np.float32)
     colors = np.zeros((len(points), 3), dtype=np.float32)
     shift = None
-    if photo is not None:
-        view = _PhotoView(photo, surface)
-        weight = view.weight(points, directions)
-        colors[weight > 0] = view.color(points[weight > 0])
+    if photos:
+        view = _PhotoViews([_PhotoView(photo, surface) for photo in photos])
+        weight, colors = view.look(points, directions)
         if match_colors:
             shift = _color_shift(view, surface, normals, field_color)
     unsure = np.flatnonzero(weight < 1)
@@ -167,11 +171,16 @@ class _PhotoView:
 
     def __init__(self, photo: Photo, surface: TriangleSurface):
         self.photo = photo
-        self.scene = RayScene(surface.vertices, surface.faces)
+        self.move = np.eye(4) if photo.to_frame is None else photo.to_frame
+        self.turn = self.move[:3, :3] / np.linalg.norm(self.move[0, :3])
+        self.scene = RayScene(self._moved(surface.vertices), surface.faces)
         # Distances inside the mask in box units at z = 0; a pixel that is half background is background.
         inside = np.pad(photo.alpha >= 0.5, 1)
         self.alpha_edge = _distances(inside)[1:-1, 1:-1] * (VIEW_SPAN / photo.crop.side_px)
         self.depth_edge = self._distance_to_depth_edges()
+
+    def _moved(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+        return (points @ self.move[:3, :3].T + self.move[:3, 3]).astype(np.float32)
 
     def _distance_to_depth_edges(self) -> Float[np.ndarray, "D D"]:
         """Box units (at z = 0) from each pixel of a depth image to where one body part begins to hide another."""
@@ -194,11 +203,16 @@ class _PhotoView:
 
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
-        at = self._pixels(points)
+        at = self._pixels(self._moved(points))
         return np.stack([_sample(self.photo.rgb[..., c], at) for c in range(3)], axis=-1)
+
+    def facing(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """Cosine of normal and view direction, 0 where it is negative."""
+        return np.clip(((normals @ self.turn.T) * _unit(_EYE - self._moved(points))).sum(axis=-1), 0, 1)
 
     def weight(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """1 where the photo shows the point well, 0 where it does not see it or shows background."""
+        points, normals = self._moved(points), (normals @ self.turn.T).astype(np.float32)
         cosine = (normals * _unit(_EYE - points)).sum(axis=-1)
         weight = _smoothstep(cosine, *_FADE_COSINE)
         facing = np.flatnonzero(weight > 0)
@@ -216,8 +230,32 @@ class _PhotoView:
         return weight
 
 
+class _PhotoViews:
+    """Several photos as one projector; of those that show a place the surest counts most."""
+
+    def __init__(self, views: Sequence[_PhotoView]):
+        self.views = views
+
+    def look(
+        self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
+    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P 3"]]:
+        """How far to trust the photos at surface points, as :meth:`_PhotoView.weight`, and their colour there (0 where
+        no photo shows the point)."""
+        best = np.zeros(len(points), np.float32)
+        shares, colors = np.zeros_like(best), np.zeros((len(points), 3), np.float32)
+        for view in self.views:
+            weight = view.weight(points, normals)
+            shown = np.flatnonzero(weight > 0)
+            share = (weight[shown] * view.facing(points[shown], normals[shown])) ** _SUREST
+            colors[shown] += share[:, None] * view.color(points[shown])
+            shares[shown] += share
+            best = np.maximum(best, weight)
+        colors[shares > 0] /= shares[shares > 0, None]
+        return best, colors
+
+
 def _color_shift(
-    view: _PhotoView, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
+    view: _PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
 ) -> Float[np.ndarray, "V 3"]:
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
@@ -225,7 +263,8 @@ def _color_shift(
     low-frequency correction that fades to zero far from the seen part.
     """
     points = surface.vertices.astype(np.float32)
-    seen = view.weight(points, normals) > 0.5
+    weight, shown = view.look(points, normals)
+    seen = weight > 0.5
     if not seen.any():
         return np.zeros_like(points)
     edges = adjacency(surface)
@@ -235,7 +274,7 @@ def _color_shift(
     # On a regular mesh of this edge length the solution falls by e over the reach.
     screening = (length / _SHIFT_REACH) ** 2 / 4 * degree
     difference = np.zeros_like(points)
-    difference[seen] = view.color(points[seen]) - _ask(field_color, points[seen], normals[seen])
+    difference[seen] = shown[seen] - _ask(field_color, points[seen], normals[seen])
     diagonal = degree + hold + screening
     system, jacobi = (diags_array(diagonal) - edges).tocsr(), diags_array(1 / diagonal)
     # A tenth of a grey level is enough; a direct solver takes ten times longer.

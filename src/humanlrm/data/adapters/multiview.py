@@ -47,7 +47,7 @@ def read(item: Item, options: Options) -> Capture:
     """Unit unknown unless stated; up as stated, else +Z for nerfstudio and the cameras' mean up for COLMAP."""
     assert item.companion is not None
     if item.companion.name == "transforms.json":
-        shots, world, up = _nerfstudio(item.companion), TO_Y_UP[options.up or "+z"], options.up or "+z"
+        shots, world, up = nerfstudio_shots(item.companion), TO_Y_UP[options.up or "+z"], options.up or "+z"
     else:
         shots = _colmap(item.companion, item.path)
         world = level([shot.w2c for shot in shots]) if options.up is None else TO_Y_UP[options.up]
@@ -127,8 +127,13 @@ def _intrinsics(facts: dict[str, float]) -> tuple[Float[np.ndarray, "3 3"], Floa
     return K, np.array([facts.get(name, 0.0) for name in COEFFICIENTS])
 
 
-def _nerfstudio(path: Path) -> list[Shot]:
-    """Camera-to-world matrices with OpenGL axes; a frame's own numbers go before the file's."""
+def nerfstudio_shots(path: Path) -> list[Shot]:
+    """The photographs that a ``transforms.json`` names: camera-to-world matrices with OpenGL axes; a frame's own
+    numbers go before the file's.
+
+    Raises:
+        ValueError: it is damaged, or leaves something open.
+    """
     whole = read_json(path)
     frames = whole.get("frames")
     if not isinstance(frames, list) or not frames:

@@ -41,6 +41,14 @@ class Shot:
     size_px: tuple[int, int] | None = None
     mask_threshold: float = 0.0
 
+    def view(
+        self, rgb: UInt8[np.ndarray, "H W 3"], alpha: UInt8[np.ndarray, "H W"], w2c: Float[np.ndarray, "4 4"]
+    ) -> CaptureView:
+        """Its undistorted photograph and mask with its camera; ``w2c`` in a world of the caller's."""
+        height, width = alpha.shape
+        K = torch.from_numpy(np.array(self.K, np.float64))
+        return CaptureView(rgb, alpha, Cameras(K, torch.from_numpy(w2c), (height, width)))
+
 
 def half_pixel(K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
     """OpenCV's calibrations count pixels from the centre of the first one; ours from its corner."""
@@ -122,15 +130,26 @@ def shoot_all(
 
 
 def _develop(shot: Shot, w2c: Float[np.ndarray, "4 4"]) -> CaptureView:
+    rgb, alpha = photograph(shot)
+    if alpha is None:
+        raise ValueError(f"{shot.image} has no mask; put one beside it (see docs/datasets.md) or give it as alpha")
+    return shot.view(rgb, alpha, w2c)
+
+
+def photograph(shot: Shot) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"] | None]:
+    """Undistorted photograph and mask; ``None``: it has none.
+
+    Raises:
+        ValueError: a file is missing, damaged, or of another size than its camera says.
+    """
     rgb, alpha = _read(shot)
-    height, width = alpha.shape
+    height, width = rgb.shape[:2]
     if shot.size_px is not None and (height, width) != tuple(shot.size_px):
         raise ValueError(f"{shot.image} has {width} x {height} px, its camera says {shot.size_px[::-1]}")
     if shot.distortion.any():
         rgb = np.stack([undistort(rgb[..., c], shot.K, shot.distortion) for c in range(3)], axis=-1)
-        alpha = undistort(alpha, shot.K, shot.distortion)
-    K = torch.from_numpy(np.array(shot.K, np.float64))
-    return CaptureView(rgb, alpha, Cameras(K, torch.from_numpy(w2c), (height, width)))
+        alpha = None if alpha is None else undistort(alpha, shot.K, shot.distortion)
+    return rgb, alpha
 
 
 def cut(view: CaptureView, side_px: int) -> CaptureView:
@@ -176,14 +195,13 @@ def distort(points: Float[np.ndarray, "*P 2"], distortion: Float[np.ndarray, "5"
     )
 
 
-def _read(shot: Shot) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"]]:
+def _read(shot: Shot) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray, "H W"] | None]:
     """Photograph and mask (0 or 255; an alpha channel stays soft). EXIF turns are ignored, as calibrations do."""
     image = open_picture(shot.image)
     rgb = np.asarray(image.convert("RGB"))
     if shot.mask is None:
-        if not image.has_transparency_data:
-            raise ValueError(f"{shot.image} has no mask; put one beside it (see docs/datasets.md) or give it as alpha")
-        return rgb, np.asarray(image.convert("RGBA").getchannel("A"))
+        soft = image.has_transparency_data
+        return rgb, np.asarray(image.convert("RGBA").getchannel("A")) if soft else None
     mask = np.asarray(open_picture(shot.mask))
     mask = mask if mask.ndim == 2 else mask[..., :3].max(-1)
     if mask.shape != rgb.shape[:2]:

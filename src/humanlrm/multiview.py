@@ -1,0 +1,299 @@
+"""The front door for several calibrated photos of one person at one moment: no training, the shipped weights do.
+
+Each photo says where landmarks are in its picture plane and roughly how deep; together they say where they are in space
+(:func:`agreed`). On landmarks that are known so well, the field of each photo is nearly right on its own side, and
+:class:`humanlrm.model.fused.FusedField` takes of each what it sees.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from humanlrm.data.adapters.multiview import nerfstudio_shots
+from humanlrm.data.capture import Capture, CaptureView
+from humanlrm.data.capture_inputs import middle_depth, visual_hull
+from humanlrm.data.intake.pictures import Shot, cut, level, moved_world, photograph
+from humanlrm.data.intake.upright import METRES, TO_Y_UP
+from humanlrm.data.viewpoint import crop_frame
+from humanlrm.frame import SUBJECT_SPAN
+from humanlrm.matting import PoseDetector
+from humanlrm.mesh import Photo, TriangleSurface, bake, clean, extract_surface, simplify
+from humanlrm.model.fused import FusedField, fused
+from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.reconstruct import SMOOTHING, Clock, Reconstruction, Settings, stature
+from humanlrm.subject import Photo as LoadedPhoto
+from humanlrm.subject import PhotoError, SubjectCrop, find_subject
+from humanlrm.views import Given
+
+#: Errors of a view's landmarks across and along its line of sight (box units), which weight what the views say; an
+#: error of so many of these counts half. Measured by ``benchmarks/correction.py``; the robust weight is our choice.
+_ACROSS, _ALONG, _FAR = 0.03, 0.10, 3.0
+_ROUNDS = 10
+#: Room around the landmarks for the flesh, in their longest side, and the longer side of a photo's part.
+_ROOM, _SIDE_PX = 1.16, 1024
+_MOST_VIEWS = 32
+#: Cosine of the angle between the cameras' mean up and the world's, below which the world's is doubted (our choice).
+_UPRIGHT = 0.6
+
+
+@dataclass(frozen=True)
+class Posed:
+    """One photo of several.
+
+    Attributes:
+        subject: what the network is shown.
+        to_frame: world to the photo's frame (box units).
+    """
+
+    subject: SubjectCrop
+    to_frame: Float[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True)
+class FusedPerson:
+    """What several photos say of a person.
+
+    Attributes:
+        field: in the common box: upright, the first photo's camera at +Z.
+        landmarks: that the photos agree on, in that box.
+        views: the photos.
+        from_world: world to the common box.
+    """
+
+    field: FusedField
+    landmarks: Float[np.ndarray, "J 3"]
+    views: tuple[Posed, ...]
+    from_world: Float[np.ndarray, "4 4"]
+
+    def surface(self, resolution: int) -> TriangleSurface:
+        """The zero level as one sound body, in the common box."""
+        device = self.field.to_views.device
+        return clean(extract_surface(lambda p: self.field.distance(p.to(device)).cpu(), resolution), SMOOTHING)
+
+
+class MultiViewReconstructor:
+    """Holds the network and the detector; load once, call often.
+
+    Args:
+        weights: folder of ``config.json`` and ``model.safetensors``.
+        device: where the network runs.
+
+    Raises:
+        CheckpointError: the weights are incomplete, damaged or do not fit.
+    """
+
+    def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
+        self.model = from_pretrained(weights, device)
+        self.detector = PoseDetector(threads, careful=True)
+
+    def __call__(
+        self,
+        photos: Sequence[Path],
+        cameras: Path,
+        unit: str | None = None,
+        settings: Settings | None = None,
+        up: str = "+z",
+    ) -> Reconstruction:
+        """Reconstructs the person of several photos.
+
+        Args:
+            cameras, up: see :func:`read_posed`.
+            unit: of the cameras' positions: "m", "cm" or "mm"; ``None``: unknown, ``settings.height_m`` decides.
+
+        Raises:
+            PhotoError: a photo cannot be read or shows nobody.
+            ValueError: photos and cameras do not belong together; nothing solid was reconstructed.
+        """
+        if unit is not None and unit not in METRES:
+            raise ValueError(f"unit must be one of {', '.join(METRES)}, got {unit!r}")
+        clock = Clock()
+        with clock("photos"):
+            views = read_posed(photos, cameras, self.detector, up)
+        return reconstruct_posed(self.model, views, self.detector, settings, METRES[unit] if unit else None, clock)
+
+
+def read_posed(photos: Sequence[Path], cameras: Path, detector: PoseDetector, up: str = "+z") -> list[CaptureView]:
+    """Photos and what a cameras file says of them, undistorted and cut to the person, in a world with +Y up.
+
+    Args:
+        cameras: nerfstudio's ``transforms.json``. Photos are found in it by file name; masks are those that it names,
+            or the photo's alpha channel, or what the detector finds.
+        up: which axis of the file's world points up ("+z", as nerfstudio has it, "-y" ...), or "cameras": the mean up
+            of the cameras of these photos, which is tilted if all look down from one side.
+
+    Raises:
+        ValueError: a photo that is not in the file, twice the same, too few or too many; a damaged file.
+        PhotoError: a photo shows nobody.
+    """
+    if not 2 <= len(photos) <= _MOST_VIEWS:
+        raise ValueError(f"--cameras needs 2 to {_MOST_VIEWS} photos of one person, got {len(photos)}")
+    known = nerfstudio_shots(cameras)
+    shots = [_shot_of(photo, known, cameras) for photo in photos]
+    world = _to_y_up([shot.w2c for shot in shots], up, cameras)
+    return [cut(_found(shot, world, detector), _SIDE_PX) for shot in shots]
+
+
+def _to_y_up(w2cs: Sequence[Float[np.ndarray, "4 4"]], up: str, cameras: Path) -> Float[np.ndarray, "3 3"]:
+    """The turn of the file's world to +Y up."""
+    if up == "cameras":
+        return level(w2cs)
+    if up not in TO_Y_UP:
+        raise ValueError(f"up must be cameras or one of {', '.join(TO_Y_UP)}, got {up!r}")
+    held = -np.mean([w2c[1, :3] for w2c in w2cs], axis=0)
+    if (TO_Y_UP[up] @ held)[1] < _UPRIGHT * np.linalg.norm(held):
+        raise ValueError(f"{cameras}: these cameras are not held upright in a world whose {up} is up; state --up")
+    return TO_Y_UP[up]
+
+
+def _shot_of(photo: Path, known: Sequence[Shot], cameras: Path) -> Shot:
+    """The file's entry of a photo: the same file, or else the only one of its name."""
+    if not photo.is_file():
+        raise PhotoError(f"{photo} does not exist; give the path of a picture file")
+    same = [shot for shot in known if shot.image.exists() and shot.image.samefile(photo)]
+    named = same or [shot for shot in known if shot.image.name == photo.name or shot.image.stem == photo.name]
+    if len(named) != 1:
+        raise ValueError(
+            f"{cameras} has {len(named)} cameras for {photo.name}; it must have one per photo, by file name"
+        )
+    return replace(named[0], image=photo)
+
+
+def _found(shot: Shot, world: Float[np.ndarray, "3 3"], detector: PoseDetector) -> CaptureView:
+    rgb, alpha = photograph(shot)
+    if alpha is None:
+        subject = find_subject(LoadedPhoto(rgb, None, shot.image.name), detector)
+        alpha = (subject.photo_alpha * 255 + 0.5).astype(np.uint8)
+    if not (alpha > 127).any():
+        raise PhotoError(f"the mask of {shot.image.name} is empty; give one that shows the person")
+    return shot.view(rgb, alpha, moved_world(shot.w2c, world))
+
+
+@torch.no_grad()
+def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> FusedPerson:
+    """Photos, masks and cameras to one field.
+
+    Raises:
+        ValueError: cameras and masks do not belong together, or a model of the paper's family.
+    """
+    if not isinstance(model, HumanLRM):
+        raise ValueError("several photos are fused by models of the small family; the weights are of another")
+    device = next(model.parameters()).device
+    capture = Capture("the photos", "photos", "", tuple(views))
+    hull = visual_hull(capture)
+    posed = [_posed(view, hull, detector, model.config.image_px) for view in views]
+    given = _batch([one.subject for one in posed]).to(device)
+    estimated = model.landmarks_of(given)[0].cpu().double().numpy()
+    to_frames = np.stack([one.to_frame for one in posed])
+    world = agreed(estimated, to_frames)
+    told = np.einsum("vij,kj->vki", to_frames[:, :3, :3], world) + to_frames[:, None, :3, 3]
+    planes = model.planes_of(given, torch.from_numpy(told.astype(np.float32)).to(device), estimate=False)
+    from_world = _common_box(world, views[0])
+    to_views = torch.from_numpy((to_frames @ np.linalg.inv(from_world)).astype(np.float32)).to(device)
+    landmarks = world @ from_world[:3, :3].T + from_world[:3, 3]
+    return FusedPerson(fused(model, planes, to_views), landmarks, tuple(posed), from_world)
+
+
+def _posed(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px: int) -> Posed:
+    alpha = view.alpha / np.float32(255)
+    subject = find_subject(LoadedPhoto(view.rgb, alpha, "a photo"), detector, image_px)
+    return Posed(subject, crop_frame(view.camera, subject.crop, middle_depth(view.camera, subject.crop, hull)))
+
+
+def _batch(subjects: Sequence[SubjectCrop]) -> Given:
+    parts = [vars(subject.given) for subject in subjects]
+    return Given(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def agreed(estimated: Float[np.ndarray, "V J 3"], to_frames: Float[np.ndarray, "V 4 4"]) -> Float[np.ndarray, "J 3"]:
+    """World points that the estimates of V views agree on.
+
+    A view knows a point across its line of sight three times better than along it. The point with the least weighted
+    squared error is found by reweighting: views that are far from what the others say (Geman-McClure) count less.
+
+    Args:
+        estimated: in the views' frames (box units).
+        to_frames: similarities from the world to the frames.
+    """
+    inverse = np.linalg.inv(to_frames)
+    points = np.einsum("vij,vkj->vki", inverse[:, :3, :3], estimated) + inverse[:, None, :3, 3]
+    scale = np.linalg.norm(to_frames[:, 0, :3], axis=1)
+    turn = to_frames[:, :3, :3] / scale[:, None, None]
+    own = np.diag([_ACROSS**-2, _ACROSS**-2, _ALONG**-2])
+    precision = np.einsum("vji,jk,vkl->vil", turn, own, turn) * (scale**2)[:, None, None]
+    weights = np.ones(points.shape[:2])
+    world = points[0]
+    for _ in range(_ROUNDS):
+        whole = np.einsum("vk,vij->kij", weights, precision)
+        right = np.einsum("vk,vij,vkj->ki", weights, precision, points)
+        world = np.linalg.solve(whole, right[..., None])[..., 0]
+        off = points - world
+        squared = np.einsum("vki,vij,vkj->vk", off, precision, off)
+        weights = 1 / (1 + squared / _FAR**2) ** 2
+    return world
+
+
+def _common_box(world: Float[np.ndarray, "J 3"], first: CaptureView) -> Float[np.ndarray, "4 4"]:
+    """World (+Y up) to an upright box in which the person fits, the first camera on the side of +Z."""
+    low, high = world.min(0), world.max(0)
+    middle = (low + high) / 2
+    toward = first.camera.c2w.numpy()[:3, 3] - middle
+    yaw = np.arctan2(toward[0], toward[2])
+    turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
+    out = np.eye(4)
+    out[:3, :3] = turn * (SUBJECT_SPAN / (_ROOM * (high - low).max()))
+    out[:3, 3] = -out[:3, :3] @ middle
+    return out
+
+
+@torch.no_grad()
+def reconstruct_posed(
+    model: Model,
+    views: Sequence[CaptureView],
+    detector: PoseDetector,
+    settings: Settings | None = None,
+    metres: float | None = None,
+    clock: Clock | None = None,
+) -> Reconstruction:
+    """Several photos with cameras to a textured mesh.
+
+    Args:
+        metres: length of the cameras' unit; ``None``: unknown, the size comes from ``settings.height_m``.
+
+    Raises:
+        ValueError: see :func:`fuse`; nothing solid was reconstructed.
+    """
+    clock, settings = clock or Clock(), settings or Settings()
+    with clock("network"):
+        person = fuse(model, views, detector)
+    with clock("surface"):
+        surface = person.surface(settings.resolution)
+    with clock("simplify"):
+        surface = simplify(surface, settings.faces)
+    with clock("texture"):
+        box = np.linalg.inv(person.from_world)
+        photos = [
+            Photo(
+                one.subject.photo_rgb.astype(np.float32) / 255,
+                one.subject.photo_alpha,
+                one.subject.crop,
+                one.to_frame @ box,
+            )
+            for one in person.views
+        ]
+        device = person.field.to_views.device
+
+        def colour(points, normals):
+            return person.field.colour(points.to(device), normals.to(device)).cpu()
+
+        mesh = bake(surface, colour, photos, settings.texture_px)
+    if metres is None:
+        scale = settings.height_m / stature(person.landmarks)
+    else:
+        scale = metres / float(np.linalg.norm(person.from_world[0, :3]))
+    subjects = [one.subject for one in person.views]
+    return Reconstruction(mesh, subjects[0], person.landmarks, scale, clock.seconds, tuple(subjects[1:]))
