@@ -28,6 +28,7 @@ from humanlrm.mesh import (
     simplify,
 )
 from humanlrm.model.lrm import Model
+from humanlrm.model.outline import meet_outline, outline_map
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.subject import SubjectCrop, find_subject, load_photo
@@ -191,11 +192,13 @@ def reconstruct(
 
 @torch.no_grad()
 def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
-    """The field's zero level as one sound body (box units)."""
+    """The field's zero level as one sound body (box units) that ends where the photo shows that it ends."""
     device = next(model.parameters()).device
+    outline = outline_map(planes.given.image)
 
     def sdf(points: Float[torch.Tensor, "P 3"]) -> Float[torch.Tensor, "P"]:
-        return model.field.distance(planes, points[None].to(device))[0].cpu()
+        there = points[None].to(device)
+        return meet_outline(model.field.distance(planes, there), there, outline)[0].cpu()
 
     return clean(extract_surface(sdf, resolution), smoothing=SMOOTHING)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from rich.console import Console
 from rich.progress import track
 
@@ -37,11 +38,13 @@ GeometryMethod = Callable[[SubjectCrop], TriangleSurface]
 
 @dataclass(frozen=True)
 class QuickCase:
-    """One photograph of one held-out person: what is shown, and the true outer surface in its frame (box units)."""
+    """One photograph of one held-out person: what is shown, and the true outer surface and landmarks in its frame (box
+    units)."""
 
     name: str
     shown: SubjectCrop
     truth: TriangleSurface
+    landmarks: Float[np.ndarray, "J 3"] | None
     cm_per_unit: float
 
 
@@ -72,6 +75,7 @@ def quick_case(scan: Scan, yaw_rad: float, detector: PoseDetector, rng: np.rando
         f"{scan.id}@{np.degrees(yaw_rad):.0f}",
         shown,
         TriangleSurface(placed.vertices, placed.faces[stage.outer]),
+        placed.landmarks,
         float(100 / np.linalg.norm(to_frame[0, :3]) * HEIGHT_M / height_m),
     )
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
 from humanlrm.model.field import Field
+from humanlrm.model.outline import meet_outline, outline_map
 from humanlrm.model.triplane import Triplane, sample_plane
 
 #: Weight of a view where it sees nothing: inside of the person, and where no view sees, all have the same say.
@@ -30,16 +31,18 @@ class FusedField:
         field: of the model.
         planes: a batch of V triplanes.
         to_views: similarities from the common frame to the frames of the views.
+        outlines: of the person in the views (``model.outline``).
     """
 
     field: Field
     planes: Triplane
     to_views: Float[Tensor, "V 4 4"]
+    outlines: Float[Tensor, "V 1 _ _"]
 
     def distance(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "P"]:
         """Signed distance in units of the common frame."""
         there = self._there(points)
-        found = self.field.distance(self.planes, there) / self._scales[:, None]
+        found = meet_outline(self.field.distance(self.planes, there), there, self.outlines) / self._scales[:, None]
         weights = self._weights(there)
         return (weights * found).sum(0) / weights.sum(0)
 
@@ -78,4 +81,4 @@ def fused(model: nn.Module, planes: Triplane, to_views: Float[Tensor, "V 4 4"]) 
     field = getattr(model, "field", None)
     if not isinstance(field, Field):
         raise ValueError("only fields of the small family are fused; the paper's takes several views at once")
-    return FusedField(field, planes, to_views)
+    return FusedField(field, planes, to_views, outline_map(planes.given.image))
