@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from humanlrm.commands.ablate import Ablate
 from humanlrm.commands.data import People, Prepare
 from humanlrm.commands.evaluate import Evaluate, Export
 from humanlrm.commands.reconstruct import Reconstruct
@@ -19,6 +20,7 @@ Command = (
     | Annotated[TrainDiffusion, tyro.conf.subcommand("train-diffusion")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Ablate, tyro.conf.subcommand("ablate")]
     | Annotated[Describe, tyro.conf.subcommand("describe")]
 )
 

@@ -14,7 +14,7 @@ import torch
 from humanlrm.evaluate.case import Case, Method, Shooting, make_case, pair_case
 from humanlrm.evaluate.disturb import PROTOCOLS, Condition, conditions
 from humanlrm.evaluate.geometry import check_alignment
-from humanlrm.evaluate.methods import check_methods, open_method
+from humanlrm.evaluate.methods import FOUR, check_methods, open_method
 from humanlrm.evaluate.rows import Row
 from humanlrm.evaluate.scan_files import person_picture
 from humanlrm.evaluate.scores import Scorer
@@ -65,13 +65,17 @@ class Plan:
         if self.views < 1:
             raise ValueError(f"views must be positive, got {self.views}")
 
+    @property
+    def uses_weights(self) -> bool:
+        return "humanlrm" in self.methods or FOUR in self.methods
+
     def as_json(self) -> dict:
         """What decides the numbers; which subjects are measured may grow later."""
         content = json.loads(json.dumps(asdict(self), default=str))
         for name in ("sets", "count", "poses", "scans", "ids", "pairs", "assets"):
             content["sources"].pop(name)
         weights = (self.weights or SHIPPED) / "model.safetensors"
-        used = "humanlrm" in self.methods and weights.is_file()
+        used = self.uses_weights and weights.is_file()
         content["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest() if used else None
         return content
 
@@ -200,7 +204,7 @@ def prepare(plan: Plan, out: Path) -> tuple[list[Unit], list[Unit]]:
         ValueError: the folder holds parts that were measured in another way, or the weights cannot be read.
     """
     units = plan.sources.units()
-    if "humanlrm" in plan.methods:
+    if plan.uses_weights:
         read_pretrained(plan.weights or SHIPPED)
     settings, wanted = out / "settings.json", json.dumps(plan.as_json(), indent=1)
     if settings.is_file() and settings.read_text() != wanted:

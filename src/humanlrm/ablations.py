@@ -1,0 +1,216 @@
+"""The ablation table: small models that differ in one thing, trained alike on the same data, measured alike."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from humanlrm.data.shards import Mixture, ShardFolder
+from humanlrm.evaluate.rows import Row
+from humanlrm.evaluate.run import Plan, run
+from humanlrm.evaluate.sources import Sources
+from humanlrm.model.config import PaperConfig
+from humanlrm.model.pretrained import save_pretrained
+from humanlrm.train.checkpoint import trained
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.loop import train
+from humanlrm.train.render_config import RenderSchedule
+
+METRICS = {"chamfer_cm": 2, "p2s_cm": 2, "s2p_cm": 2, "normals_abs": 3, "psnr_front": 1, "psnr_back": 1, "iou_side": 3}
+_TITLES = ("Chamfer cm", "P2S cm", "S2P cm", "NC", "PSNR front dB", "PSNR back dB", "IoU side")
+#: Every how many people a tenth of the data keeps, and the share of the samples that a second run sees.
+_TENTH, _MORE = 10, 0.5
+
+
+def plain() -> PaperConfig:
+    """The paper's architecture with the encoder and about the size of ``small``: what the rows start from."""
+    return PaperConfig(
+        encoder="lite",
+        image_px=256,
+        camera_width=128,
+        width=192,
+        depth=4,
+        heads=3,
+        plane_side=16,
+        bottleneck=16,
+        upsample_width=64,
+        plane_channels=24,
+        field_width=64,
+        field_depth=4,
+        latent=32,
+        lifter_width=256,
+        lifter_depth=2,
+    )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of the table.
+
+    Attributes:
+        name: as printed.
+        flags: what differs from the base configuration.
+        tenth: trained on every tenth person.
+        captures: a third of the samples are of the folder of captures.
+        after: name of the row whose weights it starts from, for half as many samples more.
+        rendering: with rendering losses.
+    """
+
+    name: str
+    flags: dict[str, bool | str]
+    tenth: bool = False
+    captures: bool = False
+    after: str | None = None
+    rendering: bool = False
+
+
+_ALL: dict[str, bool | str] = {"pixel_features": True, "depth_prior": True, "landmarks": True}
+VARIANTS = (
+    Variant("SDF field (paper)", {}),
+    Variant("density field (LRM)", {"field": "density"}),
+    Variant("+ pixel features", {"pixel_features": True}),
+    Variant("+ depth prior", {"depth_prior": True}),
+    Variant("+ landmarks", {"landmarks": True}),
+    Variant("all three", _ALL),
+    Variant("all three, a tenth of the people", _ALL, tenth=True),
+    Variant("all three, rendering losses from the start", _ALL, rendering=True),
+    Variant("all three, rendering losses, scans and captures", _ALL, captures=True),
+    Variant("all three, trained on", _ALL, after="all three"),
+    Variant("all three, trained on with rendering losses", _ALL, after="all three", rendering=True),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained and measured.
+
+    Attributes:
+        data: folder of shards of scans.
+        captures: folder of shards of captures; without it that row is left out.
+        base: configuration that the rows vary.
+        samples: that each model sees.
+        batch: samples of a step.
+        people: held-out procedural people that each model is measured on, one photo each.
+        seeds: of the runs; figures are means over them.
+    """
+
+    data: Path
+    captures: Path | None = None
+    base: PaperConfig = field(default_factory=plain)
+    samples: int = 6_000
+    batch: int = 8
+    people: int = 24
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.people < 1 or not self.seeds:
+            raise ValueError(
+                f"an ablation needs samples, people and seeds; got {self.samples}, {self.people} and {self.seeds}"
+            )
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return tuple(v for v in VARIANTS if self.captures is not None or not v.captures)
+
+
+def study(plan: Study, out: Path, report: Callable[[str], None] | None = None) -> str:
+    """Trains and measures what is missing in ``out``; returns the table (Markdown). Can be interrupted at any time.
+
+    Args:
+        out: folder of runs, weights and figures.
+        report: told each row and seed before it starts.
+
+    Raises:
+        ValueError: no readable data, or ``out`` holds another study.
+    """
+    settings, wanted = out / "study.json", json.dumps(_settings(plan), indent=1)
+    if settings.is_file() and settings.read_text() != wanted:
+        raise ValueError(f"{out} holds another study (study.json); choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    settings.write_text(wanted)
+    figures: dict[str, list[dict[str, float]]] = {}
+    for seed in plan.seeds:
+        for variant in plan.variants:
+            if report is not None:
+                report(f"{variant.name}, seed {seed}")
+            figures.setdefault(variant.name, []).append(_measured(plan, variant, seed, out))
+    return table(plan, figures)
+
+
+def _settings(plan: Study) -> dict:
+    return json.loads(json.dumps({**vars(plan), "base": vars(plan.base)}, default=str))
+
+
+def _folder(out: Path, name: str, seed: int) -> Path:
+    return out / f"{'-'.join(''.join(c if c.isalnum() else ' ' for c in name).split())}-{seed}"
+
+
+def _measured(plan: Study, variant: Variant, seed: int, out: Path) -> dict[str, float]:
+    folder = _folder(out, variant.name, seed)
+    weights = folder / "weights"
+    if not (weights / "model.safetensors").is_file():
+        _train(plan, variant, seed, out, folder)
+    sources = Sources(("procedural-val",), plan.people)
+    rows = run(Plan(sources, views=1, weights=weights, resolution=64), folder / "evaluation")
+    return _means(rows)
+
+
+def _train(plan: Study, variant: Variant, seed: int, out: Path, folder: Path) -> None:
+    scans = ShardFolder(plan.data)
+    if variant.tenth:
+        scans.entries = scans.entries[::_TENTH]
+    data = scans
+    if variant.captures and plan.captures is not None:
+        data = Mixture([(scans, 2.0), (ShardFolder(plan.captures), 1.0)])
+    config = replace(plan.base, **variant.flags)  # pyright: ignore[reportArgumentType]
+    samples = plan.samples if variant.after is None else max(1, int(plan.samples * _MORE))
+    schedule = TrainConfig(
+        samples=samples,
+        batch=plan.batch,
+        seed=seed,
+        warmup=max(1, samples // 10),
+        picture_every=10**9,
+        # What a capture teaches it teaches by renderings.
+        rendering=RenderSchedule() if variant.rendering or variant.captures else None,
+    )
+    initial = None if variant.after is None else _folder(out, variant.after, seed) / "weights"
+    model = train(config, schedule, data, folder / "run", initial=initial)
+    save_pretrained(folder / "weights", config, dict(trained(model)))
+
+
+def _means(rows: list[Row]) -> dict[str, float]:
+    """Of the metrics over all cases, and the share that failed."""
+    found = {name: [row.values[name] for row in rows if name in row.values] for name in METRICS}
+    means = {name: float(np.mean(values)) if values else float("nan") for name, values in found.items()}
+    return means | {"failed": sum(bool(row.failure) for row in rows) / max(1, len(rows))}
+
+
+def table(plan: Study, figures: dict[str, list[dict[str, float]]]) -> str:
+    """Markdown: means over the seeds, the largest distance of a seed from it, and what was done."""
+    lines = [
+        "# Ablations",
+        "",
+        "Written by `humanlrm ablate`; do not edit.",
+        "",
+        f"The paper's architecture with the frozen encoder of `small` (`ablations.plain`), {plan.samples:,} samples at "
+        f"batch {plan.batch}, seeds {', '.join(map(str, plan.seeds))}; {plan.people} held-out procedural people, one "
+        "frontal photo each, exact mask, detected landmarks, scale and translation aligned. Means over the seeds, and "
+        "the largest difference of a seed from them. Rows that are trained on see half as many samples more.",
+        "",
+        f"| variant | {' | '.join(_TITLES)} | failed |",
+        f"|{'---|' * (len(_TITLES) + 2)}",
+    ]
+    for name, found in figures.items():
+        cells = [_cell([one[metric] for one in found], digits) for metric, digits in METRICS.items()]
+        failed = np.mean([one["failed"] for one in found])
+        lines.append(f"| {name} | {' | '.join(cells)} | {failed:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(values: list[float], digits: int) -> str:
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ± {max(abs(v - mean) for v in values):.{digits}f}"

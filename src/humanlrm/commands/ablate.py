@@ -1,0 +1,43 @@
+"""``humanlrm ablate``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from humanlrm.commands.terminal import console
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Train small models that differ in one thing, measure them, and write the table. Goes on where it was interrupted.
+
+    Attributes:
+        data: folder of shards of scans.
+        captures: folder of shards of multi-view captures; without it the row that mixes them in is left out.
+        run: folder of runs and weights.
+        out: the table to write.
+        samples: that each model sees.
+        people: held-out people that each model is measured on.
+        seeds: of the runs.
+    """
+
+    data: Path
+    captures: Path | None = None
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/ablations")
+    out: Path = Path("docs/ablations.md")
+    samples: int = 6_000
+    people: int = 24
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def run(self) -> int:
+        from humanlrm.ablations import Study, study
+        from humanlrm.evaluate.report import write_text
+
+        plan = Study(self.data, self.captures, samples=self.samples, people=self.people, seeds=self.seeds)
+        found = study(plan, self.run_folder, lambda line: console.print(line, highlight=False))
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.out, found)
+        console.print(f"{self.out}", highlight=False)
+        return 0

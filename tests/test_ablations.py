@@ -1,0 +1,65 @@
+"""The ablation study at the size of a test: every row trains, is measured and is not done twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from humanlrm.ablations import METRICS, VARIANTS, Study, study, table
+from humanlrm.cli import main
+from humanlrm.model.config import PaperConfig
+
+TINY = PaperConfig(
+    encoder="lite",
+    image_px=64,
+    camera_width=16,
+    width=32,
+    depth=1,
+    heads=2,
+    plane_side=4,
+    bottleneck=4,
+    upsample_width=8,
+    plane_channels=8,
+    field_width=16,
+    field_depth=1,
+    latent=8,
+    lifter_width=32,
+    lifter_depth=1,
+)
+
+
+@pytest.fixture(scope="module")
+def plan(shards) -> Study:
+    return Study(shards, base=TINY, samples=2, batch=2, people=1, seeds=(0,))
+
+
+def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkeypatch):
+    """Of every kind of row one."""
+    kinds = ("density", "all three", "a tenth", "trained on with rendering")
+    chosen = tuple(next(v for v in VARIANTS if kind in v.name) for kind in kinds)
+    monkeypatch.setattr("humanlrm.ablations.VARIANTS", chosen)
+    told: list[str] = []
+    found = study(plan, tmp_path, told.append)
+    rows = [line for line in found.splitlines() if line.startswith("| ") and not line.startswith("| variant")]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [v.name for v in chosen]
+    assert len(told) == len(rows)
+    weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights/model.safetensors")}
+    assert len(weights) == len(rows)
+    assert study(plan, tmp_path) == found
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    with pytest.raises(ValueError, match="another study"):
+        study(replace(plan, samples=4), tmp_path)
+
+
+def test_figures_are_means_over_seeds_with_their_largest_difference(plan):
+    one = dict.fromkeys(METRICS, 1.0) | {"failed": 0.0}
+    text = table(replace(plan, seeds=(0, 1)), {"a": [one, {**one, "chamfer_cm": 2.0, "failed": 0.5}]})
+    assert "| a | 1.50 ± 0.50 | 1.00 ± 0.00 |" in text
+    assert text.splitlines()[-1].endswith("| 25% |")
+
+
+def test_a_study_of_nothing_is_refused(plan, tmp_path, capsys):
+    with pytest.raises(ValueError, match="seeds"):
+        replace(plan, seeds=())
+    assert main(["ablate", "--data", str(tmp_path), "--run", str(tmp_path / "r"), "--out", str(tmp_path / "t")]) == 1
+    assert "no subject" in capsys.readouterr().err
+    assert not (tmp_path / "t").exists()
