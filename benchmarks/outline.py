@@ -20,12 +20,12 @@ from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.quick import HEIGHT_M, measure, procedural_cases
 from humanlrm.frame import canonical_camera
 from humanlrm.matting import PoseDetector
-from humanlrm.mesh import RayScene, TriangleSurface, clean, extract_surface
+from humanlrm.mesh import RayScene, TriangleSurface
 from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
-from humanlrm.reconstruct import SMOOTHING, extract
+from humanlrm.reconstruct import extract, one_body
 
 _RESOLUTION = 128
 
@@ -44,7 +44,7 @@ class Options:
 
 def field_alone(model: HumanLRM, planes: Triplane) -> TriangleSurface:
     """The field's zero level as it is."""
-    return clean(extract_surface(lambda p: model.field.distance(planes, p[None])[0], _RESOLUTION), SMOOTHING)
+    return one_body(lambda p: model.field.distance(planes, p[None])[0], _RESOLUTION, None)
 
 
 def silhouette(surface: TriangleSurface, size_px: int) -> np.ndarray:

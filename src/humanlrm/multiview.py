@@ -21,11 +21,11 @@ from humanlrm.data.intake.upright import METRES, TO_Y_UP
 from humanlrm.data.viewpoint import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
-from humanlrm.mesh import Photo, TriangleSurface, bake, clean, extract_surface, simplify
+from humanlrm.mesh import Photo, TriangleSurface, bake, simplify
 from humanlrm.model.fused import FusedField, fused
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.reconstruct import SMOOTHING, Clock, Reconstruction, Settings, stature
+from humanlrm.reconstruct import Clock, Reconstruction, Settings, one_body, stature
 from humanlrm.subject import Photo as LoadedPhoto
 from humanlrm.subject import PhotoError, SubjectCrop, find_subject
 from humanlrm.views import Given
@@ -73,7 +73,8 @@ class FusedPerson:
     def surface(self, resolution: int) -> TriangleSurface:
         """The zero level as one sound body, in the common box."""
         device = self.field.to_views.device
-        return clean(extract_surface(lambda p: self.field.distance(p.to(device)).cpu(), resolution), SMOOTHING)
+        marks = torch.from_numpy(self.landmarks.astype(np.float32))
+        return one_body(lambda points: self.field.distance(points.to(device)).cpu(), resolution, marks)
 
 
 class MultiViewReconstructor:

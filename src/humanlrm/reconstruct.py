@@ -22,11 +22,14 @@ from humanlrm.mesh import (
     bake,
     clean,
     contact_sheet,
+    detached_share,
     extract_surface,
     render_views,
     save,
     simplify,
 )
+from humanlrm.mesh.extract import Sdf
+from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.outline import meet_outline, outline_map
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -37,11 +40,13 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 #: people is printed by ``python -m benchmarks.stature``.
 STATURE = 1.122
 _FACES = 24_000
-SMOOTHING = 3
+_SMOOTHING = 3
 #: Side of the photo that colours are taken from: at most, and for surfaces that run along the rays. Cosines between a
 #: normal and the ray at which a surface does, and does not (our choice).
 _SHARPEST_PX, _SOFT_PX = 1024, 48
 _GRAZING = (0.2, 0.55)
+#: A person of whom more than this share is detached is held together by the bones.
+_DETACHED = 0.003
 #: Estimated landmarks farther out than this ask for a larger frame, and at most this far out is believed (box units).
 _FRAME, _MOST_ROOM = 0.93, 1.6
 
@@ -200,7 +205,20 @@ def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
         there = points[None].to(device)
         return meet_outline(model.field.distance(planes, there), there, outline)[0].cpu()
 
-    return clean(extract_surface(sdf, resolution), smoothing=SMOOTHING)
+    marks = planes.given.landmarks
+    return one_body(sdf, resolution, None if marks is None else marks[0].cpu())
+
+
+def one_body(sdf: Sdf, resolution: int, landmarks: Float[Tensor, "J 3"] | None) -> TriangleSurface:
+    """The zero level of a distance as one sound body. If parts of it are detached, the bones between the landmarks, if
+    there are any, hold them."""
+    surface = extract_surface(sdf, resolution)
+    if landmarks is not None and detached_share(surface) > _DETACHED:
+        bones = Bones()
+        surface = extract_surface(
+            lambda points: bones.held_together(sdf(points)[None], points[None], landmarks[None])[0], resolution
+        )
+    return clean(surface, smoothing=_SMOOTHING)
 
 
 def _framed(model: Model, subject: SubjectCrop, device: torch.device) -> tuple[SubjectCrop, Triplane]:

@@ -3,7 +3,7 @@ import pytest
 import torch
 import trimesh
 
-from humanlrm.mesh.clean import clean, is_sound, simplify, smooth
+from humanlrm.mesh.clean import clean, detached_share, is_sound, simplify, smooth
 from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 
@@ -109,3 +109,9 @@ def test_simplify_refuses_what_is_not_sound():
     whole = trimesh.creation.icosphere(2, 0.5)
     with pytest.raises(ValueError, match="clean"):
         simplify(TriangleSurface(np.asarray(whole.vertices, np.float32), np.asarray(whole.faces[1:], np.int32)), 50)
+
+
+def test_what_is_thrown_away_is_known_beforehand():
+    share = detached_share(extract_surface(FIELDS["two spheres"], resolution=64, coarse=32))
+    assert share == pytest.approx(0.2**3 / (0.2**3 + 0.4**3), rel=0.05)
+    assert detached_share(extract_surface(FIELDS["inner cavity"], resolution=64, coarse=32)) == 0

@@ -76,3 +76,29 @@ def test_in_the_view_of_the_camera_near_bones_are_further_from_the_middle():
     landmarks = standing()
     landmarks[..., 2] += 0.5 * (landmarks[..., 2] > 0)
     assert top(Bones().picture(landmarks, (0, 1, 2), 64, perspective=True)[0, 2] < 0) < top(seen < 0)
+
+
+def test_a_head_that_the_field_detached_is_held_by_the_neck_and_the_rest_stays():
+    marks = torch.zeros(1, COUNT, 3)
+    marks[0, INDEX["neck"]], marks[0, INDEX["head"]] = torch.tensor([0.0, 0.3, 0.0]), torch.tensor([0.0, 0.6, 0.0])
+    far = [i for i in range(COUNT) if i not in (INDEX["neck"], INDEX["head"])]
+    marks[0, far] = torch.tensor([0.0, 0.0, 0.0])
+    line = torch.linspace(0, 0.6, 121)
+    axis = torch.stack([torch.zeros_like(line), line, torch.zeros_like(line)], -1)[None]
+
+    def sdf(points):  # a trunk and a head, 4 cm apart
+        trunk = (points - torch.tensor([0.0, 0.1, 0.0])).norm(dim=-1) - 0.25
+        return torch.minimum(trunk, (points - torch.tensor([0.0, 0.55, 0.0])).norm(dim=-1) - 0.16)
+
+    assert (sdf(axis) > 0).any()
+    assert (Bones().held_together(sdf(axis), axis, marks) < 0).all()
+    around = torch.rand(1, 500, 3) * 2 - 1
+    beside = around[:, around[0, :, 0].abs() > 0.15]
+    torch.testing.assert_close(Bones().held_together(sdf(beside), beside, marks), sdf(beside))
+
+
+def test_bones_far_outside_of_the_body_are_not_drawn():
+    marks = torch.rand(1, COUNT, 3) - 0.5
+    points = torch.rand(1, 500, 3) - 0.5
+    nothing = torch.full((1, 500), 0.2)
+    assert (Bones().held_together(nothing, points, marks) > 0.1).all()

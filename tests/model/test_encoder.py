@@ -1,6 +1,6 @@
 import torch
 
-from humanlrm.model.encoder import LiteEncoder, reference_network
+from humanlrm.model.encoder import LiteEncoder, LiteEye, reference_network
 
 
 def test_the_encoder_equals_its_twin_at_every_tap():
@@ -33,3 +33,14 @@ def test_the_encoder_has_nothing_to_train_and_nothing_to_save():
 def test_training_mode_changes_nothing():
     image, encoder = torch.rand(1, 3, 64, 64), LiteEncoder()
     torch.testing.assert_close(encoder.train()(image).stride32, encoder.eval()(image).stride32, rtol=0, atol=0)
+
+
+def test_a_new_eye_sees_as_the_encoder_and_can_learn_from_stride_8_on():
+    image, eye = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), LiteEye()
+    pyramid = LiteEncoder()(image)
+    found = eye(pyramid)
+    for name in ("stride2", "stride4", "stride8", "stride16", "stride32"):
+        torch.testing.assert_close(getattr(found, name), getattr(pyramid, name), rtol=1e-4, atol=1e-4)
+    found.stride32.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for n, p in eye.named_parameters() if n.endswith("weight"))
+    assert not found.stride4.requires_grad

@@ -6,7 +6,8 @@ import torch
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.train.config import LossWeights
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import objective
 
 
@@ -138,5 +139,20 @@ def test_the_field_does_not_pull_at_the_estimate(lively, batch):
     lively.zero_grad()
     terms = objective(lively, batch)
     nothing = torch.zeros(())
-    replace(terms, landmarks=nothing, heat=nothing, spots=nothing).total(LossWeights()).backward()
+    replace(terms, landmarks=nothing, heat=nothing, spots=nothing, relief=nothing).total(LossWeights()).backward()
     assert all(p.grad is None or not p.grad.any() for p in lively.corrector.parameters())
+
+
+def test_an_eye_is_trained_with_the_landmarks_at_a_lower_rate(batch):
+    torch.manual_seed(0)
+    model = build(replace(tiny(), eye=True)).train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
+    objective(model, batch).total(LossWeights()).backward()
+    optimizer.step()
+    eye = {name: p for name, p in model.named_parameters() if ".eye." in name}
+    assert all(not torch.equal(p, before[name]) for name, p in eye.items())
+    shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
+    assert {shares[id(p)] for p in eye.values()} == {0.25}
+    assert shares[id(model.corrector.spotter.heat.weight)] == 1
+    assert shares[id(model.corrector.lifter.delta.weight)] == 0.1

@@ -58,7 +58,7 @@ def test_subjects_do_not_influence_each_other():
 
 def test_a_new_fusion_is_the_guess_and_can_go_to_the_spots():
     guess = torch.rand(2, 19, 3) - 0.5
-    spots = Spots(torch.zeros(2, 19, 4, 4), torch.rand(2, 19, 3) - 0.5, torch.rand(2, 19, 2))
+    spots = Spots(torch.zeros(2, 19, 4, 4), torch.rand(2, 19, 3) - 0.5, torch.rand(2, 19, 2), torch.zeros(2, 2, 4, 4))
     fusion = Fusion()
     detected = torch.cat([guess, torch.ones(2, 19, 1)], dim=-1)
     torch.testing.assert_close(fusion(guess, detected, spots), guess)

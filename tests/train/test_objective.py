@@ -55,6 +55,7 @@ def test_a_capture_trains_by_its_pictures_alone(scans):
         "landmarks",
         "heat",
         "spots",
+        "relief",
     ):
         assert terms[name] == 0, name
     assert terms["render_rgb"] > 0
@@ -154,7 +155,7 @@ def test_landmarks_can_be_trained_alone(scans):
     model = build(replace(tiny(), corrector_rounds=2)).train()
     losses = Objective(model, TrainConfig(part="landmarks"))
     loss, terms = losses(scans, FIRST)
-    assert terms.keys() == {"landmarks", "heat", "spots"}
+    assert terms.keys() == {"landmarks", "heat", "spots", "relief"}
     expected = sum(getattr(LossWeights(), name) * float(value) for name, value in terms.items())
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     landmarks, spots = model.landmarks_of(scans.given)
@@ -180,7 +181,7 @@ def test_the_field_can_be_trained_on_told_landmarks_alone(scans):
     both = Objective(model, TrainConfig())(scans, FIRST)[1]
     losses = Objective(model, TrainConfig(part="field"))
     loss, terms = losses(scans, FIRST)
-    unused = {"landmarks", "heat", "spots"}
+    unused = {"landmarks", "heat", "spots", "relief"}
     assert all(terms[name] == 0 for name in unused)
     for name in terms.keys() - unused:
         torch.testing.assert_close(terms[name], both[name], rtol=1e-4, atol=1e-5)

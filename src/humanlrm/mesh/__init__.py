@@ -1,6 +1,6 @@
 """From a field to a file: extract, clean, texture, export; a field is only a callable, no network is known here."""
 
-from humanlrm.mesh.clean import clean, simplify, smooth
+from humanlrm.mesh.clean import clean, detached_share, simplify, smooth
 from humanlrm.mesh.export import save, save_glb
 from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.preview import contact_sheet, render_views
@@ -16,6 +16,7 @@ __all__ = [
     "bake",
     "clean",
     "contact_sheet",
+    "detached_share",
     "extract_surface",
     "render_views",
     "save",

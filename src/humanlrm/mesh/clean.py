@@ -125,11 +125,22 @@ def _compact(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) 
     return TriangleSurface(vertices[used], index.reshape(-1, 3).astype(np.int32))
 
 
-def _largest(surface: TriangleSurface) -> TriangleSurface:
-    """The component with the largest positive volume: a cavity's is negative, a floater's is small."""
+def detached_share(surface: TriangleSurface) -> float:
+    """What :func:`clean` would throw away: the share of the enclosed volume that is not in the largest component."""
+    volumes = _components(surface)[1].clip(min=0)
+    return float(1 - volumes.max() / volumes.sum()) if volumes.sum() > 0 else 0.0
+
+
+def _components(surface: TriangleSurface) -> tuple[Int[np.ndarray, "F"], Float[np.ndarray, "N"]]:
+    """Which component each face belongs to, and the components' volumes: a cavity's is negative."""
     count, label = connected_components(adjacency(surface), directed=False)
     of_face = label[surface.faces[:, 0]]
-    volumes = np.bincount(of_face, tetrahedron_volumes(surface), count)
+    return of_face, np.bincount(of_face, tetrahedron_volumes(surface), count)
+
+
+def _largest(surface: TriangleSurface) -> TriangleSurface:
+    """The component with the largest positive volume: a cavity's is negative, a floater's is small."""
+    of_face, volumes = _components(surface)
     if volumes.max() <= 0:
         raise ValueError("clean: no closed component with outward faces was found; is the SDF negative inside?")
     return _compact(surface.vertices, surface.faces[of_face == volumes.argmax()])

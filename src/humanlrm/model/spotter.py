@@ -27,11 +27,14 @@ class Spots:
         logits: of each landmark over the cells of the picture.
         points: their mean places, box units.
         told: of each landmark: the largest probability of a cell, and the deviation of its place (ndc).
+        relief: z where the cells' rays enter and leave the person, box units: only asked for so that the features
+            learn depth everywhere.
     """
 
     logits: Float[Tensor, "B J S S"]
     points: Float[Tensor, "B J 3"]
     told: Float[Tensor, "B J 2"]
+    relief: Float[Tensor, "B 2 S S"]
 
 
 class Spotter(nn.Module):
@@ -51,8 +54,10 @@ class Spotter(nn.Module):
         self.mix8 = nn.ModuleList([nn.Sequential(nn.SiLU(), conv(_WIDTH, _WIDTH), nn.SiLU()) for _ in range(3)])
         self.heat = Pointwise(_WIDTH, COUNT)
         self.depth = Pointwise(_WIDTH, COUNT)
-        nn.init.zeros_(self.depth.weight)
-        nn.init.zeros_(self.depth.bias)
+        self.relief = Pointwise(_WIDTH, 2)
+        for layer in (self.depth, self.relief):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(
         self,
@@ -80,7 +85,7 @@ class Spotter(nn.Module):
         spread = (across @ centres**2 + down @ centres**2 - (place**2).sum(-1)).clamp(min=1e-6).sqrt()
         z = guess[..., 2] + (share * self.depth(x).float()).sum((2, 3))
         told = torch.stack([share.flatten(2).amax(-1), spread], dim=-1)
-        return Spots(logits, unproject_ndc(place, z), told)
+        return Spots(logits, unproject_ndc(place, z), told, self.relief(x).float())
 
 
 class Fusion(nn.Module):

@@ -31,6 +31,7 @@ class LossWeights:
         landmarks: corrected landmarks, L1.
         heat: the spotter's heat maps, cross entropy.
         spots: the landmarks that it reads off them, L1.
+        relief: the depths that it predicts beside them, L1.
     """
 
     sdf: float = 10.0
@@ -44,6 +45,7 @@ class LossWeights:
     landmarks: float = 3.0
     heat: float = 0.1
     spots: float = 1.5
+    relief: float = 2.0
 
 
 @dataclass(frozen=True)

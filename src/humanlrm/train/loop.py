@@ -39,8 +39,8 @@ from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
-#: Parameters that were fitted before a run starts, and their share of the learning rate.
-_FITTED, _SLOW = ".lifter.", 0.1
+#: Share of the learning rate of parameters that were fitted, or trained on other pictures, before a run starts.
+_SLOW = {".lifter.": 0.1, ".eye.": 0.25}
 
 
 class TrainingStopped(ValueError):
@@ -71,15 +71,17 @@ class Progress:
 
 
 def make_optimizer(model: Model, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
-    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay. The lifter, which is
-    fitted before, changes slowly: at the rate of the rest it forgot 4% of what it had learned."""
-    sorts: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay. What is not
+    new changes slowly: the pretrained eye, and the lifter, which is fitted before (at the rate of the rest it forgot 4%
+    of what it had learned)."""
+    sorts: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in trained(model, density).items():
         decays = parameter.ndim >= 2 and name.endswith("weight")
-        sorts.setdefault((decays, _FITTED in name), []).append(parameter)
+        share = next((share for part, share in _SLOW.items() if part in name), 1.0)
+        sorts.setdefault((decays, share), []).append(parameter)
     groups = [
-        {"params": own, "weight_decay": config.weight_decay * decays, "share": _SLOW if fitted else 1.0}
-        for (decays, fitted), own in sorts.items()
+        {"params": own, "weight_decay": config.weight_decay * decays, "share": share}
+        for (decays, share), own in sorts.items()
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 

@@ -20,6 +20,7 @@ from humanlrm.train.losses import (
     masked_l1,
     normal_loss,
     occupancy_loss,
+    relief_loss,
     rgb_loss,
     sdf_loss,
     slope_loss,
@@ -46,6 +47,7 @@ class LossTerms:
     landmarks: Float[Tensor, ""]
     heat: Float[Tensor, ""]
     spots: Float[Tensor, ""]
+    relief: Float[Tensor, ""]
 
     def total(self, weights: LossWeights) -> Float[Tensor, ""]:
         return torch.stack([weight * getattr(self, name) for name, weight in asdict(weights).items()]).sum()
@@ -83,6 +85,7 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
         heat=none if spots is None else heat_loss(spots.logits, wanted.landmarks),
         spots=none if spots is None else landmark_loss(spots.points, wanted.landmarks),
+        relief=none if spots is None else relief_loss(spots.relief, wanted.depth),
     )
 
 
@@ -178,5 +181,6 @@ class Objective(nn.Module):
         if spots is not None:
             terms |= {"heat": heat_loss(spots.logits, wanted.landmarks)}
             terms |= {"spots": landmark_loss(spots.points, wanted.landmarks)}
+            terms |= {"relief": relief_loss(spots.relief, wanted.depth)}
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}
