@@ -181,12 +181,16 @@ def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):
     assert_refused(capsys, tmp_path, ("export", "--run", "none", "--data", ".", "--out", "out"), "no checkpoint")
 
 
-@pytest.mark.parametrize("arguments", [(), ("dance",), ("reconstruct",), ("reconstruct", "a.jpg", "--wings", "2")])
+@pytest.mark.parametrize("arguments", [(), ("dance",), ("reconstruct", "a.jpg", "--wings", "2")])
 def test_a_command_that_does_not_exist_is_explained(capsys, arguments):
     with pytest.raises(SystemExit) as stopped:
         run(*arguments)
     assert stopped.value.code != 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_reconstructing_nothing_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("reconstruct",), "give a photo")
 
 
 # ---- from nothing to a person
