@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.evaluate.rows import Row
+from humanlrm.evaluate.report import failed, write_text
+from humanlrm.evaluate.rows import Row, summary
 from humanlrm.evaluate.run import Plan, run
 from humanlrm.evaluate.sources import Sources
 from humanlrm.model.config import PaperConfig
@@ -125,11 +126,11 @@ def study(plan: Study, out: Path, report: Callable[[str], None] | None = None) -
     Raises:
         ValueError: no readable data, or ``out`` holds another study.
     """
-    settings, wanted = out / "study.json", json.dumps(_settings(plan), indent=1)
+    settings, wanted = out / "study.json", json.dumps(asdict(plan), indent=1, default=str)
     if settings.is_file() and settings.read_text() != wanted:
         raise ValueError(f"{out} holds another study (study.json); choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    settings.write_text(wanted)
+    write_text(settings, wanted)
     figures: dict[str, list[dict[str, float]]] = {}
     for seed in plan.seeds:
         for variant in plan.variants:
@@ -137,10 +138,6 @@ def study(plan: Study, out: Path, report: Callable[[str], None] | None = None) -
                 report(f"{variant.name}, seed {seed}")
             figures.setdefault(variant.name, []).append(_measured(plan, variant, seed, out))
     return table(plan, figures)
-
-
-def _settings(plan: Study) -> dict:
-    return json.loads(json.dumps({**vars(plan), "base": vars(plan.base)}, default=str))
 
 
 def _folder(out: Path, name: str, seed: int) -> Path:
@@ -182,9 +179,9 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path, folder: Path) ->
 
 def _means(rows: list[Row]) -> dict[str, float]:
     """Of the metrics over all cases, and the share that failed."""
-    found = {name: [row.values[name] for row in rows if name in row.values] for name in METRICS}
-    means = {name: float(np.mean(values)) if values else float("nan") for name, values in found.items()}
-    return means | {"failed": sum(bool(row.failure) for row in rows) / max(1, len(rows))}
+    found = {name: summary(rows, name) for name in METRICS}
+    means = {name: float("nan") if one is None else one.mean for name, one in found.items()}
+    return means | {"failed": failed(rows) / max(1, len(rows))}
 
 
 def table(plan: Study, figures: dict[str, list[dict[str, float]]]) -> str:
@@ -204,8 +201,8 @@ def table(plan: Study, figures: dict[str, list[dict[str, float]]]) -> str:
     ]
     for name, found in figures.items():
         cells = [_cell([one[metric] for one in found], digits) for metric, digits in METRICS.items()]
-        failed = np.mean([one["failed"] for one in found])
-        lines.append(f"| {name} | {' | '.join(cells)} | {failed:.0%} |")
+        lost = np.mean([one["failed"] for one in found])
+        lines.append(f"| {name} | {' | '.join(cells)} | {lost:.0%} |")
     return "\n".join(lines) + "\n"
 
 

@@ -24,8 +24,7 @@ from humanlrm.matting import PoseDetector
 from humanlrm.mesh import Photo, TriangleSurface, bake, simplify
 from humanlrm.model.fused import FusedField, fused
 from humanlrm.model.lrm import HumanLRM, Model
-from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.reconstruct import Clock, Reconstruction, Settings, one_body, stature
+from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, one_body, stature
 from humanlrm.subject import Photo as LoadedPhoto
 from humanlrm.subject import PhotoError, SubjectCrop, find_subject
 from humanlrm.views import Given
@@ -77,20 +76,8 @@ class FusedPerson:
         return one_body(lambda points: self.field.distance(points.to(device)).cpu(), resolution, marks)
 
 
-class MultiViewReconstructor:
-    """Holds the network and the detector; load once, call often.
-
-    Args:
-        weights: folder of ``config.json`` and ``model.safetensors``.
-        device: where the network runs.
-
-    Raises:
-        CheckpointError: the weights are incomplete, damaged or do not fit.
-    """
-
-    def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
-        self.model = from_pretrained(weights, device)
-        self.detector = PoseDetector(threads, careful=True)
+class MultiViewReconstructor(Loaded):
+    """From several photos to a mesh."""
 
     def __call__(
         self,
@@ -128,7 +115,7 @@ def read_posed(photos: Sequence[Path], cameras: Path, detector: PoseDetector, up
             of the cameras of these photos, which is tilted if all look down from one side.
 
     Raises:
-        ValueError: a photo that is not in the file, twice the same, too few or too many; a damaged file.
+        ValueError: a photo that is not in the file, too few or too many; a damaged file.
         PhotoError: a photo shows nobody.
     """
     if not 2 <= len(photos) <= _MOST_VIEWS:
@@ -191,12 +178,12 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
     estimated = model.landmarks_of(given)[0].cpu().double().numpy()
     to_frames = np.stack([one.to_frame for one in posed])
     world = agreed(estimated, to_frames)
-    told = np.einsum("vij,kj->vki", to_frames[:, :3, :3], world) + to_frames[:, None, :3, 3]
+    told = _moved(to_frames, world)
     planes = model.planes_of(given, torch.from_numpy(told.astype(np.float32)).to(device), estimate=False)
     from_world = _common_box(world, views[0])
     to_views = torch.from_numpy((to_frames @ np.linalg.inv(from_world)).astype(np.float32)).to(device)
-    landmarks = world @ from_world[:3, :3].T + from_world[:3, 3]
-    return FusedPerson(fused(model, planes, to_views), landmarks, tuple(posed), from_world)
+    landmarks = _moved(from_world[None], world)[0]
+    return FusedPerson(fused(model.field, planes, to_views), landmarks, tuple(posed), from_world)
 
 
 def _posed(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px: int) -> Posed:
@@ -210,6 +197,11 @@ def _batch(subjects: Sequence[SubjectCrop]) -> Given:
     return Given(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
+def _moved(matrices: Float[np.ndarray, "V 4 4"], points: Float[np.ndarray, "*#V K 3"]) -> Float[np.ndarray, "V K 3"]:
+    """Points through each similarity: its own, or the same for all."""
+    return points @ matrices[:, :3, :3].transpose(0, 2, 1) + matrices[:, None, :3, 3]
+
+
 def agreed(estimated: Float[np.ndarray, "V J 3"], to_frames: Float[np.ndarray, "V 4 4"]) -> Float[np.ndarray, "J 3"]:
     """World points that the estimates of V views agree on.
 
@@ -220,8 +212,7 @@ def agreed(estimated: Float[np.ndarray, "V J 3"], to_frames: Float[np.ndarray, "
         estimated: in the views' frames (box units).
         to_frames: similarities from the world to the frames.
     """
-    inverse = np.linalg.inv(to_frames)
-    points = np.einsum("vij,vkj->vki", inverse[:, :3, :3], estimated) + inverse[:, None, :3, 3]
+    points = _moved(np.linalg.inv(to_frames), estimated)
     scale = np.linalg.norm(to_frames[:, 0, :3], axis=1)
     turn = to_frames[:, :3, :3] / scale[:, None, None]
     own = np.diag([_ACROSS**-2, _ACROSS**-2, _ALONG**-2])

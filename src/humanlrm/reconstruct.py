@@ -120,7 +120,7 @@ def _shown(subject: SubjectCrop, size_px: int) -> UInt8[np.ndarray, "{size_px} {
     return np.asarray(Image.fromarray((seen * 255).round().astype(np.uint8)).resize((size_px, size_px)))
 
 
-class Reconstructor:
+class Loaded:
     """Holds the network and the detector; load once, call often.
 
     Args:
@@ -134,6 +134,10 @@ class Reconstructor:
     def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
         self.model = from_pretrained(weights, device)
         self.detector = PoseDetector(threads, careful=True)
+
+
+class Reconstructor(Loaded):
+    """From a photo to a mesh."""
 
     def __call__(self, photo: str | Path, settings: Settings | None = None) -> Reconstruction:
         """Reconstructs the main person of a photo.

@@ -21,6 +21,7 @@ from humanlrm.evaluate.stage import Picture
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+from humanlrm.mesh.texture import FieldColor
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
@@ -58,14 +59,16 @@ def lrm(model: Model, resolution: int = 128) -> Method:
     def run(case: Case) -> ColouredSurface:
         planes = _planes(model, case.shown)
         surface = extract(model, planes, resolution)
-        at, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
-        colours = [
-            model.field.colour(planes, p[None], n[None])[0]
-            for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)
-        ]
-        return ColouredSurface(surface, torch.cat(colours).numpy())
+        return _coloured(surface, lambda p, n: model.field.colour(planes, p[None], n[None])[0])
 
     return run
+
+
+def _coloured(surface: TriangleSurface, colour: FieldColor) -> ColouredSurface:
+    """The field's colours at the vertices, some at a time."""
+    at, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
+    parts = [colour(p, n) for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)]
+    return ColouredSurface(surface, torch.cat(parts).numpy())
 
 
 def lrm_of_four(model: Model, resolution: int = 128) -> Method:
@@ -73,15 +76,13 @@ def lrm_of_four(model: Model, resolution: int = 128) -> Method:
     their masks and cameras, as the oracle visual hull gets them; landmarks are detected in them."""
     detector = PoseDetector(careful=True)
 
+    @torch.no_grad()
     def run(case: Case) -> ColouredSurface:
         person = fuse(model, [_posed_picture(*side) for side in zip(SIDES, case.truth.pictures, strict=True)], detector)
-        surface = person.surface(resolution)
-        at, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
-        with torch.no_grad():
-            colours = [person.field.colour(p, n) for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)]
+        found = _coloured(person.surface(resolution), person.field.colour)
         back = np.linalg.inv(person.from_world)
-        vertices = (surface.vertices @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
-        return ColouredSurface(TriangleSurface(vertices, surface.faces), torch.cat(colours).numpy())
+        vertices = (found.surface.vertices @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
+        return replace(found, surface=TriangleSurface(vertices, found.surface.faces))
 
     return run
 

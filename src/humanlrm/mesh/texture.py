@@ -206,12 +206,11 @@ class _PhotoView:
         at = self._pixels(self._moved(points))
         return np.stack([_sample(self.photo.rgb[..., c], at) for c in range(3)], axis=-1)
 
-    def facing(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """Cosine of normal and view direction, 0 where it is negative."""
-        return np.clip(((normals @ self.turn.T) * _unit(_EYE - self._moved(points))).sum(axis=-1), 0, 1)
-
-    def weight(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """1 where the photo shows the point well, 0 where it does not see it or shows background."""
+    def weight(
+        self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
+    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
+        """1 where the photo shows the point well, 0 where it does not see it or shows background; and the cosine of
+        normal and view direction."""
         points, normals = self._moved(points), (normals @ self.turn.T).astype(np.float32)
         cosine = (normals * _unit(_EYE - points)).sum(axis=-1)
         weight = _smoothstep(cosine, *_FADE_COSINE)
@@ -227,7 +226,7 @@ class _PhotoView:
         lifted = seen[shown] + 2e-3 * normals[facing[shown]]
         trust[shown] *= ~self.scene.occluded(lifted, _EYE, offset=0.0)
         weight[facing] *= trust
-        return weight
+        return weight, cosine
 
 
 class _PhotoViews:
@@ -244,9 +243,9 @@ class _PhotoViews:
         best = np.zeros(len(points), np.float32)
         shares, colors = np.zeros_like(best), np.zeros((len(points), 3), np.float32)
         for view in self.views:
-            weight = view.weight(points, normals)
+            weight, cosine = view.weight(points, normals)
             shown = np.flatnonzero(weight > 0)
-            share = (weight[shown] * view.facing(points[shown], normals[shown])) ** _SUREST
+            share = (weight[shown] * cosine[shown]) ** _SUREST
             colors[shown] += share[:, None] * view.color(points[shown])
             shares[shown] += share
             best = np.maximum(best, weight)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from humanlrm.frame import project_ndc
 from humanlrm.model.field import Field
@@ -72,13 +72,6 @@ class FusedField:
         return _BLIND + known * inside * (alpha * seen + 1 - alpha)
 
 
-def fused(model: nn.Module, planes: Triplane, to_views: Float[Tensor, "V 4 4"]) -> FusedField:
-    """The views' planes as one field.
-
-    Raises:
-        ValueError: a field of another family, which has several views in one triplane already.
-    """
-    field = getattr(model, "field", None)
-    if not isinstance(field, Field):
-        raise ValueError("only fields of the small family are fused; the paper's takes several views at once")
+def fused(field: Field, planes: Triplane, to_views: Float[Tensor, "V 4 4"]) -> FusedField:
+    """The views' planes as one field."""
     return FusedField(field, planes, to_views, outline_map(planes.given.image))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.spotter import Spots
 from humanlrm.model.triplane import Triplane
 from humanlrm.render import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
@@ -83,10 +84,16 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         depth=none if depth is None else masked_l1(depth, wanted.depth),
         slope=none if depth is None else slope_loss(depth, wanted.depth),
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
-        heat=none if spots is None else heat_loss(spots.logits, wanted.landmarks),
-        spots=none if spots is None else landmark_loss(spots.points, wanted.landmarks),
-        relief=none if spots is None else relief_loss(spots.relief, wanted.depth),
+        **(dict.fromkeys(("heat", "spots", "relief"), none) if spots is None else _spot_terms(spots, wanted)),
     )
+
+
+def _spot_terms(spots: Spots, wanted: Wanted) -> dict[str, Float[Tensor, ""]]:
+    return {
+        "heat": heat_loss(spots.logits, wanted.landmarks),
+        "spots": landmark_loss(spots.points, wanted.landmarks),
+        "relief": relief_loss(spots.relief, wanted.depth),
+    }
 
 
 @dataclass(frozen=True)
@@ -179,8 +186,6 @@ class Objective(nn.Module):
             estimated, spots = model.landmarks_of(given)
         terms = {"landmarks": landmark_loss(estimated, wanted.landmarks)}
         if spots is not None:
-            terms |= {"heat": heat_loss(spots.logits, wanted.landmarks)}
-            terms |= {"spots": landmark_loss(spots.points, wanted.landmarks)}
-            terms |= {"relief": relief_loss(spots.relief, wanted.depth)}
+            terms |= _spot_terms(spots, wanted)
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}
