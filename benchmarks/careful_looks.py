@@ -58,7 +58,7 @@ def main(options: Options) -> None:
             seconds[name] += time.perf_counter() - start
             true = studio.scan.moved(to_frame).landmarks
             with torch.no_grad():
-                corrected = model.landmarks_of(crop.given)[0][0].numpy()
+                corrected = model.landmarks_of(crop.given).points[0].numpy()
             found = (crop.landmarks[:, :3].numpy(), corrected)
             errors[name].append(tuple(float(np.nanmean(np.linalg.norm(x - true, axis=1))) for x in found))  # pyright: ignore[reportArgumentType]
     table = Table("landmarks", "detected, mean", "median", "corrected, mean", "median", "time")

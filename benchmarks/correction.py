@@ -48,11 +48,11 @@ def main(options: Options) -> None:
     for start in range(0, min(options.count, len(views)), _BATCH):
         batch = collate([views[k] for k in range(start, start + _BATCH)])
         given, truth = batch.given, batch.wanted.landmarks
-        corrected, spots = model.landmarks_of(given)
+        estimate = model.landmarks_of(given)
         found = {"detected": given.landmarks[..., :3], "lifted": model.corrector.lifter(given.landmarks, given.clues)}
-        found |= {} if spots is None else {"spotted": spots.points}
+        found |= {} if estimate.spots is None else {"spotted": estimate.spots.points}
         known = truth.isfinite().all(-1).all(-1)
-        for name, points in (found | {"corrected": corrected}).items():
+        for name, points in (found | {"corrected": estimate.points}).items():
             errors.setdefault(name, []).append((points - truth)[known].numpy())
     table = Table("landmarks", "mean", "median", "depth", "picture plane")
     for name, parts in errors.items():

@@ -1,6 +1,6 @@
 """Seconds of one core per synthetic person, made and rendered, and their multiple of 100 detector calls.
 
-python benchmarks/people.py [--count 20] [--assets DIR] [--kind composed] [--views 4] [--points 18000] [--kind composed]
+python benchmarks/people.py [--count 20] [--assets DIR] [--kind composed] [--views 4] [--points 18000]
 """
 
 import argparse
@@ -21,7 +21,6 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, default=None)
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--points", type=int, default=18000)
-    parser.add_argument("--kind", choices=["all", "procedural", "avatar", "composed"], default="all")
     parser.add_argument("--kind", choices=("procedural", "avatar", "composed"), default=None)
     options = parser.parse_args()
     cast, detector = Cast(options.assets, options.kind), PoseDetector(threads=1)
@@ -35,7 +34,7 @@ def main() -> None:
         start = time.process_time()
         scan = cast(seed)
         made = time.process_time()
-        if options.kind not in ("all", scan.source):
+        if options.kind not in (None, scan.source):
             continue
         render_subject(scan, detector, settings, seed, environments, before)
         before, done = scan, done + 1

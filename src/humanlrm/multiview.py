@@ -175,7 +175,7 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
     hull = visual_hull(capture)
     posed = [_posed(view, hull, detector, model.config.image_px) for view in views]
     given = _batch([one.subject for one in posed]).to(device)
-    estimated = model.landmarks_of(given)[0].cpu().double().numpy()
+    estimated = model.landmarks_of(given).points.cpu().double().numpy()
     to_frames = np.stack([one.to_frame for one in posed])
     world = agreed(estimated, to_frames)
     told = _moved(to_frames, world)

@@ -22,10 +22,10 @@ SIGMA = torch.tensor([0.01, 0.3, 1.0, 4.0, 60.0])
 
 def people(count: int) -> Condition:
     return Condition(
+        torch.ones(count, dtype=torch.bool),
         torch.zeros(count, 1, 1),
         torch.ones(count, 1, dtype=torch.bool),
         torch.zeros(count, *SHAPE[1:]),
-        torch.ones(count, dtype=torch.bool),
     )
 
 

@@ -51,4 +51,4 @@ def some_condition(count: int = 2, tokens: int = 5) -> Condition:
     counts = torch.ones(count, tokens, dtype=torch.bool)
     counts[:, -2:] = False
     latent = torch.randn(count, 3, 8, 8, 8, generator=rng)
-    return Condition(torch.randn(count, tokens, 6, generator=rng), counts, latent, torch.ones(count, dtype=torch.bool))
+    return Condition(torch.ones(count, dtype=torch.bool), torch.randn(count, tokens, 6, generator=rng), counts, latent)

@@ -134,6 +134,22 @@ def test_colour_matching_closes_the_gap_at_the_border_and_fades_away_from_it():
     assert np.abs(matched[behind] - BLUE).mean() < 0.3 * np.abs(matched[border] - BLUE).mean()
 
 
+def test_colours_go_on_beyond_the_photos_border_and_fade_away_from_it():
+    surface = ball()
+    photo = photo_of(surface, RED)
+    cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
+
+    def field(points, normals):
+        """Red where the photo is, blue below it: it does not know what goes on."""
+        return torch.where(points[:, 1:2] > 0, torch.tensor(RED), torch.tensor(BLUE)).float()
+
+    mesh = bake(surface, field, [cut], 256)
+    red, height = vertex_colors(mesh)[:, 0], mesh.vertices[:, 1]
+    assert red[(height < -0.03) & (height > -0.06)].min() > 0.6
+    assert red[height > 0.03].min() > 0.7
+    assert red[height < -0.5].mean() < 0.3 < red[(height < -0.2) & (height > -0.3)].mean() + 0.15
+
+
 def test_the_field_is_asked_only_where_the_photo_does_not_decide():
     surface, asked = ball(), []
 

@@ -115,7 +115,7 @@ def test_landmarks_can_be_those_of_other_weights():
     load_tensors(model, mixed, Path("mixed"))
     given = Given(torch.rand(1, 5, 64, 64), torch.rand(1, 19, 4), torch.rand(1, 19, 2, CLUE_CHANNELS))
     with torch.no_grad():
-        torch.testing.assert_close(model.landmarks_of(given)[0], models[1].eval().landmarks_of(given)[0])
+        torch.testing.assert_close(model.landmarks_of(given).points, models[1].eval().landmarks_of(given).points)
         told = torch.rand(1, 19, 3)
         found, wanted = model.planes_of(given, told), models[0].eval().planes_of(given, told)
     for name in ("xy", "zy", "xz"):

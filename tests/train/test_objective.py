@@ -158,10 +158,11 @@ def test_landmarks_can_be_trained_alone(scans):
     assert terms.keys() == {"landmarks", "heat", "spots", "relief"}
     expected = sum(getattr(LossWeights(), name) * float(value) for name, value in terms.items())
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-    landmarks, spots = model.landmarks_of(scans.given)
+    found = model.landmarks_of(scans.given)
     given = model.planes_of(scans.given).given
-    torch.testing.assert_close(landmarks, given.estimated)
-    torch.testing.assert_close(spots.logits, given.spots.logits)
+    torch.testing.assert_close(found.points, given.estimated)
+    torch.testing.assert_close(found.spots.logits, given.spots.logits)
+    assert found.tokens.shape == (*found.points.shape[:2], model.config.width)
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for _ in range(12):

@@ -11,14 +11,18 @@ from humanlrm.frame import VIEW_SPAN, SquareCrop
 PHOTO_PX = 384
 #: Field of view of phones and cameras across the photograph.
 FOV_DEG = (15.0, 60.0)
+#: Range of the camera's pitch, positive from above; most photographs are level but for some degrees (mean, deviation).
+#: A picture hardly tells a camera above from a person who leans, so people are estimated to lean by this prior's middle:
+#: it is 0, and people who stand stand upright.
+PITCH_DEG, MILD_PITCH_DEG, MILD_SHARE = (-20.0, 30.0), (0.0, 5.0), 0.85
 #: Nobody is photographed from nearer than this share of the own longest side.
 _NEAREST = 0.8
 
 
 def random_pitch_rad(rng: np.random.Generator) -> float:
-    """How far the camera stands above the person's middle: -20 to 30 degrees, mostly within some degrees of level."""
-    mild = rng.normal(2, 6) if rng.random() < 0.75 else rng.uniform(-20, 30)
-    return float(np.deg2rad(np.clip(mild, -20, 30)))
+    """How far the camera stands above the person's middle."""
+    mild = rng.normal(*MILD_PITCH_DEG) if rng.random() < MILD_SHARE else rng.uniform(*PITCH_DEG)
+    return float(np.deg2rad(np.clip(mild, *PITCH_DEG)))
 
 
 def photo_camera(

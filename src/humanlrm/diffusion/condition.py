@@ -33,7 +33,7 @@ def condition_of(student: PaperLRM, denoiser: Denoiser, given: Given) -> tuple[C
     counts = torch.nn.functional.pad(counts, (others, 0), value=True)
     latent = denoiser.normalised(student.decoder(view.tokens))
     everyone = torch.ones(len(counts), dtype=torch.bool, device=counts.device)
-    return Condition(view.tokens, counts, latent, everyone), seen
+    return Condition(everyone, view.tokens, counts, latent), seen
 
 
 def token_mask(hidden: Bool[Tensor, "B H W"], grid: tuple[int, int]) -> Bool[Tensor, "B M"]:

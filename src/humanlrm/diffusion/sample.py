@@ -1,8 +1,9 @@
-"""From noise to latents: noise levels, two solvers of the probability-flow equation, guidance. Seeded."""
+"""From noise to what is diffused: noise levels, two solvers of the probability-flow equation, guidance. Seeded."""
 
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.process import Network, denoised
-from humanlrm.model.denoiser import Condition
+from humanlrm.model.denoiser import Told
 
-#: Noisy latents and their noise level to the expected clean ones. All latents have the same level.
-Denoise = Callable[[Float[Tensor, "B 3 C s s"], float], Float[Tensor, "B 3 C s s"]]
-Solver = Callable[[Denoise, Float[Tensor, "B 3 C s s"], list[float]], Float[Tensor, "B 3 C s s"]]
+#: What is noisy and its noise level to what is expected to be clean. The whole batch has the same level.
+Denoise = Callable[[Float[Tensor, "B *D"], float], Float[Tensor, "B *D"]]
+Solver = Callable[[Denoise, Float[Tensor, "B *D"], list[float]], Float[Tensor, "B *D"]]
 
 
 def noise_levels(steps: int, most: float = 80.0) -> list[float]:
@@ -31,7 +32,7 @@ def noise_levels(steps: int, most: float = 80.0) -> list[float]:
     return [math.tan(math.atan(most) * (1 - k / steps) ** 2) for k in range(steps)] + [0.0]
 
 
-def ddim(denoise: Denoise, noise: Float[Tensor, "B 3 C s s"], levels: list[float]) -> Float[Tensor, "B 3 C s s"]:
+def ddim(denoise: Denoise, noise: Float[Tensor, "B *D"], levels: list[float]) -> Float[Tensor, "B *D"]:
     """DDIM without new noise (Song et al. 2021): Euler's method in these coordinates; one evaluation a step."""
     x = noise * levels[0]
     for sigma, following in pairwise(levels):
@@ -40,7 +41,7 @@ def ddim(denoise: Denoise, noise: Float[Tensor, "B 3 C s s"], levels: list[float
     return x
 
 
-def heun(denoise: Denoise, noise: Float[Tensor, "B 3 C s s"], levels: list[float]) -> Float[Tensor, "B 3 C s s"]:
+def heun(denoise: Denoise, noise: Float[Tensor, "B *D"], levels: list[float]) -> Float[Tensor, "B *D"]:
     """Heun's second-order method along the circle; two evaluations a step, one in the last.
 
     With ``sigma = tan(a)`` the noisy latent over ``sqrt(1 + sigma^2)`` is ``z = cos(a) clean + sin(a) noise``; dz/da is
@@ -62,7 +63,7 @@ def heun(denoise: Denoise, noise: Float[Tensor, "B 3 C s s"], levels: list[float
     raise ValueError("heun: the levels must end with 0 (noise_levels)")
 
 
-def starting_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Float[Tensor, "B 3 C s s"]:
+def starting_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Float[Tensor, "B *D"]:
     """Noise of samples 0, 1, ... of a seed. Sample k is the same whatever the number of samples."""
     parts = []
     for k in range(samples):
@@ -71,18 +72,18 @@ def starting_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Float[Ten
     return torch.stack(parts)
 
 
-def guided(network: Network, condition: Condition, guidance: float = 1.0) -> Denoise:
+def guided(network: Network[Any], condition: Told, guidance: float = 1.0) -> Denoise:
     """Classifier-free guidance (Ho & Salimans 2022): ``D(nothing) + guidance * (D(condition) - D(nothing))``.
 
     1 asks the network once, with the condition; 0 ignores the condition; more than 1 exaggerates it. Both answers come
     from one pass of twice the batch.
     """
 
-    def denoise(noisy: Float[Tensor, "B 3 C s s"], sigma: float) -> Float[Tensor, "B 3 C s s"]:
+    def denoise(noisy: Float[Tensor, "B *D"], sigma: float) -> Float[Tensor, "B *D"]:
         level = noisy.new_full((len(noisy),), sigma)
         if guidance == 1:
             return denoised(network, noisy, level, condition)
-        both = denoised(network, noisy.repeat(2, 1, 1, 1, 1), level.repeat(2), condition.and_none())
+        both = denoised(network, torch.cat([noisy, noisy]), level.repeat(2), condition.and_none())
         told, untold = both.chunk(2)
         return untold + guidance * (told - untold)
 

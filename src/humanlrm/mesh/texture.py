@@ -201,6 +201,14 @@ class _PhotoView:
         px = self.photo.crop.to_px(project_ndc(torch.from_numpy(points)).numpy())
         return px.T[::-1] - 0.5
 
+    def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """Whether points lie where the photo does not reach."""
+        return self._beyond(self._pixels(self._moved(points)))
+
+    def _beyond(self, at: Float[np.ndarray, "2 P"]) -> Bool[np.ndarray, "P"]:
+        height, width = self.photo.alpha.shape
+        return ((at < 0) | (at > np.array([[height - 1], [width - 1]]))).any(axis=0)
+
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
         at = self._pixels(self._moved(points))
@@ -220,8 +228,7 @@ class _PhotoView:
         # project_ndc spans [-1, 1] over VIEW_SPAN, as does the depth image.
         across = seen[:, :2] * (CAMERA_DISTANCE / (CAMERA_DISTANCE - seen[:, 2:])) / VIEW_SPAN + 0.5
         trust *= _smoothstep(_sample(self.depth_edge, across.T[::-1] * (_DEPTH_SIZE_PX - 1)), *_FADE_EDGE)
-        height, width = self.photo.alpha.shape
-        trust *= ((at >= 0) & (at <= np.array([[height - 1], [width - 1]]))).all(axis=0)
+        trust *= ~self._beyond(at)
         shown = trust > 0
         lifted = seen[shown] + 2e-3 * normals[facing[shown]]
         trust[shown] *= ~self.scene.occluded(lifted, _EYE, offset=0.0)
@@ -252,6 +259,10 @@ class _PhotoViews:
         colors[shares > 0] /= shares[shares > 0, None]
         return best, colors
 
+    def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """Whether no photo reaches points."""
+        return np.logical_and.reduce([view.beyond(points) for view in self.views])
+
 
 def _color_shift(
     view: _PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
@@ -259,7 +270,8 @@ def _color_shift(
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
     Minimises hold * |u - difference|^2 on seen vertices + |differences of u along edges|^2 + screening * |u|^2: a
-    low-frequency correction that fades to zero far from the seen part.
+    low-frequency correction that fades to zero far from the seen part. Along edges that leave the photo u takes back
+    the step that the field's colours make there, on the outer side: a jacket does not end where the picture does.
     """
     points = surface.vertices.astype(np.float32)
     weight, shown = view.look(points, normals)
@@ -269,17 +281,37 @@ def _color_shift(
     edges = adjacency(surface)
     degree = np.asarray(edges.sum(axis=1)).ravel()
     length = np.sqrt(np.abs(np.linalg.norm(face_normals(surface), axis=-1)).mean() * 1.15)
-    hold = np.where(seen, _SHIFT_HOLD, 0.0) * degree
+    steps, inner = _border_steps(view, surface, normals, field_color)
+    hold = np.where(inner, 1.0, np.where(seen, _SHIFT_HOLD, 0.0)) * degree
     # On a regular mesh of this edge length the solution falls by e over the reach.
     screening = (length / _SHIFT_REACH) ** 2 / 4 * degree
     difference = np.zeros_like(points)
     difference[seen] = shown[seen] - _ask(field_color, points[seen], normals[seen])
+    right = hold[:, None] * difference + steps
     diagonal = degree + hold + screening
     system, jacobi = (diags_array(diagonal) - edges).tocsr(), diags_array(1 / diagonal)
     # A tenth of a grey level is enough; a direct solver takes ten times longer.
     return np.stack(
-        [cg(system, hold * difference[:, c], rtol=1e-3, M=jacobi, maxiter=500)[0] for c in range(3)], axis=-1
+        [cg(system, right[:, c], rtol=1e-3, M=jacobi, maxiter=500)[0] for c in range(3)], axis=-1
     ).astype(np.float32)
+
+
+def _border_steps(
+    view: _PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
+) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
+    """Of each vertex the sum of the field's steps to its neighbours across the photos' border, and whether it is such a
+    neighbour on the inner side."""
+    steps, inner = np.zeros_like(normals), np.zeros(len(normals), dtype=bool)
+    beyond = view.beyond(surface.vertices)
+    edges = np.concatenate([surface.faces[:, [0, 1]], surface.faces[:, [1, 2]], surface.faces[:, [2, 0]]])
+    crossing = edges[beyond[edges[:, 0]] != beyond[edges[:, 1]]]  # each edge once in each direction
+    asked = np.unique(crossing)
+    if len(asked):
+        colors = np.zeros_like(normals)
+        colors[asked] = _ask(field_color, surface.vertices[asked], normals[asked])
+        np.add.at(steps, crossing[:, 0], colors[crossing[:, 1]] - colors[crossing[:, 0]])
+        inner[asked] = ~beyond[asked]
+    return steps, inner
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -106,6 +106,21 @@ class LandmarkTokens(nn.Module):
         return self.position(told) + self.under(under) + self.name
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What is found out about the landmarks of a photo.
+
+    Attributes:
+        points: where they are, box units.
+        spots: where the picture shows them; ``None`` without a spotter.
+        tokens: of each landmark, all that was found out about it (``model.pose_denoiser`` is told).
+    """
+
+    points: Float[Tensor, "B J 3"]
+    spots: Spots | None
+    tokens: Float[Tensor, "B J D"]
+
+
 class LandmarkCorrector(nn.Module):
     """Detected landmarks and image features to corrected 3D landmarks (DESIGN section 5; our choice).
 
@@ -134,8 +149,8 @@ class LandmarkCorrector(nn.Module):
         pyramid: Pyramid,
         place: Float[Tensor, "1 N D"],
         seen: Float[Tensor, "B 2 H W"],
-    ) -> tuple[Float[Tensor, "B J 3"], Spots | None]:
-        """Corrected landmarks (box units), and where the picture shows them.
+    ) -> Estimate:
+        """Corrected landmarks.
 
         Args:
             detected: box units and visibility in [0, 1]; visibility 0 = missing.
@@ -156,9 +171,10 @@ class LandmarkCorrector(nn.Module):
             spots = self.spotter(marks, small, stride8, stride16, stride32)
             marks = self.fusion(marks, detected, spots)
         image = self.image(stride32).flatten(2).transpose(1, 2) + place
+        own = marks.new_zeros(*marks.shape[:2], image.shape[2])
         for once in self.rounds:
-            marks, image = once(marks, image, told, pyramid)
-        return marks, spots
+            marks, own, image = once(marks, image, told, pyramid)
+        return Estimate(marks, spots, own)
 
 
 class _Round(nn.Module):
@@ -180,14 +196,19 @@ class _Round(nn.Module):
         image: Float[Tensor, "B N D"],
         told: Float[Tensor, "B J 2"],
         pyramid: Pyramid,
-    ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B N D"]]:
-        """Args: ``told`` is what the detector says of each landmark beside its place."""
+    ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B J D"], Float[Tensor, "B N D"]]:
+        """The landmarks, their tokens (normalised) and the picture's.
+
+        Args:
+            told: what the detector says of each landmark beside its place.
+        """
         places = marks.detach()
         tokens = torch.cat([self.tokens(places, torch.cat([places, told], dim=-1), pyramid), image], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
         own, image = tokens.split([COUNT, image.shape[1]], dim=1)
-        return marks + self.delta(self.norm(own)).float(), image
+        own = self.norm(own)
+        return marks + self.delta(own).float(), own, image
 
 
 def settled(estimated: Float[Tensor, "B J 3"], told: Float[Tensor, "B J 3"] | None) -> Float[Tensor, "B J 3"]:

@@ -5,6 +5,7 @@ latent, noise, velocity) is the business of ``diffusion.process``; here are only
 """
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from einops import rearrange
@@ -18,35 +19,43 @@ _FREQUENCIES = 32
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What is known of a person.
+class Told:
+    """What a denoiser is told of people: tensors, people first.
+
+    Attributes:
+        given: false: nothing is known of this person (classifier-free guidance); the rest does not matter.
+    """
+
+    given: Bool[Tensor, "B"]
+
+    def repeated(self, count: int) -> Self:
+        """Every person ``count`` times, one after the other."""
+        return replace(self, **{name: value.repeat_interleave(count, dim=0) for name, value in vars(self).items()})
+
+    def without(self, dropped: Bool[Tensor, "B"]) -> Self:
+        """Nothing is known of the people that are ``dropped``."""
+        return replace(self, given=self.given & ~dropped)
+
+    def and_none(self) -> Self:
+        """The batch twice: as it is, then with nothing known."""
+        nothing = vars(self.without(torch.ones_like(self.given)))
+        return replace(self, **{name: torch.cat([value, nothing[name]]) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Condition(Told):
+    """What the triplane denoiser is told of a person.
 
     Attributes:
         tokens: of the given view, as the reconstruction model's encoder makes them.
         counts: which of them may be looked at; the others show something in front of the person or lie outside of the
             photo.
         latent: what the single-view model makes of the view, normalised (:meth:`Denoiser.normalised`).
-        given: false: nothing is known of this person (classifier-free guidance); tokens and latent do not matter.
     """
 
     tokens: Float[Tensor, "B M E"]
     counts: Bool[Tensor, "B M"]
     latent: Float[Tensor, "B 3 C s s"]
-    given: Bool[Tensor, "B"]
-
-    def repeated(self, count: int) -> "Condition":
-        """Every person ``count`` times, one after the other."""
-        return Condition(*(value.repeat_interleave(count, dim=0) for value in vars(self).values()))
-
-    def without(self, dropped: Bool[Tensor, "B"]) -> "Condition":
-        """Nothing is known of the people that are ``dropped``."""
-        return replace(self, given=self.given & ~dropped)
-
-    def and_none(self) -> "Condition":
-        """The batch twice: as it is, then with nothing known."""
-        nothing = self.without(torch.ones_like(self.given))
-        pairs = zip(vars(self).values(), vars(nothing).values(), strict=True)
-        return Condition(*(torch.cat(pair) for pair in pairs))
 
 
 class Attention(nn.Module):
@@ -67,6 +76,22 @@ class Attention(nn.Module):
         mask = None if counts is None else counts[:, None, None]
         attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.project(rearrange(attended, "B H N d -> B N (H d)"))
+
+
+class LevelEmbedding(nn.Module):
+    """The noise level, and whether anything else is told, as one vector."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.logspace(-1, 1, _FREQUENCIES), False)
+        self.layers = nn.Sequential(nn.Linear(2 * _FREQUENCIES + 1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+    def forward(self, log_noise: Float[Tensor, "B"], given: Bool[Tensor, "B"]) -> Float[Tensor, "B D"]:
+        """Args: ``log_noise`` numbers of about -2 to 2."""
+        waves = log_noise[:, None] * self.frequencies
+        return self.layers(torch.cat([waves.sin(), waves.cos(), given[:, None].to(waves)], dim=-1))
 
 
 class NoiseBlock(nn.Module):
@@ -110,7 +135,6 @@ class Denoiser(nn.Module):
 
     mean: Tensor
     scale: Tensor
-    frequencies: Tensor
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -121,8 +145,7 @@ class Denoiser(nn.Module):
         self.register_buffer("scale", torch.tensor(config.scale or [1.0] * 3 * config.channels).view(planes), False)
         self.enter = nn.Linear(2 * pixels, width)
         self.place = nn.Parameter(torch.randn(3 * (config.side // config.patch) ** 2, width) * 0.02)
-        self.register_buffer("frequencies", torch.logspace(-1, 1, _FREQUENCIES), False)
-        self.level = nn.Sequential(nn.Linear(2 * _FREQUENCIES + 1, width), nn.SiLU(), nn.Linear(width, width))
+        self.level = LevelEmbedding(width)
         self.view = nn.Sequential(nn.LayerNorm(config.memory), nn.Linear(config.memory, width))
         self.nothing = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.blocks = nn.ModuleList([NoiseBlock(width, config.heads) for _ in range(config.depth)])
@@ -161,9 +184,7 @@ class Denoiser(nn.Module):
         known = condition.given[:, None, None, None, None]
         hint = torch.where(known, condition.latent, torch.zeros_like(condition.latent))
         tokens = self.enter(self._patches(torch.cat([noisy, hint], dim=2))) + self.place
-        waves = log_noise[:, None] * self.frequencies
-        told = torch.cat([waves.sin(), waves.cos(), condition.given[:, None].to(noisy)], dim=-1)
-        level = nn.functional.silu(self.level(told))
+        level = self.level(log_noise, condition.given)
         memory = torch.cat([self.nothing.expand(len(noisy), -1, -1), self.view(condition.tokens)], dim=1)
         counts = nn.functional.pad(condition.counts & condition.given[:, None], (1, 0), value=True)
         for block in self.blocks:

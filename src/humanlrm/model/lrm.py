@@ -6,13 +6,12 @@ from torch import Tensor, nn
 
 from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
-from humanlrm.model.corrector import LandmarkCorrector, LandmarkTokens, settled
+from humanlrm.model.corrector import Estimate, LandmarkCorrector, LandmarkTokens, settled
 from humanlrm.model.decoder import TriplaneDecoder
 from humanlrm.model.encoder import LiteEncoder, Pyramid
 from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
 from humanlrm.model.paper import PaperLRM
-from humanlrm.model.spotter import Spots
 from humanlrm.model.triplane import GivenView, Triplane
 from humanlrm.views import Given
 
@@ -42,8 +41,8 @@ class HumanLRM(nn.Module):
         """What a batch of the loader, or a photo, shows; ``told`` and ``estimate`` as in :meth:`forward`."""
         return self(given.image, given.landmarks, given.clues, told, estimate)
 
-    def landmarks_of(self, given: Given) -> tuple[Float[Tensor, "B J 3"], Spots | None]:
-        """The landmarks alone, as :meth:`forward` estimates them (box units), and where the picture shows them."""
+    def landmarks_of(self, given: Given) -> Estimate:
+        """The landmarks alone, as :meth:`forward` estimates them."""
         return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32, given.image[:, 3:])
 
     def _look(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
@@ -73,7 +72,8 @@ class HumanLRM(nn.Module):
         if not estimate and told is not None and bool(told.isfinite().all()):
             estimated, spots, used = None, None, told
         else:
-            estimated, spots = self.corrector(landmarks, clues, pyramid, self.place32, image[:, 3:])
+            found = self.corrector(landmarks, clues, pyramid, self.place32, image[:, 3:])
+            estimated, spots = found.points, found.spots
             used = settled(estimated, told)
         bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")

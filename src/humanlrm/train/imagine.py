@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.data.viewpoint import FOV_DEG
+from humanlrm.data.viewpoint import FOV_DEG, MILD_PITCH_DEG, MILD_SHARE, PITCH_DEG
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 from humanlrm.landmarks import COUNT, INDEX
 
@@ -68,8 +68,9 @@ def imagined(
 
 def _view(dice: _Dice) -> Float[Tensor, "N 3 3"]:
     """Any yaw; pitch and roll of a hand-held camera."""
-    mild = dice.uniform(0, 1) < 0.75
-    pitch_deg = torch.where(mild, 2 + dice.normal(6), dice.uniform(-20, 30)).clamp(-20, 30)
+    middle_deg, deviation_deg = MILD_PITCH_DEG
+    mild = dice.uniform(0, 1) < MILD_SHARE
+    pitch_deg = torch.where(mild, middle_deg + dice.normal(deviation_deg), dice.uniform(*PITCH_DEG)).clamp(*PITCH_DEG)
     roll, pitch, yaw = dice.normal(0.03), pitch_deg * (math.pi / 180), dice.uniform(0, 2 * math.pi)
     return _turn(roll, 0, 1) @ _turn(pitch, 1, 2) @ _turn(yaw, 2, 0)
 

@@ -183,9 +183,9 @@ class Objective(nn.Module):
         rng = torch.Generator().manual_seed(moment.seed)
         given, wanted = turned(batch.given, batch.wanted, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            estimated, spots = model.landmarks_of(given)
-        terms = {"landmarks": landmark_loss(estimated, wanted.landmarks)}
-        if spots is not None:
-            terms |= _spot_terms(spots, wanted)
+            found = model.landmarks_of(given)
+        terms = {"landmarks": landmark_loss(found.points, wanted.landmarks)}
+        if found.spots is not None:
+            terms |= _spot_terms(found.spots, wanted)
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}
