@@ -10,7 +10,7 @@ from humanlrm.commands.data import People, Prepare
 from humanlrm.commands.evaluate import Evaluate, Export
 from humanlrm.commands.reconstruct import Reconstruct
 from humanlrm.commands.terminal import errors
-from humanlrm.commands.train import Describe, Train, TrainDiffusion
+from humanlrm.commands.train import Describe, Train, TrainDiffusion, TrainPoses
 
 Command = (
     Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
@@ -18,6 +18,7 @@ Command = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[TrainDiffusion, tyro.conf.subcommand("train-diffusion")]
+    | Annotated[TrainPoses, tyro.conf.subcommand("train-poses")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Ablate, tyro.conf.subcommand("ablate")]

@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from humanlrm.diffusion.uncertainty import Uncertainty
 from humanlrm.frame import CAMERA_DISTANCE
 from humanlrm.landmarks import INDEX
 from humanlrm.matting import PoseDetector
@@ -29,6 +30,7 @@ from humanlrm.mesh import (
     simplify,
 )
 from humanlrm.mesh.extract import Sdf
+from humanlrm.mesh.texture import heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.outline import meet_outline, outline_map
@@ -40,6 +42,8 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 #: people is printed by ``python -m benchmarks.stature``.
 STATURE = 1.122
 _FACES = 24_000
+#: Spread that a heat map shows as red, metres.
+_HOT_M = 0.1
 _SMOOTHING = 3
 #: Side of the photo that colours are taken from: at most, and for surfaces that run along the rays. Cosines between a
 #: normal and the ray at which a surface does, and does not (our choice).
@@ -89,6 +93,7 @@ class Reconstruction:
         metres_per_unit: metric scale, from ``height_m``.
         seconds: time per stage.
         others: what the network was shown of further photos, if there were several.
+        uncertainty: how sure the surface is at each vertex, if that was asked for (``humanlrm.completion``).
     """
 
     mesh: TexturedMesh
@@ -97,14 +102,33 @@ class Reconstruction:
     metres_per_unit: float
     seconds: dict[str, float]
     others: tuple[SubjectCrop, ...] = ()
+    uncertainty: Uncertainty | None = None
 
     def save(self, path: str | Path) -> Path:
         """Writes .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leaves a half-written file.
 
+        Uncertainty goes with .glb and .ply as vertex attributes: ``_SPREAD_M`` and ``_ABSENCE``.
+
         Raises:
             ValueError: an unknown suffix.
         """
-        return save(path, self.mesh, metres_per_unit=self.metres_per_unit)
+        attributes: dict[str, Float[np.ndarray, "U"]] = {}
+        if self.uncertainty is not None:
+            spread_m = self.uncertainty.spread.numpy() * self.metres_per_unit
+            attributes = {"_SPREAD_M": spread_m, "_ABSENCE": self.uncertainty.absence.numpy()}
+        return save(path, self.mesh, metres_per_unit=self.metres_per_unit, attributes=attributes)
+
+    def heat_map(self, size_px: int = 1024) -> UInt8[np.ndarray, "{size_px} {size_px} 3"]:
+        """Uncertainty as a texture for the mesh's coordinates: blue where the surface is sure, red where samples are
+        10 cm apart or more.
+
+        Raises:
+            ValueError: uncertainty was not asked for.
+        """
+        if self.uncertainty is None:
+            raise ValueError("no uncertainty was asked for (Completion(uncertainty=True))")
+        spread_m = self.uncertainty.spread.numpy() * self.metres_per_unit
+        return heat_map(self.mesh, spread_m / _HOT_M, size_px)
 
     def preview(self, size_px: int = 384) -> UInt8[np.ndarray, "H W 3"]:
         """One picture: the inputs, front, left, back, right, normals."""
@@ -180,10 +204,19 @@ def reconstruct(
     Raises:
         ValueError: the field has no surface inside the box.
     """
+    clock = clock or Clock()
+    with clock("network"):
+        subject, planes = framed(model, subject)
+    return built(model, subject, planes, settings, clock)
+
+
+@torch.no_grad()
+def built(
+    model: Model, subject: SubjectCrop, planes: Triplane, settings: Settings | None = None, clock: Clock | None = None
+) -> Reconstruction:
+    """From planes to a textured mesh. Same errors as :func:`reconstruct`."""
     clock, settings = clock or Clock(), settings or Settings()
     device = next(model.parameters()).device
-    with clock("network"):
-        subject, planes = _framed(model, subject, device)
     with clock("surface"):
         surface = extract(model, planes, settings.resolution)
     with clock("simplify"):
@@ -202,6 +235,12 @@ def reconstruct(
 @torch.no_grad()
 def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
     """The field's zero level as one sound body (box units) that ends where the photo shows that it ends."""
+    marks = planes.given.landmarks
+    return one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu())
+
+
+def distance_of(model: Model, planes: Triplane) -> Sdf:
+    """The field's distance (box units), ended where the photo shows that the person ends."""
     device = next(model.parameters()).device
     outline = outline_map(planes.given.image)
 
@@ -209,8 +248,7 @@ def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
         there = points[None].to(device)
         return meet_outline(model.field.distance(planes, there), there, outline)[0].cpu()
 
-    marks = planes.given.landmarks
-    return one_body(sdf, resolution, None if marks is None else marks[0].cpu())
+    return sdf
 
 
 def one_body(sdf: Sdf, resolution: int, landmarks: Float[Tensor, "J 3"] | None) -> TriangleSurface:
@@ -225,20 +263,25 @@ def one_body(sdf: Sdf, resolution: int, landmarks: Float[Tensor, "J 3"] | None) 
     return clean(surface, smoothing=_SMOOTHING)
 
 
-def _framed(model: Model, subject: SubjectCrop, device: torch.device) -> tuple[SubjectCrop, Triplane]:
+def framed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
     """Planes in a frame that has room for the whole person.
 
     The detector squeezes the legs of a half body into the photo. Where the model's estimate puts them beyond the frame,
     they would be cut off: the frame grows, and the network looks again.
     """
+    device = next(model.parameters()).device
     planes = model.planes_of(subject.given.to(device))
-    if planes.given.estimated is None or not subject.truncated:
+    if planes.given.estimated is None:
         return subject, planes
-    estimated = planes.given.estimated[0].cpu().numpy()
-    if np.abs(estimated[:, :2]).max() < _FRAME:
-        return subject, planes
-    subject = subject.including(np.clip(estimated, -_MOST_ROOM, _MOST_ROOM))
-    return subject, model.planes_of(subject.given.to(device))
+    roomy = with_room(subject, planes.given.estimated[0])
+    return (subject, planes) if roomy is subject else (roomy, model.planes_of(roomy.given.to(device)))
+
+
+def with_room(subject: SubjectCrop, points: Float[Tensor, "N 3"]) -> SubjectCrop:
+    """A larger frame, if the photo cuts the person off and the points (box units) lie beyond this one."""
+    if not subject.truncated or float(points[:, :2].abs().max()) < _FRAME:
+        return subject
+    return subject.including(points.cpu().numpy().clip(-_MOST_ROOM, _MOST_ROOM))
 
 
 def _seen_at(planes: Triplane, subject: SubjectCrop, size_px: int, device: torch.device) -> Triplane:

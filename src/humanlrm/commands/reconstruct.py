@@ -4,14 +4,16 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 import tyro
 from PIL import Image
 
 from humanlrm.commands.terminal import check_device, console
 
 if TYPE_CHECKING:
+    from humanlrm.completion import Completion, People
     from humanlrm.reconstruct import Reconstruction, Settings
 
 
@@ -30,6 +32,12 @@ class Reconstruct:
         texture_px: side of the texture.
         faces: about how many triangles.
         preview: also write a picture: input, front, left, back, right, normals.
+        complete: whether a single person is sampled by diffusion instead of estimated: always, never, or auto, if the
+            photo hides much.
+        samples: so many people who could be the one in the photo, as person.0.glb, person.1.glb... and a sheet of them.
+        seed: sample k of a seed is always the same.
+        guidance: of the samples: 1 is what the photo allows, more exaggerates what it tells.
+        uncertainty: also say how sure the surface is: vertex attributes, and a heat map as a texture beside the mesh.
         weights: folder of other weights than the shipped ones.
         device: cpu, cuda or mps.
     """
@@ -44,29 +52,54 @@ class Reconstruct:
     texture_px: int = 1024
     faces: int = 24_000
     preview: Path | None = None
+    complete: Literal["auto", "always", "never"] = "auto"
+    samples: int = 1
+    seed: int = 0
+    guidance: float = 1.0
+    uncertainty: bool = False
     weights: Path | None = None
     device: str = "cpu"
 
     def run(self) -> int:
+        from humanlrm.completion import Completion
         from humanlrm.reconstruct import Settings
 
         settings = Settings(self.height_m, self.resolution, self.texture_px, self.faces)
+        completion = Completion(self.complete, self.samples, self.seed, self.guidance, self.uncertainty)
         self._check()
         with console.status(f"Reconstructing {', '.join(photo.name for photo in self.photos)}"):
-            found = self._one(settings) if self.cameras is None else self._several(self.cameras, settings)
-            path = found.save(self.output)
-            if self.preview is not None:
-                _save_picture(found.preview(), self.preview)
-        times = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in found.seconds.items())
-        console.print(f"{path}  ({len(found.mesh.faces):,} triangles)", highlight=False)
-        if self.preview is not None:
-            console.print(f"{self.preview}", highlight=False)
-        if found.subject.truncated and not found.others:
-            borders = ", ".join(found.subject.truncated)
-            console.print(f"The photo cuts the person off ({borders}): what it does not show is a guess.")
-        console.print(f"seconds: {times}  all {sum(found.seconds.values()):.2f}", highlight=False)
+            if self.cameras is None:
+                found = self._people(settings, completion)
+                people, remarks = found.people, _remarks(found)
+            else:
+                people, remarks = (self._several(self.cameras, settings),), []
+            written = self._save(people)
+        for path in written:
+            console.print(f"{path}", highlight=False)
+        for remark in remarks:
+            console.print(remark, highlight=False)
+        for person in people:
+            times = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
+            console.print(f"seconds: {times}  all {sum(person.seconds.values()):.2f}", highlight=False)
         console.print(f"peak memory: {_peak_mib():,.0f} MiB", highlight=False)
         return 0
+
+    def _save(self, people: "tuple[Reconstruction, ...]") -> list[Path]:
+        """Meshes, heat maps and the picture of all."""
+        written = []
+        for number, person in enumerate(people):
+            path = self.output if len(people) == 1 else self.output.with_suffix(f".{number}{self.output.suffix}")
+            written.append(person.save(path))
+            if person.uncertainty is not None:
+                written.append(path.with_suffix(".uncertainty.png"))
+                _save_picture(person.heat_map(self.texture_px), written[-1])
+        preview = self.preview
+        if preview is None and len(people) > 1:
+            preview = self.output.with_suffix(".sheet.png")
+        if preview is not None:
+            _save_picture(np.concatenate([person.preview() for person in people]), preview)
+            written.append(preview)
+        return written
 
     def _check(self) -> None:
         """Before any work is done."""
@@ -81,15 +114,17 @@ class Reconstruct:
                 f"{len(self.photos)} photos need --cameras, which says where each was taken from; "
                 "without it give one photo at a time"
             )
+        if self.cameras is not None and (self.samples > 1 or self.uncertainty or self.complete == "always"):
+            raise ValueError("--samples, --uncertainty and --complete always are for a single photo, without --cameras")
         if self.cameras is None and self.unit is not None:
             raise ValueError("--unit is the unit of --cameras; one photo has no scale: give --height-m")
         check_device(self.device)
 
-    def _one(self, settings: "Settings") -> "Reconstruction":
+    def _people(self, settings: "Settings", completion: "Completion") -> "People":
+        from humanlrm.completion import Completer
         from humanlrm.model.pretrained import SHIPPED
-        from humanlrm.reconstruct import Reconstructor
 
-        return Reconstructor(self.weights or SHIPPED, self.device)(self.photos[0], settings)
+        return Completer(self.weights or SHIPPED, self.device).people(self.photos[0], settings, completion)
 
     def _several(self, cameras: Path, settings: "Settings") -> "Reconstruction":
         from humanlrm.model.pretrained import SHIPPED
@@ -97,6 +132,22 @@ class Reconstruct:
 
         reconstructor = MultiViewReconstructor(self.weights or SHIPPED, self.device)
         return reconstructor(self.photos, cameras, self.unit, settings, self.up)
+
+
+def _remarks(found: "People") -> list[str]:
+    """What a user should know about the people."""
+    remarks = []
+    if found.hidden.reasons:
+        how = "sampled" if found.sampled else "estimated"
+        remarks.append(f"The photo does not show everything ({'; '.join(found.hidden.reasons)}): the rest is {how}.")
+    for person in found.people:
+        if person.uncertainty is not None:
+            spread_cm = 100 * person.metres_per_unit * person.uncertainty.spread
+            remarks.append(
+                f"surface uncertain by {float(spread_cm.median()):.1f} cm (median), "
+                f"{float(spread_cm.quantile(0.9)):.1f} cm where least sure (a tenth of it)"
+            )
+    return remarks
 
 
 def _save_picture(pixels, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``humanlrm train``, ``train-diffusion`` and ``describe``."""
+"""``humanlrm train``, ``train-diffusion``, ``train-poses`` and ``describe``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +184,55 @@ class TrainDiffusion:
             model = distil(DENOISERS[self.preset](), plan, student, teacher, *places, report, self.workers, self.views)
         if self.export is not None:
             save_pretrained(self.export, model.config, {name: p.cpu() for name, p in trained(model).items()})
+        return 0
+
+
+@dataclass(frozen=True)
+class TrainPoses:
+    """Train the sampling of poses around a small model's estimate. Started again with the same --run, it goes on.
+
+    Attributes:
+        data: folders of shards, best of people that the model was not trained on: there it errs as on strangers.
+        weights: folder of a model of the small family.
+        run: folder of examples, checkpoints and logs.
+        photos: how many augmented photos the model looks at, once.
+        samples: how many photos the denoiser sees, again and again.
+        seed: of initial weights, noise and augmentation.
+        workers: processes that look at photos.
+        threads: torch threads of the training.
+        export: where to write the finished weights (float16). Default: the folder "poses" of the model's.
+    """
+
+    data: tuple[Path, ...]
+    weights: Path | None = None
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/poses")
+    photos: int = 20_000
+    samples: int = 200_000
+    seed: int = 0
+    workers: int = 1
+    threads: int = 1
+    export: Path | None = None
+
+    def run(self) -> int:
+        from humanlrm.completion import POSES
+        from humanlrm.model.denoiser_config import PoseDenoiserConfig
+        from humanlrm.model.pretrained import SHIPPED, save_pretrained
+        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.poses import gather, recipe, train_poses
+        from humanlrm.train.report import TrainingReport
+
+        torch.set_num_threads(self.threads)
+        weights = self.weights or SHIPPED
+        out = self.export or weights / POSES
+        with console.status(f"Looking at {self.photos:,} photos"):
+            examples = gather(
+                weights, list(self.data), self.run_folder / "examples", self.photos, self.seed, self.workers
+            )
+        plan = recipe(self.samples, self.seed)
+        with TrainingReport(self.run_folder, self.samples, console) as report:
+            model = train_poses(PoseDenoiserConfig(), plan, examples, self.run_folder, report)
+        save_pretrained(out, model.config, dict(trained(model)))
+        console.print(f"weights written to {out}", highlight=False)
         return 0
 
 

@@ -12,8 +12,8 @@ PHOTO_PX = 384
 #: Field of view of phones and cameras across the photograph.
 FOV_DEG = (15.0, 60.0)
 #: Range of the camera's pitch, positive from above; most photographs are level but for some degrees (mean, deviation).
-#: A picture hardly tells a camera above from a person who leans, so people are estimated to lean by this prior's middle:
-#: it is 0, and people who stand stand upright.
+#: A picture hardly tells a camera above from a person who leans, so people are estimated to lean by this prior's
+#: middle: it is 0, and people who stand stand upright.
 PITCH_DEG, MILD_PITCH_DEG, MILD_SHARE = (-20.0, 30.0), (0.0, 5.0), 0.85
 #: Nobody is photographed from nearer than this share of the own longest side.
 _NEAREST = 0.8

@@ -1,15 +1,15 @@
 """Several poses that a photo allows: landmarks sampled around the reconstruction model's estimate."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.sample import guided, heun, noise_levels, starting_noise
+from humanlrm.frame import project_ndc
 from humanlrm.landmarks import COUNT
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
+from humanlrm.model.triplane import sample_plane
 from humanlrm.views import Given
 
 #: Steps of the solver: the network is small, so there is no reason to hurry.
@@ -47,11 +47,7 @@ def condition_of(model: HumanLRM, given: Given) -> PoseCondition:
 
 
 def _context(given: Given, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
-    """Of each landmark whether it lies inside of the photo, and how far in: mask and known part under it, and the share
-    of the crop that the photo covers."""
-    from humanlrm.frame import project_ndc
-    from humanlrm.model.triplane import sample_plane
-
+    """Mask and known part under each landmark, and the share of the crop that the photo covers."""
     under = sample_plane(given.image[:, 3:], project_ndc(points))
     whole = given.image[:, 4].mean((1, 2))[:, None, None].expand(-1, COUNT, 1)
     return torch.cat([under, whole], dim=-1)

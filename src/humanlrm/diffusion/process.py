@@ -1,9 +1,9 @@
 """The diffusion process: noise, preconditioning and loss (EDM, Karras et al. 2022), side by side with the forward.
 
-What is diffused (latent triplanes, landmarks) has standard deviation 1; noisy it is ``clean + sigma * noise``. With that the preconditioned
-network is v-prediction in other words: in the variance-preserving picture (``alpha^2 + s^2 = 1`` and ``s / alpha =
-sigma``) the raw output is ``-v``, and the loss, whose weight makes every noise level count alike, is that of v
-(Salimans & Ho 2022). Tests say so.
+What is diffused (latent triplanes, landmarks) has standard deviation 1; noisy it is ``clean + sigma * noise``. With
+that the preconditioned network is v-prediction in other words: in the variance-preserving picture
+(``alpha^2 + s^2 = 1`` and ``s / alpha = sigma``) the raw output is ``-v``, and the loss, whose weight makes every noise
+level count alike, is that of v (Salimans & Ho 2022). Tests say so.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Known = TypeVar("Known", contravariant=True)
 
 @runtime_checkable
 class Network(Protocol[Known]):
-    """``model.denoiser.Denoiser`` is one, and ``model.pose_denoiser.PoseDenoiser``; each knows a condition of its own."""
+    """``model.denoiser.Denoiser`` is one, and ``model.pose_denoiser.PoseDenoiser``; each has a condition of its own."""
 
     def __call__(
         self, noisy: Float[Tensor, "B *D"], log_noise: Float[Tensor, "B"], condition: Known, /

@@ -2,12 +2,13 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from trimesh.exchange.obj import export_obj
 from trimesh.visual import TextureVisuals
@@ -21,7 +22,11 @@ _ROUGHNESS = 0.95
 
 
 def save(
-    path: str | Path, mesh: TexturedMesh, height_m: float | None = None, metres_per_unit: float | None = None
+    path: str | Path,
+    mesh: TexturedMesh,
+    height_m: float | None = None,
+    metres_per_unit: float | None = None,
+    attributes: Mapping[str, Float[np.ndarray, "U"]] | None = None,
 ) -> Path:
     """Write the mesh to ``path``; its suffix (.glb, .obj, .ply) chooses the format. Returns the path.
 
@@ -31,6 +36,7 @@ def save(
     Args:
         height_m: the mesh's extent in y becomes this many metres.
         metres_per_unit: or the scale itself, for people whose mesh is not as high as they are (sitting, bending).
+        attributes: one number per vertex, by a name that begins with an underscore; OBJ cannot hold them.
 
     Raises:
         ValueError: an unknown suffix, a scale that is not positive, or not exactly one of the two scales.
@@ -40,10 +46,12 @@ def save(
     if suffix not in _SUFFIXES:
         raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_SUFFIXES}")
     vertices = metric_vertices(mesh, height_m, metres_per_unit)
+    made = _as_trimesh(mesh, vertices, suffix, path.stem)
+    for name, values in (attributes or {}).items():
+        kept = values[_firsts(mesh)[0]] if suffix == ".ply" else values
+        made.vertex_attributes[name] = np.ascontiguousarray(kept, dtype=np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_together(
-        {".glb": _glb, ".obj": _obj, ".ply": _ply}[suffix](path, _as_trimesh(mesh, vertices, suffix, path.stem))
-    )
+    _write_together({".glb": _glb, ".obj": _obj, ".ply": _ply}[suffix](path, made))
     return path
 
 
@@ -82,9 +90,7 @@ def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "U 3"]:
 
 def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str, name: str) -> trimesh.Trimesh:
     if suffix == ".ply":
-        _, first = np.unique(mesh.welded, return_index=True)
-        place = np.empty(mesh.welded.max() + 1, dtype=np.int64)
-        place[mesh.welded[first]] = np.arange(len(first))
+        first, place = _firsts(mesh)
         colors = (vertex_colors(mesh)[first] * 255).round().astype(np.uint8)
         faces = place[mesh.welded][mesh.faces]
         normals = mesh.normals[first]
@@ -98,6 +104,14 @@ def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: 
         material = PBRMaterial(name=name, baseColorTexture=image, metallicFactor=0.0, roughnessFactor=_ROUGHNESS)
     visual = TextureVisuals(uv=mesh.uv, material=material)
     return trimesh.Trimesh(vertices, mesh.faces, vertex_normals=mesh.normals, visual=visual, process=False)
+
+
+def _firsts(mesh: TexturedMesh) -> tuple[Int[np.ndarray, "V"], Int[np.ndarray, "W"]]:
+    """One vertex of each place, and by the place's number which of these it is."""
+    _, first = np.unique(mesh.welded, return_index=True)
+    place = np.empty(mesh.welded.max() + 1, dtype=np.int64)
+    place[mesh.welded[first]] = np.arange(len(first))
+    return first, place
 
 
 def _glb(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:

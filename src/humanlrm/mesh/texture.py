@@ -30,6 +30,9 @@ _DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
 _SHIFT_REACH, _SHIFT_HOLD = 0.3, 0.05
 _CHUNK = 65536
+#: Colours of numbers from 0 to 1.
+_HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
+_HEAT = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
 #: Of several photos that show a place, weights are raised to this power: blended photos blur what a millimetre moves.
 _SUREST = 4
 #: Barycentric coordinates of a face's corners, the middles of its edges, and its centre.
@@ -145,6 +148,16 @@ def bake(
     return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
 
 
+def heat_map(mesh: TexturedMesh, values: Float[np.ndarray, "U"], size_px: int = 1024) -> UInt8[np.ndarray, "T T 3"]:
+    """Numbers of the vertices as a texture for the same coordinates: from blue (0) over yellow to red (1 and more)."""
+    flat = Unwrapped(mesh.welded, mesh.faces, mesh.uv)
+    texels = rasterise(flat, size_px)
+    surface = TriangleSurface(mesh.vertices, mesh.faces)
+    share = np.clip(texels.of(surface, values[:, None].astype(np.float32))[:, 0], 0, 1)
+    colors = np.stack([np.interp(share, _HEAT_STOPS, channel) for channel in np.array(_HEAT).T], axis=-1)
+    return _paint(texels, colors.astype(np.float32), size_px)
+
+
 def rasterise(unwrapped: Unwrapped, size_px: int) -> Texels:
     """Which face lies under each texel's centre: one ray per texel onto the charts laid out as a flat mesh.
 
@@ -207,7 +220,7 @@ class _PhotoView:
 
     def _beyond(self, at: Float[np.ndarray, "2 P"]) -> Bool[np.ndarray, "P"]:
         height, width = self.photo.alpha.shape
-        return ((at < 0) | (at > np.array([[height - 1], [width - 1]]))).any(axis=0)
+        return np.any((at < 0) | (at > np.array([[height - 1], [width - 1]])), axis=0)
 
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
@@ -291,9 +304,9 @@ def _color_shift(
     diagonal = degree + hold + screening
     system, jacobi = (diags_array(diagonal) - edges).tocsr(), diags_array(1 / diagonal)
     # A tenth of a grey level is enough; a direct solver takes ten times longer.
-    return np.stack(
-        [cg(system, right[:, c], rtol=1e-3, M=jacobi, maxiter=500)[0] for c in range(3)], axis=-1
-    ).astype(np.float32)
+    return np.stack([cg(system, right[:, c], rtol=1e-3, M=jacobi, maxiter=500)[0] for c in range(3)], axis=-1).astype(
+        np.float32
+    )
 
 
 def _border_steps(

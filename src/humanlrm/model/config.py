@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from humanlrm.model.denoiser_config import DenoiserConfig
+from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
 
 Family = Literal["paper"]
 Encoder = Literal["lite", "dino", "dinov2"]
@@ -144,6 +144,8 @@ class PaperConfig:
 
 #: The config of either family.
 Config = ModelConfig | PaperConfig
+#: Of whatever is trained.
+AnyConfig = Config | DenoiserConfig | PoseDenoiserConfig
 
 
 def read_config(fields: dict[str, Any]) -> Config:
@@ -153,22 +155,22 @@ def read_config(fields: dict[str, Any]) -> Config:
         ValueError, TypeError: the fields describe no reconstruction model of ours.
     """
     config = read_any_config(fields)
-    if isinstance(config, DenoiserConfig):
+    if isinstance(config, DenoiserConfig | PoseDenoiserConfig):
         raise ValueError("this is a denoiser, which reconstructs nobody by itself")
     return config
 
 
-def read_any_config(fields: dict[str, Any]) -> Config | DenoiserConfig:
+def read_any_config(fields: dict[str, Any]) -> AnyConfig:
     """The same for whatever is trained.
 
     Raises:
         ValueError, TypeError: the fields describe no network of ours.
     """
     family = dict(fields).get("family")
-    if family == "denoiser":
+    if family in ("denoiser", "pose-denoiser"):
         # JSON knows no tuples.
         told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return DenoiserConfig(**told)
+        return DenoiserConfig(**told) if family == "denoiser" else PoseDenoiserConfig(**told)
     return PaperConfig(**fields) if family == "paper" else ModelConfig(**fields)
 
 

@@ -5,7 +5,7 @@ latent, noise, velocity) is the business of ``diffusion.process``; here are only
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from einops import rearrange
@@ -16,6 +16,8 @@ from humanlrm.model.denoiser_config import DenoiserConfig
 
 _EXPANSION = 4
 _FREQUENCIES = 32
+
+Some = TypeVar("Some", bound="Told")
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,15 @@ class Told:
 
     given: Bool[Tensor, "B"]
 
-    def repeated(self, count: int) -> Self:
+    def repeated(self: Some, count: int) -> Some:
         """Every person ``count`` times, one after the other."""
         return replace(self, **{name: value.repeat_interleave(count, dim=0) for name, value in vars(self).items()})
 
-    def without(self, dropped: Bool[Tensor, "B"]) -> Self:
+    def without(self: Some, dropped: Bool[Tensor, "B"]) -> Some:
         """Nothing is known of the people that are ``dropped``."""
         return replace(self, given=self.given & ~dropped)
 
-    def and_none(self) -> Self:
+    def and_none(self: Some) -> Some:
         """The batch twice: as it is, then with nothing known."""
         nothing = vars(self.without(torch.ones_like(self.given)))
         return replace(self, **{name: torch.cat([value, nothing[name]]) for name, value in vars(self).items()})
@@ -86,7 +88,9 @@ class LevelEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("frequencies", torch.logspace(-1, 1, _FREQUENCIES), False)
-        self.layers = nn.Sequential(nn.Linear(2 * _FREQUENCIES + 1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.layers = nn.Sequential(
+            nn.Linear(2 * _FREQUENCIES + 1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
 
     def forward(self, log_noise: Float[Tensor, "B"], given: Bool[Tensor, "B"]) -> Float[Tensor, "B D"]:
         """Args: ``log_noise`` numbers of about -2 to 2."""

@@ -1,8 +1,10 @@
-"""Sizes of the triplane denoiser, and its presets."""
+"""Sizes of the denoisers of triplanes and of landmarks, and presets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from humanlrm.landmarks import COUNT
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,34 @@ class DenoiserConfig:
             )
         if any(not s > 0 for s in self.scale):
             raise ValueError(f"scale must be positive everywhere, got {min(self.scale)}")
+
+
+@dataclass(frozen=True)
+class PoseDenoiserConfig:
+    """Sizes of :class:`humanlrm.model.pose_denoiser.PoseDenoiser`, and what makes its errors of size 1.
+
+    Attributes:
+        family: tells the families apart in ``config.json``.
+        told: numbers that are told of each landmark.
+        share: numbers that remain of each.
+        width: of the residual blocks.
+        depth: residual blocks.
+        scale: size of the errors by landmark and axis, box units (x, y, z of the first landmark first).
+    """
+
+    family: Literal["pose-denoiser"] = "pose-denoiser"
+    told: int = 208
+    share: int = 24
+    width: int = 320
+    depth: int = 3
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("told", "share", "width", "depth"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if len(self.scale) not in (0, 3 * COUNT) or any(not s > 0 for s in self.scale):
+            raise ValueError(f"scale needs {3 * COUNT} positive numbers (or none: 1), got {len(self.scale)}")
 
 
 def tiny_denoiser() -> DenoiserConfig:

@@ -9,10 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humanlrm.model.config import Config, ModelConfig, read_any_config
+from humanlrm.model.config import AnyConfig, Config, ModelConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import DenoiserConfig
+from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
 from humanlrm.model.lrm import LANDMARK_PARTS, Model, build
+from humanlrm.model.pose_denoiser import PoseDenoiser
 
 #: The weights that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "small"
@@ -49,12 +50,12 @@ def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:
         CheckpointError: the folder is incomplete or damaged, or holds a denoiser.
     """
     config, tensors = _read(folder)
-    if isinstance(config, DenoiserConfig):
+    if isinstance(config, DenoiserConfig | PoseDenoiserConfig):
         raise CheckpointError(f"{folder} holds a denoiser; give the folder of a reconstruction model")
     return config, tensors
 
 
-def _read(folder: Path) -> tuple[Config | DenoiserConfig, dict[str, Tensor]]:
+def _read(folder: Path) -> tuple[AnyConfig, dict[str, Tensor]]:
     try:
         config = read_any_config(json.loads((folder / "config.json").read_text()))
         return config, load_file(folder / "model.safetensors")
@@ -88,10 +89,24 @@ def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -
     return model.to(device).eval()
 
 
+def pose_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> PoseDenoiser:
+    """The denoiser of landmarks in a folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or not a pose denoiser's.
+    """
+    config, tensors = _read(folder)
+    if not isinstance(config, PoseDenoiserConfig):
+        raise CheckpointError(f"{folder} holds no denoiser of landmarks; `humanlrm train-poses` makes one")
+    model = PoseDenoiser(config)
+    load_tensors(model, tensors, folder)
+    return model.to(device).eval()
+
+
 def with_landmarks(
-    config: Config | DenoiserConfig,
+    config: AnyConfig,
     tensors: dict[str, Tensor],
-    other: Config | DenoiserConfig,
+    other: AnyConfig,
     theirs: dict[str, Tensor],
 ) -> dict[str, Tensor]:
     """Weights whose estimate of the landmarks is that of other weights: of the small family, whose parts are trained
@@ -105,7 +120,7 @@ def with_landmarks(
     return {name: theirs[name] if name.startswith(LANDMARK_PARTS) else value for name, value in tensors.items()}
 
 
-def save_pretrained(folder: Path, config: Config | DenoiserConfig, tensors: dict[str, Tensor]) -> None:
+def save_pretrained(folder: Path, config: AnyConfig, tensors: dict[str, Tensor]) -> None:
     """Writes ``config.json`` and float16 ``model.safetensors``, each under a temporary name first."""
     folder.mkdir(parents=True, exist_ok=True)
     text, binary = folder / "config.json.partial", folder / "model.safetensors.partial"

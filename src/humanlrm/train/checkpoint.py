@@ -18,11 +18,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humanlrm.model.config import Config, read_any_config
+from humanlrm.model.config import AnyConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.lrm import Model
+from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained
+
+Trained = Model | Denoiser | PoseDenoiser
 
 
 @dataclass
@@ -47,7 +49,7 @@ def trained(model: nn.Module, density: nn.Module | None = None) -> dict[str, nn.
 
 def save_checkpoint(
     run: Path,
-    model: Model | Denoiser,
+    model: Trained,
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     state: TrainerState,
@@ -109,7 +111,7 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder} is damaged ({error}); delete it to go on from the one before") from error
 
 
-def averaged_weights(run: Path) -> tuple[Config | DenoiserConfig, dict[str, Tensor], TrainerState]:
+def averaged_weights(run: Path) -> tuple[AnyConfig, dict[str, Tensor], TrainerState]:
     """Config, averaged weights and state of a run's newest checkpoint.
 
     Raises:
@@ -135,7 +137,7 @@ def initial_weights(folder: Path) -> dict[str, Tensor]:
 
 def load_checkpoint(
     folder: Path,
-    model: Model | Denoiser,
+    model: Trained,
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     density: nn.Module | None = None,

@@ -1,26 +1,31 @@
-"""Training the triplane denoiser: the reconstruction model stays as it is and tells what it sees in each photo.
+"""Training denoisers: the reconstruction model stays as it is and tells what it sees in each photo.
 
 Checkpoints, averaged weights and the way a run goes on are those of ``train.loop``.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from humanlrm.diffusion.condition import condition_of, fitted
 from humanlrm.diffusion.pairs import Pair, Pairs, collate_pairs
 from humanlrm.diffusion.process import NoiseLevels, denoising_loss
 from humanlrm.diffusion.targets import LatentFolder, write_latents
-from humanlrm.model.denoiser import Denoiser
+from humanlrm.model.denoiser import Condition, Denoiser, Told
 from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.paper import PaperLRM
+from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.train.checkpoint import TrainerState, checkpoints, load_checkpoint, save_checkpoint, trained
 from humanlrm.train.loop import Progress, TrainingStopped
+
+Item = TypeVar("Item")
+AnyDenoiser = TypeVar("AnyDenoiser", Denoiser, PoseDenoiser)
 
 
 @dataclass(frozen=True)
@@ -134,21 +139,53 @@ def train_denoiser(
         CheckpointError: the run is one of another denoiser.
         TrainingStopped: the loss became infinite or NaN.
     """
-    torch.manual_seed(config.seed)
-    device = next(lrm.parameters()).device
     lrm = lrm.eval()
+    device = next(lrm.parameters()).device
+    torch.manual_seed(config.seed)
     model = Denoiser(denoiser_config).to(device).train()
+
+    def stream(seen: int) -> Iterable[Pair]:
+        # Sample n is the same however often the run was interrupted.
+        order = range(seen, seen + config.batch * -((seen - config.samples) // config.batch))
+        return DataLoader(pairs, config.batch, sampler=order, collate_fn=collate_pairs, num_workers=workers)  # pyright: ignore[reportArgumentType]
+
+    def told(pair: Pair, rng: torch.Generator) -> tuple[Tensor, Condition]:
+        pair = pair.to(device)
+        return model.normalised(pair.latent), condition_of(lrm, model, pair.given)[0]
+
+    return run_denoising(model, config, stream, told, run, report)
+
+
+def run_denoising(
+    model: AnyDenoiser,
+    config: DiffuseConfig,
+    stream: Callable[[int], Iterable[Item]],
+    told: Callable[[Item, torch.Generator], tuple[Tensor, Told]],
+    run: Path,
+    report: Callable[[Progress], None] | None = None,
+) -> AnyDenoiser:
+    """The loop of every denoiser: until ``config.samples`` photos are seen, from the newest checkpoint of ``run``.
+
+    Args:
+        model: on the device to train on.
+        stream: batches of ``config.batch`` photos from running number ``seen`` to the end.
+        told: of a batch, what is diffused (of deviation 1) and the condition.
+
+    Returns:
+        the model with the averaged weights, in evaluation mode.
+
+    Raises:
+        CheckpointError: the run is one of another denoiser.
+        TrainingStopped: the loss became infinite or NaN.
+    """
     parameters = trained(model)
     average = {name: p.detach().clone() for name, p in parameters.items()}
     optimizer = _optimizer(model, config)
     saved = checkpoints(run)
     state = load_checkpoint(saved[-1], model, average, optimizer) if saved else TrainerState()
-    # Sample n is the same however often the run was interrupted.
-    order = range(state.seen, state.seen + config.batch * -((state.seen - config.samples) // config.batch))
-    loader = DataLoader(pairs, config.batch, sampler=order, collate_fn=collate_pairs, num_workers=workers)  # pyright: ignore[reportArgumentType]
     last_saved = started = time.monotonic()
-    for pair in loader:
-        loss = _step(model, optimizer, lrm, pair.to(device), config, state)
+    for batch in stream(state.seen):
+        loss = _step(model, optimizer, lambda rng, batch=batch: told(batch, rng), config, state)
         decay = min(config.ema, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -163,14 +200,16 @@ def train_denoiser(
         if state.seen >= config.samples or now - last_saved > config.checkpoint_s:
             save_checkpoint(run, model, average, optimizer, state, config.keep)
             last_saved = now
-    return _averaged(model, average)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(average[name])
+    return model.eval()
 
 
 def _step(
-    model: Denoiser,
+    model: AnyDenoiser,
     optimizer: torch.optim.Optimizer,
-    lrm: PaperLRM,
-    pair: Pair,
+    told: Callable[[torch.Generator], tuple[Tensor, Told]],
     config: DiffuseConfig,
     state: TrainerState,
 ) -> float:
@@ -178,37 +217,30 @@ def _step(
     rng = torch.Generator().manual_seed((config.seed << 32) + state.step)
     for group in optimizer.param_groups:
         group["lr"] = config.rate(state.seen)
-    condition, _ = condition_of(lrm, model, pair.given)
-    count = len(pair.latent) * config.levels
-    device = pair.latent.device
-    dropped = (torch.rand(count, generator=rng) < config.drop).to(device)
-    clean = model.normalised(pair.latent).repeat_interleave(config.levels, dim=0)
-    noise = torch.randn(clean.shape, generator=rng).to(device)
-    sigma = config.noise.draw(count, rng).to(device)
+    clean, condition = told(rng)
+    count = len(clean) * config.levels
+    dropped = (torch.rand(count, generator=rng) < config.drop).to(clean.device)
+    clean = clean.repeat_interleave(config.levels, dim=0)
+    noise = torch.randn(clean.shape, generator=rng).to(clean)
+    sigma = config.noise.draw(count, rng).to(clean)
     loss = denoising_loss(model, clean, noise, sigma, condition.repeated(config.levels).without(dropped)).mean()
     if not bool(loss.isfinite()):
-        raise TrainingStopped(f"the denoising loss is {float(loss)} at step {state.step}; lower the learning rate")
+        raise TrainingStopped(
+            f"the denoising loss is {float(loss.detach())} at step {state.step}; lower the learning rate"
+        )
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     optimizer.step()
     state.step += 1
     state.seen += config.batch
-    return float(loss)
+    return float(loss.detach())
 
 
-def _optimizer(model: Denoiser, config: DiffuseConfig) -> torch.optim.AdamW:
+def _optimizer(model: nn.Module, config: DiffuseConfig) -> torch.optim.AdamW:
     """AdamW; biases, norms and embeddings do not decay."""
     named = trained(model).items()
     decayed = [p for n, p in named if p.ndim >= 2 and n.endswith("weight")]
     rest = [p for n, p in named if not (p.ndim >= 2 and n.endswith("weight"))]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
-def _averaged(model: Denoiser, average: dict[str, Tensor]) -> Denoiser:
-    copy = Denoiser(model.config).to(next(model.parameters()).device)
-    with torch.no_grad():
-        for name, parameter in trained(copy).items():
-            parameter.copy_(average[name])
-    return copy.eval()

@@ -1,0 +1,162 @@
+"""The front door for what one photo leaves open: several people who could be the one in it, and how sure each part is.
+
+A photo does not tell everything: legs below its border, an arm behind the back, which of two knees is in front. Poses
+are sampled by diffusion around the model's estimate (``diffusion.poses``), and a person is built on each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanlrm.diffusion.poses import condition_of, sample_poses
+from humanlrm.diffusion.uncertainty import surface_uncertainty
+from humanlrm.diffusion.visibility import Visibility, visibility
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.pose_denoiser import PoseDenoiser
+from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained
+from humanlrm.model.triplane import Triplane
+from humanlrm.reconstruct import Clock, Reconstruction, Reconstructor, Settings, built, distance_of, framed, with_room
+from humanlrm.subject import SubjectCrop, find_subject, load_photo
+
+When = Literal["auto", "always", "never"]
+#: Folder of the denoiser of landmarks within a weights folder.
+POSES = "poses"
+#: Samples that uncertainty is made of, if fewer are asked for.
+_SURE = 6
+
+
+@dataclass(frozen=True)
+class Completion:
+    """How what a photo leaves open is decided.
+
+    Attributes:
+        when: a single person is sampled "always", "never" (the estimate is used), or "auto": if the photo hides much
+            of the person (``diffusion.visibility``).
+        samples: people; several are always sampled.
+        seed: sample k of a seed is always the same.
+        guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
+        uncertainty: also say how sure the surface is.
+    """
+
+    when: When = "auto"
+    samples: int = 1
+    seed: int = 0
+    guidance: float = 1.0
+    uncertainty: bool = False
+
+    def __post_init__(self) -> None:
+        if self.when not in ("auto", "always", "never"):
+            raise ValueError(f"complete must be auto, always or never, got {self.when!r}")
+        if not 1 <= self.samples <= 64:
+            raise ValueError(f"samples must be between 1 and 64, got {self.samples}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= self.guidance <= 20:
+            raise ValueError(f"guidance must be between 0 and 20, got {self.guidance}")
+        if self.when == "never" and self.samples > 1:
+            raise ValueError("several samples need completion: leave --complete never away")
+
+
+@dataclass(frozen=True)
+class People:
+    """Who could be in a photo.
+
+    Attributes:
+        people: one, or the samples.
+        hidden: how much of the person the photo hides.
+        sampled: whether they are samples; otherwise the one is the estimate.
+    """
+
+    people: tuple[Reconstruction, ...]
+    hidden: Visibility
+    sampled: bool
+
+
+class Completer(Reconstructor):
+    """From a photo to the people who could be in it. Weights without a denoiser give estimates only.
+
+    Args:
+        weights: folder of a model; its folder ``poses`` holds the denoiser of landmarks.
+
+    Raises:
+        CheckpointError: the weights are incomplete, damaged or do not fit.
+    """
+
+    def __init__(self, weights: Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
+        super().__init__(weights, device, threads)
+        there = (weights / POSES).is_dir()
+        self.poses = pose_denoiser_from_pretrained(weights / POSES, device) if there else None
+
+    @torch.no_grad()
+    def people(
+        self, photo: str | Path, settings: Settings | None = None, completion: Completion | None = None
+    ) -> People:
+        """The main person of a photo.
+
+        Raises:
+            PhotoError: the photo cannot be read or shows nobody.
+            ValueError: nothing solid was reconstructed, or samples are asked of weights without a denoiser.
+        """
+        completion, clock = completion or Completion(), Clock()
+        with clock("photo"):
+            loaded = load_photo(photo)
+        with clock("person"):
+            subject = find_subject(loaded, self.detector, self.model.config.image_px)
+        hidden = visibility(subject)
+        asked = completion.samples > 1 or completion.when == "always"
+        sampled = asked or (completion.when == "auto" and self.poses is not None and hidden.needs_completion())
+        with clock("network"):
+            subject, estimate = framed(self.model, subject)
+            planes = [estimate]
+            if sampled or completion.uncertainty:
+                count = max(completion.samples, _SURE if completion.uncertainty else 1)
+                subject, samples = sampled_planes(*self._sampling(), subject, count, completion)
+                planes = samples[: completion.samples] if sampled else [framed(self.model, subject)[1]]
+        people = tuple(built(self.model, subject, one, settings, _copy(clock)) for one in planes)
+        if completion.uncertainty:
+            people = tuple(self._with_uncertainty(one, samples) for one in people)
+        return People(people, hidden, sampled)
+
+    def _sampling(self) -> tuple[HumanLRM, PoseDenoiser]:
+        if self.poses is None or not isinstance(self.model, HumanLRM):
+            raise ValueError("these weights have no denoiser to sample with (`humanlrm train-poses` makes one)")
+        return self.model, self.poses
+
+    def _with_uncertainty(self, person: Reconstruction, samples: Sequence[Triplane]) -> Reconstruction:
+        fields = [distance_of(self.model, planes) for planes in samples]
+        vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
+        return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields))
+
+
+def _copy(clock: Clock) -> Clock:
+    """Each person has seconds of its own beside those that all share."""
+    other = Clock()
+    other.seconds |= clock.seconds
+    return other
+
+
+@torch.no_grad()
+def sampled_planes(
+    model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, count: int, completion: Completion
+) -> tuple[SubjectCrop, list[Triplane]]:
+    """Planes of ``count`` sampled people, in a frame that has room for all of them."""
+    subject, poses = _posed(model, denoiser, subject, count, completion)
+    given = subject.given.to(poses.device)
+    return subject, [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
+
+
+def _posed(
+    model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, count: int, completion: Completion
+) -> tuple[SubjectCrop, Float[Tensor, "K J 3"]]:
+    def poses(of: SubjectCrop) -> Float[Tensor, "K J 3"]:
+        condition = condition_of(model, of.given.to(next(model.parameters()).device))
+        return sample_poses(denoiser, condition, count, completion.seed, completion.guidance)[0]
+
+    found = poses(subject)
+    roomy = with_room(subject, found.flatten(0, 1))
+    return (subject, found) if roomy is subject else (roomy, poses(roomy))
