@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.poses import condition_of, sample_poses
-from humanlrm.diffusion.uncertainty import surface_uncertainty
+from humanlrm.diffusion.poses import condition_of, medoid, sample_poses
+from humanlrm.diffusion.uncertainty import Sdf, surface_uncertainty
 from humanlrm.diffusion.visibility import Visibility, visibility
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
@@ -26,8 +26,8 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 When = Literal["auto", "always", "never"]
 #: Folder of the denoiser of landmarks within a weights folder.
 POSES = "poses"
-#: Samples that uncertainty is made of, if fewer are asked for.
-_SURE = 6
+#: Samples that uncertainty is made of, if fewer are asked for; and of which a single person is the most typical.
+_SURE, _TYPICAL = 6, 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Completion:
     Attributes:
         when: a single person is sampled "always", "never" (the estimate is used), or "auto": if the photo hides much
             of the person (``diffusion.visibility``).
-        samples: people; several are always sampled.
+        samples: people; several are always sampled. A single one is the most typical of sixteen samples.
         seed: sample k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
         uncertainty: also say how sure the surface is.
@@ -112,14 +112,20 @@ class Completer(Reconstructor):
         sampled = asked or (completion.when == "auto" and self.poses is not None and hidden.needs_completion())
         with clock("network"):
             subject, estimate = framed(self.model, subject)
-            planes = [estimate]
+            planes, fields = [estimate], []
             if sampled or completion.uncertainty:
-                count = max(completion.samples, _SURE if completion.uncertainty else 1)
-                subject, samples = sampled_planes(*self._sampling(), subject, count, completion)
-                planes = samples[: completion.samples] if sampled else [framed(self.model, subject)[1]]
+                subject, poses = _posed(*self._sampling(), subject, completion)
+                if sampled:
+                    chosen = medoid(poses[None]) if completion.samples == 1 else poses[: completion.samples]
+                    planes = self._planes_on(subject, chosen)
+                else:
+                    planes = [framed(self.model, subject)[1]]
+                if completion.uncertainty:
+                    samples = self._planes_on(subject, poses[: max(completion.samples, _SURE)])
+                    fields = [distance_of(self.model, one) for one in samples]
         people = tuple(built(self.model, subject, one, settings, _copy(clock)) for one in planes)
         if completion.uncertainty:
-            people = tuple(self._with_uncertainty(one, samples) for one in people)
+            people = tuple(_with_uncertainty(person, fields) for person in people)
         return People(people, hidden, sampled)
 
     def _sampling(self) -> tuple[HumanLRM, PoseDenoiser]:
@@ -127,10 +133,14 @@ class Completer(Reconstructor):
             raise ValueError("these weights have no denoiser to sample with (`humanlrm train-poses` makes one)")
         return self.model, self.poses
 
-    def _with_uncertainty(self, person: Reconstruction, samples: Sequence[Triplane]) -> Reconstruction:
-        fields = [distance_of(self.model, planes) for planes in samples]
-        vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
-        return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields))
+    def _planes_on(self, subject: SubjectCrop, poses: Float[Tensor, "K J 3"]) -> list[Triplane]:
+        model, given = self._sampling()[0], subject.given.to(poses.device)
+        return [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
+
+
+def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf]) -> Reconstruction:
+    vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
+    return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields))
 
 
 def _copy(clock: Clock) -> Clock:
@@ -140,19 +150,12 @@ def _copy(clock: Clock) -> Clock:
     return other
 
 
-@torch.no_grad()
-def sampled_planes(
-    model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, count: int, completion: Completion
-) -> tuple[SubjectCrop, list[Triplane]]:
-    """Planes of ``count`` sampled people, in a frame that has room for all of them."""
-    subject, poses = _posed(model, denoiser, subject, count, completion)
-    given = subject.given.to(poses.device)
-    return subject, [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
-
-
 def _posed(
-    model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, count: int, completion: Completion
+    model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, completion: Completion
 ) -> tuple[SubjectCrop, Float[Tensor, "K J 3"]]:
+    """Sampled landmarks, in a frame that has room for all of them."""
+    count = max(completion.samples, _TYPICAL)
+
     def poses(of: SubjectCrop) -> Float[Tensor, "K J 3"]:
         condition = condition_of(model, of.given.to(next(model.parameters()).device))
         return sample_poses(denoiser, condition, count, completion.seed, completion.guidance)[0]

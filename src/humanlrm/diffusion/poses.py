@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.sample import guided, heun, noise_levels, starting_noise
-from humanlrm.frame import project_ndc
+from humanlrm.frame import project_ndc, unproject_ndc
 from humanlrm.landmarks import COUNT
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
@@ -16,6 +16,9 @@ from humanlrm.views import Given
 _STEPS = 16
 #: Noise to start from, in deviations of the data.
 _MOST_NOISE = 80.0
+#: A landmark that is seen is at most so many deviations of its heat map's place away from the estimate (our choice);
+#: one that is not seen may be anywhere.
+_DEVIATIONS, _ANYWHERE = 2.0, 100.0
 
 
 @torch.no_grad()
@@ -30,6 +33,7 @@ def condition_of(model: HumanLRM, given: Given) -> PoseCondition:
     if found.spots is None:
         raise ValueError("poses are sampled around a model with heat maps (spotter)")
     detected, seen = given.landmarks[..., :3], (given.landmarks[..., 3:] > 0).to(found.points)
+    under = _under(given, found.points)
     told = torch.cat(
         [
             found.tokens,
@@ -39,14 +43,16 @@ def condition_of(model: HumanLRM, given: Given) -> PoseCondition:
             (detected - found.points) * seen,
             given.landmarks[..., 3:],
             seen,
-            _context(given, found.points),
+            under,
         ],
         dim=-1,
     )
-    return PoseCondition(torch.ones(len(told), dtype=torch.bool, device=told.device), told, found.points)
+    shown = (under[..., :2] > 0.5).all(-1) & (seen[..., 0] > 0)
+    reach = torch.where(shown, _DEVIATIONS * found.spots.told[..., 1], _ANYWHERE)
+    return PoseCondition(torch.ones(len(told), dtype=torch.bool, device=told.device), told, found.points, reach)
 
 
-def _context(given: Given, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
+def _under(given: Given, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
     """Mask and known part under each landmark, and the share of the crop that the photo covers."""
     under = sample_plane(given.image[:, 3:], project_ndc(points))
     whole = given.image[:, 4].mean((1, 2))[:, None, None].expand(-1, COUNT, 1)
@@ -59,6 +65,8 @@ def sample_poses(
 ) -> Float[Tensor, "B K J 3"]:
     """Landmarks of ``samples`` people who could be the one in each photo; sample k of a seed is always the same.
 
+    Landmarks that the photo shows stay where they are seen; their depth is sampled.
+
     Args:
         guidance: 1 takes the condition as it is; more exaggerates it.
     """
@@ -66,8 +74,18 @@ def sample_poses(
     noise = starting_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(people, 1, 1)
     denoise = guided(denoiser, condition.repeated(samples), guidance)
     found = heun(denoise, noise, noise_levels(_STEPS, _MOST_NOISE))
-    estimate = condition.estimate.repeat_interleave(samples, dim=0)
-    return denoiser.restored(found, estimate).unflatten(0, (people, samples))
+    estimate, reach = (x.repeat_interleave(samples, dim=0) for x in (condition.estimate, condition.reach))
+    return _seen_there(denoiser.restored(found, estimate), estimate, reach).unflatten(0, (people, samples))
+
+
+def _seen_there(
+    points: Float[Tensor, "B J 3"], estimate: Float[Tensor, "B J 3"], reach: Float[Tensor, "B J"]
+) -> Float[Tensor, "B J 3"]:
+    """The points, moved along the picture plane until the photo shows them within ``reach`` of the estimate."""
+    at, wanted = project_ndc(points), project_ndc(estimate)
+    apart = at - wanted
+    share = (reach[..., None] / apart.norm(dim=-1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
+    return unproject_ndc(wanted + share * apart, points[..., 2])
 
 
 def medoid(poses: Float[Tensor, "B K J 3"]) -> Float[Tensor, "B J 3"]:

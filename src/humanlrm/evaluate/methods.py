@@ -12,9 +12,12 @@ import torch
 from PIL import Image
 
 from humanlrm.camera import Cameras
+from humanlrm.completion import POSES
 from humanlrm.data.capture import CaptureView
+from humanlrm.diffusion.poses import condition_of, sample_poses
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method
+from humanlrm.evaluate.geometry import align, nearest, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.evaluate.scan_files import read_mesh
 from humanlrm.evaluate.stage import Picture
@@ -22,29 +25,39 @@ from humanlrm.matting import PoseDetector
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.mesh.texture import FieldColor
-from humanlrm.model.lrm import Model
-from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.pose_denoiser import PoseDenoiser
+from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
 from humanlrm.reconstruct import extract
 from humanlrm.subject import SubjectCrop
+from humanlrm.views import Given
 
 #: A program that takes longer has failed, seconds.
 _PATIENCE_S = 1800
 _CHUNK = 65_536
-#: Our model given four views.
-FOUR = "humanlrm-four"
+#: Our model given four views; one sampled person (``humanlrm.completion``); of four the one nearest to the truth.
+FOUR, SAMPLED, BEST = "humanlrm-four", "humanlrm-sampled", "humanlrm-best-of-4"
+OURS = ("humanlrm", FOUR, SAMPLED, BEST)
+#: Samples of the surfaces among which the best is chosen.
+_FEW_POINTS = 5_000
 
 FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visual-hull": visual_hull}
 
 
-@torch.no_grad()
-def _planes(model: Model, shown: SubjectCrop) -> Triplane:
+def _given(model: Model, shown: SubjectCrop) -> Given:
+    """At the model's resolution."""
     given, size_px = shown.given, model.config.image_px
     if given.image.shape[-1] != size_px:
         image = torch.nn.functional.interpolate(given.image, size=(size_px, size_px), mode="area")
         given = replace(given, image=image)
-    return model.planes_of(given)
+    return given
+
+
+@torch.no_grad()
+def _planes(model: Model, shown: SubjectCrop) -> Triplane:
+    return model.planes_of(_given(model, shown))
 
 
 def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
@@ -62,6 +75,31 @@ def lrm(model: Model, resolution: int = 128) -> Method:
         return _coloured(surface, lambda p, n: model.field.colour(planes, p[None], n[None])[0])
 
     return run
+
+
+def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> Method:
+    """Our model on sampled landmarks. Of several samples an oracle takes the one whose surface is nearest to the truth
+    (Chamfer distance after scale and translation)."""
+    if not isinstance(model, HumanLRM):
+        raise ValueError("poses are sampled for models of the small family only")
+
+    @torch.no_grad()
+    def run(case: Case) -> ColouredSurface:
+        given = _given(model, case.shown)
+        poses = sample_poses(denoiser, condition_of(model, given), count)[0]
+        samples = [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
+        surfaces = [extract(model, planes, resolution) for planes in samples]
+        best = 0 if count == 1 else int(np.argmin([_apart(surface, case) for surface in surfaces]))
+        return _coloured(surfaces[best], lambda p, n: model.field.colour(samples[best], p[None], n[None])[0])
+
+    return run
+
+
+def _apart(surface: TriangleSurface, case: Case) -> float:
+    samples = ordered_samples(surface, _FEW_POINTS, seed=1)
+    moved = align(samples.points, case.truth.samples.thinned(_FEW_POINTS), "scale+translation", workers=1)
+    found = nearest(moved.samples(samples), case.truth.samples, workers=1)
+    return float(found.to_truth.mean() + found.to_prediction.mean())
 
 
 def _coloured(surface: TriangleSurface, colour: FieldColor) -> ColouredSurface:
@@ -136,7 +174,7 @@ def check_methods(names: tuple[str, ...]) -> None:
     Raises:
         ValueError: an unknown name, or none.
     """
-    known = ("humanlrm", FOUR, "command", *FLOORS)
+    known = (*OURS, "command", *FLOORS)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         raise ValueError(f"unknown method {', '.join(unknown) or '(none given)'}; there are {', '.join(known)}")
@@ -149,8 +187,14 @@ def open_method(name: str, weights: Path | None, resolution: int, template: str 
         ValueError: unknown, "command" without a command, or damaged weights.
     """
     check_methods((name,))
-    if name in ("humanlrm", FOUR):
-        return (lrm if name == "humanlrm" else lrm_of_four)(from_pretrained(weights or SHIPPED), resolution)
+    if name in OURS:
+        folder = weights or SHIPPED
+        model = from_pretrained(folder)
+        if name in (SAMPLED, BEST):
+            return lrm_sampled(
+                model, pose_denoiser_from_pretrained(folder / POSES), resolution, 4 if name == BEST else 1
+            )
+        return (lrm if name == "humanlrm" else lrm_of_four)(model, resolution)
     if name == "command":
         if template is None:
             raise ValueError("the method command needs --command 'tool {image} -o {out}'")

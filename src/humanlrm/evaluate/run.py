@@ -14,7 +14,7 @@ import torch
 from humanlrm.evaluate.case import Case, Method, Shooting, make_case, pair_case
 from humanlrm.evaluate.disturb import PROTOCOLS, Condition, conditions
 from humanlrm.evaluate.geometry import check_alignment
-from humanlrm.evaluate.methods import FOUR, check_methods, open_method
+from humanlrm.evaluate.methods import OURS, check_methods, open_method
 from humanlrm.evaluate.rows import Row
 from humanlrm.evaluate.scan_files import person_picture
 from humanlrm.evaluate.scores import Scorer
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def uses_weights(self) -> bool:
-        return "humanlrm" in self.methods or FOUR in self.methods
+        return any(name in OURS for name in self.methods)
 
     def as_json(self) -> dict:
         """What decides the numbers; which subjects are measured may grow later."""

@@ -26,10 +26,12 @@ class PoseCondition(Told):
     Attributes:
         tokens: of each landmark.
         estimate: the landmarks that the reconstruction model would use, box units.
+        reach: how far from there the picture allows each to be seen (ndc).
     """
 
     tokens: Float[Tensor, "B J T"]
     estimate: Float[Tensor, "B J 3"]
+    reach: Float[Tensor, "B J"]
 
 
 class _Block(nn.Module):

@@ -214,7 +214,9 @@ def _step(
     state: TrainerState,
 ) -> float:
     """One step: what the photos show, noise, loss, clipped update, counters."""
-    rng = torch.Generator().manual_seed((config.seed << 32) + state.step)
+    seed = (config.seed << 32) + state.step
+    torch.manual_seed(seed)  # dropout
+    rng = torch.Generator().manual_seed(seed)
     for group in optimizer.param_groups:
         group["lr"] = config.rate(state.seen)
     clean, condition = told(rng)

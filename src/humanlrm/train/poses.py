@@ -90,7 +90,8 @@ def train_poses(
         chosen = torch.randint(len(examples), (plan.batch,), generator=rng)
         estimate = examples.estimate[chosen]
         everyone = torch.ones(plan.batch, dtype=torch.bool)
-        condition = PoseCondition(everyone, examples.tokens[chosen].float(), estimate)
+        anywhere = estimate.new_zeros(estimate.shape[:2])  # only samplers look at it
+        condition = PoseCondition(everyone, examples.tokens[chosen].float(), estimate, anywhere)
         return model.normalised(examples.truth[chosen], estimate), condition
 
     return run_denoising(model, plan, stream, told, run, report)

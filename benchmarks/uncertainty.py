@@ -1,0 +1,123 @@
+"""Whether the spread of samples ranks the true error, and how samples of landmarks compare with the estimate.
+
+    python -m benchmarks.uncertainty --data data/held-out [--weights DIR] [--count 400]
+
+Surface: rank correlation (Spearman) of the spread of samples at the vertices of the estimate's surface with the
+distance of these vertices to the true surface: within each photo (mean), of all vertices together, and of the photos'
+means. Landmarks: error of the estimate, of a sample, of the mean of sixteen, of the best of four (box units, mean over
+the points and photos), split into those that the photo shows and those that it does not; and the spread of the samples.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from scipy.spatial import KDTree
+from scipy.stats import spearmanr
+
+from humanlrm.completion import POSES
+from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.shards import ShardFolder
+from humanlrm.diffusion.poses import condition_of, sample_poses
+from humanlrm.diffusion.uncertainty import surface_uncertainty
+from humanlrm.frame import project_ndc
+from humanlrm.mesh.surface import vertex_normals
+from humanlrm.model.lrm import HumanLRM
+from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
+from humanlrm.model.triplane import sample_plane
+from humanlrm.reconstruct import distance_of, extract
+from humanlrm.views import collate
+
+_SAMPLES, _BEST_OF = 16, 4
+#: Fields of a photo whose surfaces are compared.
+_FIELDS = 6
+_POINTS = 4_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        data: folder of shards of people that the weights have not seen.
+        weights: folder of other weights than the shipped ones.
+        count: photos whose landmarks are sampled.
+        surfaces: photos whose surface is.
+    """
+
+    data: Path
+    weights: Path = SHIPPED
+    count: int = 400
+    surfaces: int = 40
+
+
+@torch.no_grad()
+def main(options: Options) -> None:
+    torch.set_num_threads(1)
+    model, denoiser = from_pretrained(options.weights), pose_denoiser_from_pretrained(options.weights / POSES)
+    assert isinstance(model, HumanLRM)
+    settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
+    views = Samplings(ShardFolder(options.data), settings, seed=5)
+    errors: dict[str, list[np.ndarray]] = {}
+    shown: list[np.ndarray] = []
+    ranks, spreads, distances = [], [], []
+    for k in range(min(options.count, len(views))):
+        batch = collate([views[k]])
+        truth = batch.wanted.landmarks[0]
+        if not bool(truth.isfinite().all()):
+            continue
+        condition = condition_of(model, batch.given)
+        poses = sample_poses(denoiser, condition, _SAMPLES)[0]
+        off = (poses - truth).norm(dim=-1)
+        best = off[:_BEST_OF][off[:_BEST_OF].mean(-1).argmin()]
+        found = {
+            "estimate": (condition.estimate[0] - truth).norm(dim=-1),
+            "a sample": off[0],
+            "mean of sixteen samples": (poses.mean(0) - truth).norm(dim=-1),
+            "best of four samples": best,
+            "spread of the samples": poses.std(0).norm(dim=-1),
+        }
+        for name, values in found.items():
+            errors.setdefault(name, []).append(values.numpy())
+        under = sample_plane(batch.given.image[:, 3:], project_ndc(truth[None]))[0]
+        shown.append((under > 0.5).all(-1).numpy())
+        if len(ranks) < options.surfaces:
+            planes = model.planes_of(batch.given)
+            surface = extract(model, planes, 64)
+            fields = [
+                distance_of(model, model.planes_of(batch.given, told=pose[None], estimate=False))
+                for pose in poses[:_FIELDS]
+            ]
+            vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
+            spread = surface_uncertainty(vertices, normals, fields).spread.numpy()
+            near = _distances(surface.vertices, batch.wanted.surface[0].numpy())
+            ranks.append(spearmanr(spread, near)[0])
+            spreads.append(spread)
+            distances.append(near)
+    seen = np.concatenate(shown)
+    table = Table("landmarks", "all", "shown", "not shown", title=f"{len(shown)} photos, box units")
+    for name, parts in errors.items():
+        values = np.concatenate(parts)
+        table.add_row(name, *(f"{part.mean():.3f}" for part in (values, values[seen], values[~seen])))
+    console = Console()
+    console.print(table)
+    marks = spearmanr(np.concatenate(errors["spread of the samples"]), np.concatenate(errors["estimate"]))[0]
+    console.print(f"landmarks: rank correlation of spread and error {marks:.2f}")
+    together = spearmanr(np.concatenate(spreads), np.concatenate(distances))[0]
+    persons = spearmanr([s.mean() for s in spreads], [d.mean() for d in distances])[0]
+    console.print(
+        f"surface, {len(ranks)} photos: rank correlation {np.mean(ranks):.2f} within a photo, {together:.2f} of all "
+        f"vertices together, {persons:.2f} of the photos' means"
+    )
+
+
+def _distances(vertices: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """From the vertices to points of the true surface."""
+    return np.asarray(KDTree(truth).query(vertices)[0])
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,84 @@
+"""Laws of sampled landmarks."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from humanlrm.diffusion.poses import condition_of, medoid, sample_poses
+from humanlrm.frame import project_ndc
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.model.config import tiny
+from humanlrm.model.denoiser_config import PoseDenoiserConfig
+from humanlrm.model.lrm import build
+from humanlrm.model.pose_denoiser import PoseDenoiser
+from humanlrm.views import Given
+
+
+def some_photos(count: int = 2, side: int = 64) -> Given:
+    rng = torch.Generator().manual_seed(2)
+    image = torch.rand(count, 5, side, side, generator=rng)
+    image[:, 3:] = 1  # everything is the person
+    image[:, 3:, side * 3 // 4 :] = 0  # but the lowest quarter, which is beyond the photo
+    landmarks = torch.rand(count, COUNT, 4, generator=rng) * 1.4 - 0.7
+    landmarks[..., 3] = 0.9
+    return Given(image, landmarks, torch.zeros(count, COUNT, 2, CLUE_CHANNELS))
+
+
+def a_model():
+    torch.manual_seed(3)
+    return build(tiny()).eval()
+
+
+def a_denoiser(told: int) -> PoseDenoiser:
+    """New: it says that errors are normal, of the given size."""
+    torch.manual_seed(4)
+    return PoseDenoiser(PoseDenoiserConfig(told=told, share=4, width=32, depth=1, scale=(0.2,) * (3 * COUNT))).eval()
+
+
+def test_a_condition_tells_what_the_model_found_out():
+    model, given = a_model(), some_photos()
+    condition, found = condition_of(model, given), model.landmarks_of(given)
+    torch.testing.assert_close(condition.estimate, found.points)
+    assert condition.tokens.shape == (2, COUNT, model.config.width + 16)
+    below = project_ndc(found.points)[..., 1] < -0.55
+    assert (condition.reach[below] > 10).all()
+    assert (condition.reach[project_ndc(found.points)[..., 1] > -0.45] < 10).all()
+
+
+def test_a_model_without_heat_maps_cannot_be_sampled_around():
+    torch.manual_seed(3)
+    with pytest.raises(ValueError, match="heat maps"):
+        condition_of(build(replace(tiny(), spotter=False)).eval(), some_photos())
+
+
+def test_samples_are_repeatable_and_do_not_depend_on_their_number():
+    condition = condition_of(a_model(), some_photos())
+    denoiser = a_denoiser(condition.tokens.shape[-1])
+    few, many = (sample_poses(denoiser, condition, count, seed=5) for count in (2, 4))
+    torch.testing.assert_close(few, many[:, :2])
+    assert not torch.allclose(few, sample_poses(denoiser, condition, 2, seed=6))
+    assert not torch.allclose(many[:, 0], many[:, 1])
+
+
+def test_what_the_photo_shows_stays_where_it_is_seen_and_what_it_hides_may_be_anywhere():
+    condition = condition_of(a_model(), some_photos())
+    samples = sample_poses(a_denoiser(condition.tokens.shape[-1]), condition, 64)
+    apart = (project_ndc(samples) - project_ndc(condition.estimate)[:, None]).norm(dim=-1)
+    assert (apart <= condition.reach[:, None] + 1e-4).all()
+    deviation = (samples - condition.estimate[:, None])[..., 2].std(1)
+    assert float(deviation.mean()) == pytest.approx(0.2, rel=0.15)  # depth is sampled everywhere
+    hidden, held = replace(condition, reach=condition.reach * 0 + 9), replace(condition, reach=condition.reach * 0)
+    spreads = [
+        sample_poses(a_denoiser(condition.tokens.shape[-1]), told, 64)[..., :2].std(1).mean() for told in (hidden, held)
+    ]
+    assert spreads[0] > 5 * spreads[1]
+
+
+def test_the_medoid_is_the_sample_nearest_to_all():
+    poses = torch.zeros(2, 5, COUNT, 3)
+    poses[0] += torch.tensor([0.0, 1.0, 1.2, 1.3, 9.0])[:, None, None]
+    poses[1] += torch.tensor([5.0, 5.0, 5.0, 5.1, -9.0])[:, None, None]
+    chosen = medoid(poses)
+    assert float(chosen[0].mean()) == pytest.approx(1.2)
+    assert float(chosen[1].mean()) == pytest.approx(5.0)
