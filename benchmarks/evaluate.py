@@ -1,5 +1,6 @@
 """CPU seconds per part of a measured case, one thread: ``python -m benchmarks.evaluate``."""
 
+import argparse
 import time
 
 import numpy as np
@@ -14,10 +15,11 @@ from humanlrm.matting import PoseDetector
 from humanlrm.people.compose import make_person
 from humanlrm.people.generate import VALIDATION_SEED
 
-SUBJECTS = 3
-
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subjects", type=int, default=3)
+    subjects = parser.parse_args().subjects
     torch.set_num_threads(1)
     detector, scorer, spent = PoseDetector(threads=1), Scorer("scale+translation", 50_000), {}
     methods = {"humanlrm": open_method("humanlrm", None, 128, None), **FLOORS}
@@ -29,7 +31,7 @@ def main() -> None:
         spent.setdefault(part, []).append(time.process_time() - start)
         return result
 
-    for seed in range(VALIDATION_SEED, VALIDATION_SEED + SUBJECTS):
+    for seed in range(VALIDATION_SEED, VALIDATION_SEED + subjects):
         stage = timed("person and its ray scene", lambda seed=seed: Stage(make_person(seed)))
         stage.outer  # noqa: B018
         names, lamps = ("procedural-val", str(seed), str(seed)), random_lamps(np.random.default_rng(seed))
