@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor
 
 from humanlrm.diffusion.uncertainty import Uncertainty
-from humanlrm.frame import CAMERA_DISTANCE
 from humanlrm.landmarks import INDEX
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import (
@@ -30,7 +29,7 @@ from humanlrm.mesh import (
     simplify,
 )
 from humanlrm.mesh.extract import Sdf
-from humanlrm.mesh.texture import heat_map
+from humanlrm.mesh.texture import FieldColor, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.outline import meet_outline, outline_map
@@ -45,10 +44,8 @@ _FACES = 24_000
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
-#: Side of the photo that colours are taken from: at most, and for surfaces that run along the rays. Cosines between a
-#: normal and the ray at which a surface does, and does not (our choice).
-_SHARPEST_PX, _SOFT_PX = 1024, 48
-_GRAZING = (0.2, 0.55)
+#: Side of the photo that the field takes colours from, at most.
+_SHARPEST_PX = 1024
 #: A person of whom more than this share is detached is held together by the bones.
 _DETACHED = 0.003
 #: Estimated landmarks farther out than this ask for a larger frame, and at most this far out is believed (box units).
@@ -284,42 +281,17 @@ def with_room(subject: SubjectCrop, points: Float[Tensor, "N 3"]) -> SubjectCrop
     return subject.including(points.cpu().numpy().clip(-_MOST_ROOM, _MOST_ROOM))
 
 
-def _seen_at(planes: Triplane, subject: SubjectCrop, size_px: int, device: torch.device) -> Triplane:
-    """The same planes with the photo at another resolution for points to take colours from."""
-    image = subject.image_at(size_px).to(device)
-    seen = torch.cat([image[:3] * image[3:4], image[3:]])
-    return replace(planes, given=replace(planes.given, image=seen[None]))
-
-
-def _colour_of(model: Model, planes: Triplane, subject: SubjectCrop, device: torch.device):
-    """Colours of surface points.
-
-    The unseen side is coloured in part by what its pixel shows: at the photo's own resolution (at most
-    ``_SHARPEST_PX``), finer than the network's input. Where a surface runs along the rays, one pixel colours a stripe:
-    there a coarse picture is asked.
-    """
+def _colour_of(model: Model, planes: Triplane, subject: SubjectCrop, device: torch.device) -> FieldColor:
+    """Colours of surface points. The unseen side is coloured in part by what its pixel shows: at the photo's own
+    resolution (at most ``_SHARPEST_PX``), finer than the network's input."""
     sharpest = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _SHARPEST_PX))
-    sharp, soft = (_seen_at(planes, subject, size, device) for size in (sharpest, _SOFT_PX))
-    eye = torch.tensor([0.0, 0.0, CAMERA_DISTANCE])
-
-    def ask(seen: Triplane, points: Tensor, normals: Tensor, chunk: int = 65536) -> Tensor:
-        parts = [
-            model.field.colour(seen, p[None].to(device), n[None].to(device))[0].cpu()
-            for p, n in zip(points.split(chunk), normals.split(chunk), strict=True)
-        ]
-        return torch.cat(parts)
+    image = subject.image_at(sharpest).to(device)
+    seen = torch.cat([image[:3] * image[3:4], image[3:]])
+    sharp = replace(planes, given=replace(planes.given, image=seen[None]))
 
     @torch.no_grad()
-    def colour(points, normals) -> Tensor:
-        points, normals = torch.as_tensor(points, dtype=torch.float32), torch.as_tensor(normals, dtype=torch.float32)
-        facing = (normals * torch.nn.functional.normalize(eye - points, dim=-1)).sum(-1).abs()
-        share = ((facing - _GRAZING[0]) / (_GRAZING[1] - _GRAZING[0])).clamp(0, 1)[:, None]
-        out = torch.zeros_like(points)
-        for seen, weight in ((sharp, share), (soft, 1 - share)):
-            chosen = weight[:, 0] > 0
-            if chosen.any():
-                out[chosen] += weight[chosen] * ask(seen, points[chosen], normals[chosen])
-        return out
+    def colour(points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
+        return model.field.colour(sharp, points[None].to(device), normals[None].to(device))[0].cpu()
 
     return colour
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt, map_coordinates
-from scipy.sparse import diags_array
+from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
@@ -30,6 +30,9 @@ _DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
 _SHIFT_REACH, _SHIFT_HOLD = 0.3, 0.05
 _CHUNK = 65536
+#: Cosines of normal and view direction at which a surface runs along the rays, and no longer does; how firmly places
+#: that do hold to their own colour (our choice).
+_ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
 #: Colours of numbers from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
 _HEAT = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
@@ -131,16 +134,17 @@ def bake(
     directions = _unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
     colors = np.zeros((len(points), 3), dtype=np.float32)
-    shift = None
+    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos])
     if photos:
-        view = _PhotoViews([_PhotoView(photo, surface) for photo in photos])
         weight, colors = view.look(points, directions)
-        if match_colors:
-            shift = _color_shift(view, surface, normals, field_color)
     unsure = np.flatnonzero(weight < 1)
     guess = _ask(field_color, points[unsure], directions[unsure])
-    if shift is not None:
+    if photos and match_colors:
+        shift = _color_shift(view, surface, normals, field_color)
         guess = guess + texels[unsure].of(surface, shift)
+        along = view.along(points[unsure], directions[unsure])[:, None]
+        around = _from_around(view, surface, normals, field_color, shift)
+        guess = guess + along * (texels[unsure].of(surface, around) - guess)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     texture = _paint(texels, colors, size_px)
@@ -222,6 +226,10 @@ class _PhotoView:
         height, width = self.photo.alpha.shape
         return np.any((at < 0) | (at > np.array([[height - 1], [width - 1]])), axis=0)
 
+    def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """Of normal and view direction."""
+        return ((normals @ self.turn.T) * _unit(_EYE - self._moved(points))).sum(axis=-1)
+
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
         at = self._pixels(self._moved(points))
@@ -232,8 +240,8 @@ class _PhotoView:
     ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
         """1 where the photo shows the point well, 0 where it does not see it or shows background; and the cosine of
         normal and view direction."""
+        cosine = self.cosine(points, normals).astype(np.float32)
         points, normals = self._moved(points), (normals @ self.turn.T).astype(np.float32)
-        cosine = (normals * _unit(_EYE - points)).sum(axis=-1)
         weight = _smoothstep(cosine, *_FADE_COSINE)
         facing = np.flatnonzero(weight > 0)
         seen, at = points[facing], self._pixels(points[facing])
@@ -272,6 +280,11 @@ class _PhotoViews:
         colors[shares > 0] /= shares[shares > 0, None]
         return best, colors
 
+    def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """1 where the surface runs along the rays of every photo, 0 where it faces one or turns its back on it."""
+        most = np.max([np.abs(view.cosine(points, normals)) for view in self.views], axis=0)
+        return 1 - _smoothstep(most, *_ALONG)
+
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""
         return np.logical_and.reduce([view.beyond(points) for view in self.views])
@@ -301,12 +314,39 @@ def _color_shift(
     difference = np.zeros_like(points)
     difference[seen] = shown[seen] - _ask(field_color, points[seen], normals[seen])
     right = hold[:, None] * difference + steps
-    diagonal = degree + hold + screening
+    return _relaxed(edges, degree + hold + screening, right)
+
+
+def _from_around(
+    view: _PhotoViews,
+    surface: TriangleSurface,
+    normals: Float[np.ndarray, "V 3"],
+    field_color: FieldColor,
+    shift: Float[np.ndarray, "V 3"],
+) -> Float[np.ndarray, "V 3"]:
+    """Colours of the vertices where the surface runs along the rays, from what lies around them (our choice).
+
+    A field that reads pixels gives such places stripes: one pixel colours all that lies along its ray. The photo's
+    colours on one side and the field's on the other go over into each other instead.
+    """
+    points = surface.vertices.astype(np.float32)
+    weight, known = view.look(points, normals)
+    blind = weight < 1
+    own = _ask(field_color, points[blind], normals[blind]) + shift[blind]
+    known[blind] += (1 - weight[blind, None]) * (own - known[blind])
+    edges = adjacency(surface)
+    degree = np.asarray(edges.sum(axis=1)).ravel()
+    hold = (_LEAST_HOLD + (1 - view.along(points, normals)) ** 2) * degree
+    return _relaxed(edges, degree + hold, hold[:, None] * known)
+
+
+def _relaxed(
+    edges: csr_array, diagonal: Float[np.ndarray, "V"], right: Float[np.ndarray, "V C"]
+) -> Float[np.ndarray, "V C"]:
+    """Solves (diagonal - edges) u = right, to a tenth of a grey level; a direct solver takes ten times longer."""
     system, jacobi = (diags_array(diagonal) - edges).tocsr(), diags_array(1 / diagonal)
-    # A tenth of a grey level is enough; a direct solver takes ten times longer.
-    return np.stack([cg(system, right[:, c], rtol=1e-3, M=jacobi, maxiter=500)[0] for c in range(3)], axis=-1).astype(
-        np.float32
-    )
+    columns = [cg(system, column, rtol=1e-3, M=jacobi, maxiter=500)[0] for column in right.T]
+    return np.stack(columns, axis=-1).astype(np.float32)
 
 
 def _border_steps(
