@@ -90,6 +90,19 @@ def test_ply_vertices_have_the_textures_colours(mesh: TexturedMesh, tmp_path: Pa
     np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, back / 2 + 0.5, atol=0.03)
 
 
+def test_attributes_of_the_vertices_come_back(mesh: TexturedMesh, tmp_path: Path):
+    height = mesh.vertices[:, 1].astype(np.float32)
+    glb, ply = (
+        trimesh.load(save(tmp_path / f"a{suffix}", mesh, 1.7, attributes={"_HEIGHT": height}), process=False)
+        for suffix in (".glb", ".ply")
+    )
+    (person,) = glb.geometry.values()
+    np.testing.assert_allclose(person.vertex_attributes["_HEIGHT"].ravel(), height, atol=1e-6)
+    found = ply.metadata["_ply_raw"]["vertex"]["data"]["_HEIGHT"]
+    scale = 1.7 / np.ptp(mesh.vertices[:, 1])
+    np.testing.assert_allclose(ply.vertices[:, 1], (np.ravel(found) - mesh.vertices[:, 1].min()) * scale, atol=1e-5)
+
+
 @pytest.mark.parametrize("suffix", [".glb", ".obj"])
 def test_failed_save_leaves_no_file(mesh: TexturedMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str):
     def full_disk(*_):

@@ -7,7 +7,7 @@ import trimesh
 
 from humanlrm.frame import SquareCrop
 from humanlrm.mesh.export import vertex_colors
-from humanlrm.mesh.texture import Photo, bake, rasterise
+from humanlrm.mesh.texture import Photo, bake, heat_map, rasterise
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
@@ -146,8 +146,34 @@ def test_colours_go_on_beyond_the_photos_border_and_fade_away_from_it():
     mesh = bake(surface, field, [cut], 256)
     red, height = vertex_colors(mesh)[:, 0], mesh.vertices[:, 1]
     assert red[(height < -0.03) & (height > -0.06)].min() > 0.6
-    assert red[height > 0.03].min() > 0.7
+    assert red[height > 0.03].min() > 0.65
     assert red[height < -0.5].mean() < 0.3 < red[(height < -0.2) & (height > -0.3)].mean() + 0.15
+
+
+def test_where_a_surface_runs_along_the_rays_it_takes_the_colours_around_it():
+    surface = ball()
+
+    def striped(points, normals):
+        """As a field that reads pixels: what the rim's pixels show goes along the rays."""
+        stripes = (points[:, 1:2] * 40).sin() * (normals[:, 2:3].abs() < 0.5)
+        return 0.5 + 0.3 * stripes.expand(-1, 3)
+
+    photo = photo_of(surface, np.full(3, 0.5))
+    plain, calm = (bake(surface, striped, [photo], 256, match_colors=matched) for matched in (False, True))
+    rim = np.abs(plain.normals[:, 2]) < 0.15
+    before, after = (vertex_colors(mesh)[rim].std() for mesh in (plain, calm))
+    assert before > 0.15
+    assert after < 0.3 * before
+    np.testing.assert_allclose(vertex_colors(calm)[rim].mean(), 0.5, atol=0.05)
+
+
+def test_a_heat_map_is_blue_where_numbers_are_small_and_red_where_they_are_large():
+    mesh = bake(ball(), blue_field, size_px=128)
+    share = mesh.vertices[:, 1] / 1.2 + 0.5
+    heat = replace(mesh, texture=heat_map(mesh, share, 128))
+    colours = vertex_colors(heat)
+    assert (colours[share < 0.1][:, 2] > 2 * colours[share < 0.1][:, 0]).all()
+    assert (colours[share > 0.9][:, 0] > 3 * colours[share > 0.9][:, 2]).all()
 
 
 def test_the_field_is_asked_only_where_the_photo_does_not_decide():
