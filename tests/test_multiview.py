@@ -143,6 +143,7 @@ def test_several_photos_become_one_sound_person_of_measured_size(tmp_path, photo
         (("0.png", "--unit", "m"), "--unit"),
         (("0.png", "--cameras", "cameras.json"), "2 to 32"),
         (("0.png", "missing.png", "--cameras", "cameras.json"), "missing.png"),
+        (("0.png", "1.png", "0.png", "--cameras", "cameras.json"), "0.png is given twice"),
         (("0.png", "1.png", "--cameras", "missing.json"), "missing.json"),
         (("0.png", "1.png", "--cameras", "cameras.json", "--unit", "feet"), "feet"),
         (("0.png", "other.png", "--cameras", "cameras.json"), "0 cameras"),

@@ -1,13 +1,12 @@
 """``humanlrm evaluate`` and ``humanlrm export``: how good weights are, and weights that say so."""
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, console
+from humanlrm.commands.terminal import asset_pack, commit, console
 
 if TYPE_CHECKING:
     from humanlrm.model.history import Stage
@@ -168,15 +167,4 @@ class Export:
     def _stage(self, part: str, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
         from humanlrm.model.history import Stage
 
-        return Stage(part, sources, licences, state.seen, state.seconds / 3600, self.seed, _commit())
-
-
-def _commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "unknown"
+        return Stage(part, sources, licences, state.seen, state.seconds / 3600, self.seed, commit())

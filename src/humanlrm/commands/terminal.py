@@ -1,6 +1,7 @@
 """What all commands share: the terminal, and options that mean the same everywhere."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import torch
@@ -22,3 +23,15 @@ def check_device(name: str) -> None:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); try cpu") from error
+
+
+def commit() -> str:
+    """The commit of this checkout, "unknown" without one."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"

@@ -1,5 +1,6 @@
 """``humanlrm train``, ``train-diffusion``, ``train-poses`` and ``describe``."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -214,10 +215,14 @@ class TrainPoses:
     export: Path | None = None
 
     def run(self) -> int:
+        from humanlrm.commands.terminal import commit
         from humanlrm.completion import POSES
+        from humanlrm.data.shards import ShardFolder
+        from humanlrm.evaluate.card import describe_data, pose_card, write_card
         from humanlrm.model.denoiser_config import PoseDenoiserConfig
+        from humanlrm.model.history import Stage
         from humanlrm.model.pretrained import SHIPPED, save_pretrained
-        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.checkpoint import averaged_weights, trained
         from humanlrm.train.poses import gather, recipe, train_poses
         from humanlrm.train.report import TrainingReport
 
@@ -231,7 +236,15 @@ class TrainPoses:
         plan = recipe(self.samples, self.seed)
         with TrainingReport(self.run_folder, self.samples, console) as report:
             model = train_poses(PoseDenoiserConfig(), plan, examples, self.run_folder, report)
+        state = averaged_weights(self.run_folder)[2]
         save_pretrained(out, model.config, dict(trained(model)))
+        sources, licences = Counter(), set()
+        for folder in self.data:
+            own, theirs = describe_data(ShardFolder(folder))
+            sources.update(own)
+            licences.update(theirs)
+        stage = Stage("poses", dict(sources), sorted(licences), state.seen, state.seconds / 3600, self.seed, commit())
+        write_card(out, pose_card(sum(p.numel() for p in model.parameters()), len(examples), stage))
         console.print(f"weights written to {out}", highlight=False)
         return 0
 

@@ -60,8 +60,35 @@ def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
     return "\n".join(lines)
 
 
+def pose_card(parameters: int, photos: int, stage: Stage) -> str:
+    """Markdown of a denoiser of landmarks.
+
+    Args:
+        photos: augmented photos that the reconstruction model looked at.
+        stage: its run; samples are photos seen again and again.
+    """
+    lines = [
+        "# Denoiser of landmarks, for the humanlrm weights in the folder above",
+        "",
+        "Written by `humanlrm train-poses`; do not edit. It may be used under the licence of the project.",
+        "",
+        f"- Parameters: {parameters:,}",
+        f"- Licences of what the training people are made of: {'; '.join(stage.licences)}; credits in `docs/credits.md`",
+        f"- Examples: what the weights made of {photos:,} augmented photos of {_people(stage)} people",
+        f"- Training: {stage.samples:,} photos seen, {stage.core_hours:.2f} core-hours without looking at the photos, "
+        f"seed {stage.seed}, commit {stage.commit}",
+        "- How good it is: `python -m benchmarks.uncertainty`, `docs/completion.md`",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _people(stage: Stage) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(stage.sources.items()))
+
+
 def _stage(stage: Stage) -> str:
-    people = ", ".join(f"{count:,} {name}" for name, count in sorted(stage.sources.items()))
+    people = _people(stage)
     numbers = f"{stage.samples:,} | {stage.core_hours:.1f} | {stage.seed} | {stage.commit}"
     return f"| {stage.part} | {people} | {numbers} |"
 
