@@ -29,7 +29,7 @@ from humanlrm.mesh import (
     simplify,
 )
 from humanlrm.mesh.extract import Sdf
-from humanlrm.mesh.texture import FieldColor, heat_map
+from humanlrm.mesh.texture import FieldColor, Share, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.outline import meet_outline, outline_map
@@ -41,6 +41,8 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 #: people is printed by ``python -m benchmarks.stature``.
 STATURE = 1.122
 _FACES = 24_000
+#: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
+_HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
@@ -220,9 +222,10 @@ def built(
         surface = simplify(surface, settings.faces)
     with clock("texture"):
         photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
-        mesh = bake(surface, _colour_of(model, planes, subject, device), [photo], settings.texture_px)
-    corrected = planes.given.landmarks
-    landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
+        corrected = planes.given.landmarks
+        landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
+        colour = _colour_of(model, planes, subject, device)
+        mesh = bake(surface, colour, [photo], settings.texture_px, calm=head_share(landmarks))
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -294,6 +297,20 @@ def _colour_of(model: Model, planes: Triplane, subject: SubjectCrop, device: tor
         return model.field.colour(sharp, points[None].to(device), normals[None].to(device))[0].cpu()
 
     return colour
+
+
+def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
+    """Where the head is. The field reads pixels, and would paint a face on the back of it."""
+    neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
+    up = (head - neck) / max(float(np.linalg.norm(head - neck)), 1e-6)
+
+    def share(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        height = (points - neck) @ up
+        beside = np.linalg.norm(points - neck - height[:, None] * up, axis=1)
+        above = np.clip((height - _HEAD_FROM[0]) / (_HEAD_FROM[1] - _HEAD_FROM[0]), 0, 1)
+        return (above * np.clip((_HEAD_TO[1] - beside) / (_HEAD_TO[1] - _HEAD_TO[0]), 0, 1)).astype(np.float32)
+
+    return share
 
 
 def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:

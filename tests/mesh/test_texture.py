@@ -167,6 +167,24 @@ def test_where_a_surface_runs_along_the_rays_it_takes_the_colours_around_it():
     np.testing.assert_allclose(vertex_colors(calm)[rim].mean(), 0.5, atol=0.05)
 
 
+def test_a_calm_back_takes_the_colours_around_it_and_the_front_stays():
+    surface = ball()
+
+    def ghost(points, normals):
+        """What the photo shows in the middle, on the back."""
+        behind = (normals[:, 2:3] < 0) & (points[:, :2].norm(dim=-1, keepdim=True) < 0.15)
+        return torch.where(behind, torch.tensor(RED), torch.tensor(BLUE)).float()
+
+    photo = photo_of(surface, BLUE)
+    plain, calm = (
+        bake(surface, ghost, [photo], 256, calm=share) for share in (None, lambda points: np.ones(len(points)))
+    )
+    back, front = plain.normals[:, 2] < -0.98, plain.normals[:, 2] > 0.8
+    assert np.abs(vertex_colors(plain)[back] - RED).mean() < 0.05
+    assert np.abs(vertex_colors(calm)[back] - BLUE).mean() < np.abs(vertex_colors(calm)[back] - RED).mean()
+    np.testing.assert_allclose(vertex_colors(calm)[front], vertex_colors(plain)[front], atol=0.01)
+
+
 def test_a_heat_map_is_blue_where_numbers_are_small_and_red_where_they_are_large():
     mesh = bake(ball(), blue_field, size_px=128)
     share = mesh.vertices[:, 1] / 1.2 + 0.5

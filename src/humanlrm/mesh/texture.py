@@ -18,6 +18,8 @@ from humanlrm.mesh.surface import TriangleSurface, face_normals, vertex_normals
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
 
 FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
+#: Points to numbers in [0, 1].
+Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 
 _EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
 #: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
@@ -33,6 +35,8 @@ _CHUNK = 65536
 #: Cosines of normal and view direction at which a surface runs along the rays, and no longer does; how firmly places
 #: that do hold to their own colour (our choice).
 _ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
+#: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
+_BACK, _CALM = (0.0, 0.3), 0.86
 #: Colours of numbers from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
 _HEAT = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
@@ -111,6 +115,7 @@ def bake(
     size_px: int = 1024,
     match_colors: bool = True,
     unwrapped: Unwrapped | None = None,
+    calm: Share | None = None,
 ) -> TexturedMesh:
     """Texture a closed surface.
 
@@ -121,6 +126,8 @@ def bake(
         size_px: side of the texture.
         match_colors: shift the field's colours toward the photo's near the border between them.
         unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
+        calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
+            from the field.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -134,7 +141,7 @@ def bake(
     directions = _unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
     colors = np.zeros((len(points), 3), dtype=np.float32)
-    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos])
+    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos], calm)
     if photos:
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
@@ -260,8 +267,8 @@ class _PhotoView:
 class _PhotoViews:
     """Several photos as one projector; of those that show a place the surest counts most."""
 
-    def __init__(self, views: Sequence[_PhotoView]):
-        self.views = views
+    def __init__(self, views: Sequence[_PhotoView], calm: Share | None = None):
+        self.views, self.calm = views, calm
 
     def look(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
@@ -281,9 +288,13 @@ class _PhotoViews:
         return best, colors
 
     def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """1 where the surface runs along the rays of every photo, 0 where it faces one or turns its back on it."""
-        most = np.max([np.abs(view.cosine(points, normals)) for view in self.views], axis=0)
-        return 1 - _smoothstep(most, *_ALONG)
+        """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
+        one; where it turns its back on all of them as much as it is calm there."""
+        cosines = np.stack([view.cosine(points, normals) for view in self.views])
+        along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
+        if self.calm is None:
+            return along
+        return np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
 
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""
