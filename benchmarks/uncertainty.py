@@ -35,7 +35,9 @@ from humanlrm.views import collate
 _SAMPLES, _BEST_OF = 16, 4
 #: Fields of a photo whose surfaces are compared.
 _FIELDS = 6
-_POINTS = 4_000
+_POINTS = 6_000
+#: Farther away than this a sample is no plane, box units.
+_FAR = 0.05
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def main(options: Options) -> None:
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
             spread = surface_uncertainty(vertices, normals, fields).spread.numpy()
-            near = _distances(surface.vertices, batch.wanted.surface[0].numpy())
+            near = _distances(surface.vertices, batch.wanted.surface[0].numpy(), batch.wanted.normals[0].numpy())
             ranks.append(spearmanr(spread, near)[0])
             spreads.append(spread)
             distances.append(near)
@@ -114,9 +116,12 @@ def main(options: Options) -> None:
     )
 
 
-def _distances(vertices: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """From the vertices to points of the true surface."""
-    return np.asarray(KDTree(truth).query(vertices)[0])
+def _distances(vertices: np.ndarray, truth: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """From the vertices to the true surface: to the plane of the nearest of its samples, or to the sample if that is
+    far."""
+    far, nearest = KDTree(truth).query(vertices)
+    plane = np.abs(((vertices - truth[nearest]) * normals[nearest]).sum(-1))
+    return np.where(far > _FAR, far, plane)
 
 
 if __name__ == "__main__":

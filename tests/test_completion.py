@@ -66,7 +66,7 @@ def test_a_photo_that_hides_much_is_completed_by_itself_and_says_so(weights, pla
     assert any("border cuts the person" in reason for reason in automatic.hidden.reasons)
     assert not never.sampled
     assert np.abs(automatic.people[0].landmarks - never.people[0].landmarks).max() > 1e-3
-    assert not Completer(plain).people(whole, SMALL).sampled  # nothing to sample with
+    assert not Completer(plain).people(whole, SMALL, Completion("auto")).sampled  # nothing to sample with
 
 
 def test_uncertainty_is_of_every_vertex_and_as_hot_as_it_is_large(weights, whole):
@@ -105,7 +105,6 @@ def test_the_command_writes_every_person_its_heat_map_and_a_sheet(tmp_path, weig
     ("arguments", "words"),
     [
         (("--samples", 0), "between 1 and 64"),
-        (("--samples", 2, "--complete", "never"), "need completion"),
         (("--guidance", -1), "guidance"),
         (("--seed", -1), "seed"),
         (("--samples", 2), "no denoiser"),

@@ -35,15 +35,15 @@ class Completion:
     """How what a photo leaves open is decided.
 
     Attributes:
-        when: a single person is sampled "always", "never" (the estimate is used), or "auto": if the photo hides much
-            of the person (``diffusion.visibility``).
+        when: a single person is sampled "always", "never" (the estimate is used: of single guesses the nearest to the
+            truth, docs/completion.md), or "auto": if the photo hides much of the person (``diffusion.visibility``).
         samples: people; several are always sampled. A single one is the most typical of sixteen samples.
         seed: sample k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
         uncertainty: also say how sure the surface is.
     """
 
-    when: When = "auto"
+    when: When = "never"
     samples: int = 1
     seed: int = 0
     guidance: float = 1.0
@@ -58,8 +58,6 @@ class Completion:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if not 0 <= self.guidance <= 20:
             raise ValueError(f"guidance must be between 0 and 20, got {self.guidance}")
-        if self.when == "never" and self.samples > 1:
-            raise ValueError("several samples need completion: leave --complete never away")
 
 
 @dataclass(frozen=True)
