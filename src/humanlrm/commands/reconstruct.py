@@ -140,7 +140,9 @@ class Reconstruct:
 def _remarks(found: "People") -> list[str]:
     """What a user should know about the people."""
     remarks = []
-    if found.hidden.reasons:
+    cut = any(person.subject.truncated for person in found.people)
+    # A little may be the landmarks' error.
+    if found.hidden.reasons and (cut or found.sampled or found.hidden.needs_completion()):
         how = "sampled" if found.sampled else "estimated"
         remarks.append(f"The photo does not show everything ({'; '.join(found.hidden.reasons)}): the rest is {how}.")
     for person in found.people:
