@@ -1,6 +1,7 @@
 """Several people of one photo, from training the denoiser to the files."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from humanlrm.cli import main
 from humanlrm.completion import Completer, Completion
+from humanlrm.mesh.surface import is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import build
@@ -79,6 +81,14 @@ def test_uncertainty_is_of_every_vertex_and_as_hot_as_it_is_large(weights, whole
     assert len(np.unique(heat.reshape(-1, 3), axis=0)) > 1
     with pytest.raises(ValueError, match="no uncertainty"):
         Completer(weights).people(whole, SMALL).people[0].heat_map()
+
+
+def test_the_shipped_denoiser_fits_the_shipped_model():
+    found = Completer().people(Path(__file__).parents[1] / "examples" / "avatar.jpg", SMALL, Completion(samples=2))
+    heights = [np.ptp(person.mesh.vertices[:, 1]) for person in found.people]
+    assert found.sampled
+    assert min(heights) > 1.4  # of a frame whose person is 1.8 high
+    assert is_closed(found.people[0].mesh.welded[found.people[0].mesh.faces])
 
 
 def run(*arguments: object) -> int:
