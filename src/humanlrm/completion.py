@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.poses import condition_of, medoid, sample_poses
+from humanlrm.diffusion.sample import check_sampling
 from humanlrm.diffusion.uncertainty import Sdf, surface_uncertainty
 from humanlrm.diffusion.visibility import Visibility, visibility
 from humanlrm.model.lrm import HumanLRM
@@ -52,12 +53,7 @@ class Completion:
     def __post_init__(self) -> None:
         if self.when not in ("auto", "always", "never"):
             raise ValueError(f"complete must be auto, always or never, got {self.when!r}")
-        if not 1 <= self.samples <= 64:
-            raise ValueError(f"samples must be between 1 and 64, got {self.samples}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if not 0 <= self.guidance <= 20:
-            raise ValueError(f"guidance must be between 0 and 20, got {self.guidance}")
+        check_sampling(self.samples, self.seed, self.guidance)
 
 
 @dataclass(frozen=True)
@@ -112,12 +108,13 @@ class Completer(Reconstructor):
             subject, estimate = framed(self.model, subject)
             planes, fields = [estimate], []
             if sampled or completion.uncertainty:
+                before = subject
                 subject, poses = _posed(*self._sampling(), subject, completion)
                 if sampled:
                     chosen = medoid(poses[None]) if completion.samples == 1 else poses[: completion.samples]
                     planes = self._planes_on(subject, chosen)
-                else:
-                    planes = [framed(self.model, subject)[1]]
+                elif subject is not before:
+                    planes = [self.model.planes_of(subject.given.to(poses.device))]
                 if completion.uncertainty:
                     samples = self._planes_on(subject, poses[: max(completion.samples, _SURE)])
                     fields = [distance_of(self.model, one) for one in samples]

@@ -115,9 +115,12 @@ def read_posed(photos: Sequence[Path], cameras: Path, detector: PoseDetector, up
             of the cameras of these photos, which is tilted if all look down from one side.
 
     Raises:
-        ValueError: a photo that is not in the file, too few or too many; a damaged file.
+        ValueError: a photo that is not in the file or given twice, too few or too many; a damaged file.
         PhotoError: a photo shows nobody.
     """
+    again = [photo for k, photo in enumerate(photos) if photo in photos[:k]]
+    if again:
+        raise ValueError(f"{again[0]} is given twice; each view needs a photo of its own")
     if not 2 <= len(photos) <= _MOST_VIEWS:
         raise ValueError(f"--cameras needs 2 to {_MOST_VIEWS} photos of one person, got {len(photos)}")
     known = nerfstudio_shots(cameras)

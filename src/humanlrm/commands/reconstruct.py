@@ -114,9 +114,6 @@ class Reconstruct:
                 f"{len(self.photos)} photos need --cameras, which says where each was taken from; "
                 "without it give one photo at a time"
             )
-        again = [photo for k, photo in enumerate(self.photos) if photo in self.photos[:k]]
-        if again:
-            raise ValueError(f"{again[0]} is given twice; each view needs a photo of its own")
         if self.cameras is not None and (self.samples > 1 or self.uncertainty or self.complete == "always"):
             raise ValueError("--samples, --uncertainty and --complete always are for a single photo, without --cameras")
         if self.cameras is None and self.unit is not None:

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from humanlrm.diffusion.agreement import Agreement, AgreementSettings
 from humanlrm.diffusion.condition import condition_of
-from humanlrm.diffusion.sample import Solver, corrected, ddim, guided, heun, noise_levels, starting_noise
+from humanlrm.diffusion.sample import (
+    Solver,
+    check_sampling,
+    corrected,
+    ddim,
+    guided,
+    heun,
+    noise_levels,
+    starting_noise,
+)
 from humanlrm.diffusion.visibility import hidden_pixels
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.paper import PaperLRM
@@ -40,16 +49,11 @@ class CompletionSettings:
     agreement: AgreementSettings | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.samples <= 64:
-            raise ValueError(f"samples must be between 1 and 64, got {self.samples}")
+        check_sampling(self.samples, self.seed, self.guidance)
         if not 4 <= self.steps <= 50:
             raise ValueError(f"steps must be between 4 and 50, got {self.steps}")
         if self.solver not in _SOLVERS:
             raise ValueError(f"solver must be one of {', '.join(_SOLVERS)}, got {self.solver!r}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if not 0 <= self.guidance <= 20:
-            raise ValueError(f"guidance must be between 0 and 20, got {self.guidance}")
 
 
 @dataclass(frozen=True)

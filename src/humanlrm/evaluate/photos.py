@@ -15,7 +15,7 @@ from humanlrm.evaluate.page import html_table, image_tag, page
 from humanlrm.evaluate.report import write_text
 from humanlrm.evaluate.scores import component_count, mask_agreement
 from humanlrm.evaluate.strips import photo_tile, save_strip, thumbnail
-from humanlrm.mesh.export import vertex_colors
+from humanlrm.mesh.export import firsts, vertex_colors
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.pretrained import SHIPPED
@@ -110,9 +110,7 @@ def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path
 def welded(found: Reconstruction) -> ColouredSurface:
     """The mesh without the doubled vertices of texture seams, the texture's colour at each vertex."""
     mesh = found.mesh
-    _, first = np.unique(mesh.welded, return_index=True)
-    place = np.empty(int(mesh.welded.max()) + 1, dtype=np.int64)
-    place[mesh.welded[first]] = np.arange(len(first))
+    first, place = firsts(mesh)
     faces = place[mesh.welded][mesh.faces].astype(np.int32)
     return ColouredSurface(TriangleSurface(mesh.vertices[first], faces), vertex_colors(mesh)[first])
 

@@ -147,10 +147,12 @@ def bake(
     unsure = np.flatnonzero(weight < 1)
     guess = _ask(field_color, points[unsure], directions[unsure])
     if photos and match_colors:
-        shift = _color_shift(view, surface, normals, field_color)
+        looked = view.look(surface.vertices.astype(np.float32), normals)
+        seen = _Seen(surface, normals, *looked, adjacency(surface))
+        shift = _color_shift(view, seen, field_color)
         guess = guess + texels[unsure].of(surface, shift)
         along = view.along(points[unsure], directions[unsure])[:, None]
-        around = _from_around(view, surface, normals, field_color, shift)
+        around = _from_around(view, seen, field_color, shift)
         guess = guess + along * (texels[unsure].of(surface, around) - guess)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
@@ -301,54 +303,58 @@ class _PhotoViews:
         return np.logical_and.reduce([view.beyond(points) for view in self.views])
 
 
-def _color_shift(
-    view: _PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
-) -> Float[np.ndarray, "V 3"]:
+@dataclass(frozen=True)
+class _Seen:
+    """A surface, what the photos show at its vertices and how far to trust that (:meth:`_PhotoViews.look`), and which
+    vertices are neighbours."""
+
+    surface: TriangleSurface
+    normals: Float[np.ndarray, "V 3"]
+    weight: Float[np.ndarray, "V"]
+    shown: Float[np.ndarray, "V 3"]
+    edges: csr_array
+
+    @property
+    def degree(self) -> Float[np.ndarray, "V"]:
+        """How many neighbours each vertex has."""
+        return np.asarray(self.edges.sum(axis=1)).ravel()
+
+
+def _color_shift(view: _PhotoViews, at: _Seen, field_color: FieldColor) -> Float[np.ndarray, "V 3"]:
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
     Minimises hold * |u - difference|^2 on seen vertices + |differences of u along edges|^2 + screening * |u|^2: a
     low-frequency correction that fades to zero far from the seen part. Along edges that leave the photo u takes back
     the step that the field's colours make there, on the outer side: a jacket does not end where the picture does.
     """
-    points = surface.vertices.astype(np.float32)
-    weight, shown = view.look(points, normals)
-    seen = weight > 0.5
+    points, seen = at.surface.vertices.astype(np.float32), at.weight > 0.5
     if not seen.any():
         return np.zeros_like(points)
-    edges = adjacency(surface)
-    degree = np.asarray(edges.sum(axis=1)).ravel()
-    length = np.sqrt(np.abs(np.linalg.norm(face_normals(surface), axis=-1)).mean() * 1.15)
-    steps, inner = _border_steps(view, surface, normals, field_color)
+    degree = at.degree
+    length = np.sqrt(np.abs(np.linalg.norm(face_normals(at.surface), axis=-1)).mean() * 1.15)
+    steps, inner = _border_steps(view, at.surface, at.normals, field_color)
     hold = np.where(inner, 1.0, np.where(seen, _SHIFT_HOLD, 0.0)) * degree
     # On a regular mesh of this edge length the solution falls by e over the reach.
     screening = (length / _SHIFT_REACH) ** 2 / 4 * degree
     difference = np.zeros_like(points)
-    difference[seen] = shown[seen] - _ask(field_color, points[seen], normals[seen])
+    difference[seen] = at.shown[seen] - _ask(field_color, points[seen], at.normals[seen])
     right = hold[:, None] * difference + steps
-    return _relaxed(edges, degree + hold + screening, right)
+    return _relaxed(at.edges, degree + hold + screening, right)
 
 
 def _from_around(
-    view: _PhotoViews,
-    surface: TriangleSurface,
-    normals: Float[np.ndarray, "V 3"],
-    field_color: FieldColor,
-    shift: Float[np.ndarray, "V 3"],
+    view: _PhotoViews, at: _Seen, field_color: FieldColor, shift: Float[np.ndarray, "V 3"]
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, from what lies around them (our choice).
 
     A field that reads pixels gives such places stripes: one pixel colours all that lies along its ray. The photo's
     colours on one side and the field's on the other go over into each other instead.
     """
-    points = surface.vertices.astype(np.float32)
-    weight, known = view.look(points, normals)
-    blind = weight < 1
-    own = _ask(field_color, points[blind], normals[blind]) + shift[blind]
-    known[blind] += (1 - weight[blind, None]) * (own - known[blind])
-    edges = adjacency(surface)
-    degree = np.asarray(edges.sum(axis=1)).ravel()
-    hold = (_LEAST_HOLD + (1 - view.along(points, normals)) ** 2) * degree
-    return _relaxed(edges, degree + hold, hold[:, None] * known)
+    points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
+    own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
+    known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
+    hold = (_LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2) * at.degree
+    return _relaxed(at.edges, at.degree + hold, hold[:, None] * known)
 
 
 def _relaxed(

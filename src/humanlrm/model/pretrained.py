@@ -1,8 +1,10 @@
 """Weights on disk to a model: a folder of ``config.json`` and ``model.safetensors`` that must agree."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +16,9 @@ from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
 from humanlrm.model.lrm import LANDMARK_PARTS, Model, build
 from humanlrm.model.pose_denoiser import PoseDenoiser
+
+Kind = TypeVar("Kind", DenoiserConfig, PoseDenoiserConfig)
+Network = TypeVar("Network", Denoiser, PoseDenoiser)
 
 #: The weights that come with the package.
 SHIPPED = Path(__file__).parent.parent / "weights" / "small"
@@ -81,12 +86,8 @@ def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -
     Raises:
         CheckpointError: the folder is incomplete or damaged, or not a denoiser's.
     """
-    config, tensors = _read(folder)
-    if not isinstance(config, DenoiserConfig):
-        raise CheckpointError(f"{folder} holds a reconstruction model; give the folder of a denoiser")
-    model = Denoiser(config)
-    load_tensors(model, tensors, folder)
-    return model.to(device).eval()
+    wrong = "holds a reconstruction model; give the folder of a denoiser"
+    return _opened(folder, device, DenoiserConfig, Denoiser, wrong)
 
 
 def pose_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> PoseDenoiser:
@@ -95,10 +96,22 @@ def pose_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cp
     Raises:
         CheckpointError: the folder is incomplete or damaged, or not a pose denoiser's.
     """
+    wrong = "holds no denoiser of landmarks; `humanlrm train-poses` makes one"
+    return _opened(folder, device, PoseDenoiserConfig, PoseDenoiser, wrong)
+
+
+def _opened(
+    folder: Path,
+    device: str | torch.device,
+    kind: type[Kind],
+    network: Callable[[Kind], Network],
+    wrong: str,
+) -> Network:
+    """The network of a folder whose config is of a kind; ``wrong`` says what is the matter if it is not."""
     config, tensors = _read(folder)
-    if not isinstance(config, PoseDenoiserConfig):
-        raise CheckpointError(f"{folder} holds no denoiser of landmarks; `humanlrm train-poses` makes one")
-    model = PoseDenoiser(config)
+    if not isinstance(config, kind):
+        raise CheckpointError(f"{folder} {wrong}")
+    model = network(config)
     load_tensors(model, tensors, folder)
     return model.to(device).eval()
 
