@@ -410,15 +410,32 @@ def _guided_coefficients(guide: Float32[np.ndarray, "h w 3"], mask: Float32[np.n
         return ndimage.uniform_filter(x, 2 * radius + 1, mode="nearest", axes=(0, 1))
 
     mean_guide, mean_mask = mean(guide), mean(mask)
-    pairs = [(i, j) for i in range(3) for j in range(i, 3)]
-    covariance = np.zeros((*mask.shape, 3, 3), dtype=np.float32)
-    for i, j in pairs:
-        entry = mean(guide[..., i] * guide[..., j]) - mean_guide[..., i] * mean_guide[..., j]
-        covariance[..., i, j] = covariance[..., j, i] = entry
+    covariance = {
+        (i, j): mean(guide[..., i] * guide[..., j]) - mean_guide[..., i] * mean_guide[..., j] + _GUIDE_EPS * (i == j)
+        for i in range(3)
+        for j in range(i, 3)
+    }
     shared = mean(guide * mask[..., None]) - mean_guide * mean_mask[..., None]
-    a = np.linalg.solve(covariance + _GUIDE_EPS * np.eye(3, dtype=np.float32), shared[..., None])[..., 0]
-    b = mean_mask - (a * mean_guide).sum(-1)
+    a = _solved(covariance, shared)
+    b = mean_mask - np.einsum("hwc,hwc->hw", a, mean_guide)
     return [np.ascontiguousarray(x, dtype=np.float32) for x in (*np.moveaxis(mean(a), -1, 0), mean(b))]
+
+
+def _solved(matrix: dict[tuple[int, int], np.ndarray], wanted: Float[np.ndarray, "h w 3"]) -> np.ndarray:
+    """x of ``matrix x = wanted`` per pixel, for symmetric positive 3 x 3 matrices given by their upper triangle.
+
+    Elimination of all pixels at once (L D L^T); numpy's solver takes them one by one.
+    """
+    first, rest = matrix[0, 0], wanted[..., 0]
+    low_1, low_2 = matrix[0, 1] / first, matrix[0, 2] / first
+    second, between = matrix[1, 1] - low_1 * matrix[0, 1], matrix[1, 2] - low_1 * matrix[0, 2]
+    low_3 = between / second
+    third = matrix[2, 2] - low_2 * matrix[0, 2] - low_3 * between
+    rest_1 = wanted[..., 1] - low_1 * rest
+    z = (wanted[..., 2] - low_2 * rest - low_3 * rest_1) / third
+    y = rest_1 / second - low_3 * z
+    x = rest / first - low_1 * y - low_2 * z
+    return np.stack([x, y, z], axis=-1)
 
 
 def main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

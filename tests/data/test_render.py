@@ -14,7 +14,7 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.render import RenderSettings, Studio, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
-from humanlrm.data.solid import signed_distance
+from humanlrm.data.solid import SolidScan
 from humanlrm.data.studio import vertex_normals
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
 from humanlrm.landmarks import INDEX
@@ -99,18 +99,18 @@ def test_detected_landmarks_are_near_the_true_ones(view):
 def test_distances_are_negative_inside_and_positive_outside(rendered):
     scan = rendered.scan
     pelvis = scan.landmarks[[INDEX["left_hip"], INDEX["right_hip"]]].mean(0, keepdims=True).astype(np.float64)
-    assert signed_distance(pelvis, scan)[0] < -0.02
-    assert signed_distance(pelvis + np.array([0, 0, 3.0]), scan)[0] > 2
+    assert SolidScan(scan).signed_distance(pelvis)[0] < -0.02
+    assert SolidScan(scan).signed_distance(pelvis + np.array([0, 0, 3.0]))[0] > 2
 
 
 def test_distance_at_surface_samples_is_about_zero(rendered):
     surface = rendered.samples.surface.astype(np.float64)
-    assert np.abs(signed_distance(surface, rendered.scan)).max() < 2e-3
+    assert np.abs(SolidScan(rendered.scan).signed_distance(surface)).max() < 2e-3
 
 
 def test_stored_distances_are_those_of_the_stored_points(rendered):
     samples = rendered.samples
-    again = signed_distance(samples.points.astype(np.float64), rendered.scan)
+    again = SolidScan(rendered.scan).signed_distance(samples.points.astype(np.float64))
     np.testing.assert_array_equal(samples.sdf, again)
     assert 0.2 < (samples.sdf < 0).mean() < 0.6
 
@@ -126,8 +126,8 @@ def test_stored_normals_are_unit_and_point_outward(rendered):
     normals = rendered.samples.normals[:200].astype(np.float64) / 127
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=0.02)
     surface = rendered.samples.surface[:200].astype(np.float64)
-    outside = signed_distance(surface + 0.01 * normals, rendered.scan)
-    inside = signed_distance(surface - 0.01 * normals, rendered.scan)
+    outside = SolidScan(rendered.scan).signed_distance(surface + 0.01 * normals)
+    inside = SolidScan(rendered.scan).signed_distance(surface - 0.01 * normals)
     assert (outside > inside).mean() > 0.95
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 
 from humanlrm.data.scan import Scan
-from humanlrm.data.solid import outer_faces, signed_distance, winding_number
+from humanlrm.data.solid import SolidScan
 
 
 def two_balls() -> Scan:
@@ -24,25 +24,26 @@ def two_balls() -> Scan:
 def test_faces_inside_the_solid_are_not_outer():
     scan = two_balls()
     radius = np.linalg.norm(scan.vertices[scan.faces].mean(1), axis=1)
-    np.testing.assert_array_equal(outer_faces(scan), radius > 0.2)
+    np.testing.assert_array_equal(SolidScan(scan).outer, radius > 0.2)
 
 
 def test_distance_ignores_what_lies_inside():
     points = np.array([[0.0, 0, 0], [0.09, 0, 0], [0.11, 0, 0], [0.4, 0, 0]])
-    np.testing.assert_allclose(signed_distance(points, two_balls()), [-0.3, -0.21, -0.19, 0.1], atol=5e-3)
+    np.testing.assert_allclose(SolidScan(two_balls()).signed_distance(points), [-0.3, -0.21, -0.19, 0.1], atol=5e-3)
 
 
 def test_winding_number_is_zero_outside():
-    outside, inside = winding_number(np.array([[0.5, 0, 0], [0.2, 0, 0]]), two_balls())
+    outside, inside = SolidScan(two_balls()).winding_number(np.array([[0.5, 0, 0], [0.2, 0, 0]]))
     assert abs(outside) < 0.02
     assert abs(inside - 1) < 0.02
 
 
 def test_rays_and_nearest_faces_agree_with_winding_numbers(person):
     points = person.vertices[::7] + np.random.default_rng(0).normal(0, 0.03, size=person.vertices[::7].shape)
-    clear = np.abs(signed_distance(points, person).astype(np.float64)) > 0.003
-    inside = winding_number(points, person) > 0.5
-    np.testing.assert_array_equal((signed_distance(points, person) < 0)[clear], inside[clear])
+    solid = SolidScan(person)
+    distance, inside = solid.signed_distance(points).astype(np.float64), solid.winding_number(points) > 0.5
+    clear = np.abs(distance) > 0.003
+    np.testing.assert_array_equal((distance < 0)[clear], inside[clear])
     assert 0.1 < inside.mean() < 0.9
 
 
@@ -53,4 +54,5 @@ def test_a_cavity_that_no_ray_enters_is_outside():
     inner = np.linalg.norm(shell.vertices[faces].mean(1), axis=1) < 0.2
     faces[inner] = faces[inner][:, ::-1]
     hollow = replace(shell, faces=faces, uv_faces=np.zeros_like(faces))
-    np.testing.assert_allclose(signed_distance(np.array([[0.0, 0, 0], [0.2, 0, 0]]), hollow), [0.1, -0.1], atol=5e-3)
+    distance = SolidScan(hollow).signed_distance(np.array([[0.0, 0, 0], [0.2, 0, 0]]))
+    np.testing.assert_allclose(distance, [0.1, -0.1], atol=5e-3)

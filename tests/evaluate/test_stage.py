@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.solid import outer_faces
+from humanlrm.data.solid import SolidScan
 from humanlrm.evaluate.stage import CANONICAL_FOV_DEG, UNLIT, Lamps, Viewpoint, camera_at, random_lamps
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN
 
@@ -63,7 +63,7 @@ def test_seen_points_lie_under_their_pixels(stage):
 
 def test_measured_faces_are_the_outer_ones(stage):
     """Whatever the people engine's own test becomes, nearly the same faces are measured."""
-    assert (stage.outer == outer_faces(stage.scan)).mean() > 0.97
+    assert (stage.outer == SolidScan(stage.scan).outer).mean() > 0.97
 
 
 def test_a_person_before_a_backdrop_is_lit_as_in_the_light(stage):

@@ -10,7 +10,7 @@ import pytest
 from humanlrm.cli import main
 from humanlrm.data.render import RenderSettings
 from humanlrm.data.shards import ShardFolder
-from humanlrm.data.solid import signed_distance
+from humanlrm.data.solid import SolidScan
 from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.describe import describe, figure, yaw_deg
@@ -38,10 +38,10 @@ def test_joints_are_inside_and_the_far_space_is_outside(kind, seed):
     assert scan.landmarks is not None
     assert scan.tags["kind"] == kind
     joints = scan.landmarks[[INDEX[name] for name in INSIDE]]
-    assert (signed_distance(joints, scan) < 0).mean() >= 5 / 6
+    assert (SolidScan(scan).signed_distance(joints) < 0).mean() >= 5 / 6
     low, high = scan.vertices.min(0), scan.vertices.max(0)
     corners = np.stack(np.meshgrid(*zip(low - 0.05, high + 0.05, strict=True)), -1).reshape(-1, 3)
-    assert (signed_distance(corners.astype(np.float32), scan) > 0.02).all()
+    assert (SolidScan(scan).signed_distance(corners.astype(np.float32)) > 0.02).all()
 
 
 def test_the_mask_is_where_rays_meet_the_mesh(rendered: Path):

@@ -11,7 +11,7 @@ from humanlrm.data.environment import Environment, Surroundings, random_surround
 from humanlrm.data.light import Light, random_light
 from humanlrm.data.occluders import held, in_front
 from humanlrm.data.scan import Scan
-from humanlrm.data.solid import outer_faces, signed_distance
+from humanlrm.data.solid import SolidScan
 from humanlrm.data.studio import Photograph, Solid, Studio
 from humanlrm.data.viewpoint import FOV_DEG, crop_camera, crop_frame, frame_axes, photo_camera
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
@@ -144,14 +144,14 @@ class _Shot:
 def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
     """Samples of the outer surface, and signed distances to it (``solid.py``)."""
     scan, surface_count = studio.scan, count // 3
-    outer = outer_faces(scan, studio.scene)
+    solid = SolidScan(scan, studio.scene)
     corner = scan.vertices[scan.faces]
-    area = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
-    face = rng.choice(len(scan.faces), count // 3 * 2, p=outer * area / (outer * area).sum())
+    area = solid.outer * np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    face = rng.choice(len(scan.faces), count // 3 * 2, p=area / area.sum())
     barycentric = rng.dirichlet([1, 1, 1], len(face)).astype(np.float32)
     on = np.einsum("pk,pkc->pc", barycentric, corner[face])
     points = np.concatenate([_near(on, rng), _around(scan.vertices, count - len(on), rng)]).astype(np.float16)
-    sdf = signed_distance(points, scan, outer, studio.scene)
+    sdf = solid.signed_distance(points)
     keep = slice(0, surface_count)
     normals = np.einsum("pk,pkc->pc", barycentric[keep], studio.normals[scan.faces[face[keep]]])
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9

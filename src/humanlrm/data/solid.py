@@ -7,6 +7,8 @@ much as fifty rays, so rays and nearest faces decide the clear cases (our choice
 changes the side of 0.2% of the samples, all within 3 mm of the surface, and of 1% of the area, skin right under cloth.
 """
 
+from functools import cached_property
+
 import igl
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -22,73 +24,95 @@ _RING, _TRIED = 12, 8
 _CLOTH_M = 0.1
 #: Cosine beyond which a point counts as right behind its nearest face.
 _BEHIND = -0.9
+#: From how many radii on a cluster of faces counts as one: igl's own choice, and what is enough to tell a side. The
+#: second takes 40% of the time and puts one face in ten thousand on another side.
+_EXACT, _SIDE = 2.0, 1.25
+#: Cells along the longest side when points are sorted, so that neighbours are asked one after the other.
+_CELLS = 64
 
 
-def outer_faces(scan: Scan, scene: RayScene | None = None) -> Bool[np.ndarray, "F"]:
-    """Whether a point 4 mm in front of the middle of each face is outside of the solid. ``scene`` saves building it."""
-    scene = RayScene(scan.vertices, scan.faces) if scene is None else scene
-    normal = _normals(scan)
-    front = scan.vertices.astype(np.float64)[scan.faces].mean(1) + _STEP_M * normal
-    outer = np.ones(len(scan.faces), dtype=bool)
-    hidden = _hidden(front, normal, scan, scene)
-    hits = scene.first_hit(front[hidden], normal[hidden])
-    from_behind = (normal[hits.face] * normal[hidden]).sum(1) > 0.3
-    covered = hits.hit & (hits.distance < _CLOTH_M) & from_behind
-    outer[hidden[covered]] = False
-    rest = hidden[~covered]
-    outer[rest] = winding_number(front[rest], scan) < 0.5
-    return outer
+class SolidScan:
+    """A scan as a solid; what it takes to tell its inside is built once, when it is first asked for.
+
+    Args:
+        scene: rays against the scan's mesh, if there are some.
+    """
+
+    def __init__(self, scan: Scan, scene: RayScene | None = None) -> None:
+        self.vertices, self.faces = scan.vertices.astype(np.float64), scan.faces.astype(np.int64)
+        self._scene = RayScene(scan.vertices, scan.faces) if scene is None else scene
+        self._reach = np.float32(3 * np.ptp(self.vertices, axis=0).max() + 1)
+
+    @cached_property
+    def outer(self) -> Bool[np.ndarray, "F"]:
+        """Whether a point 4 mm in front of the middle of each face is outside of the solid."""
+        normal = self._normals
+        front = self.vertices[self.faces].mean(1) + _STEP_M * normal
+        outer = np.ones(len(self.faces), dtype=bool)
+        hidden = self._hidden(front, normal)
+        hits = self._scene.first_hit(front[hidden], normal[hidden])
+        from_behind = np.einsum("fc,fc->f", normal[hits.face], normal[hidden]) > 0.3
+        covered = hits.hit & (hits.distance < _CLOTH_M) & from_behind
+        outer[hidden[covered]] = False
+        rest = hidden[~covered]
+        outer[rest] = self._winding(front[rest], _SIDE) < 0.5
+        return outer
+
+    def signed_distance(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """Distance to the outer surface (metres, float16), negative inside."""
+        points = points.astype(np.float64)
+        order = _neighbours_first(points)
+        points = points[order]
+        found = igl.point_mesh_squared_distance(points, self.vertices, self.faces[self.outer])
+        squared, face, nearest = (np.asarray(part) for part in found)
+        distance, away = np.sqrt(squared), points - nearest
+        inside = np.zeros(len(points), dtype=bool)
+        hidden = self._hidden(points, away)
+        ahead = np.einsum("pc,pc->p", away[hidden], self._normals[self.outer][face[hidden]])
+        behind = ahead < _BEHIND * distance[hidden]
+        inside[hidden[behind]] = True
+        rest = hidden[~behind]
+        inside[rest] = self._winding(points[rest], _SIDE) > 0.5
+        signed = np.empty(len(points), np.float16)
+        signed[order] = distance * np.where(inside, -1, 1)
+        return signed
+
+    def winding_number(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """Generalised winding number: about 1 inside, about 0 outside."""
+        return self._winding(points.astype(np.float64), _EXACT)
+
+    def _winding(self, points: Float[np.ndarray, "P 3"], radii: float) -> Float[np.ndarray, "P"]:
+        return np.asarray(self._hierarchy.winding_number(points, radii)) if len(points) else np.zeros(0)
+
+    @cached_property
+    def _hierarchy(self) -> igl.FastWindingNumberBVH:
+        hierarchy = igl.FastWindingNumberBVH()
+        hierarchy.init(self.vertices, self.faces)
+        return hierarchy
+
+    @cached_property
+    def _normals(self) -> Float[np.ndarray, "F 3"]:
+        corner = self.vertices[self.faces]
+        normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        return normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-20)
+
+    def _hidden(self, points: Float[np.ndarray, "P 3"], outward: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "N"]:
+        """Which points are not seen from afar, from the few directions nearest to ``outward``."""
+        views = _ring()
+        nearest = np.argpartition(-(outward.astype(np.float32) @ views.T), _TRIED, axis=1)[:, :_TRIED]
+        start, hidden = points.astype(np.float32), np.arange(len(points))
+        for k in range(_TRIED):
+            away = start[hidden] + self._reach * views[nearest[hidden, k]]
+            hidden = hidden[self._scene.occluded(start[hidden], away, offset=0.0)]
+        return hidden
 
 
-def winding_number(points: Float[np.ndarray, "P 3"], scan: Scan) -> Float[np.ndarray, "P"]:
-    """Generalised winding number: about 1 inside, about 0 outside."""
-    if len(points) == 0:
-        return np.zeros(0)
-    vertices, faces = scan.vertices.astype(np.float64), scan.faces.astype(np.int64)
-    return np.asarray(igl.fast_winding_number(vertices, faces, points.astype(np.float64)))
-
-
-def signed_distance(
-    points: Float[np.ndarray, "P 3"],
-    scan: Scan,
-    outer: Bool[np.ndarray, "F"] | None = None,
-    scene: RayScene | None = None,
-) -> Float[np.ndarray, "P"]:
-    """Distance to the outer surface (metres), negative inside. ``outer`` and ``scene`` save finding them again."""
-    scene = RayScene(scan.vertices, scan.faces) if scene is None else scene
-    outer = outer_faces(scan, scene) if outer is None else outer
-    faces, points = scan.faces[outer].astype(np.int64), points.astype(np.float64)
-    found = igl.point_mesh_squared_distance(points, scan.vertices.astype(np.float64), faces)
-    squared, face, nearest = (np.asarray(part) for part in found)
-    distance, away = np.sqrt(squared), points - nearest
-    inside = np.zeros(len(points), dtype=bool)
-    hidden = _hidden(points, away, scan, scene)
-    ahead = (away[hidden] * _normals(scan)[outer][face[hidden]]).sum(1)
-    behind = ahead < _BEHIND * distance[hidden]
-    inside[hidden[behind]] = True
-    rest = hidden[~behind]
-    inside[rest] = winding_number(points[rest], scan) > 0.5
-    return (distance * np.where(inside, -1, 1)).astype(np.float16)
-
-
-def _normals(scan: Scan) -> Float[np.ndarray, "F 3"]:
-    corner = scan.vertices.astype(np.float64)[scan.faces]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    return normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-20)
-
-
-def _hidden(
-    points: Float[np.ndarray, "P 3"], outward: Float[np.ndarray, "P 3"], scan: Scan, scene: RayScene
-) -> Int[np.ndarray, "N"]:
-    """Which points are not seen from afar, from the few directions nearest to ``outward``."""
-    views = _ring()
-    nearest = np.argpartition(-(outward.astype(np.float32) @ views.T), _TRIED, axis=1)[:, :_TRIED]
-    reach = np.float32(3 * np.ptp(scan.vertices, axis=0).max() + 1)
-    start, hidden = points.astype(np.float32), np.arange(len(points))
-    for k in range(_TRIED):
-        blocked = scene.occluded(start[hidden], start[hidden] + reach * views[nearest[hidden, k]], offset=0.0)
-        hidden = hidden[blocked]
-    return hidden
+def _neighbours_first(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
+    """An order in which consecutive points are near each other (Morton's: the bits of the cells take turns)."""
+    low = points.min(0)
+    cell = ((points - low) * ((_CELLS - 1) / max(float((points - low).max()), 1e-9))).astype(np.int64)
+    code = sum(((cell[:, axis] >> bit) & 1) << (3 * bit + axis) for bit in range(6) for axis in range(3))
+    return np.argsort(code, kind="stable")
 
 
 def _ring() -> Float[np.ndarray, "N 3"]:

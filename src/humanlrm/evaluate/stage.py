@@ -15,7 +15,7 @@ from PIL import Image
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.render import sample_frame
 from humanlrm.data.scan import Scan
-from humanlrm.data.solid import winding_number
+from humanlrm.data.solid import SolidScan
 from humanlrm.frame import FOCAL, SUBJECT_SPAN, VIEW_SPAN, SquareCrop
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
@@ -140,7 +140,7 @@ class Stage:
         corner = self.scan.vertices.astype(np.float64)[self.scan.faces]
         normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-20
-        return winding_number(corner.mean(1) + _STEP_M * normal, self.scan) < 0.5
+        return SolidScan(self.scan, self.scene).winding_number(corner.mean(1) + _STEP_M * normal) < 0.5
 
     def look(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Seen:
         """Rays in the scan's coordinates."""

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from humanlrm.data.intake.mesh_files import Geometry
 from humanlrm.data.scan import Scan
-from humanlrm.data.solid import winding_number
+from humanlrm.data.solid import SolidScan
 
 #: Rotation to +Y up of a world whose up axis is the key. +Z up turns about X, as all tools do it.
 TO_Y_UP: dict[str, Float[np.ndarray, "3 3"]] = {
@@ -127,7 +127,8 @@ def turned_outward(scan: Scan) -> Scan:
     length = np.linalg.norm(normal, axis=1)
     middle = corner.mean(1)
     step = 0.004 * normal / (length[:, None] + 1e-20)
-    around = winding_number(middle + step, scan) + winding_number(middle - step, scan)
+    solid = SolidScan(scan)
+    around = solid.winding_number(middle + step) + solid.winding_number(middle - step)
     share = float((around * length).sum() / length.sum())
     if abs(share) < 0.3:
         raise ValueError(
