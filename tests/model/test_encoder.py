@@ -44,3 +44,14 @@ def test_a_new_eye_sees_as_the_encoder_and_can_learn_from_stride_8_on():
     found.stride32.square().mean().backward()
     assert all(p.grad is not None and p.grad.any() for n, p in eye.named_parameters() if n.endswith("weight"))
     assert not found.stride4.requires_grad
+
+
+def test_under_autocast_features_are_nearly_the_same_and_still_float32():
+    image, encoder = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), LiteEncoder()
+    exact = encoder(image)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = encoder(image)
+    for name in ("stride8", "stride32"):
+        wanted, found = getattr(exact, name), getattr(rough, name)
+        assert found.dtype == torch.float32
+        assert 0 < (found - wanted).norm() < 0.05 * wanted.norm()

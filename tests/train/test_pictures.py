@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 from train_tiny import RENDERING
 
 from humanlrm.mesh import TriangleSurface
@@ -90,6 +91,17 @@ def test_the_backward_pass_costs_twice_the_forward_pass(scans):
         losses.model.encoder(scans.given.image[:, :3])
     whole, frozen = forward.get_total_flops(), encoder.get_total_flops()
     assert step_flops(losses, scans, 0.0) == pytest.approx(3 * whole - 2 * frozen, rel=0.1)
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+def test_gradients_of_a_convolution_cost_twice_the_convolution_whatever_its_groups(groups):
+    x, layer = torch.rand(2, 8, 16, 16, requires_grad=True), nn.Conv2d(8, 8, 3, padding=1, groups=groups)
+    with flop_counter() as forward:
+        y = layer(x)
+    with flop_counter() as backward:
+        y.sum().backward()
+    assert forward.get_total_flops() == 2 * 2 * 8 * (8 // groups) * 9 * 16 * 16
+    assert backward.get_total_flops() == 2 * forward.get_total_flops()
 
 
 def test_the_peak_is_that_of_a_computer():

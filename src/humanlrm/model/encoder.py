@@ -35,7 +35,11 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 class _Convolution(nn.Module):
-    """Convolution and folded batch norm, TensorFlow's "same" padding, optional ReLU6; channels-last memory."""
+    """Convolution and folded batch norm, TensorFlow's "same" padding, optional ReLU6; channels-last memory.
+
+    Under autocast what looks at one pixel is computed in bfloat16, what looks around in float32: depthwise convolutions
+    gain nothing, and their gradients are slower in bfloat16 on a CPU. Comes in and goes out as float32.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -52,14 +56,18 @@ class _Convolution(nn.Module):
 
     def forward(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
         if self.kernel == 1:
-            x = nn.functional.linear(x.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1)
+            x = nn.functional.linear(x.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1).float()
         else:
-            before = (self.kernel - self.stride) // 2  # "same" padding puts the odd pixel behind
-            after = self.kernel - self.stride - before
-            x = nn.functional.pad(x, (before, after, before, after)) if before != after else x
-            padding = 0 if before != after else before
-            x = nn.functional.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
+            x = self._around(x)
         return nn.functional.relu6(x, inplace=True) if self.active else x
+
+    def _around(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
+        before = (self.kernel - self.stride) // 2  # "same" padding puts the odd pixel behind
+        after = self.kernel - self.stride - before
+        x = nn.functional.pad(x, (before, after, before, after)) if before != after else x
+        padding = 0 if before != after else before
+        with torch.autocast(x.device.type, enabled=False):
+            return nn.functional.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)
 
 
 class _InvertedBottleneck(nn.Module):
@@ -93,20 +101,19 @@ class LiteEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Pyramid:
-        """sRGB in [0, 1] to features; computed in float32 whatever the autocast."""
+        """sRGB in [0, 1] to features."""
         return Pyramid(*self.taps(image, len(_TAPS)))
 
     def taps(self, image: Float[Tensor, "B 3 H W"], count: int) -> list[Float[Tensor, "B C h w"]]:
         """The first ``count`` maps of the pyramid, with a gradient to the image if it asks for one."""
         found = []
-        with torch.autocast(image.device.type, enabled=False):
-            x = self.stem(((image.float() - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
-            for i, block in enumerate(self.blocks):
-                x = block(x)
-                if i in _TAPS:
-                    found.append(x)
-                if len(found) == count:
-                    break
+        x = self.stem(((image.float() - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in _TAPS:
+                found.append(x)
+            if len(found) == count:
+                break
         return found
 
 
@@ -130,10 +137,9 @@ class LiteEye(nn.Module):
     def forward(self, pyramid: Pyramid) -> Pyramid:
         """The pyramid with its three coarsest maps seen anew."""
         maps, x = [], pyramid.stride4
-        with torch.autocast(x.device.type, enabled=False):
-            for stage in self.stages:
-                x = stage(x)
-                maps.append(x)
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
         return Pyramid(pyramid.stride2, pyramid.stride4, *maps)
 
 

@@ -59,8 +59,8 @@ class TrainConfig:
         learning_rate: of AdamW after warm-up.
         fall: of the learning rate: "linear" over the last quarter of the samples (small models keep learning at the
             full rate, our choice), or "cosine" over all of them (LRM).
-        bf16: the network from views to planes computes in bfloat16 (weights, field and losses stay float32: finite
-            differences of a bfloat16 distance would be noise).
+        bf16: the network from views to planes and landmarks computes in bfloat16 (weights, field and losses stay
+            float32: finite differences of a bfloat16 distance would be noise).
         weight_decay: of AdamW, on matrices only.
         warmup: samples until the learning rate is reached.
         clip: largest norm of the gradient.

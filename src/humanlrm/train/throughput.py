@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
 
 from humanlrm.train.objective import Moment, Objective
 from humanlrm.views import Batch
@@ -15,6 +15,7 @@ from humanlrm.views import Batch
 _SIDE = 1536
 _FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+_CONVOLUTION = torch.ops.aten.convolution_backward
 
 
 def matmul_peak(
@@ -58,8 +59,10 @@ def _counted(objective: Objective, batch: Batch, moment: Moment) -> int:
 
 
 def flop_counter() -> FlopCounterMode:
-    """torch's own counter with the fused attention of CPUs, which its list lacks."""
-    return FlopCounterMode(display=False, custom_mapping={_FORWARD: _attention, _BACKWARD: _attention_backward})
+    """torch's own counter with the fused attention of CPUs, which its list lacks, and gradients of depthwise
+    convolutions, which it takes for full ones."""
+    formulas = {_FORWARD: _attention, _BACKWARD: _attention_backward, _CONVOLUTION: _convolution_backward}
+    return FlopCounterMode(display=False, custom_mapping=formulas)
 
 
 def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
@@ -70,3 +73,9 @@ def _attention_backward(
     out: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any
 ) -> int:
     return sdpa_backward_flop_count(out, query, key, value)
+
+
+def _convolution_backward(grad: torch.Size, x: torch.Size, weight: torch.Size, *rest: Any, **__: Any) -> int:
+    """The gradients of input and weights, as far as they are asked for, cost as much as the convolution each."""
+    transposed, asked = rest[4], rest[7]
+    return conv_flop_count(list(x), list(weight), list(grad), transposed=transposed) * (asked[0] + asked[1])
