@@ -3,8 +3,8 @@
 python benchmarks/train_step.py [--threads 1] [--cpu]
 
 The network with the 3D losses, and its landmarks alone, in float32 and with the network in bfloat16; with rendering
-losses, without and with a perceptual patch; and the transformer blocks alone. ``--cpu`` measures seconds of the processor instead of the wall, for
-a machine that is busy with other things (one thread).
+losses, without and with a perceptual patch; and the transformer blocks alone. ``--cpu`` measures seconds of the
+processor instead of the wall, for a machine that is busy with other things (one thread).
 """
 
 import argparse

@@ -15,7 +15,6 @@ from humanlrm.data.render import RenderSettings, Studio, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
 from humanlrm.data.solid import SolidScan
-from humanlrm.data.studio import vertex_normals
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
 from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene
@@ -205,12 +204,6 @@ def test_a_rendered_sphere_has_the_colour_of_its_light_and_texture():
     radius_px = np.sqrt(alpha.sum() / np.pi)
     focal_px = float(canonical_camera(64).K[0, 0])
     assert radius_px == pytest.approx(focal_px * 0.5 / np.sqrt(CAMERA_DISTANCE**2 - 0.25), rel=0.03)
-
-
-def test_vertex_normals_of_a_sphere_are_radial():
-    ball = trimesh.creation.icosphere(3)
-    normals = vertex_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
-    np.testing.assert_allclose(normals, ball.vertices, atol=0.02)
 
 
 @pytest.fixture(scope="module")

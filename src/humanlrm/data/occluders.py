@@ -9,9 +9,10 @@ from jaxtyping import Float, Int
 
 from humanlrm.camera import Cameras
 from humanlrm.data.scan import Scan
-from humanlrm.data.studio import Solid, Studio, Surface, facing, vertex_normals
+from humanlrm.data.studio import Solid, Studio, Surface, facing
 from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.surface import TriangleSurface, unit_face_normals, vertex_normals
 
 #: What share of the person an occluder leaves visible; other draws are repeated (our choice).
 _VISIBLE, _HELD_VISIBLE = (0.4, 0.985), (0.65, 1.0)
@@ -106,12 +107,10 @@ class Props:
 
 
 def _corner_normals(shape: Shape) -> Float[np.ndarray, "F 3 3"]:
+    surface = TriangleSurface(shape.vertices, shape.faces)
     if shape.smooth:
-        return vertex_normals(shape.vertices, shape.faces)[shape.faces]
-    corner = shape.vertices[shape.faces]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
-    return np.repeat(normal[:, None], 3, axis=1).astype(np.float32)
+        return vertex_normals(surface)[shape.faces]
+    return np.repeat(unit_face_normals(surface)[:, None], 3, axis=1).astype(np.float32)
 
 
 def box(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:

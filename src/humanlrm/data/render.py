@@ -18,6 +18,7 @@ from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
 from humanlrm.landmarks import COUNT
 from humanlrm.matting import Pose, PoseDetector, main_part, refine_mask
 from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.surface import face_normals
 from humanlrm.subject import SubjectCrop, assemble_crop
 
 __all__ = [
@@ -146,7 +147,7 @@ def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
     scan, surface_count = studio.scan, count // 3
     solid = SolidScan(scan, studio.scene)
     corner = scan.vertices[scan.faces]
-    area = solid.outer * np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    area = solid.outer * np.linalg.norm(face_normals(scan.surface), axis=1)
     face = rng.choice(len(scan.faces), count // 3 * 2, p=area / area.sum())
     barycentric = rng.dirichlet([1, 1, 1], len(face)).astype(np.float32)
     on = np.einsum("pk,pkc->pc", barycentric, corner[face])

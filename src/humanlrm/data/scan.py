@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from humanlrm.mesh.surface import TriangleSurface
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -34,6 +36,11 @@ class Scan:
     texture: UInt8[np.ndarray, "H W 3"]
     landmarks: Float[np.ndarray, "J 3"] | None = None
     tags: dict[str, str | float] = field(default_factory=dict)
+
+    @property
+    def surface(self) -> TriangleSurface:
+        """The mesh alone, in metres."""
+        return TriangleSurface(self.vertices, self.faces)
 
     def moved(self, matrix: Float[np.ndarray, "4 4"]) -> "Scan":
         """This scan after a similarity transform (rotation, uniform scale, translation)."""

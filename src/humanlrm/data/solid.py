@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.surface import TriangleSurface, unit_face_normals
 
 #: How far in front of a face its outside is looked at, metres.
 _STEP_M = 0.004
@@ -92,9 +93,7 @@ class SolidScan:
 
     @cached_property
     def _normals(self) -> Float[np.ndarray, "F 3"]:
-        corner = self.vertices[self.faces]
-        normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-        return normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-20)
+        return unit_face_normals(TriangleSurface(self.vertices, self.faces))
 
     def _hidden(self, points: Float[np.ndarray, "P 3"], outward: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "N"]:
         """Which points are not seen from afar, from the few directions nearest to ``outward``."""

@@ -14,6 +14,7 @@ from humanlrm.data.environment import Surroundings
 from humanlrm.data.light import Light, shown
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.surface import vertex_normals
 
 #: Ambient occlusion: rays per vertex and how far they look, metres (our choice).
 _AO_RAYS, _AO_REACH_M = 6, 0.4
@@ -68,7 +69,7 @@ class Studio:
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
         self.scene = RayScene(scan.vertices, scan.faces)
-        self.normals = vertex_normals(scan.vertices, scan.faces)
+        self.normals = vertex_normals(scan.surface)
         self.center = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
 
     @cached_property
@@ -173,13 +174,3 @@ def facing(normals: Float[np.ndarray, "N 3"], directions: Float[np.ndarray, "N 3
     """
     normals = normals / (np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9)
     return (normals * np.where((normals * directions).sum(-1, keepdims=True) > 0.2, -1, 1)).astype(np.float32)
-
-
-def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: np.ndarray) -> Float[np.ndarray, "V 3"]:
-    """Area-weighted unit normals."""
-    corner = vertices[faces]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    out = np.stack(
-        [sum(np.bincount(faces[:, k], normal[:, c], len(vertices)) for k in range(3)) for c in range(3)], axis=1
-    )
-    return (out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)).astype(np.float32)

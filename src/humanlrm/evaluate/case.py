@@ -171,7 +171,7 @@ def pair_case(stage: Stage, names: tuple[str, str, str], photo: Path, detector: 
         PhotoError: the photo cannot be read or shows nobody.
     """
     shown = find_subject(load_photo(photo), detector)
-    before = TriangleSurface(stage.scan.vertices, stage.scan.faces)
+    before = stage.scan.surface
     after = place_in_mask(before, shown.alpha[0].numpy() > 0.5).vertices.astype(np.float64)
     to_frame = np.eye(4)
     to_frame[:3, :3] *= np.ptp(after[:, 1]) / np.ptp(before.vertices[:, 1])

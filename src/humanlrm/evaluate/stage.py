@@ -18,7 +18,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.data.solid import SolidScan
 from humanlrm.frame import FOCAL, SUBJECT_SPAN, VIEW_SPAN, SquareCrop
 from humanlrm.mesh.raycast import RayScene, pixel_rays
-from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+from humanlrm.mesh.surface import unit_face_normals, vertex_normals
 
 PHOTO_PX = 384
 _GAMMA = 2.2
@@ -131,16 +131,15 @@ class Stage:
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
         self.scene = RayScene(scan.vertices, scan.faces)
-        self.normals = vertex_normals(TriangleSurface(scan.vertices, scan.faces))
+        self.normals = vertex_normals(scan.surface)
         self.center = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
 
     @cached_property
     def outer(self) -> Bool[np.ndarray, "F"]:
         """The faces that are measured: a point 4 mm in front of their middle is outside of the solid."""
-        corner = self.scan.vertices.astype(np.float64)[self.scan.faces]
-        normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-20
-        return SolidScan(self.scan, self.scene).winding_number(corner.mean(1) + _STEP_M * normal) < 0.5
+        middle = self.scan.vertices.astype(np.float64)[self.scan.faces].mean(1)
+        front = middle + _STEP_M * unit_face_normals(self.scan.surface)
+        return SolidScan(self.scan, self.scene).winding_number(front) < 0.5
 
     def look(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Seen:
         """Rays in the scan's coordinates."""

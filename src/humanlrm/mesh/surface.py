@@ -1,4 +1,4 @@
-"""The mesh room's noun: a triangle mesh in box units, and the facts about it that need no ray and no field."""
+"""The mesh room's noun: a triangle mesh, and the facts about it that need no ray and no field."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class TriangleSurface:
     """A triangle mesh.
 
     Attributes:
-        vertices: positions in box units.
+        vertices: positions, box units unless somebody says metres.
         faces: vertex indices, counter-clockwise seen from outside.
     """
 
@@ -34,6 +34,12 @@ def face_normals(surface: TriangleSurface) -> Float[np.ndarray, "F 3"]:
     """Normals whose length is twice the area of the face."""
     a, b, c = np.moveaxis(surface.vertices[surface.faces], 1, 0)
     return np.cross(b - a, c - a)
+
+
+def unit_face_normals(surface: TriangleSurface) -> Float[np.ndarray, "F 3"]:
+    """Unit normals of the faces; 0 for faces without area."""
+    normals = face_normals(surface)
+    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-20)
 
 
 def vertex_normals(surface: TriangleSurface) -> Float[np.ndarray, "V 3"]:

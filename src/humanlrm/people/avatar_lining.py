@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+
 LINING_M = 0.006
 
 
@@ -47,7 +49,7 @@ def lined(
     mine = np.flatnonzero(sheet)
     used, local = np.unique(faces[mine], return_inverse=True)
     local = local.reshape(-1, 3)
-    inner = vertices[used] - thickness_m * _normals(vertices[used], local)
+    inner = vertices[used] - thickness_m * vertex_normals(TriangleSurface(vertices[used], local))
     walls, wall_rows, wall_corners = _walls(faces, mine, local + len(vertices))
     plain = np.arange(3)
     return Lining(
@@ -59,15 +61,6 @@ def lined(
             [np.tile(plain, (len(faces), 1)), np.tile(plain[::-1], (len(mine), 1)), wall_corners]
         ),
     )
-
-
-def _normals(points: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Unit vertex normals, area weighted."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    across, total = np.cross(b - a, c - a), np.zeros(points.shape)
-    for k in range(3):
-        np.add.at(total, faces[:, k], across)
-    return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)
 
 
 def _walls(

@@ -224,13 +224,3 @@ def skin(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.nda
     affine = np.concatenate([rotation, offset[..., None]], axis=2).reshape(-1, 12)
     blended = (rig().weights @ affine.astype(np.float32)).reshape(-1, 3, 4)
     return np.einsum("vij,vj->vi", blended[..., :3], body.vertices) + blended[..., 3]
-
-
-def vertex_normals(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Area-weighted unit normals."""
-    a, b, c = vertices[faces].transpose(1, 0, 2)
-    normal = np.cross(b - a, c - a)
-    total = np.stack(
-        [np.bincount(faces.ravel(), np.repeat(normal[:, k], 3), minlength=len(vertices)) for k in range(3)], axis=1
-    )
-    return (total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)).astype(np.float32)

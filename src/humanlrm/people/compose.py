@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from humanlrm.data.scan import Scan
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people import cloth, garments
 from humanlrm.people.atlas import Paint, joined, texture
-from humanlrm.people.bodies import Body, place_bones, rig, sample_body, skin, vertex_normals
+from humanlrm.people.bodies import Body, place_bones, rig, sample_body, skin
 from humanlrm.people.cloth import Cloth, Colours, edge, mix, ripple, sample_cloth
 from humanlrm.people.facts import age_years
 from humanlrm.people.garments import Hair, Outfit, folds, sample_outfit, soft
@@ -80,7 +81,9 @@ def _dressed(naked: Float[np.ndarray, "V 3"], outfit: Outfit, rng: np.random.Gen
     crown = 0.65 + 0.35 * np.clip((sites.position[:, 1] - 1.55) / 0.1, 0, 1)
     hairdo = on_hair * (0.004 + hair.volume_m * crown * (0.7 + 0.3 * lumps))
     out = np.maximum(np.maximum(out, on_shoes * (shoes.thick_m + 0.006)), hairdo)
-    return (smooth + shared.smooth(out, 2)[:, None] * vertex_normals(smooth, shared.faces)).astype(np.float32)
+    return (smooth + shared.smooth(out, 2)[:, None] * vertex_normals(TriangleSurface(smooth, shared.faces))).astype(
+        np.float32
+    )
 
 
 def _added(dressed: Float[np.ndarray, "V 3"], outfit: Outfit, head: HeadSpace, rng: np.random.Generator) -> list[Part]:

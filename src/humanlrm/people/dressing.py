@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people.avatar_colour import redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Rig, joint_transforms
@@ -91,7 +92,7 @@ def _clear_of_the_body(
     """The bones' rotations with arms turned so that hands and forearms stay outside of trunk, legs and head."""
     mesh = base_mesh()
     rows = _probe_rows()
-    skin, normals = base[rows], _normals(base[:BODY_VERTICES], mesh.faces)[rows]
+    skin, normals = base[rows], vertex_normals(TriangleSurface(base[:BODY_VERTICES], mesh.faces))[rows]
     layer = Layer("skin", skin, mesh.faces, mesh.uv, mesh.uv_faces, mesh.weights[rows])
     arms = {side: _bones_below(rig, f"upperarm01.{end}") for side, end in (("left", "L"), ("right", "R"))}
     still = np.tile(np.eye(3), (len(rig.names), 1, 1))
@@ -160,12 +161,12 @@ def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[Piece], bones: 
     shapes = [layer.vertices for layer in layers]
     _tuck(shapes, layers, clothes)
     scenes = [RayScene(shape, layer.faces) for shape, layer in zip(shapes[1:], layers[1:], strict=True)]
-    normals = _normals(shapes[0], mesh.faces)
+    normals = vertex_normals(TriangleSurface(shapes[0], mesh.faces))
     hidden = np.any([_hidden(p) | covered(shapes[0], normals, s) for p, s in zip(clothes, scenes, strict=True)], axis=0)
     shapes[0] = pulled_in(shapes[0], mesh.faces, hidden, weights, bones)
     for inner in range(1, len(layers)):
         stay = np.ones(len(layers[inner].faces), bool)
-        normals = _normals(shapes[inner], layers[inner].faces)
+        normals = vertex_normals(TriangleSurface(shapes[inner], layers[inner].faces))
         for scene in scenes[inner:]:
             stay &= uncovered_faces(shapes[inner], normals, layers[inner].faces, scene)
         layers[inner] = layers[inner].kept(stay)
@@ -245,7 +246,7 @@ def tucked(
     ``sure`` vertices, known to be covered, beside is everything within reach and the gap is twice as wide.
     """
     sure = np.zeros(len(vertices), bool) if sure is None else sure
-    normals = _normals(vertices, faces)
+    normals = vertex_normals(TriangleSurface(vertices, faces))
     distance, nearest = KDTree(cloth).query(vertices, distance_upper_bound=reach_m)
     near = np.flatnonzero(np.isfinite(distance))
     toward = cloth[np.asarray(nearest)[near]] - vertices[near]
@@ -256,17 +257,6 @@ def tucked(
     moved = vertices.copy()
     moved[near] -= push[:, None].astype(np.float32) * normals[near]
     return moved
-
-
-def _normals(points: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "V 3"]:
-    """Unit vertex normals, area weighted."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    total = np.stack(
-        [sum(np.bincount(faces[:, k], across[:, axis], minlength=len(points)) for k in range(3)) for axis in range(3)],
-        axis=1,
-    )
-    return (total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
 
 
 def _posed(

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from humanlrm.data.intake.mesh_files import Geometry
 from humanlrm.data.scan import Scan
 from humanlrm.data.solid import SolidScan
+from humanlrm.mesh.surface import TriangleSurface, face_normals
 
 #: Rotation to +Y up of a world whose up axis is the key. +Z up turns about X, as all tools do it.
 TO_Y_UP: dict[str, Float[np.ndarray, "3 3"]] = {
@@ -122,10 +123,9 @@ def turned_outward(scan: Scan) -> Scan:
     """
     rng = np.random.default_rng(0)
     face = rng.choice(len(scan.faces), min(_PROBES, len(scan.faces)), replace=False)
-    corner = scan.vertices.astype(np.float64)[scan.faces[face]]
-    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    probes = TriangleSurface(scan.vertices.astype(np.float64), scan.faces[face])
+    normal, middle = face_normals(probes), probes.vertices[probes.faces].mean(1)
     length = np.linalg.norm(normal, axis=1)
-    middle = corner.mean(1)
     step = 0.004 * normal / (length[:, None] + 1e-20)
     solid = SolidScan(scan)
     around = solid.winding_number(middle + step) + solid.winding_number(middle - step)
