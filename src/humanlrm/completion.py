@@ -16,7 +16,7 @@ from torch import Tensor
 from humanlrm.diffusion.poses import condition_of, medoid, sample_poses
 from humanlrm.diffusion.sample import check_sampling
 from humanlrm.diffusion.uncertainty import Sdf, surface_uncertainty
-from humanlrm.diffusion.visibility import Visibility, visibility
+from humanlrm.diffusion.visibility import Visibility, below_the_photo, visibility
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained
@@ -29,6 +29,9 @@ When = Literal["auto", "always", "never"]
 POSES = "poses"
 #: Samples that uncertainty is made of, if fewer are asked for; and of which a single person is the most typical.
 _SURE, _TYPICAL = 6, 16
+#: Share of the body below the photo from which on a sample is nearer to the truth than the estimate (our choice, by
+#: docs/completion.md: half of somebody's height is 0.22 to 0.46, three tenths of it less than 0.2).
+_TOO_MUCH = 0.25
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class Completion:
     """How what a photo leaves open is decided.
 
     Attributes:
-        when: a single person is sampled "always", "never" (the estimate is used: of single guesses the nearest to the
-            truth, docs/completion.md), or "auto": if the photo hides much of the person (``diffusion.visibility``).
+        when: a single person is sampled "always", "never" (the estimate is used), or "auto": if more than a quarter of
+            the body lies below the photo, where the mean of what may be there is no pair of legs. Behind things in
+            front and beyond other borders the estimate is the nearest guess (docs/completion.md).
         samples: people; several are always sampled. A single one is the most typical of sixteen samples.
         seed: sample k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
@@ -103,9 +107,11 @@ class Completer(Reconstructor):
             subject = find_subject(loaded, self.detector, self.model.config.image_px)
         hidden = visibility(subject)
         asked = completion.samples > 1 or completion.when == "always"
-        sampled = asked or (completion.when == "auto" and self.poses is not None and hidden.needs_completion())
         with clock("network"):
             subject, estimate = framed(self.model, subject)
+            sampled = asked or (
+                completion.when == "auto" and self.poses is not None and _below(subject, estimate) > _TOO_MUCH
+            )
             planes, fields = [estimate], []
             if sampled or completion.uncertainty:
                 before = subject
@@ -136,6 +142,15 @@ class Completer(Reconstructor):
 def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf]) -> Reconstruction:
     vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
     return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields))
+
+
+def _below(subject: SubjectCrop, estimate: Triplane) -> float:
+    """Share of the body below the photo, by the estimate: the detector squeezes half a person's legs into the photo."""
+    points = estimate.given.estimated
+    if points is None:
+        return 0.0
+    seen = torch.ones_like(points[..., :1])
+    return float(below_the_photo(replace(subject.given, landmarks=torch.cat([points, seen], dim=-1).cpu())))
 
 
 def _copy(clock: Clock) -> Clock:

@@ -8,7 +8,7 @@ import torch
 from painted import behind_a_box, cut_at, painted, whole
 
 from humanlrm.diffusion.condition import token_mask
-from humanlrm.diffusion.visibility import hidden_pixels, visibility
+from humanlrm.diffusion.visibility import below_the_photo, hidden_pixels, visibility
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import INDEX
 from humanlrm.subject import assemble_crop
@@ -18,14 +18,29 @@ def test_of_somebody_who_is_seen_whole_nothing_is_hidden():
     found = visibility(whole())
     assert found.hidden < 0.02
     assert found.reasons == ()
-    assert not found.needs_completion()
+    assert not found.much
+
+
+def test_only_what_the_lower_border_cuts_lies_below_the_photo():
+    below = [float(below_the_photo(cut_at(share).given)) for share in (1.0, 0.75, 0.5, 0.4)]
+    assert below == sorted(below)
+    assert below[0] == 0
+    assert below[2] == pytest.approx(visibility(cut_at(0.5)).hidden, abs=0.03)
+    assert float(below_the_photo(behind_a_box().given)) == 0
+    upside_down = cut_at(0.4).given
+    upside_down = replace(
+        upside_down,
+        image=upside_down.image.flip(2),
+        landmarks=upside_down.landmarks * torch.tensor([1.0, -1.0, 1.0, 1.0]),
+    )
+    assert float(below_the_photo(upside_down)) == 0
 
 
 def test_errors_of_the_landmarks_alone_do_not_ask_for_completion():
     rgb, alpha, pose = painted()
     noise = np.random.default_rng(0).normal(0, 0.03 * 260 / 2.4, (len(pose.landmarks), 2))
     off = replace(pose, landmarks=pose.landmarks + np.pad(noise, ((0, 0), (0, 2))))
-    assert not visibility(assemble_crop(rgb, alpha, off, 128)).needs_completion()
+    assert not visibility(assemble_crop(rgb, alpha, off, 128)).much
 
 
 def test_the_more_is_cut_off_the_more_is_hidden():
@@ -38,7 +53,7 @@ def test_the_more_is_cut_off_the_more_is_hidden():
 
 def test_a_cut_names_the_border_and_what_lies_beyond():
     found = visibility(cut_at(0.6))
-    assert found.needs_completion()
+    assert found.much
     text = "; ".join(found.reasons)
     assert "bottom" in text
     assert "outside the photo: left knee, left ankle, left toe, right knee and 2 more" in text
@@ -49,13 +64,13 @@ def test_a_cut_through_the_body_counts_even_if_the_landmarks_were_squeezed_into_
     points = pose.landmarks.copy()
     points[:, 1] = np.minimum(points[:, 1], 128)
     squeezed = visibility(assemble_crop(rgb[:130], alpha[:130], replace(pose, landmarks=points), 64))
-    assert squeezed.needs_completion()
+    assert squeezed.much
     assert visibility(assemble_crop(rgb[:222], alpha[:222], None, 64)).hidden < squeezed.hidden
 
 
 def test_something_in_front_is_noticed_though_all_landmarks_are_inside():
     found = visibility(behind_a_box())
-    assert found.needs_completion()
+    assert found.much
     assert found.reasons == (f"something stands in front of {found.hidden:.0%} of the body",)
 
 
@@ -65,7 +80,7 @@ def test_landmarks_that_were_not_found_count_as_hidden():
     legs = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle", "toe")]
     marks[legs] = 0
     found = visibility(replace(crop, landmarks=marks))
-    assert found.needs_completion()
+    assert found.much
     assert found.reasons == ("not found: left knee, left ankle, left toe, right knee and 2 more",)
 
 
@@ -73,7 +88,7 @@ def test_without_any_landmark_the_borders_decide():
     rgb, alpha, _ = painted()
     assert visibility(assemble_crop(rgb, alpha, None, 64)).hidden == 0
     cut = visibility(assemble_crop(rgb[:130], alpha[:130], None, 64))
-    assert cut.needs_completion()
+    assert cut.much
     assert cut.reasons == ("the photo's border cuts the person: bottom",)
 
 

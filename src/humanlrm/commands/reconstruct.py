@@ -32,8 +32,8 @@ class Reconstruct:
         texture_px: side of the texture.
         faces: about how many triangles.
         preview: also write a picture: input, front, left, back, right, normals.
-        complete: whether a single person is sampled by diffusion instead of estimated: never, always, or auto, if the
-            photo hides much.
+        complete: whether a single person is sampled by diffusion instead of estimated: never, always, or auto, if more
+            than a quarter of the body lies below the photo.
         samples: so many people who could be the one in the photo, as person.0.glb, person.1.glb... and a sheet of them.
         seed: sample k of a seed is always the same.
         guidance: of the samples: 1 is what the photo allows, more exaggerates what it tells.
@@ -139,7 +139,7 @@ def _remarks(found: "People") -> list[str]:
     remarks = []
     cut = any(person.subject.truncated for person in found.people)
     # A little may be the landmarks' error.
-    if found.hidden.reasons and (cut or found.sampled or found.hidden.needs_completion()):
+    if found.hidden.reasons and (cut or found.sampled or found.hidden.much):
         how = "sampled" if found.sampled else "estimated"
         remarks.append(f"The photo does not show everything ({'; '.join(found.hidden.reasons)}): the rest is {how}.")
     for person in found.people:

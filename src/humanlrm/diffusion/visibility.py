@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanlrm.frame import project_ndc
@@ -24,6 +24,8 @@ _USUAL_LENGTH = 0.25
 _PER_BORDER = 0.25
 #: Shares of the body below this are not worth a reason.
 _LITTLE = 0.03
+#: Share of the body that has to be hidden to be worth a remark.
+_MUCH = 0.1
 #: Landmarks named in one reason.
 _NAMED = 4
 
@@ -40,13 +42,11 @@ class Visibility:
     hidden: float
     reasons: tuple[str, ...]
 
-    def needs_completion(self, threshold: float = 0.1) -> bool:
-        """Whether so much is hidden that a whole person should be sampled rather than regressed.
-
-        The threshold lies above what the detector's errors hide of 19 in 20 people who are seen whole
-        (``python -m benchmarks.visibility``).
-        """
-        return self.hidden > threshold
+    @property
+    def much(self) -> bool:
+        """Whether more is hidden than the detector's errors hide of 19 in 20 people who are seen whole
+        (``python -m benchmarks.visibility``)."""
+        return self.hidden > _MUCH
 
 
 def hidden_pixels(given: Given) -> Bool[Tensor, "B H W"]:
@@ -69,9 +69,8 @@ def visibility(subject: SubjectCrop) -> Visibility:
         return Visibility(_cut_off(given), cut)
     outside, covered = (unseen[0] for unseen in _unseen(given))
     cores, ends = _cores(given)[0], found[BONES].all(-1)
-    bones = subject.landmarks[BONES, :3]
-    length = torch.where(ends, (bones[:, 0] - bones[:, 1]).norm(dim=-1), torch.full(ends.shape, _USUAL_LENGTH))
-    area = torch.from_numpy(BONE_RADII) * length.clamp(min=_USUAL_LENGTH / 5)
+    length = torch.where(ends, _lengths(subject.landmarks[:, :3]), _USUAL_LENGTH)
+    area = torch.from_numpy(BONE_RADII) * length
     share = area / area.sum()
     size = cores.sum((1, 2)).clamp(min=1)
     gone, behind = ((share * (cores & unseen).sum((1, 2)) / size)[ends].sum() for unseen in (outside, covered))
@@ -86,6 +85,23 @@ def visibility(subject: SubjectCrop) -> Visibility:
     if bool((~found).any()):
         reasons.append(f"not found: {_names(~found)}")
     return Visibility(min(1.0, float(gone.clamp(min=_cut_off(given)) + behind + lost)), tuple(reasons))
+
+
+def below_the_photo(given: Given) -> Float[Tensor, "B"]:
+    """Share of the body, by area of its limbs and trunk, that its landmarks put below the photo's lower border."""
+    cores = _cores(given)
+    known = (given.image[:, 4] > 0.5).any(-1)
+    last = torch.where(known, torch.arange(known.shape[1], device=known.device), -1).amax(-1)
+    under = torch.arange(known.shape[1], device=known.device) > last[:, None]
+    area = Bones().to(given.image.device).radius * _lengths(given.landmarks[..., :3])
+    share = (cores & under[:, None, :, None]).sum((2, 3)) / cores.sum((2, 3)).clamp(min=1)
+    return (area * share).sum(-1) / area.sum(-1)
+
+
+def _lengths(landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B E"]:
+    """Of the bones; none is shorter than a fifth of the usual length."""
+    ends = landmarks[..., BONES, :]
+    return (ends[..., 0, :] - ends[..., 1, :]).norm(dim=-1).clamp(min=_USUAL_LENGTH / 5)
 
 
 def _unseen(given: Given) -> tuple[Bool[Tensor, "B H W"], Bool[Tensor, "B H W"]]:
