@@ -22,6 +22,7 @@ from humanlrm.model.config import PaperConfig
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import small_denoiser
 from humanlrm.model.lrm import build
+from humanlrm.model.paper import PaperLRM
 from humanlrm.views import Given
 
 
@@ -56,6 +57,7 @@ def cpu_s(run: Callable[[], object]) -> float:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     lrm = build(reconstruction_config()).eval()
+    assert isinstance(lrm, PaperLRM)
     denoiser = Denoiser(fitted(small_denoiser(), lrm)).eval()
     image = torch.rand(1, 5, 256, 256)
     image[:, 4] = 1

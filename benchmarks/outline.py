@@ -60,6 +60,7 @@ def main(options: Options) -> None:
     found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     cases = procedural_cases(options.count, PoseDetector(careful=True))
     for case in track(cases, "people", total=options.count, console=Console(stderr=True)):
+        assert case.landmarks is not None
         mask = case.shown.alpha[0].numpy() > 0.5
         for told in ("estimated", "true"):
             marks = None if told == "estimated" else torch.from_numpy(case.landmarks.astype(np.float32))[None]

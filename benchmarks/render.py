@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from humanlrm.frame import canonical_camera
+from humanlrm.model.bones import Bones
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.rays import Rays, image_rays
 from humanlrm.reconstruct import Reconstructor
 from humanlrm.render import (
@@ -51,10 +53,13 @@ def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
     """The shipped model's field of a photo's person, and capsules through the person's landmarks."""
     reconstructor = Reconstructor(threads=1)
     model = reconstructor.model
+    assert isinstance(model, HumanLRM)
     subject = find_subject(load_photo(photo), reconstructor.detector, model.config.image_px)
     planes = model.planes_of(subject.given)
     density = LaplaceDensity(beta, beta / 2)
     bones, landmarks = model.field.bones, planes.given.landmarks
+    assert isinstance(bones, Bones)
+    assert landmarks is not None
 
     def distance(points: Tensor) -> Tensor:
         return bones.distances(points, landmarks)[0].amin(-1)

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 from humanlrm.model.config import small
+from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import build
 from humanlrm.render import LaplaceDensity, Sampling
 from humanlrm.train.config import TrainConfig
@@ -33,6 +34,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     config = TrainConfig()
     model, density = build(small()).train(), LaplaceDensity()
+    assert isinstance(model.encoder, LiteEncoder)
     batch, rng = random_batch(config.batch, config, model.config.image_px), torch.Generator().manual_seed(0)
     targets, perceptual = random_targets(config.batch, options.views, 128), PerceptualLoss(model.encoder)
     with torch.no_grad():
