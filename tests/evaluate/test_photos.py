@@ -47,3 +47,9 @@ def test_the_verdict_counts_what_is_sound():
     rows = [PhotoRow("a", "", True, 1, 0.9), PhotoRow("b", "", True, 2, 0.7), PhotoRow("c", failure="nobody")]
     assert verdict(rows).startswith("2 of 3 photos reconstructed, 1 watertight with one component")
     assert "0.800" in verdict(rows)
+
+
+def test_people_whom_a_border_cuts_are_counted_apart():
+    rows = [PhotoRow("a", "", True, 1, 0.9, "", 1.0), PhotoRow("b", "", True, 1, 0.7, "bottom", 1.0)]
+    assert verdict(rows).endswith("0.800 on average, 0.900 for the 1 that no border cuts")
+    assert "border" not in verdict(rows[:1])

@@ -119,11 +119,15 @@ def verdict(rows: list[PhotoRow]) -> str:
     """One sentence."""
     made = [row for row in rows if not row.failure]
     sound = sum(row.watertight and row.components == 1 for row in made)
-    agreement = np.mean([row.mask_iou for row in made]) if made else float("nan")
-    return (
+    agreed = [row.mask_iou for row in made] or [float("nan")]
+    whole = [row.mask_iou for row in made if not row.truncated]
+    text = (
         f"{len(made)} of {len(rows)} photos reconstructed, {sound} watertight with one component; "
-        f"silhouette IoU with the mask {agreement:.3f} on average"
+        f"silhouette IoU with the mask {np.mean(agreed):.3f} on average"
     )
+    if 0 < len(whole) < len(made):
+        text += f", {np.mean(whole):.3f} for the {len(whole)} that no border cuts"
+    return text
 
 
 def photos_page(rows: list[PhotoRow], out: Path) -> str:
