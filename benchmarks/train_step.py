@@ -1,6 +1,6 @@
 """Training steps of ``small`` on random data: samples per second, and the share of the matmul peak (MFU) that they use.
 
-python benchmarks/train_step.py [--threads 1] [--cpu]
+python benchmarks/train_step.py [--threads 1] [--cpu] [--image-px 192]
 
 The network with the 3D losses, and its landmarks alone, in float32 and with the network in bfloat16; with rendering
 losses, without and with a perceptual patch; and the transformer blocks alone. ``--cpu`` measures seconds of the
@@ -55,9 +55,9 @@ def random_targets(subjects: int, views: int, side_px: int) -> Targets:
     return Targets(torch.rand_like(normal), alpha, normal, alpha * 0.1, torch.eye(4).expand(subjects, views, 4, 4))
 
 
-def whole_step(config: TrainConfig, batch: Batch, patch: bool) -> Callable[[], None]:
+def whole_step(model: ModelConfig, config: TrainConfig, batch: Batch, patch: bool) -> Callable[[], None]:
     """Forward, backward, clipping and update."""
-    losses = Objective(build(small()).train(), config)
+    losses = Objective(build(model).train(), config)
     optimizer = make_optimizer(losses.model, config, losses.density)
 
     def step() -> None:
@@ -82,21 +82,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--image-px", type=int, default=small().image_px)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu else time.perf_counter
     config, schedule = TrainConfig(), RenderSchedule()
-    batch = random_batch(config.batch, config, small().image_px)
+    model = replace(small(), image_px=options.image_px)
+    batch = random_batch(config.batch, config, model.image_px)
     rendered = replace(batch, wanted=replace(batch.wanted, targets=random_targets(config.batch, schedule.views, 128)))
     rendering = replace(config, rendering=schedule)
     steps = {
-        "3D losses": whole_step(config, batch, patch=False),
-        "3D losses, bfloat16": whole_step(replace(config, bf16=True), batch, patch=False),
-        "landmarks": whole_step(replace(config, part="landmarks"), batch, patch=False),
-        "landmarks, bfloat16": whole_step(replace(config, part="landmarks", bf16=True), batch, patch=False),
-        "with rendering": whole_step(rendering, rendered, patch=False),
-        "with rendering and a patch": whole_step(rendering, rendered, patch=True),
-        "transformer blocks alone": blocks_step(small(), config.batch),
+        "3D losses": whole_step(model, config, batch, patch=False),
+        "3D losses, bfloat16": whole_step(model, replace(config, bf16=True), batch, patch=False),
+        "landmarks": whole_step(model, replace(config, part="landmarks"), batch, patch=False),
+        "landmarks, bfloat16": whole_step(model, replace(config, part="landmarks", bf16=True), batch, patch=False),
+        "with rendering": whole_step(model, rendering, rendered, patch=False),
+        "with rendering and a patch": whole_step(model, rendering, rendered, patch=True),
+        "transformer blocks alone": blocks_step(model, config.batch),
     }
     flops: dict[str, int] = {}
     for name, step in steps.items():

@@ -7,6 +7,7 @@ import pytest
 from humanlrm.ablations import METRICS, VARIANTS, Study, study, table
 from humanlrm.cli import main
 from humanlrm.model.config import PaperConfig
+from humanlrm.train.loop import TrainingStopped, train
 
 TINY = PaperConfig(
     encoder="lite",
@@ -48,6 +49,20 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
     with pytest.raises(ValueError, match="another study"):
         study(replace(plan, samples=4), tmp_path)
+
+
+def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monkeypatch):
+    def stopped(config, schedule, *args, **options):
+        return train(config, replace(schedule, samples=2), *args, **options)
+
+    monkeypatch.setattr("humanlrm.ablations.VARIANTS", VARIANTS[:1])
+    longer = replace(plan, samples=4)
+    with monkeypatch.context() as early:
+        early.setattr("humanlrm.ablations.train", stopped)
+        with pytest.raises(TrainingStopped, match="after 2 of 4 samples"):
+            study(longer, tmp_path)
+    assert not list(tmp_path.rglob("weights"))
+    assert VARIANTS[0].name in study(longer, tmp_path)
 
 
 def test_figures_are_means_over_seeds_with_their_largest_difference(plan):

@@ -14,9 +14,9 @@ from humanlrm.evaluate.run import Plan, run
 from humanlrm.evaluate.sources import Sources
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.pretrained import save_pretrained
-from humanlrm.train.checkpoint import trained
+from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.loop import train
+from humanlrm.train.loop import TrainingStopped, train
 from humanlrm.train.render_config import RenderSchedule
 
 METRICS = {"chamfer_cm": 2, "p2s_cm": 2, "s2p_cm": 2, "normals_abs": 3, "psnr_front": 1, "psnr_back": 1, "iou_side": 3}
@@ -95,6 +95,7 @@ class Study:
         batch: samples of a step.
         people: held-out procedural people that each model is measured on, one photo each.
         seeds: of the runs; figures are means over them.
+        bf16: as in training (``train.config``).
     """
 
     data: Path
@@ -104,6 +105,7 @@ class Study:
     batch: int = 8
     people: int = 24
     seeds: tuple[int, ...] = (0, 1, 2)
+    bf16: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.people < 1 or not self.seeds:
@@ -125,6 +127,7 @@ def study(plan: Study, out: Path, report: Callable[[str], None] | None = None) -
 
     Raises:
         ValueError: no readable data, or ``out`` holds another study.
+        TrainingStopped: by SIGTERM; a row that is not finished is not measured.
     """
     settings, wanted = out / "study.json", json.dumps(asdict(plan), indent=1, default=str)
     if settings.is_file() and settings.read_text() != wanted:
@@ -167,14 +170,21 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path, folder: Path) ->
         samples=samples,
         batch=plan.batch,
         seed=seed,
+        bf16=plan.bf16,
         warmup=max(1, samples // 10),
         picture_every=10**9,
         # What a capture teaches it teaches by renderings.
         rendering=RenderSchedule() if variant.rendering or variant.captures else None,
     )
     initial = None if variant.after is None else _folder(out, variant.after, seed) / "weights"
-    model = train(config, schedule, data, folder / "run", initial=initial)
-    save_pretrained(folder / "weights", config, dict(trained(model)))
+    train(config, schedule, data, folder / "run", initial=initial)
+    _, weights, state = averaged_weights(folder / "run")
+    if state.seen < samples:
+        raise TrainingStopped(
+            f"{variant.name}: asked to stop after {state.seen:,} of {samples:,} samples; "
+            "run the same command again to go on"
+        )
+    save_pretrained(folder / "weights", config, weights)
 
 
 def _means(rows: list[Row]) -> dict[str, float]:

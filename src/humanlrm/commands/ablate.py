@@ -21,6 +21,7 @@ class Ablate:
         samples: that each model sees.
         people: held-out people that each model is measured on.
         seeds: of the runs.
+        bf16: compute the networks in bfloat16.
     """
 
     data: Path
@@ -30,12 +31,20 @@ class Ablate:
     samples: int = 6_000
     people: int = 24
     seeds: tuple[int, ...] = (0, 1, 2)
+    bf16: bool = False
 
     def run(self) -> int:
         from humanlrm.ablations import Study, study
         from humanlrm.evaluate.report import write_text
 
-        plan = Study(self.data, self.captures, samples=self.samples, people=self.people, seeds=self.seeds)
+        plan = Study(
+            self.data,
+            self.captures,
+            samples=self.samples,
+            people=self.people,
+            seeds=self.seeds,
+            bf16=self.bf16,
+        )
         found = study(plan, self.run_folder, lambda line: console.print(line, highlight=False))
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.out, found)
