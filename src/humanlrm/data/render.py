@@ -156,7 +156,7 @@ def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
     keep = slice(0, surface_count)
     normals = np.einsum("pk,pkc->pc", barycentric[keep], studio.normals[scan.faces[face[keep]]])
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
-    albedo = studio.colour(face[keep], barycentric[keep])
+    albedo = scan.albedo(face[keep], barycentric[keep])
     return Samples(
         points,
         sdf,

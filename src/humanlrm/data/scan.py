@@ -42,8 +42,21 @@ class Scan:
         """The mesh alone, in metres."""
         return TriangleSurface(self.vertices, self.faces)
 
+    def albedo(self, face: Int[np.ndarray, "P"], barycentric: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+        """sRGB in [0, 1] at points of faces: the nearest texel."""
+        uv = np.einsum("pk,pkc->pc", barycentric, self.uv[self.uv_faces[face]])
+        return nearest_texels(self.texture, uv).astype(np.float32) / 255
+
     def moved(self, matrix: Float[np.ndarray, "4 4"]) -> "Scan":
         """This scan after a similarity transform (rotation, uniform scale, translation)."""
         linear, offset = matrix[:3, :3], matrix[:3, 3]
         marks = None if self.landmarks is None else (self.landmarks @ linear.T + offset).astype(np.float32)
         return replace(self, vertices=(self.vertices @ linear.T + offset).astype(np.float32), landmarks=marks)
+
+
+def nearest_texels(image: UInt8[np.ndarray, "H W *C"], uv: Float[np.ndarray, "*P 2"]) -> UInt8[np.ndarray, "..."]:
+    """What an image shows at texture coordinates (v = 0 at its bottom), (*P, *C); beyond its border the border."""
+    height, width = image.shape[:2]
+    column = np.clip((uv[..., 0] * width).astype(int), 0, width - 1)
+    row = np.clip(((1 - uv[..., 1]) * height).astype(int), 0, height - 1)
+    return image[row, column]

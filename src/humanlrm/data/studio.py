@@ -96,7 +96,7 @@ class Studio:
         corners = self.scan.faces[face]
         normals = facing(np.einsum("nk,nkc->nc", barycentric, self.normals[corners]), directions[hit])
         free = (barycentric * self.open_share[corners]).sum(1)
-        return Surface(hits.distance, normals, self.colour(face, barycentric), free.astype(np.float32))
+        return Surface(hits.distance, normals, self.scan.albedo(face, barycentric), free.astype(np.float32))
 
     def photograph(
         self, camera: Cameras, surroundings: Surroundings, rng: np.random.Generator, others: Sequence[Solid] = ()
@@ -120,15 +120,6 @@ class Studio:
             picture[front] = shown(cover.albedo[chosen], irradiance)
             nearest, visible = np.minimum(nearest, cover.distance), visible & ~front
         return Photograph((picture * 255 + 0.5).astype(np.uint8), whole, visible, where)
-
-    def colour(self, face: np.ndarray, barycentric: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-        """sRGB albedo at points of faces: the nearest texel."""
-        scan = self.scan
-        uv = np.einsum("pk,pkc->pc", barycentric, scan.uv[scan.uv_faces[face]])
-        height, width = scan.texture.shape[:2]
-        column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-        row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
-        return scan.texture[row, column].astype(np.float32) / 255
 
 
 def lamps_seen(

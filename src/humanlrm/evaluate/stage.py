@@ -149,15 +149,7 @@ class Stage:
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
         # Clothes and wigs may be single sheets: the side that is seen is the side that is lit.
         normals *= np.where((normals * directions[hit]).sum(-1, keepdims=True) > 0.2, -1, 1)
-        return Seen(hit, self._albedo(face, barycentric), normals, hits.distance[hit])
-
-    def _albedo(self, face: np.ndarray, barycentric: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-        """The nearest texel."""
-        uv = np.einsum("pk,pkc->pc", barycentric, self.scan.uv[self.scan.uv_faces[face]])
-        height, width = self.scan.texture.shape[:2]
-        column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-        row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
-        return self.scan.texture[row, column].astype(np.float32) / 255
+        return Seen(hit, self.scan.albedo(face, barycentric), normals, hits.distance[hit])
 
     def photograph(self, camera: Cameras, lamps: Lamps, rng: np.random.Generator) -> Photograph:
         """The scan before a random backdrop."""

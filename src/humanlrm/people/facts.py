@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from skimage.color import rgb2lab
 
-from humanlrm.data.scan import Scan
+from humanlrm.data.scan import Scan, nearest_texels
 from humanlrm.landmarks import INDEX
 
 #: Skin tones by individual typology angle (Chardon et al. 1991): name and lower bound in degrees.
@@ -100,10 +100,7 @@ def skin_ita_deg(scan: Scan) -> float:
     near = np.linalg.norm(middle - scan.landmarks[INDEX["nose"]], axis=1)
     chosen = np.argpartition(near, 60)[:60]
     uv = scan.uv[scan.uv_faces[chosen]].mean(axis=1)
-    height, width = scan.texture.shape[:2]
-    row = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)
-    column = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
-    lightness, _, yellow = _lab(np.median(scan.texture[row, column], axis=0).astype(np.uint8))
+    lightness, _, yellow = _lab(np.median(nearest_texels(scan.texture, uv), axis=0).astype(np.uint8))
     return float(np.rad2deg(np.arctan2(lightness - 50, max(yellow, 1e-3))))
 
 

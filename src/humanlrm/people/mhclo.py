@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from humanlrm.data.scan import nearest_texels
+
 _AXES = ("x_scale", "y_scale", "z_scale")
 
 
@@ -71,10 +73,7 @@ class Garment:
         """Without the faces that are mostly transparent in their texture (our choice: mean alpha below 0.45)."""
         corners = self.uv[self.uv_faces]
         samples = np.stack([corners.mean(1), *(corners * 0.7 + corners.mean(1, keepdims=True) * 0.3).swapaxes(0, 1)])
-        height, width = alpha.shape
-        column = np.clip((samples[..., 0] * width).astype(int), 0, width - 1)
-        row = np.clip(((1 - samples[..., 1]) * height).astype(int), 0, height - 1)
-        return self.kept(alpha[row, column].mean(axis=0) > 255 * threshold)
+        return self.kept(nearest_texels(alpha, samples).mean(axis=0) > 255 * threshold)
 
 
 def _cut(faces: Int[np.ndarray, "F 3"], count: int) -> tuple[Int[np.ndarray, "M 2"], Int[np.ndarray, "G 3"]]:

@@ -165,7 +165,7 @@ def _through_lens(studio: Studio, camera: Cameras, distortion: np.ndarray) -> tu
     rays = np.concatenate([ideal, np.ones_like(x)[..., None]], -1) @ c2w[:3, :3].T
     hits = studio.scene.first_hit(c2w[:3, 3].astype(np.float32), rays.astype(np.float32))
     picture = np.full((height, width, 3), 90, np.uint8)
-    picture[hits.hit] = (studio.colour(hits.face[hits.hit], hits.barycentric[hits.hit]) * 255).astype(np.uint8)
+    picture[hits.hit] = (studio.scan.albedo(hits.face[hits.hit], hits.barycentric[hits.hit]) * 255).astype(np.uint8)
     return picture, hits.hit
 
 

@@ -30,7 +30,7 @@ def seen(studio: Studio, yaw: float) -> tuple[np.ndarray, np.ndarray]:
     K = torch.tensor([[260.0, 0, 80], [0, 260, 80], [0, 0, 1]], dtype=torch.float64)
     hits = studio.scene.first_hit(*pixel_rays(Cameras(K, look_at(middle + 3.5 * toward, middle), (160, 160))))
     colours = np.zeros((160, 160, 3))
-    colours[hits.hit] = studio.colour(hits.face[hits.hit], hits.barycentric[hits.hit])
+    colours[hits.hit] = studio.scan.albedo(hits.face[hits.hit], hits.barycentric[hits.hit])
     return hits.hit, colours
 
 
