@@ -202,7 +202,8 @@ def table(plan: Study, figures: dict[str, list[dict[str, float]]]) -> str:
         "Written by `humanlrm ablate`; do not edit.",
         "",
         f"The paper's architecture with the frozen encoder of `small` (`ablations.plain`), {plan.samples:,} samples at "
-        f"batch {plan.batch}, seeds {', '.join(map(str, plan.seeds))}; {plan.people} held-out procedural people, one "
+        f"batch {plan.batch}{' in bfloat16' if plan.bf16 else ''}, seeds {', '.join(map(str, plan.seeds))}; "
+        f"{plan.people} held-out procedural people, one "
         "frontal photo each, exact mask, detected landmarks, scale and translation aligned. Means over the seeds, and "
         "the largest difference of a seed from them. Rows that are trained on see half as many samples more.",
         "",

@@ -9,6 +9,7 @@ from PIL import Image
 
 from humanlrm.data.intake import mesh_files
 from humanlrm.data.scan import Scan
+from humanlrm.mesh.surface import TriangleSurface
 
 SUFFIXES = (".obj", ".ply", ".glb")
 #: A scan higher or lower than this is not in metres; it is scaled to 1.70 m.
@@ -53,8 +54,7 @@ def read_scan(path: Path, set_name: str) -> Scan:
     if not _PLAUSIBLE_M[0] <= height <= _PLAUSIBLE_M[1]:
         vertices = vertices * (_ASSUMED_M / max(height, 1e-9))
         height = _ASSUMED_M
-    corner = vertices[faces]
-    if np.einsum("fi,fi->f", corner[:, 0], np.cross(corner[:, 1], corner[:, 2])).sum() < 0:
+    if TriangleSurface(vertices, faces).volume < 0:
         faces, uv_faces = faces[:, ::-1].copy(), uv_faces[:, ::-1].copy()
     tags: dict[str, str | float] = {"height_m": height}
     places = vertices.astype(np.float32), faces.astype(np.int32)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.surface import TriangleSurface, face_normals
 
 #: How far above a vertex cloth covers it, and how far below it cloth may have sunk into it: into a body, and into
 #: wide garments that end under it (our choice).
@@ -38,8 +39,8 @@ def covered(
 ) -> Bool[np.ndarray, "V"]:
     """Whether a ray from ``sunk_m`` below each vertex along its normal meets the inside of ``cloth`` in reach."""
     hits = cloth.first_hit(vertices - sunk_m * normals, normals)
-    a, b, c = (cloth.vertices[cloth.faces[hits.face, k]] for k in range(3))
-    outward = (np.cross(b - a, c - a) * normals).sum(-1) > 0
+    met = face_normals(TriangleSurface(cloth.vertices, cloth.faces[hits.face]))
+    outward = (met * normals).sum(-1) > 0
     return hits.hit & outward & (hits.distance < sunk_m + _REACH_M)
 
 

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.people.bodies import Body, place_bones, rig
 from humanlrm.people.sites import vertex_sites
 
@@ -60,7 +61,7 @@ def loft(name: str, rings: Rings, chart: Rings) -> Part:
     v, u = np.meshgrid(np.linspace(0, 1, n), np.linspace(0, 1, m + 1), indexing="ij")
     uv = np.concatenate([np.stack([u.ravel(), v.ravel()], axis=1), [[0.5, 0.0], [0.5, 1.0]]])
     faces, uv_faces = np.concatenate([faces, *caps]), np.concatenate([uv_faces, *uv_caps])
-    if _volume(vertices, faces) < 0:
+    if TriangleSurface(vertices - vertices.mean(axis=0), faces).volume < 0:
         faces, uv_faces = faces[:, ::-1], uv_faces[:, ::-1]
     to = np.float32, np.int32
     return Part(name, vertices.astype(to[0]), faces.astype(to[1]), uv.astype(to[0]), uv_faces.astype(to[1]), chart)
@@ -71,11 +72,6 @@ def _grid(
 ) -> Int[np.ndarray, "F 3"]:
     a, b, c, d = i * width + j, i * width + k, (i + 1) * width + j, (i + 1) * width + k
     return np.concatenate([np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)])
-
-
-def _volume(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) -> float:
-    a, b, c = (vertices - vertices.mean(axis=0))[faces].transpose(1, 0, 2)
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)))
 
 
 def hull_ring(
