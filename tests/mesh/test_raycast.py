@@ -65,6 +65,27 @@ def test_what_stands_beyond_the_target_does_not_occlude():
     assert scene.occluded(np.array([[0.0, 0, 3]]), np.array([0.0, 0, -1]))[0]
 
 
+def test_rays_escape_where_they_hit_nothing():
+    scene, generator = sphere(), np.random.default_rng(0)
+    origins, directions = generator.normal(size=(2, 300, 3)) * [[[0.5]], [[1]]]
+    escapes = scene.escapes(origins, directions)
+    np.testing.assert_array_equal(escapes, ~scene.first_hit(origins, directions).hit)
+    assert 0.1 < escapes.mean() < 0.9
+
+
+@pytest.mark.parametrize("eye", [(0.0, 0, 3), (1.5, 1, 1.2), (0.2, 0.1, 0.6), (0, 0, 0.3)])
+def test_the_window_holds_every_pixel_that_shows_the_mesh(eye: tuple[float, float, float]):
+    """Off the picture's middle, cut by its border, and with the mesh around the camera."""
+    scene = sphere()
+    K = torch.tensor([[70.0, 0, 10], [0, 70, 20], [0, 0, 1]])
+    camera = Cameras(K, look_at(torch.tensor(eye), torch.zeros(3)), (48, 64))
+    hit, rest = scene.first_hit(*pixel_rays(camera)).hit, np.ones((48, 64), dtype=bool)
+    rest[scene.window(camera)] = False
+    assert hit.any()
+    assert not hit[rest].any()
+    assert rest.any() == (np.linalg.norm(eye) > 1)
+
+
 def test_pixel_rays_project_back_to_their_pixel_centres():
     K = torch.tensor([[50.0, 0, 15], [0, 60.0, 11], [0, 0, 1]])
     camera = Cameras(K, look_at(torch.tensor([1.0, 2, 3]), torch.zeros(3)), (20, 30))

@@ -44,8 +44,8 @@ def _with_floor(
     picture: Float[np.ndarray, "H W 3"], rng: np.random.Generator, directions: Float[np.ndarray, "H W 3"]
 ) -> Float[np.ndarray, "H W 3"]:
     """Another colour below a level line under the horizon, with the wall's pattern in it."""
-    slope = directions[..., 1] / np.linalg.norm(directions, axis=-1)
-    floor = slope < -rng.uniform(0.0, 0.2)
+    length = np.sqrt(np.einsum("hwc,hwc->hw", directions, directions))
+    floor = directions[..., 1] < -rng.uniform(0.0, 0.2) * length
     colour = rng.uniform(0.1, 0.9, size=3).astype(np.float32)
     return np.where(floor[..., None], (0.4 * picture + 0.6 * colour) * rng.uniform(0.7, 1.1), picture)
 

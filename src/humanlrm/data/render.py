@@ -300,8 +300,9 @@ def _maps(
     origin, directions = _canonical_rays(to_frame, size_px)
     own = studio.surface(origin, directions)
     hit = np.isfinite(own.distance)
-    last = studio.scene.last_hit(origin, directions).distance
-    depth = np.stack([np.where(hit & np.isfinite(last), CAMERA_DISTANCE - t, np.nan) for t in (own.distance, last)])
+    last = np.full(hit.shape, np.inf, dtype=np.float32)
+    last[hit] = studio.scene.last_hit(origin, directions[hit]).distance
+    depth = np.stack([np.where(np.isfinite(last), CAMERA_DISTANCE - t, np.nan) for t in (own.distance, last)])
     normal, target = np.zeros((2, size_px, size_px, 3), np.float32)
     turn = to_frame[:3, :3] / np.linalg.norm(to_frame[0, :3])
     normal[hit] = own.normals @ turn.T

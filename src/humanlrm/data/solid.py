@@ -26,8 +26,8 @@ _CLOTH_M = 0.1
 #: Cosine beyond which a point counts as right behind its nearest face.
 _BEHIND = -0.9
 #: From how many radii on a cluster of faces counts as one: igl's own choice, and what is enough to tell a side. The
-#: second takes 40% of the time and puts one face in ten thousand on another side.
-_EXACT, _SIDE = 2.0, 1.25
+#: second takes a quarter of the time and puts three faces in ten thousand on another side.
+_EXACT, _SIDE = 2.0, 1.0
 #: Cells along the longest side when points are sorted, so that neighbours are asked one after the other.
 _CELLS = 64
 
@@ -42,21 +42,23 @@ class SolidScan:
     def __init__(self, scan: Scan, scene: RayScene | None = None) -> None:
         self.vertices, self.faces = scan.vertices.astype(np.float64), scan.faces.astype(np.int64)
         self._scene = RayScene(scan.vertices, scan.faces) if scene is None else scene
-        self._reach = np.float32(3 * np.ptp(self.vertices, axis=0).max() + 1)
 
     @cached_property
     def outer(self) -> Bool[np.ndarray, "F"]:
         """Whether a point 4 mm in front of the middle of each face is outside of the solid."""
-        normal = self._normals
-        front = self.vertices[self.faces].mean(1) + _STEP_M * normal
-        outer = np.ones(len(self.faces), dtype=bool)
+        front = self.vertices[self.faces].mean(1) + _STEP_M * self._normals
+        order = _neighbours_first(front)
+        front, normal = front[order], self._normals[order]
+        outside = np.ones(len(self.faces), dtype=bool)
         hidden = self._hidden(front, normal)
         hits = self._scene.first_hit(front[hidden], normal[hidden])
-        from_behind = np.einsum("fc,fc->f", normal[hits.face], normal[hidden]) > 0.3
+        from_behind = np.einsum("fc,fc->f", self._normals[hits.face], normal[hidden]) > 0.3
         covered = hits.hit & (hits.distance < _CLOTH_M) & from_behind
-        outer[hidden[covered]] = False
+        outside[hidden[covered]] = False
         rest = hidden[~covered]
-        outer[rest] = self._winding(front[rest], _SIDE) < 0.5
+        outside[rest] = self._winding(front[rest], _SIDE) < 0.5
+        outer = np.empty_like(outside)
+        outer[order] = outside
         return outer
 
     def signed_distance(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
@@ -101,8 +103,7 @@ class SolidScan:
         nearest = np.argpartition(-(outward.astype(np.float32) @ views.T), _TRIED, axis=1)[:, :_TRIED]
         start, hidden = points.astype(np.float32), np.arange(len(points))
         for k in range(_TRIED):
-            away = start[hidden] + self._reach * views[nearest[hidden, k]]
-            hidden = hidden[self._scene.occluded(start[hidden], away, offset=0.0)]
+            hidden = hidden[~self._scene.escapes(start[hidden], views[nearest[hidden, k]])]
         return hidden
 
 

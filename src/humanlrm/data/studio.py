@@ -98,12 +98,20 @@ class Studio:
         free = (barycentric * self.open_share[corners]).sum(1)
         return Surface(hits.distance, normals, self.scan.albedo(face, barycentric), free.astype(np.float32))
 
+    def _own(self, camera: Cameras, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "H W 3"]) -> Surface:
+        """:meth:`surface` for all rays of a picture, of which only those that may meet the person are cast."""
+        window = self.scene.window(camera)
+        inside = self.surface(origin, directions[window])
+        distance = np.full(directions.shape[:2], np.inf, dtype=np.float32)
+        distance[window] = inside.distance
+        return inside._replace(distance=distance)
+
     def photograph(
         self, camera: Cameras, surroundings: Surroundings, rng: np.random.Generator, others: Sequence[Solid] = ()
     ) -> Photograph:
         """A picture with cast shadows, ``others`` in it and something behind."""
         origin, directions = pixel_rays(camera)
-        own = self.surface(origin, directions)
+        own = self._own(camera, origin, directions)
         whole = np.isfinite(own.distance)
         where = np.full((*whole.shape, 3), np.nan, dtype=np.float32)
         where[whole] = origin + directions[whole] * own.distance[whole][:, None]
@@ -148,8 +156,7 @@ def lamps_seen(
         free = np.ones(len(normals), dtype=bool)
         facing_lamp = np.flatnonzero((normals @ light.directions[k]) > -radius)
         for scene in scenes:
-            towards = start[facing_lamp] + 8 * spot[facing_lamp]
-            free[facing_lamp] &= ~scene.occluded(start[facing_lamp], towards, offset=0.0)
+            free[facing_lamp] &= scene.escapes(start[facing_lamp], spot[facing_lamp])
         size = 3 if radius < 0.08 else 7
         share = np.zeros(on.shape, np.float32)
         share[on] = free

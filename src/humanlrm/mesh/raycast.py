@@ -114,6 +114,28 @@ class RayScene:
         blocked = self._scene.run(origins, directions, reach, query="OCCLUDED") >= 0
         return blocked.reshape(points.shape[:-1])
 
+    def escapes(
+        self, origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]
+    ) -> Bool[np.ndarray, "*R"]:
+        """Whether the mesh is nowhere along each ray, however far it goes."""
+        blocked = self._scene.run(*_flat_rays(origins, directions), query="OCCLUDED") >= 0
+        return ~blocked.reshape(np.shape(directions)[:-1])
+
+    def window(self, camera: Cameras) -> tuple[slice, slice]:
+        """Rows and columns of a picture outside of which the mesh is not seen: those of the box around it."""
+        low, high = self.vertices.min(0), self.vertices.max(0)
+        corner = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, 8).T
+        w2c = camera.w2c.double().numpy()
+        seen = (corner @ w2c[:3, :3].T + w2c[:3, 3]) @ camera.K.double().numpy().T
+        height, width = camera.size_px
+        if seen[:, 2].min() <= 0:
+            # A part of the box is behind the camera.
+            return slice(0, height), slice(0, width)
+        pixels = seen[:, :2] / seen[:, 2:]
+        (left, top), (right, bottom) = np.floor(pixels.min(0)), np.ceil(pixels.max(0))
+        rows, columns = np.clip([top, bottom], 0, height), np.clip([left, right], 0, width)
+        return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
+
     def interpolate(self, hits: Hits, per_vertex: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "*R C"]:
         """A quantity given per vertex at the hit points (zeros where a ray misses)."""
         return np.einsum("...k,...kc->...c", hits.barycentric, per_vertex[self.faces[hits.face]])
