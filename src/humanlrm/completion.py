@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.poses import condition_of, medoid, sample_poses
-from humanlrm.diffusion.sample import check_sampling
+from humanlrm.diffusion.poses import condition_of, sample_poses, typical
+from humanlrm.diffusion.sample import MOST_SAMPLES, check_sampling
 from humanlrm.diffusion.uncertainty import Sdf, surface_uncertainty
 from humanlrm.diffusion.visibility import Visibility, below_the_photo, visibility
 from humanlrm.model.lrm import HumanLRM
@@ -27,8 +27,8 @@ from humanlrm.subject import SubjectCrop, find_subject, load_photo
 When = Literal["auto", "always", "never"]
 #: Folder of the denoiser of landmarks within a weights folder.
 POSES = "poses"
-#: Samples that uncertainty is made of, if fewer are asked for; and of which a single person is the most typical.
-_SURE, _TYPICAL = 6, 16
+#: Samples that uncertainty is made of, if fewer are asked for; and for which the frame has room, however many are.
+_SURE, _ROOMY = 6, 16
 #: Share of the body below the photo from which on a sample is nearer to the truth than the estimate (our choice, by
 #: docs/completion.md: half of somebody's height is 0.22 to 0.46, three tenths of it less than 0.2).
 _TOO_MUCH = 0.25
@@ -42,8 +42,9 @@ class Completion:
         when: a single person is sampled "always", "never" (the estimate is used), or "auto": if more than a quarter of
             the body lies below the photo, where the mean of what may be there is no pair of legs. Behind things in
             front and beyond other borders the estimate is the nearest guess (docs/completion.md).
-        samples: people; several are always sampled. A single one is the most typical of sixteen samples.
-        seed: sample k of a seed is always the same.
+        samples: people; several are always sampled. They are the most typical of 64 samples: the first is the nearest
+            to all, each further one stands for those that are far from the ones before (``diffusion.poses.typical``).
+        seed: person k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
         uncertainty: also say how sure the surface is.
     """
@@ -115,19 +116,17 @@ class Completer(Reconstructor):
             planes, fields = [estimate], []
             if sampled or completion.uncertainty:
                 before = subject
-                subject, poses = _posed(*self._sampling(), subject, completion)
+                subject, people, others = _posed(*self._sampling(), subject, completion)
                 if sampled:
-                    chosen = medoid(poses[None]) if completion.samples == 1 else poses[: completion.samples]
-                    planes = self._planes_on(subject, chosen)
+                    planes = self._planes_on(subject, people)
                 elif subject is not before:
-                    planes = [self.model.planes_of(subject.given.to(poses.device))]
+                    planes = [self.model.planes_of(subject.given.to(people.device))]
                 if completion.uncertainty:
-                    samples = self._planes_on(subject, poses[: max(completion.samples, _SURE)])
-                    fields = [distance_of(self.model, one) for one in samples]
-        people = tuple(built(self.model, subject, one, settings, _copy(clock)) for one in planes)
+                    fields = [distance_of(self.model, one) for one in self._planes_on(subject, others)]
+        found = tuple(built(self.model, subject, one, settings, _copy(clock)) for one in planes)
         if completion.uncertainty:
-            people = tuple(_with_uncertainty(person, fields) for person in people)
-        return People(people, hidden, sampled)
+            found = tuple(_with_uncertainty(person, fields) for person in found)
+        return People(found, hidden, sampled)
 
     def _sampling(self) -> tuple[HumanLRM, PoseDenoiser]:
         if self.poses is None or not isinstance(self.model, HumanLRM):
@@ -162,14 +161,15 @@ def _copy(clock: Clock) -> Clock:
 
 def _posed(
     model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, completion: Completion
-) -> tuple[SubjectCrop, Float[Tensor, "K J 3"]]:
-    """Sampled landmarks, in a frame that has room for all of them."""
-    count = max(completion.samples, _TYPICAL)
+) -> tuple[SubjectCrop, Float[Tensor, "N J 3"], Float[Tensor, "S J 3"]]:
+    """Landmarks of the people to build and of those that uncertainty is made of, in a frame with room for them."""
 
-    def poses(of: SubjectCrop) -> Float[Tensor, "K J 3"]:
+    def drawn(of: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
         condition = condition_of(model, of.given.to(next(model.parameters()).device))
-        return sample_poses(denoiser, condition, count, completion.seed, completion.guidance)[0]
+        return sample_poses(denoiser, condition, MOST_SAMPLES, completion.seed, completion.guidance)
 
-    found = poses(subject)
-    roomy = with_room(subject, found.flatten(0, 1))
-    return (subject, found) if roomy is subject else (roomy, poses(roomy))
+    found = drawn(subject)
+    roomy = with_room(subject, found[0, :_ROOMY].flatten(0, 1))
+    found = found if roomy is subject else drawn(roomy)
+    count = completion.samples
+    return roomy, typical(found, count)[0], found[0, : max(count, _SURE)]

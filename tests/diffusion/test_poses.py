@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from humanlrm.diffusion.poses import condition_of, medoid, sample_poses
+from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import tiny
@@ -75,10 +75,22 @@ def test_what_the_photo_shows_stays_where_it_is_seen_and_what_it_hides_may_be_an
     assert spreads[0] > 5 * spreads[1]
 
 
-def test_the_medoid_is_the_sample_nearest_to_all():
-    poses = torch.zeros(2, 5, COUNT, 3)
-    poses[0] += torch.tensor([0.0, 1.0, 1.2, 1.3, 9.0])[:, None, None]
-    poses[1] += torch.tensor([5.0, 5.0, 5.0, 5.1, -9.0])[:, None, None]
-    chosen = medoid(poses)
-    assert float(chosen[0].mean()) == pytest.approx(1.2)
-    assert float(chosen[1].mean()) == pytest.approx(5.0)
+def lines(*places: list[float]) -> torch.Tensor:
+    """One sampled "person" per place along a line, for each list."""
+    return torch.tensor(places)[..., None, None].expand(-1, -1, COUNT, 3)
+
+
+def test_the_most_typical_sample_is_the_one_nearest_to_all():
+    chosen = typical(lines([0.0, 1.0, 1.2, 1.3, 9.0], [5.0, 5.0, 5.0, 5.1, -9.0]))
+    torch.testing.assert_close(chosen.mean((2, 3)), torch.tensor([[1.2], [5.0]]))
+
+
+def test_typical_samples_stand_for_all_of_them_and_more_come_after_fewer():
+    poses = lines([0.0, 0.1, 0.2, 0.3, 7.0, 7.1, 7.2, -4.0])
+    three = typical(poses, 3)
+    torch.testing.assert_close(three.mean((2, 3)).round(), torch.tensor([[0.0, 7.0, -4.0]]))
+    torch.testing.assert_close(typical(poses, 2), three[:, :2])
+    everybody = typical(poses, 8).mean((2, 3)).sort().values
+    torch.testing.assert_close(everybody, poses.mean((2, 3)).sort().values)
+    with pytest.raises(ValueError, match="9 of 8"):
+        typical(poses, 9)

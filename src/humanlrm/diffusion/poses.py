@@ -97,8 +97,28 @@ def _seen_there(
     return unproject_ndc(wanted + share * apart, points[..., 2])
 
 
-def medoid(poses: Float[Tensor, "B K J 3"]) -> Float[Tensor, "B J 3"]:
-    """Of the samples of each person the one that is nearest to all others: likely, and a body, as no mean is."""
-    apart = (poses[:, :, None] - poses[:, None]).norm(dim=-1).mean(-1).mean(-1)
-    chosen = apart.argmin(1)
-    return poses[torch.arange(len(poses), device=poses.device), chosen]
+@torch.no_grad()
+def typical(poses: Float[Tensor, "B K J 3"], count: int = 1) -> Float[Tensor, "B N J 3"]:
+    """Of the samples of each person the ``count`` that stand for all of them, the most typical first.
+
+    Each is the one that brings all samples nearest to one that is chosen (greedy k-medoids; our choice): the first is
+    the medoid, likely and a body, as no mean is; the next are other ways to be, not more of the same. More are chosen
+    after fewer, so that number k does not depend on ``count``.
+
+    Raises:
+        ValueError: more are asked for than there are.
+    """
+    if not 1 <= count <= poses.shape[1]:
+        raise ValueError(f"typical: {count} of {poses.shape[1]} samples")
+    apart = (poses[:, :, None] - poses[:, None]).norm(dim=-1).mean(-1)
+    row = torch.arange(len(poses), device=poses.device)
+    nearest, chosen = torch.full_like(apart[:, 0], torch.inf), []
+    for _ in range(count):
+        # [b, k, l]: how far sample l is from the nearest chosen one if sample k is chosen next.
+        after = torch.minimum(apart, nearest[:, None])
+        gain = after.mean(-1)
+        for earlier in chosen:
+            gain[row, earlier] = torch.inf
+        chosen.append(gain.argmin(1))
+        nearest = after[row, chosen[-1]]
+    return poses[row[:, None], torch.stack(chosen, dim=1)]

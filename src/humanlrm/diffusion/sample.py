@@ -18,14 +18,18 @@ Denoise = Callable[[Float[Tensor, "B *D"], float], Float[Tensor, "B *D"]]
 Solver = Callable[[Denoise, Float[Tensor, "B *D"], list[float]], Float[Tensor, "B *D"]]
 
 
+#: People that may be asked for at once.
+MOST_SAMPLES = 64
+
+
 def check_sampling(samples: int, seed: int, guidance: float) -> None:
     """Before any work.
 
     Raises:
         ValueError: samples, seed or guidance out of range.
     """
-    if not 1 <= samples <= 64:
-        raise ValueError(f"samples must be between 1 and 64, got {samples}")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise ValueError(f"samples must be between 1 and {MOST_SAMPLES}, got {samples}")
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     if not 0 <= guidance <= 20:

@@ -14,7 +14,8 @@ from PIL import Image
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.data.capture import CaptureView
-from humanlrm.diffusion.poses import condition_of, sample_poses
+from humanlrm.diffusion.poses import condition_of, sample_poses, typical
+from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
@@ -78,15 +79,16 @@ def lrm(model: Model, resolution: int = 128) -> Method:
 
 
 def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> Method:
-    """Our model on sampled landmarks. Of several samples an oracle takes the one whose surface is nearest to the truth
-    (Chamfer distance after scale and translation)."""
+    """Our model on sampled landmarks, the most typical ones, as :class:`humanlrm.completion.Completer` gives them. Of
+    several an oracle takes the one whose surface is nearest to the truth (Chamfer distance after scale and
+    translation)."""
     if not isinstance(model, HumanLRM):
         raise ValueError("poses are sampled for models of the small family only")
 
     @torch.no_grad()
     def run(case: Case) -> ColouredSurface:
         given = _given(model, case.shown)
-        poses = sample_poses(denoiser, condition_of(model, given), count)[0]
+        poses = typical(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES), count)[0]
         samples = [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
         surfaces = [extract(model, planes, resolution) for planes in samples]
         best = 0 if count == 1 else int(np.argmin([_apart(surface, case) for surface in surfaces]))
