@@ -2,11 +2,15 @@
 
     python -m benchmarks.uncertainty --data data/held-out [--weights DIR] [--count 400]
 
-Surface: rank correlation (Spearman) of the spread of samples at the vertices of the estimate's surface with the
-distance of these vertices to the true surface: within each photo (mean), of all vertices together, and of the photos'
-means. Landmarks: error of the estimate, of a sample, of the mean of sixteen, of the best of four and of the four most
-typical (box units, mean over the points and photos), split into those that the photo shows and those that it does not;
-and the spread of the samples.
+Surface: rank correlation (Spearman) of the spread of samples at the vertices of the estimate's surface with the true
+error there, within each photo (mean), of all vertices together, and of the photos' means. The error is how far along
+the vertex's normal the true surface is, as the spread is how far along it the samples' surfaces are, or the distance to
+the nearest true surface. The same for an oracle that knows how far off the landmarks around each vertex are: no spread
+of samples of landmarks can rank better.
+
+Landmarks: error of the estimate, of a sample, of the mean of sixteen, of the best of four and of the four most typical
+(box units, mean over the points and photos), split into those that the photo shows and those that it does not; and the
+spread of the samples.
 """
 
 from dataclasses import dataclass
@@ -25,7 +29,7 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
-from humanlrm.diffusion.uncertainty import surface_uncertainty
+from humanlrm.diffusion.uncertainty import surface_offsets, surface_uncertainty
 from humanlrm.frame import project_ndc
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import HumanLRM
@@ -67,7 +71,7 @@ def main(options: Options) -> None:
     views = Samplings(ShardFolder(options.data), settings, seed=5)
     errors: dict[str, list[np.ndarray]] = {}
     shown: list[np.ndarray] = []
-    ranks, spreads, distances = [], [], []
+    ranked: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     for k in range(min(options.count, len(views))):
         batch = collate([views[k]])
         truth = batch.wanted.landmarks[0]
@@ -90,7 +94,7 @@ def main(options: Options) -> None:
             errors.setdefault(name, []).append(values.numpy())
         under = sample_plane(batch.given.image[:, 3:], project_ndc(truth[None]))[0]
         shown.append((under > 0.5).all(-1).numpy())
-        if len(ranks) < options.surfaces:
+        if k < options.surfaces:
             planes = model.planes_of(batch.given)
             surface = extract(model, planes, 64)
             fields = [
@@ -99,10 +103,15 @@ def main(options: Options) -> None:
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
             spread = surface_uncertainty(vertices, normals, fields).spread.numpy()
-            near = _distances(surface.vertices, batch.wanted.surface[0].numpy(), batch.wanted.normals[0].numpy())
-            ranks.append(spearmanr(spread, near)[0])
-            spreads.append(spread)
-            distances.append(near)
+            truth_at = (batch.wanted.surface[0], batch.wanted.normals[0])
+            off_there = _around(vertices, condition.estimate[0], (condition.estimate[0] - truth).norm(dim=-1)).numpy()
+            found_errors = {
+                "along the normal": _along(vertices, normals, *truth_at),
+                "to the nearest surface": _distances(surface.vertices, *(part.numpy() for part in truth_at)),
+            }
+            for error, values in found_errors.items():
+                for name, guess in (("spread", spread), ("oracle of landmarks", off_there)):
+                    ranked.setdefault((name, error), []).append((guess, values))
     seen = np.concatenate(shown)
     table = Table("landmarks", "all", "shown", "not shown", title=f"{len(shown)} photos, box units")
     for name, parts in errors.items():
@@ -112,17 +121,40 @@ def main(options: Options) -> None:
     console.print(table)
     marks = spearmanr(np.concatenate(errors["spread of the samples"]), np.concatenate(errors["estimate"]))[0]
     console.print(f"landmarks: rank correlation of spread and error {marks:.2f}")
-    together = spearmanr(np.concatenate(spreads), np.concatenate(distances))[0]
-    persons = spearmanr([s.mean() for s in spreads], [d.mean() for d in distances])[0]
-    console.print(
-        f"surface, {len(ranks)} photos: rank correlation {np.mean(ranks):.2f} within a photo, {together:.2f} of all "
-        f"vertices together, {persons:.2f} of the photos' means"
-    )
+    table = Table("", "error", "within a photo", "all vertices", "photos' means", title="surface, rank correlations")
+    for (name, error), pairs in ranked.items():
+        within = np.mean([_rank(guess, wrong) for guess, wrong in pairs])
+        guesses, wrongs = zip(*pairs, strict=True)
+        together = _rank(np.concatenate(guesses), np.concatenate(wrongs))
+        persons = _rank(np.array([g.mean() for g in guesses]), np.array([w.mean() for w in wrongs]))
+        table.add_row(name, error, f"{within:.2f}", f"{together:.2f}", f"{persons:.2f}")
+    console.print(table)
+
+
+def _rank(guess: np.ndarray, wrong: np.ndarray) -> float:
+    return float(np.asarray(spearmanr(guess, wrong))[0])
 
 
 def _best(off: torch.Tensor) -> torch.Tensor:
     """Of (K, J) errors those of the sample with the smallest mean."""
     return off[off.mean(-1).argmin()]
+
+
+def _around(vertices: torch.Tensor, landmarks: torch.Tensor, values: torch.Tensor, width: float = 0.08) -> torch.Tensor:
+    """What landmarks (J, 3) say (J,) at the vertices: a mean that is dominated by the nearest."""
+    return torch.softmax(-torch.cdist(vertices, landmarks) / width, dim=-1) @ values
+
+
+def _along(vertices: torch.Tensor, normals: torch.Tensor, truth: torch.Tensor, facing: torch.Tensor) -> np.ndarray:
+    """How far along the normals the true surface is, by its samples: as ``surface_uncertainty`` looks for others."""
+    tree, at, out = KDTree(truth.numpy()), truth.numpy(), facing.numpy()
+
+    def distance(points: torch.Tensor) -> torch.Tensor:
+        far, nearest = tree.query(points.numpy())
+        plane = ((points.numpy() - at[nearest]) * out[nearest]).sum(-1)
+        return torch.from_numpy(np.where(far > _FAR, np.copysign(far, plane), plane).astype(np.float32))
+
+    return surface_offsets(vertices, normals, [distance])[0].abs().numpy()
 
 
 def _distances(vertices: np.ndarray, truth: np.ndarray, normals: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from tiny_diffusion import lively, tiny_lrm
 from humanlrm.diffusion.agreement import Agreement, AgreementSettings
 from humanlrm.diffusion.complete import CompletionSettings, complete
 from humanlrm.diffusion.condition import condition_of, fitted
-from humanlrm.diffusion.uncertainty import surface_uncertainty
+from humanlrm.diffusion.uncertainty import surface_offsets, surface_uncertainty
 from humanlrm.frame import canonical_camera
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
@@ -227,10 +227,18 @@ def test_absence_is_the_share_of_samples_without_a_surface():
     assert float(found.spread.min()) > 0.07
 
 
-def test_chunks_do_not_matter_and_one_sample_has_no_spread():
+def test_offsets_say_how_far_along_the_normals_a_surface_is():
     out = directions(30)
+    found = surface_offsets(0.5 * out, out, [ball(0.5), ball(0.55), ball(0.42), ball(0.9)])
+    # What is farther away than is looked counts as at the end, on the side where the surface must be.
+    expected = torch.tensor([0.0, 0.05, -0.08, 0.15])[:, None].expand(4, 30)
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+def test_chunks_do_not_matter_and_one_sample_has_no_spread():
+    out = directions(9000)
     balls = [ball(float(r)) for r in RADII]
-    one, many = (surface_uncertainty(0.5 * out, out, balls, chunk=n) for n in (30, 7))
-    torch.testing.assert_close(one.spread, many.spread)
+    whole, part = (surface_uncertainty(0.5 * some, some, balls) for some in (out, out[5000:5030]))
+    torch.testing.assert_close(whole.spread[5000:5030], part.spread)
     with pytest.raises(ValueError, match="at least two"):
         surface_uncertainty(0.5 * out, out, balls[:1])

@@ -1,6 +1,6 @@
 """How sure we are: where several samples of one person have their surface, seen from the vertices of one mesh."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,29 +27,25 @@ class Uncertainty:
     absence: Float[Tensor, "V"]
 
 
+#: How far from a vertex a surface is looked for (box units), and how many questions that takes.
+_REACH, _PLACES = 0.15, 25
+
+
 @torch.no_grad()
 def surface_uncertainty(
     vertices: Float[Tensor, "V 3"],
     normals: Float[Tensor, "V 3"],
     fields: Sequence[Sdf],
-    reach: float = 0.15,
-    places: int = 25,
     beta: float = 0.01,
-    chunk: int = 4096,
 ) -> Uncertainty:
-    """Looks for the surface of every sample along the normals of one of them.
+    """Looks for the surface of every sample along the normals of one of them (:func:`surface_offsets`).
 
-    Only the sign of the fields and where it changes matter for ``spread``, so they need not be true distances. A sample
-    without a surface within ``reach`` counts as ``reach`` away: outwards if the vertex is inside of it, else inwards.
     (Our choice, as are opacities by VolSDF's density; the spread of samples as a measure is the paper's idea.)
 
     Args:
         vertices, normals: of a reference mesh, such as the first sample's; box units, normals point outwards.
         fields: signed distance of each sample, negative inside.
-        reach: how far from the vertices a surface is looked for, box units.
-        places: questions per vertex and sample.
         beta: width of the surface for the opacity, box units.
-        chunk: vertices at once.
 
     Raises:
         ValueError: fewer than two samples.
@@ -57,19 +53,44 @@ def surface_uncertainty(
     if len(fields) < 2:
         raise ValueError(f"a spread needs at least two samples, got {len(fields)}; ask for --samples 2 or more")
     spread, absence = [], []
-    offsets = torch.linspace(reach, -reach, places).to(vertices)  # from outside to inside, as light comes
-    for at, along in zip(vertices.split(chunk), normals.split(chunk), strict=True):
-        points = (at[:, None] + along[:, None] * offsets[:, None]).flatten(0, 1)
-        values = torch.stack([field(points).view(len(at), places) for field in fields])
-        spread.append(_crossing(values, offsets).std(0, correction=0))
+    for values in _values(vertices, normals, fields):
+        spread.append(_crossing(values).std(0, correction=0))
         density = laplace_density((values[..., 1:] + values[..., :-1]) / 2, values.new_tensor(beta))
-        width = torch.full_like(density, 2 * reach / (places - 1))
+        width = torch.full_like(density, 2 * _REACH / (_PLACES - 1))
         absence.append(1 - absorbed(density, width).sum(-1).mean(0))
     return Uncertainty(torch.cat(spread), torch.cat(absence))
 
 
-def _crossing(values: Float[Tensor, "K V S"], offsets: Float[Tensor, "S"]) -> Float[Tensor, "K V"]:
+@torch.no_grad()
+def surface_offsets(
+    vertices: Float[Tensor, "V 3"], normals: Float[Tensor, "V 3"], fields: Sequence[Sdf]
+) -> Float[Tensor, "K V"]:
+    """How far along each vertex's normal the surface of each field is, box units, within 0.15.
+
+    Only the sign of the fields and where it changes matter, so they need not be true distances. A field without a
+    surface there counts as 0.15 away: outwards if the vertex is inside of it, else inwards.
+    """
+    return torch.cat([_crossing(values) for values in _values(vertices, normals, fields)], dim=1)
+
+
+def _offsets(like: Tensor) -> Float[Tensor, "S"]:
+    """From outside to inside, as light comes."""
+    return torch.linspace(_REACH, -_REACH, _PLACES).to(like)
+
+
+def _values(
+    vertices: Float[Tensor, "V 3"], normals: Float[Tensor, "V 3"], fields: Sequence[Sdf], chunk: int = 4096
+) -> Iterator[Float[Tensor, "K C S"]]:
+    """The fields along the normals, of some vertices at once."""
+    offsets = _offsets(vertices)
+    for at, along in zip(vertices.split(chunk), normals.split(chunk), strict=True):
+        points = (at[:, None] + along[:, None] * offsets[:, None]).flatten(0, 1)
+        yield torch.stack([field(points).view(len(at), _PLACES) for field in fields])
+
+
+def _crossing(values: Float[Tensor, "K V S"]) -> Float[Tensor, "K V"]:
     """The offset nearest to 0 at which a field changes from outside to inside, linear in between."""
+    offsets = _offsets(values)
     before, behind = values[..., :-1], values[..., 1:]
     enters = (before > 0) & (behind <= 0)
     share = before / (before - behind).clamp(min=1e-12)
