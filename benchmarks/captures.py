@@ -78,7 +78,7 @@ def write(studio: Studio, cameras: list[Cameras], environments: tuple[Environmen
 
 def main(options: Options) -> None:
     cast = Cast(options.assets)
-    environments = load_environments(options.assets) if options.assets is not None else ()
+    environments = load_environments(options.assets)
     seeds = range(options.seed, options.seed + options.count)
     for seed in track(seeds, "people", console=Console(stderr=True)):
         studio = Studio(cast(seed))

@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     cast, detector = Cast(options.assets, options.kind), Watch(threads=1)
     settings = RenderSettings(views=options.views, points=options.points)
-    environments = load_environments(options.assets) if options.assets is not None else ()
+    environments = load_environments(options.assets)
     render_subject(before := cast(0), detector, settings, 0, environments)
     making = rendering = 0.0
     # What the asset pack holds is read once per process: that is not what a thousandth person costs.

@@ -109,14 +109,14 @@ def taken_apart(radiance: Float[np.ndarray, "H W 3"]) -> Environment:
 
 
 @cache
-def load_environments(assets: Path) -> tuple[Environment, ...]:
-    """The environment maps of an asset pack, read once per process; none if it has none.
+def load_environments(assets: Path | None) -> tuple[Environment, ...]:
+    """The environment maps of an asset pack, read once per process; none if it has none, or there is no pack.
 
     Raises:
         ValueError: the file is there but cannot be read.
     """
-    path = Path(assets) / MAPS
-    if not path.exists():
+    path = None if assets is None else Path(assets) / MAPS
+    if path is None or not path.exists():
         return ()
     try:
         with np.load(path, allow_pickle=False) as maps:

@@ -112,7 +112,7 @@ class Workshop:
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)
         self.cast, self.detector, self.settings = Cast(job.assets, job.kind), PoseDetector(threads=1), job.settings
-        self.environments = load_environments(job.assets) if job.assets is not None else ()
+        self.environments = load_environments(job.assets)
 
     def __call__(self, path: Path, seeds: range) -> Outcome:
         """Writes one shard. People who fail are left out and said by seed."""
