@@ -5,8 +5,8 @@
 Surface: rank correlation (Spearman) of the spread of samples at the vertices of the estimate's surface with the true
 error there, within each photo (mean), of all vertices together, and of the photos' means. The error is how far along
 the vertex's normal the true surface is, as the spread is how far along it the samples' surfaces are, or the distance to
-the nearest true surface. The same for an oracle that knows how far off the landmarks around each vertex are: no spread
-of samples of landmarks can rank better.
+the nearest true surface. The same for an oracle that knows how far off the landmarks around each vertex are (not in
+which direction): about what a spread of landmarks could tell at best.
 
 Landmarks: error of the estimate, of a sample, of the mean of sixteen, of the best of four and of the four most typical
 (box units, mean over the points and photos), split into those that the photo shows and those that it does not; and the
@@ -29,7 +29,7 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
-from humanlrm.diffusion.uncertainty import surface_offsets, surface_uncertainty
+from humanlrm.diffusion.uncertainty import Sdf, surface_offsets, surface_uncertainty
 from humanlrm.frame import project_ndc
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import HumanLRM
@@ -81,8 +81,9 @@ def main(options: Options) -> None:
         pool = sample_poses(denoiser, condition, MOST_SAMPLES)
         poses = pool[0, :_SAMPLES]
         off, chosen = (poses - truth).norm(dim=-1), (typical(pool, _BEST_OF)[0] - truth).norm(dim=-1)
+        off_estimate = (condition.estimate[0] - truth).norm(dim=-1)
         found = {
-            "estimate": (condition.estimate[0] - truth).norm(dim=-1),
+            "estimate": off_estimate,
             "a sample": off[0],
             "mean of sixteen samples": (poses.mean(0) - truth).norm(dim=-1),
             "best of four samples": _best(off[:_BEST_OF]),
@@ -94,7 +95,7 @@ def main(options: Options) -> None:
             errors.setdefault(name, []).append(values.numpy())
         under = sample_plane(batch.given.image[:, 3:], project_ndc(truth[None]))[0]
         shown.append((under > 0.5).all(-1).numpy())
-        if k < options.surfaces:
+        if len(shown) <= options.surfaces:
             planes = model.planes_of(batch.given)
             surface = extract(model, planes, 64)
             fields = [
@@ -103,11 +104,11 @@ def main(options: Options) -> None:
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
             spread = surface_uncertainty(vertices, normals, fields).spread.numpy()
-            truth_at = (batch.wanted.surface[0], batch.wanted.normals[0])
-            off_there = _around(vertices, condition.estimate[0], (condition.estimate[0] - truth).norm(dim=-1)).numpy()
+            off_there = _around(vertices, condition.estimate[0], off_estimate).numpy()
+            true_distance = _distance_to(batch.wanted.surface[0].numpy(), batch.wanted.normals[0].numpy())
             found_errors = {
-                "along the normal": _along(vertices, normals, *truth_at),
-                "to the nearest surface": _distances(surface.vertices, *(part.numpy() for part in truth_at)),
+                "along the normal": surface_offsets(vertices, normals, [true_distance])[0].abs().numpy(),
+                "to the nearest surface": true_distance(vertices).abs().numpy(),
             }
             for error, values in found_errors.items():
                 for name, guess in (("spread", spread), ("oracle of landmarks", off_there)):
@@ -121,7 +122,8 @@ def main(options: Options) -> None:
     console.print(table)
     marks = spearmanr(np.concatenate(errors["spread of the samples"]), np.concatenate(errors["estimate"]))[0]
     console.print(f"landmarks: rank correlation of spread and error {marks:.2f}")
-    table = Table("", "error", "within a photo", "all vertices", "photos' means", title="surface, rank correlations")
+    title = f"surface, rank correlations, {min(options.surfaces, len(shown))} photos"
+    table = Table("", "error", "within a photo", "all vertices", "photos' means", title=title)
     for (name, error), pairs in ranked.items():
         within = np.mean([_rank(guess, wrong) for guess, wrong in pairs])
         guesses, wrongs = zip(*pairs, strict=True)
@@ -145,24 +147,17 @@ def _around(vertices: torch.Tensor, landmarks: torch.Tensor, values: torch.Tenso
     return torch.softmax(-torch.cdist(vertices, landmarks) / width, dim=-1) @ values
 
 
-def _along(vertices: torch.Tensor, normals: torch.Tensor, truth: torch.Tensor, facing: torch.Tensor) -> np.ndarray:
-    """How far along the normals the true surface is, by its samples: as ``surface_uncertainty`` looks for others."""
-    tree, at, out = KDTree(truth.numpy()), truth.numpy(), facing.numpy()
+def _distance_to(truth: np.ndarray, normals: np.ndarray) -> Sdf:
+    """Signed distance to the true surface: to the plane of the nearest of its samples, or to the sample if that is
+    far."""
+    tree = KDTree(truth)
 
     def distance(points: torch.Tensor) -> torch.Tensor:
         far, nearest = tree.query(points.numpy())
-        plane = ((points.numpy() - at[nearest]) * out[nearest]).sum(-1)
+        plane = ((points.numpy() - truth[nearest]) * normals[nearest]).sum(-1)
         return torch.from_numpy(np.where(far > _FAR, np.copysign(far, plane), plane).astype(np.float32))
 
-    return surface_offsets(vertices, normals, [distance])[0].abs().numpy()
-
-
-def _distances(vertices: np.ndarray, truth: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """From the vertices to the true surface: to the plane of the nearest of its samples, or to the sample if that is
-    far."""
-    far, nearest = KDTree(truth).query(vertices)
-    plane = np.abs(((vertices - truth[nearest]) * normals[nearest]).sum(-1))
-    return np.where(far > _FAR, far, plane)
+    return distance
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from humanlrm.render.sampling import absorbed
 
 Sdf = Callable[[Float[Tensor, "P 3"]], Float[Tensor, "P"]]
 
+#: How far from a vertex a surface is looked for (box units), and how many questions that takes.
+_REACH, _PLACES = 0.15, 25
+
 
 @dataclass(frozen=True)
 class Uncertainty:
@@ -25,10 +28,6 @@ class Uncertainty:
 
     spread: Float[Tensor, "V"]
     absence: Float[Tensor, "V"]
-
-
-#: How far from a vertex a surface is looked for (box units), and how many questions that takes.
-_REACH, _PLACES = 0.15, 25
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import embreex.rtcore_scene
 import numpy as np
+import torch
 from embreex.mesh_construction import TriangleMesh
 from jaxtyping import Bool, Float, Int
 
@@ -125,14 +126,13 @@ class RayScene:
         """Rows and columns of a picture outside of which the mesh is not seen: those of the box around it."""
         low, high = self.vertices.min(0), self.vertices.max(0)
         corner = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, 8).T
-        w2c = camera.w2c.double().numpy()
-        seen = (corner @ w2c[:3, :3].T + w2c[:3, 3]) @ camera.K.double().numpy().T
+        double = Cameras(camera.K.double(), camera.w2c.double(), camera.size_px)
+        seen = double.project(torch.from_numpy(corner).double()).numpy()
         height, width = camera.size_px
         if seen[:, 2].min() <= 0:
             # A part of the box is behind the camera.
             return slice(0, height), slice(0, width)
-        pixels = seen[:, :2] / seen[:, 2:]
-        (left, top), (right, bottom) = np.floor(pixels.min(0)), np.ceil(pixels.max(0))
+        (left, top), (right, bottom) = np.floor(seen[:, :2].min(0)), np.ceil(seen[:, :2].max(0))
         rows, columns = np.clip([top, bottom], 0, height), np.clip([left, right], 0, width)
         return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
 
