@@ -3,7 +3,7 @@
     python -m benchmarks.outline [--count 24] [--weights DIR]
 
 Held-out procedural people as in ``humanlrm evaluate --quick``, with estimated and with true landmarks, with and without
-``model.outline``: distances in cm at 1.70 m, and the IoU of the silhouette with the mask, in the input view.
+``mesh.outline``: distances in cm at 1.70 m, and the IoU of the silhouette with the mask, in the input view.
 """
 
 from dataclasses import dataclass

@@ -21,8 +21,8 @@ from humanlrm.data.intake.upright import METRES, TO_Y_UP
 from humanlrm.data.viewpoint import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
-from humanlrm.mesh import Photo, TriangleSurface, bake, simplify
-from humanlrm.model.fused import FusedField, fused
+from humanlrm.mesh import Photo, TriangleSurface, bake, meet_outlines, outlines_of, simplify
+from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, one_body, stature
 from humanlrm.subject import Photo as LoadedPhoto
@@ -69,11 +69,14 @@ class FusedPerson:
     views: tuple[Posed, ...]
     from_world: Float[np.ndarray, "4 4"]
 
-    def surface(self, resolution: int) -> TriangleSurface:
-        """The zero level as one sound body, in the common box."""
-        device = self.field.to_views.device
+    def surface(self, resolution: int, faces: int | None = None) -> TriangleSurface:
+        """The zero level as one sound body, in the common box, of about so many faces; it ends where the photos show
+        that it ends."""
+        field = self.field
         marks = torch.from_numpy(self.landmarks.astype(np.float32))
-        return one_body(lambda points: self.field.distance(points.to(device)).cpu(), resolution, marks)
+        surface = one_body(lambda points: field.distance(points.to(field.to_views.device)).cpu(), resolution, marks)
+        outlines = outlines_of(field.planes.given.image, field.to_views)
+        return meet_outlines(surface if faces is None else simplify(surface, faces), outlines)
 
 
 class MultiViewReconstructor(Loaded):
@@ -186,7 +189,7 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
     from_world = _common_box(world, views[0])
     to_views = torch.from_numpy((to_frames @ np.linalg.inv(from_world)).astype(np.float32)).to(device)
     landmarks = _moved(from_world[None], world)[0]
-    return FusedPerson(fused(model.field, planes, to_views), landmarks, tuple(posed), from_world)
+    return FusedPerson(FusedField(model.field, planes, to_views), landmarks, tuple(posed), from_world)
 
 
 def _posed(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px: int) -> Posed:
@@ -266,9 +269,7 @@ def reconstruct_posed(
     with clock("network"):
         person = fuse(model, views, detector)
     with clock("surface"):
-        surface = person.surface(settings.resolution)
-    with clock("simplify"):
-        surface = simplify(surface, settings.faces)
+        surface = person.surface(settings.resolution, settings.faces)
     with clock("texture"):
         box = np.linalg.inv(person.from_world)
         photos = [

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
 from humanlrm.diffusion.uncertainty import Uncertainty
-from humanlrm.landmarks import INDEX
+from humanlrm.landmarks import BONES, INDEX, LANDMARKS
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import (
     Photo,
@@ -24,15 +24,16 @@ from humanlrm.mesh import (
     contact_sheet,
     detached_share,
     extract_surface,
+    meet_outlines,
+    outlines_of,
     render_views,
     save,
     simplify,
 )
 from humanlrm.mesh.extract import Sdf
-from humanlrm.mesh.texture import FieldColor, Share, heat_map
+from humanlrm.mesh.texture import FieldColor, Parts, Share, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
-from humanlrm.model.outline import meet_outline, outline_map
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.subject import SubjectCrop, find_subject, load_photo
@@ -43,6 +44,9 @@ STATURE = 1.122
 _FACES = 24_000
 #: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
 _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
+#: Part of each bone, by the landmark that it leads to: 0 are arms and trunk.
+_ENDS = {"knee": 1, "ankle": 1, "head": 2, "hand": 3, "toe": 4}
+_PARTS = np.array([_ENDS.get(LANDMARKS[end].split("_")[-1], 0) for _, end in BONES])
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
@@ -217,15 +221,14 @@ def built(
     clock, settings = clock or Clock(), settings or Settings()
     device = next(model.parameters()).device
     with clock("surface"):
-        surface = extract(model, planes, settings.resolution)
-    with clock("simplify"):
-        surface = simplify(surface, settings.faces)
+        surface = extract(model, planes, settings.resolution, settings.faces)
     with clock("texture"):
         photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
         corrected = planes.given.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         colour = _colour_of(model, planes, subject, device)
-        mesh = bake(surface, colour, [photo], settings.texture_px, calm=head_share(landmarks))
+        calm, parts = head_share(landmarks), part_of(landmarks)
+        mesh = bake(surface, colour, [photo], settings.texture_px, calm=calm, parts=parts)
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -233,20 +236,20 @@ def built(
 
 
 @torch.no_grad()
-def extract(model: Model, planes: Triplane, resolution: int) -> TriangleSurface:
-    """The field's zero level as one sound body (box units) that ends where the photo shows that it ends."""
+def extract(model: Model, planes: Triplane, resolution: int, faces: int | None = None) -> TriangleSurface:
+    """The field's zero level as one sound body (box units) that ends where the photo shows that it ends, of about so
+    many faces."""
     marks = planes.given.landmarks
-    return one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu())
+    surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu())
+    return meet_outlines(surface if faces is None else simplify(surface, faces), outlines_of(planes.given.image))
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:
-    """The field's distance (box units), ended where the photo shows that the person ends."""
+    """The field's distance (box units)."""
     device = next(model.parameters()).device
-    outline = outline_map(planes.given.image)
 
     def sdf(points: Float[torch.Tensor, "P 3"]) -> Float[torch.Tensor, "P"]:
-        there = points[None].to(device)
-        return meet_outline(model.field.distance(planes, there), there, outline)[0].cpu()
+        return model.field.distance(planes, points[None].to(device))[0].cpu()
 
     return sdf
 
@@ -311,6 +314,16 @@ def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
         return (above * np.clip((_HEAD_TO[1] - beside) / (_HEAD_TO[1] - _HEAD_TO[0]), 0, 1)).astype(np.float32)
 
     return share
+
+
+def part_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
+    """What points belong to: arms and trunk, legs, a head, a hand or a foot. Clothes mostly end where these do."""
+    marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], Bones()
+
+    def part(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
+        return _PARTS[bones.distances(torch.from_numpy(points)[None], marks)[0][0].argmin(-1).numpy()]
+
+    return part
 
 
 def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:

@@ -150,6 +150,19 @@ def test_colours_go_on_beyond_the_photos_border_and_fade_away_from_it():
     assert red[height < -0.5].mean() < 0.3 < red[(height < -0.2) & (height > -0.3)].mean() + 0.15
 
 
+def test_beyond_the_border_colours_go_on_to_the_end_of_the_part():
+    surface = ball()
+    photo = photo_of(surface, RED)
+    cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
+    mesh = bake(surface, blue_field, [cut], 256, parts=lambda points: (points[:, 1] < -0.3).astype(np.int64))
+    colours, height = vertex_colors(mesh), mesh.vertices[:, 1]
+    front, middle = mesh.normals[:, 2] > 0.6, np.abs(mesh.vertices[:, 0]) < 0.2
+    shown = colours[front & (height > 0.1)].mean(0)
+    part, other = front & middle & (height < -0.02) & (height > -0.27), front & (height < -0.33)
+    np.testing.assert_allclose(colours[part], np.broadcast_to(shown, colours[part].shape), atol=0.1)
+    assert np.abs(colours[other] - BLUE).mean() < np.abs(colours[other] - RED).mean()
+
+
 def test_where_a_surface_runs_along_the_rays_it_takes_the_colours_around_it():
     surface = ball()
 

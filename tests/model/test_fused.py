@@ -5,7 +5,6 @@ import torch
 from humanlrm.frame import project_ndc
 from humanlrm.model.field import Field
 from humanlrm.model.fused import FusedField
-from humanlrm.model.outline import outline_map
 from humanlrm.model.triplane import GivenView, Triplane
 
 RADIUS, WRONG = 0.6, 0.3
@@ -46,7 +45,7 @@ def view(count: int, size: int = 128, known: float = 1.0) -> Triplane:
 
 
 def one_of(planes: Triplane, to_views: torch.Tensor, field: Field | None = None) -> FusedField:
-    return FusedField(field or HalfKnown(), planes, to_views, outline_map(planes.given.image))
+    return FusedField(field or HalfKnown(), planes, to_views)
 
 
 def test_each_view_decides_on_its_own_side():

@@ -3,6 +3,7 @@
 from humanlrm.mesh.clean import clean, detached_share, simplify, smooth
 from humanlrm.mesh.export import save, save_glb
 from humanlrm.mesh.extract import extract_surface
+from humanlrm.mesh.outline import meet_outlines, outlines_of
 from humanlrm.mesh.preview import contact_sheet, render_views
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
@@ -18,6 +19,8 @@ __all__ = [
     "contact_sheet",
     "detached_share",
     "extract_surface",
+    "meet_outlines",
+    "outlines_of",
     "render_views",
     "save",
     "save_glb",

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from humanlrm.mesh.unwrap import Unwrapped, unwrap
 FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
 #: Points to numbers in [0, 1].
 Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+#: Points to the number of the part that each belongs to.
+Parts = Callable[[Float[np.ndarray, "P 3"]], Int[np.ndarray, "P"]]
 
 _EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
 #: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
@@ -35,6 +38,8 @@ _CHUNK = 65536
 #: Cosines of normal and view direction at which a surface runs along the rays, and no longer does; how firmly places
 #: that do hold to their own colour (our choice).
 _ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
+#: How firmly places beyond a photo's border hold to the colour of the nearest place within it (our choice).
+_BEYOND_HOLD = 0.02
 #: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
 _BACK, _CALM = (0.0, 0.3), 0.86
 #: Colours of numbers from 0 to 1.
@@ -116,6 +121,7 @@ def bake(
     match_colors: bool = True,
     unwrapped: Unwrapped | None = None,
     calm: Share | None = None,
+    parts: Parts | None = None,
 ) -> TexturedMesh:
     """Texture a closed surface.
 
@@ -128,6 +134,7 @@ def bake(
         unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
         calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
             from the field.
+        parts: of what colours go on in beyond the photos' border, up to where it ends: a jacket down to the hips.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -141,7 +148,7 @@ def bake(
     directions = _unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
     colors = np.zeros((len(points), 3), dtype=np.float32)
-    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos], calm)
+    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos], calm, parts)
     if photos:
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
@@ -200,8 +207,9 @@ class _PhotoView:
         self.move = np.eye(4) if photo.to_frame is None else photo.to_frame
         self.turn = self.move[:3, :3] / np.linalg.norm(self.move[0, :3])
         self.scene = RayScene(self._moved(surface.vertices), surface.faces)
-        # Distances inside the mask in box units at z = 0; a pixel that is half background is background.
-        inside = np.pad(photo.alpha >= 0.5, 1)
+        # Distances inside the mask in box units at z = 0; a pixel that is half background is background. A person whom
+        # the photo's border cuts off does not end there.
+        inside = np.pad(photo.alpha >= 0.5, 1, mode="edge")
         self.alpha_edge = _distances(inside)[1:-1, 1:-1] * (VIEW_SPAN / photo.crop.side_px)
         self.depth_edge = self._distance_to_depth_edges()
 
@@ -269,8 +277,8 @@ class _PhotoView:
 class _PhotoViews:
     """Several photos as one projector; of those that show a place the surest counts most."""
 
-    def __init__(self, views: Sequence[_PhotoView], calm: Share | None = None):
-        self.views, self.calm = views, calm
+    def __init__(self, views: Sequence[_PhotoView], calm: Share | None = None, parts: Parts | None = None):
+        self.views, self.calm, self.parts = views, calm, parts
 
     def look(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
@@ -291,12 +299,12 @@ class _PhotoViews:
 
     def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
-        one; where it turns its back on all of them as much as it is calm there."""
+        one; where it turns its back on all of them as much as it is calm there; 1 where colours go on beyond them."""
         cosines = np.stack([view.cosine(points, normals) for view in self.views])
         along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
-        if self.calm is None:
-            return along
-        return np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
+        if self.calm is not None:
+            along = np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
+        return along if self.parts is None else np.maximum(along, self.beyond(points))
 
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""
@@ -345,16 +353,34 @@ def _color_shift(view: _PhotoViews, at: _Seen, field_color: FieldColor) -> Float
 def _from_around(
     view: _PhotoViews, at: _Seen, field_color: FieldColor, shift: Float[np.ndarray, "V 3"]
 ) -> Float[np.ndarray, "V 3"]:
-    """Colours of the vertices where the surface runs along the rays, from what lies around them (our choice).
+    """Colours of the vertices where the surface runs along the rays, or beyond the photos, from what lies around them
+    (our choice).
 
     A field that reads pixels gives such places stripes: one pixel colours all that lies along its ray. The photo's
-    colours on one side and the field's on the other go over into each other instead.
+    colours on one side and the field's on the other go over into each other instead. What goes on beyond a photo's
+    border the field can only guess, and guesses a grey of all clothes: there colours go on as they are within a part.
     """
     points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
     own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
-    hold = (_LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2) * at.degree
-    return _relaxed(at.edges, at.degree + hold, hold[:, None] * known)
+    hold = _LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2
+    edges = at.edges
+    beyond = view.beyond(points)
+    if view.parts is not None and beyond.any() and not beyond.all():
+        edges = _within_parts(edges, beyond, view.parts(points))
+        options = {"unweighted": True, "min_only": True, "return_predecessors": True}
+        steps, _, nearest = dijkstra(edges, indices=np.flatnonzero(~beyond), **options)
+        reached = beyond & np.isfinite(steps)
+        known[reached], hold = known[nearest[reached]], np.where(reached, _BEYOND_HOLD, hold)
+    hold = hold * at.degree
+    return _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
+
+
+def _within_parts(edges: csr_array, beyond: Bool[np.ndarray, "V"], part: Int[np.ndarray, "V"]) -> csr_array:
+    """The edges that no part's border crosses beyond the photos, and all others."""
+    start, end = edges.nonzero()
+    joined = (part[start] == part[end]) | ~(beyond[start] | beyond[end])
+    return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), edges.shape)
 
 
 def _relaxed(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from humanlrm.frame import project_ndc
 from humanlrm.model.field import Field
-from humanlrm.model.outline import meet_outline, outline_map
 from humanlrm.model.triplane import Triplane, sample_plane
 
 #: Weight of a view where it sees nothing: inside of the person, and where no view sees, all have the same say.
@@ -31,18 +30,16 @@ class FusedField:
         field: of the model.
         planes: a batch of V triplanes.
         to_views: similarities from the common frame to the frames of the views.
-        outlines: of the person in the views (``model.outline``).
     """
 
     field: Field
     planes: Triplane
     to_views: Float[Tensor, "V 4 4"]
-    outlines: Float[Tensor, "V 1 _ _"]
 
     def distance(self, points: Float[Tensor, "P 3"]) -> Float[Tensor, "P"]:
         """Signed distance in units of the common frame."""
         there = self._there(points)
-        found = meet_outline(self.field.distance(self.planes, there), there, self.outlines) / self._scales[:, None]
+        found = self.field.distance(self.planes, there) / self._scales[:, None]
         weights = self._weights(there)
         return (weights * found).sum(0) / weights.sum(0)
 
@@ -70,8 +67,3 @@ class FusedField:
         seen = torch.sigmoid((_BEHIND - behind) / _FADE)
         inside = (ndc.abs().amax(-1) < 1).to(known)
         return _BLIND + known * inside * (alpha * seen + 1 - alpha)
-
-
-def fused(field: Field, planes: Triplane, to_views: Float[Tensor, "V 4 4"]) -> FusedField:
-    """The views' planes as one field."""
-    return FusedField(field, planes, to_views, outline_map(planes.given.image))

@@ -1,0 +1,154 @@
+"""A surface that ends where photos show that the person ends: it is stretched along the picture, not cut or padded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
+from scipy.sparse import csr_array, diags_array, eye_array
+from scipy.sparse.linalg import cg
+from torch import Tensor
+
+from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
+from humanlrm.mesh.clean import adjacency, is_sound
+from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+
+#: Side of the pictures in which outlines are compared, and a pixel's size in the plane z = 0.
+_SIDE_PX = 512
+_PIXEL = VIEW_SPAN / _SIDE_PX
+#: A vertex is on the outline if it is seen this near to it (box units), and its normal is so much across the view.
+_ON, _ACROSS = 1.5 * _PIXEL, 0.5
+#: Deviation of the blur after which the outline has a direction everywhere (pixels).
+_BLUR_PX = 2.0
+#: How far away the photo's outline is looked for (box units): farther off it is that of something else, such as what
+#: stands in front of the person. All our choice, as are the next three, measured by ``benchmarks/outline.py``.
+_REACH = 0.045
+#: Over what length of the surface shifts are smoothed and carried on (box units), and how often.
+_CARRY, _PASSES = 0.05, 2
+#: Places fade into their old ones where the smoothed weight of the outline is as little as this.
+_FAINT = 1e-4
+#: How often outlines are compared again after the surface has moved.
+_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Where a photo shows the person.
+
+    Attributes:
+        inside: pixels of the view's square crop: True on the person, and where nobody knows.
+        to_view: similarity from the surface's frame to the view's; ``None``: they are the same.
+    """
+
+    inside: Bool[np.ndarray, "S S"]
+    to_view: Float[np.ndarray, "4 4"] | None = None
+
+
+def outlines_of(image: Float[Tensor, "B 5 H W"], to_views: Float[Tensor, "B 4 4"] | None = None) -> list[Outline]:
+    """The outlines in what a network is shown. Beyond a photo's border nobody knows where the person ends.
+
+    Args:
+        image: RGB, alpha and known, in [0, 1].
+        to_views: see :class:`Outline`.
+    """
+    size = (_SIDE_PX, _SIDE_PX)
+    alpha, known = torch.nn.functional.interpolate(image[:, 3:].float(), size, mode="bilinear").cpu().unbind(1)
+    inside = ((alpha > 0.5) | (known < 0.5)).numpy()
+    matrices = [None] * len(inside) if to_views is None else list(to_views.cpu().double().numpy())
+    return [Outline(one, matrix) for one, matrix in zip(inside, matrices, strict=True)]
+
+
+def meet_outlines(surface: TriangleSurface, outlines: Sequence[Outline]) -> TriangleSurface:
+    """Moves the surface along the pictures until its silhouettes end where the photos' do.
+
+    Vertices on the silhouette are moved across it to the photo's outline, if that is near; all others follow the
+    silhouette around them: the shifts are smoothed over the surface (normalised convolution, Knutsson and Westin 1993,
+    by two implicit steps of diffusion; our choice). So a limb that is a little off moves as a whole, a head that is too
+    small grows, and both stay round. Returns ``surface`` itself if no outline is near, or if moving vertices broke it.
+
+    Args:
+        surface: sound (``mesh.clean``), box units.
+    """
+    smoother, moved = None, surface
+    for _ in range(_ROUNDS):
+        total = np.zeros((len(surface.vertices), 4))
+        for outline in outlines:
+            index, shift = _shifts(moved, outline)
+            total[index] += np.column_stack([shift, np.ones(len(index))])
+        if not total.any():
+            break
+        smoother = _smoother(surface) if smoother is None else smoother
+        for _ in range(_PASSES):
+            total = np.column_stack([cg(smoother, column, rtol=1e-3)[0] for column in total.T])
+        there = moved.vertices + total[:, :3] / (total[:, 3:].clip(0) + _FAINT)
+        moved = TriangleSurface(there.astype(np.float32), surface.faces)
+    return moved if is_sound(moved) else surface
+
+
+def _smoother(surface: TriangleSurface) -> csr_array:
+    """One implicit step of diffusion over the surface, to be solved for the smoothed values."""
+    edges = adjacency(surface)
+    degree = np.asarray(edges.sum(axis=1)).ravel()
+    step = np.linalg.norm(surface.vertices[surface.faces[:, 0]] - surface.vertices[surface.faces[:, 1]], axis=1).mean()
+    strength = (_CARRY / float(step)) ** 2 / degree.mean()
+    return csr_array(eye_array(len(degree)) + strength * (diags_array(degree) - edges))
+
+
+def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray, "K"], Float[np.ndarray, "K 3"]]:
+    """Vertices on the silhouette near the photo's outline, and their ways to it."""
+    turn, offset = np.eye(3), np.zeros(3)
+    if outline.to_view is not None:
+        turn, offset = outline.to_view[:3, :3], outline.to_view[:3, 3]
+    scale = np.linalg.norm(turn[0])
+    there = surface.vertices @ turn.T + offset
+    seen = RayScene(there, surface.faces).first_hit(*pixel_rays(canonical_camera(_SIDE_PX))).hit
+    own, photo = _signed_distance(seen), _signed_distance(outline.inside)
+    pixels = _pixels(there)
+    toward = np.array([0, 0, CAMERA_DISTANCE]) - there
+    facing = (vertex_normals(surface) @ turn.T * toward).sum(1) / (scale * np.linalg.norm(toward, axis=1))
+    index = np.flatnonzero((np.abs(_read(own, pixels)) < _ON) & (np.abs(facing) < _ACROSS))
+    pixels, there = pixels[index], there[index]
+    down, right = np.gradient(gaussian_filter(own, _BLUR_PX))
+    slope = np.stack([_read(np.asarray(part), pixels) for part in (down, right)], axis=-1)
+    outward = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
+    away, found = _way_out(photo, pixels, outward)
+    # The vertex itself may lie a little inside of its silhouette, which is what has to move.
+    away = (away + _read(own, pixels))[found] * (CAMERA_DISTANCE - there[found, 2]) / CAMERA_DISTANCE
+    across = np.stack([outward[found, 1], -outward[found, 0], np.zeros(len(away))], axis=-1)
+    return index[found], (away[:, None] * across) @ turn / scale**2
+
+
+def _way_out(
+    photo: Float[np.ndarray, "S S"], pixels: Float[np.ndarray, "K 2"], outward: Float[np.ndarray, "K 2"]
+) -> tuple[Float[np.ndarray, "K"], Bool[np.ndarray, "K"]]:
+    """How far outward (box units in the plane z = 0) the nearest place is where one leaves the photo's person, and
+    whether there is any in reach."""
+    steps = np.arange(-_REACH, _REACH, _PIXEL / 2)
+    values = _read(photo, pixels[:, None] + outward[:, None] * (steps / _PIXEL)[:, None])
+    inside, outside = values[:, :-1], values[:, 1:]
+    leaves = (inside < 0) & (outside >= 0)
+    places = steps[:-1] + np.diff(steps) * -inside / np.where(leaves, outside - inside, 1)
+    nearest = np.where(leaves, np.abs(places), np.inf).argmin(1)
+    return places[np.arange(len(places)), nearest], np.asarray(leaves.any(1))
+
+
+def _signed_distance(inside: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+    """Of pixels from the outline, negative inside; box units in the plane z = 0."""
+    if inside.all() or not inside.any():
+        return np.full(inside.shape, -np.inf if inside.any() else np.inf, dtype=np.float32)
+    depth, away = (np.asarray(distance_transform_edt(one)) for one in (inside, ~inside))
+    return (np.where(inside, 0.5 - depth, away - 0.5) * _PIXEL).astype(np.float32)
+
+
+def _pixels(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 2"]:
+    """Row and column in the view; a pixel's centre is a whole number."""
+    ndc = project_ndc(torch.from_numpy(np.asarray(points, dtype=np.float64))).numpy()
+    return np.stack([(1 - ndc[:, 1]) / 2, (1 + ndc[:, 0]) / 2], axis=-1) * _SIDE_PX - 0.5
+
+
+def _read(values: Float[np.ndarray, "S S"], pixels: Float[np.ndarray, "*P 2"]) -> Float[np.ndarray, "*P"]:
+    """Bilinear; the border value goes on outside."""
+    return map_coordinates(values, np.moveaxis(pixels, -1, 0), order=1, mode="nearest")
