@@ -25,6 +25,7 @@ from humanlrm.mesh import (
     detached_share,
     extract_surface,
     meet_outlines,
+    mend_border,
     outlines_of,
     render_views,
     save,
@@ -241,7 +242,9 @@ def extract(model: Model, planes: Triplane, resolution: int, faces: int | None =
     many faces."""
     marks = planes.given.landmarks
     surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu())
-    return meet_outlines(surface if faces is None else simplify(surface, faces), outlines_of(planes.given.image))
+    surface = surface if faces is None else simplify(surface, faces)
+    surface = mend_border(surface, (planes.given.image[0, 4] > 0.5).cpu().numpy())
+    return meet_outlines(surface, outlines_of(planes.given.image))
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:

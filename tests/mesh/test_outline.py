@@ -8,9 +8,9 @@ import trimesh
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
 from humanlrm.mesh.clean import is_sound
 from humanlrm.mesh.extract import extract_surface
-from humanlrm.mesh.outline import meet_outlines, outlines_of
+from humanlrm.mesh.outline import meet_outlines, mend_border, outlines_of
 from humanlrm.mesh.raycast import RayScene, pixel_rays
-from humanlrm.mesh.surface import TriangleSurface
+from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 
 RADIUS, SIZE = 0.6, 256
 
@@ -85,6 +85,23 @@ def test_beyond_the_border_nobody_knows_an_outline():
     shift = np.linalg.norm(found.vertices - before.vertices, axis=1)
     assert shift[before.vertices[:, 1] > 0.5].max() > 0.015
     assert shift[before.vertices[:, 1] < -0.5].max() < 0.01
+
+
+def test_a_step_at_the_photos_border_is_smoothed_and_the_rest_stays():
+    """A ball that bulges by 1 cm below the border."""
+
+    def sdf(points: torch.Tensor) -> torch.Tensor:
+        return points.norm(dim=-1) - RADIUS - 0.012 * (points[:, 1] < 0)
+
+    before, known = extract_surface(sdf, resolution=128), np.ones((SIZE, SIZE), bool)
+    assert mend_border(before, known) is before
+    known[SIZE // 2 :] = False
+    found = mend_border(before, known)
+    assert is_sound(found)
+    shift = np.linalg.norm(found.vertices - before.vertices, axis=1)
+    assert shift[np.abs(before.vertices[:, 1]) > 0.08].max() == 0
+    upright = lambda s: np.abs(vertex_normals(s)[:, 1])[(np.abs(before.vertices[:, 1]) < 0.015)].max()  # noqa: E731
+    assert upright(found) < 0.5 * upright(before)
 
 
 def test_an_outline_out_of_reach_is_another_things():

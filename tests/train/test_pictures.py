@@ -20,7 +20,7 @@ from humanlrm.train.loop import Progress
 from humanlrm.train.objective import Moment, Objective
 from humanlrm.train.pictures import Pictures, draw
 from humanlrm.train.report import TrainingReport
-from humanlrm.train.throughput import flop_counter, matmul_peak, step_flops
+from humanlrm.train.throughput import bf16_pays, flop_counter, matmul_peak, step_flops
 from humanlrm.views import Batch, Targets
 
 SIDE = 16
@@ -106,6 +106,12 @@ def test_gradients_of_a_convolution_cost_twice_the_convolution_whatever_its_grou
 
 def test_the_peak_is_that_of_a_computer():
     assert 1e8 < matmul_peak(seconds=0.0) < 1e16
+
+
+@pytest.mark.parametrize(("half_s", "single_s"), [(1.0, 2.0), (2.0, 1.0)])
+def test_bfloat16_pays_where_its_products_take_less_time(half_s, single_s):
+    ticks = iter(np.cumsum([0, 0, half_s, 0, 0, single_s]))
+    assert bf16_pays(clock=lambda: float(next(ticks))) == (half_s < single_s)
 
 
 def test_the_log_holds_pictures_mesh_and_throughput(drawn, tmp_path):

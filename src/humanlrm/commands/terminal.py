@@ -25,6 +25,16 @@ def check_device(name: str) -> None:
         raise ValueError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); try cpu") from error
 
 
+def check_bf16(asked: bool, device: str) -> bool:
+    """Whether to compute in bfloat16: as asked, unless float32 is faster on this device, which is said."""
+    from humanlrm.train.throughput import bf16_pays
+
+    if asked and not bf16_pays(device):
+        console.print("--bf16: this device multiplies float32 matrices faster; going on in float32", style="yellow")
+        return False
+    return asked
+
+
 def commit() -> str:
     """The commit of this checkout, "unknown" without one."""
     found = subprocess.run(

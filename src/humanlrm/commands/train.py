@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, check_device, console, errors
+from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, console, errors
 
 #: Imagined people of whom a new landmark lifter learns.
 _FIGURES = 20_000
@@ -31,7 +31,7 @@ class Train:
         accumulate: batches per step.
         learning_rate: after warm-up.
         fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
-        bf16: compute the network in bfloat16.
+        bf16: compute the network in bfloat16, where this device is faster in it.
         part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field).
         rendering: also compare renderings of other views (colour, perceptual, mask, normal, depth).
         seed: of initial weights and of the order of the data.
@@ -84,12 +84,15 @@ class Train:
         check_device(self.device)
         torch.set_num_threads(self.threads)
         config = PRESETS[self.preset]()
-        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "bf16", "part", "seed", "picture_every")
+        bf16 = check_bf16(self.bf16, self.device)
+        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "part", "seed", "picture_every")
         plan = TrainConfig(
-            **{name: getattr(self, name) for name in names}, rendering=RenderSchedule() if self.rendering else None
+            **{name: getattr(self, name) for name in names},
+            bf16=bf16,
+            rendering=RenderSchedule() if self.rendering else None,
         )
         data = self._mixture()
-        with TrainingReport(self.run_folder, self.samples, console, self.device, self.bf16) as report:
+        with TrainingReport(self.run_folder, self.samples, console, self.device, bf16) as report:
             model = train(
                 config,
                 plan,

@@ -3,7 +3,7 @@
 from humanlrm.mesh.clean import clean, detached_share, simplify, smooth
 from humanlrm.mesh.export import save, save_glb
 from humanlrm.mesh.extract import extract_surface
-from humanlrm.mesh.outline import meet_outlines, outlines_of
+from humanlrm.mesh.outline import meet_outlines, mend_border, outlines_of
 from humanlrm.mesh.preview import contact_sheet, render_views
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
@@ -20,6 +20,7 @@ __all__ = [
     "detached_share",
     "extract_surface",
     "meet_outlines",
+    "mend_border",
     "outlines_of",
     "render_views",
     "save",

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import cg
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
@@ -32,6 +33,8 @@ _CARRY, _PASSES = 0.05, 2
 _FAINT = 1e-4
 #: How often outlines are compared again after the surface has moved.
 _ROUNDS = 2
+#: How far from where it crosses the photo's border (box units) a surface is smoothed, and how often (our choice).
+_MENDED, _MENDING = 0.04, 10
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,28 @@ def meet_outlines(surface: TriangleSurface, outlines: Sequence[Outline]) -> Tria
     return moved if is_sound(moved) else surface
 
 
+def mend_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]) -> TriangleSurface:
+    """Smooths a surface where it crosses the border of the photo: there a network begins to guess, and leaves a step.
+
+    Args:
+        surface: sound, in the photo's frame (box units).
+        known: pixels of the square crop that the photo shows.
+    """
+    shown = _read(known.astype(np.float32), _pixels(surface.vertices, len(known))) > 0.5
+    edges = surface.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    crossing = np.unique(edges[shown[edges[:, 0]] != shown[edges[:, 1]]])
+    if len(crossing) == 0:
+        return surface
+    away, _ = cKDTree(surface.vertices[crossing]).query(surface.vertices, distance_upper_bound=_MENDED)
+    share = 1 - np.minimum(away / _MENDED, 1)
+    neighbours, vertices = adjacency(surface), surface.vertices.astype(np.float64)
+    average = diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
+    for _ in range(_MENDING):
+        vertices += share[:, None] * (average @ vertices - vertices)
+    mended = TriangleSurface(vertices.astype(np.float32), surface.faces)
+    return mended if is_sound(mended) else surface
+
+
 def _smoother(surface: TriangleSurface) -> csr_array:
     """One implicit step of diffusion over the surface, to be solved for the smoothed values."""
     edges = adjacency(surface)
@@ -106,7 +131,7 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
     there = surface.vertices @ turn.T + offset
     seen = RayScene(there, surface.faces).first_hit(*pixel_rays(canonical_camera(_SIDE_PX))).hit
     own, photo = _signed_distance(seen), _signed_distance(outline.inside)
-    pixels = _pixels(there)
+    pixels = _pixels(there, _SIDE_PX)
     toward = np.array([0, 0, CAMERA_DISTANCE]) - there
     facing = (vertex_normals(surface) @ turn.T * toward).sum(1) / (scale * np.linalg.norm(toward, axis=1))
     index = np.flatnonzero((np.abs(_read(own, pixels)) < _ON) & (np.abs(facing) < _ACROSS))
@@ -143,10 +168,10 @@ def _signed_distance(inside: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"
     return (np.where(inside, 0.5 - depth, away - 0.5) * _PIXEL).astype(np.float32)
 
 
-def _pixels(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 2"]:
-    """Row and column in the view; a pixel's centre is a whole number."""
+def _pixels(points: Float[np.ndarray, "P 3"], side_px: int) -> Float[np.ndarray, "P 2"]:
+    """Row and column in a view of so many pixels a side; a pixel's centre is a whole number."""
     ndc = project_ndc(torch.from_numpy(np.asarray(points, dtype=np.float64))).numpy()
-    return np.stack([(1 - ndc[:, 1]) / 2, (1 + ndc[:, 0]) / 2], axis=-1) * _SIDE_PX - 0.5
+    return np.stack([(1 - ndc[:, 1]) / 2, (1 + ndc[:, 0]) / 2], axis=-1) * side_px - 0.5
 
 
 def _read(values: Float[np.ndarray, "S S"], pixels: Float[np.ndarray, "*P 2"]) -> Float[np.ndarray, "*P"]:

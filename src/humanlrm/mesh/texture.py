@@ -38,8 +38,8 @@ _CHUNK = 65536
 #: Cosines of normal and view direction at which a surface runs along the rays, and no longer does; how firmly places
 #: that do hold to their own colour (our choice).
 _ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
-#: How firmly places beyond a photo's border hold to the colour of the nearest place within it (our choice).
-_BEYOND_HOLD = 0.02
+#: How firmly places where no photo shows the person hold to the colour of the nearest that one shows (our choice).
+_HIDDEN_HOLD = 0.02
 #: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
 _BACK, _CALM = (0.0, 0.3), 0.86
 #: Colours of numbers from 0 to 1.
@@ -134,7 +134,7 @@ def bake(
         unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
         calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
             from the field.
-        parts: of what colours go on in beyond the photos' border, up to where it ends: a jacket down to the hips.
+        parts: where no photo shows the person, colours go on to the end of a part: a jacket's down to the hips.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -239,6 +239,11 @@ class _PhotoView:
         """Whether points lie where the photo does not reach."""
         return self._beyond(self._pixels(self._moved(points)))
 
+    def shows(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """Whether the photo shows the person where points are, though perhaps another side."""
+        at = self._pixels(self._moved(points))
+        return (_sample(self.alpha_edge, at) > 0) & ~self._beyond(at)
+
     def _beyond(self, at: Float[np.ndarray, "2 P"]) -> Bool[np.ndarray, "P"]:
         height, width = self.photo.alpha.shape
         return np.any((at < 0) | (at > np.array([[height - 1], [width - 1]])), axis=0)
@@ -299,16 +304,20 @@ class _PhotoViews:
 
     def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
-        one; where it turns its back on all of them as much as it is calm there; 1 where colours go on beyond them."""
+        one; where it turns its back on all of them as much as it is calm there; 1 where parts' colours go on."""
         cosines = np.stack([view.cosine(points, normals) for view in self.views])
         along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
         if self.calm is not None:
             along = np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
-        return along if self.parts is None else np.maximum(along, self.beyond(points))
+        return along if self.parts is None else np.maximum(along, ~self.shows(points))
 
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""
         return np.logical_and.reduce([view.beyond(points) for view in self.views])
+
+    def shows(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """Whether any photo shows the person where points are."""
+        return np.logical_or.reduce([view.shows(points) for view in self.views])
 
 
 @dataclass(frozen=True)
@@ -353,33 +362,34 @@ def _color_shift(view: _PhotoViews, at: _Seen, field_color: FieldColor) -> Float
 def _from_around(
     view: _PhotoViews, at: _Seen, field_color: FieldColor, shift: Float[np.ndarray, "V 3"]
 ) -> Float[np.ndarray, "V 3"]:
-    """Colours of the vertices where the surface runs along the rays, or beyond the photos, from what lies around them
-    (our choice).
+    """Colours of the vertices where the surface runs along the rays, or where no photo shows the person, from what lies
+    around them (our choice).
 
     A field that reads pixels gives such places stripes: one pixel colours all that lies along its ray. The photo's
-    colours on one side and the field's on the other go over into each other instead. What goes on beyond a photo's
-    border the field can only guess, and guesses a grey of all clothes: there colours go on as they are within a part.
+    colours on one side and the field's on the other go over into each other instead. What lies beyond a photo's border,
+    or behind something, the field can only guess, and guesses a grey of all clothes: there colours go on as they are
+    within a part.
     """
     points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
     own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
     hold = _LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2
     edges = at.edges
-    beyond = view.beyond(points)
-    if view.parts is not None and beyond.any() and not beyond.all():
-        edges = _within_parts(edges, beyond, view.parts(points))
+    shown = view.shows(points)
+    if view.parts is not None and shown.any() and not shown.all():
+        edges = _within_parts(edges, ~shown, view.parts(points))
         options = {"unweighted": True, "min_only": True, "return_predecessors": True}
-        steps, _, nearest = dijkstra(edges, indices=np.flatnonzero(~beyond), **options)
-        reached = beyond & np.isfinite(steps)
-        known[reached], hold = known[nearest[reached]], np.where(reached, _BEYOND_HOLD, hold)
+        steps, _, nearest = dijkstra(edges, indices=np.flatnonzero(shown), **options)
+        reached = ~shown & np.isfinite(steps)
+        known[reached], hold = known[nearest[reached]], np.where(reached, _HIDDEN_HOLD, hold)
     hold = hold * at.degree
     return _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
 
 
-def _within_parts(edges: csr_array, beyond: Bool[np.ndarray, "V"], part: Int[np.ndarray, "V"]) -> csr_array:
-    """The edges that no part's border crosses beyond the photos, and all others."""
+def _within_parts(edges: csr_array, hidden: Bool[np.ndarray, "V"], part: Int[np.ndarray, "V"]) -> csr_array:
+    """The edges without those to a hidden vertex that lead from one part to another."""
     start, end = edges.nonzero()
-    joined = (part[start] == part[end]) | ~(beyond[start] | beyond[end])
+    joined = (part[start] == part[end]) | ~(hidden[start] | hidden[end])
     return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), edges.shape)
 
 

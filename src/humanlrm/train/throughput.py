@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_back
 from humanlrm.train.objective import Moment, Objective
 from humanlrm.views import Batch
 
-#: Side of the matrices whose product is timed.
-_SIDE = 1536
+#: Side of the matrices whose product is timed, and of those that tell whether bfloat16 pays.
+_SIDE, _SMALL_SIDE = 1536, 384
 _FORWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 _CONVOLUTION = torch.ops.aten.convolution_backward
@@ -23,10 +23,11 @@ def matmul_peak(
     dtype: torch.dtype = torch.float32,
     seconds: float = 1.0,
     clock: Callable[[], float] = time.perf_counter,
+    side: int = _SIDE,
 ) -> float:
     """Operations per second of the fastest of the matrix products that fit into ``seconds``, with the threads that
-    torch has now. A product of N x N matrices counts 2 N^3."""
-    a = torch.randn(_SIDE, _SIDE, device=device, dtype=dtype)
+    torch has now. A product of N x N matrices (N is ``side``) counts 2 N^3."""
+    a = torch.randn(side, side, device=device, dtype=dtype)
     best, end = float("inf"), clock() + seconds
     while True:
         start = clock()
@@ -35,7 +36,14 @@ def matmul_peak(
         now = clock()
         best = min(best, now - start)
         if now > end:
-            return 2 * _SIDE**3 / best
+            return 2 * side**3 / best
+
+
+def bf16_pays(device: torch.device | str = "cpu", clock: Callable[[], float] = time.perf_counter) -> bool:
+    """Whether the device multiplies matrices faster in bfloat16 than in float32. A processor without instructions for
+    it takes up to eighty times as long."""
+    half, single = (matmul_peak(device, dtype, 0.02, clock, _SMALL_SIDE) for dtype in (torch.bfloat16, torch.float32))
+    return half > single
 
 
 def step_flops(objective: Objective, batch: Batch, progress: float, accumulate: int = 1) -> float:
