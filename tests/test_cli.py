@@ -1,6 +1,7 @@
 """The command line from end to end: what it makes, and how it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,19 @@ def test_missing_weights_are_refused_before_anything_is_written(capsys, tmp_path
 
 def test_a_set_without_its_assets_is_refused(capsys, tmp_path):
     assert_refused(capsys, tmp_path, ("evaluate", "--sets", "valid-val"), "valid-val", "--assets")
+
+
+def test_a_card_of_missing_weights_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("card", "--weights", "none"), "none")
+
+
+def test_a_card_is_written_anew(tmp_path, weights, capsys):
+    folder = shutil.copytree(weights, tmp_path / "weights")
+    (folder / "MODEL_CARD.md").unlink(missing_ok=True)
+    assert main(["card", "--weights", str(folder), "--count", "1", "--preset", "tiny"]) == 0
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert text.startswith("# humanlrm `tiny` weights")
+    assert "| humanlrm | 1 | translation |" in text
 
 
 def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):

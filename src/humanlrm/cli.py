@@ -7,7 +7,7 @@ import tyro
 
 from humanlrm.commands.ablate import Ablate
 from humanlrm.commands.data import People, Prepare
-from humanlrm.commands.evaluate import Evaluate, Export
+from humanlrm.commands.evaluate import Card, Evaluate, Export
 from humanlrm.commands.reconstruct import Reconstruct
 from humanlrm.commands.terminal import errors
 from humanlrm.commands.train import Describe, Train, TrainDiffusion, TrainPoses
@@ -21,6 +21,7 @@ Command = (
     | Annotated[TrainPoses, tyro.conf.subcommand("train-poses")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Card, tyro.conf.subcommand("card")]
     | Annotated[Ablate, tyro.conf.subcommand("ablate")]
     | Annotated[Describe, tyro.conf.subcommand("describe")]
 )

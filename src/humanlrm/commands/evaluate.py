@@ -115,6 +115,37 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Card:
+    """Measure weights again, with the code as it is now, and write their model card anew.
+
+    Attributes:
+        weights: folder of exported weights.
+        count: held-out people to measure.
+        preset: name for the card.
+    """
+
+    weights: Path
+    count: int = 64
+    preset: str = "small"
+
+    def run(self) -> int:
+        from humanlrm.evaluate.card import TrainingFacts, model_card, write_card
+        from humanlrm.evaluate.quick import evaluate_quick
+        from humanlrm.model.history import read_history
+        from humanlrm.model.pretrained import from_pretrained
+        from humanlrm.train.checkpoint import trained
+
+        parameters = sum(p.numel() for p in trained(from_pretrained(self.weights)).values())
+        reports = [
+            evaluate_quick(self.count, "translation", 128, self.weights, method, console)
+            for method in ("humanlrm", "inflated")
+        ]
+        text = model_card(TrainingFacts(self.preset, parameters, read_history(self.weights)), reports)
+        console.print(write_card(self.weights, text).read_text(), highlight=False)
+        return 0
+
+
+@dataclass(frozen=True)
 class Export:
     """Write a run's newest weights (float16) with a model card that says how good they are.
 
@@ -140,8 +171,7 @@ class Export:
 
     def run(self) -> int:
         from humanlrm.data.shards import ShardFolder
-        from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
-        from humanlrm.evaluate.quick import evaluate_quick
+        from humanlrm.evaluate.card import describe_data
         from humanlrm.model.history import read_history, write_history
         from humanlrm.model.pretrained import save_pretrained, with_landmarks
         from humanlrm.train.checkpoint import averaged_weights
@@ -156,13 +186,7 @@ class Export:
         stages.append(self._stage(self.part, sources, licences, state))
         save_pretrained(self.out, config, tensors)
         write_history(self.out, stages)
-        facts = TrainingFacts(self.preset, sum(t.numel() for t in tensors.values()), stages)
-        reports = [
-            evaluate_quick(self.count, "translation", 128, self.out, method, console)
-            for method in ("humanlrm", "inflated")
-        ]
-        console.print(write_card(self.out, model_card(facts, reports)).read_text(), highlight=False)
-        return 0
+        return Card(self.out, self.count, self.preset).run()
 
     def _stage(self, part: str, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
         from humanlrm.model.history import Stage

