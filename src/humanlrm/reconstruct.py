@@ -45,9 +45,11 @@ STATURE = 1.122
 _FACES = 24_000
 #: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
 _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
-#: Part of each bone, by the landmark that it leads to: 0 are arms and trunk.
-_ENDS = {"knee": 1, "ankle": 1, "head": 2, "hand": 3, "toe": 4}
-_PARTS = np.array([_ENDS.get(LANDMARKS[end].split("_")[-1], 0) for _, end in BONES])
+#: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
+_LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
+_CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
+#: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
+_HEM = 0.03
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
@@ -228,7 +230,7 @@ def built(
         corrected = planes.given.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         colour = _colour_of(model, planes, subject, device)
-        calm, parts = head_share(landmarks), part_of(landmarks)
+        calm, parts = head_share(landmarks), parts_of(landmarks)
         mesh = bake(surface, colour, [photo], settings.texture_px, calm=calm, parts=parts)
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
@@ -319,14 +321,27 @@ def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
     return share
 
 
-def part_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
-    """What points belong to: arms and trunk, legs, a head, a hand or a foot. Clothes mostly end where these do."""
+def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
+    """The person's limbs, and what clothes mostly cover together: trunk and arms, hips and legs, head, hands, feet."""
     marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], Bones()
+    ends = [LANDMARKS[end].rpartition("_") for _, end in BONES]
+    named = [(side, _LIMBS[name]) if name in _LIMBS else ("", "trunk") for side, _, name in ends]
+    limb_of = np.unique(named, axis=0, return_inverse=True)[1].reshape(-1)
+    trunk = limb_of[named.index(("", "trunk"))]
+    covered = np.array([_CLOTHES[kind] for _, kind in named])
+    hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
+    up = landmarks[INDEX["neck"]] - hips
+    up = up / max(float(up @ up), 1e-6)
 
-    def part(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
-        return _PARTS[bones.distances(torch.from_numpy(points)[None], marks)[0][0].argmin(-1).numpy()]
+    def nearest(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
+        return bones.distances(torch.from_numpy(points)[None], marks)[0][0].argmin(-1).numpy()
 
-    return part
+    def clothes(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
+        found = nearest(points)
+        low = (limb_of[found] == trunk) & ((points - hips) @ up < _HEM)
+        return np.where(low, _CLOTHES["leg"], covered[found])
+
+    return Parts(lambda points: limb_of[nearest(points)], clothes)
 
 
 def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:

@@ -21,8 +21,8 @@ from humanlrm.mesh.unwrap import Unwrapped, unwrap
 FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
 #: Points to numbers in [0, 1].
 Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
-#: Points to the number of the part that each belongs to.
-Parts = Callable[[Float[np.ndarray, "P 3"]], Int[np.ndarray, "P"]]
+#: Points to the number of what each belongs to.
+Belonging = Callable[[Float[np.ndarray, "P 3"]], Int[np.ndarray, "P"]]
 
 _EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
 #: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
@@ -38,8 +38,12 @@ _CHUNK = 65536
 #: Cosines of normal and view direction at which a surface runs along the rays, and no longer does; how firmly places
 #: that do hold to their own colour (our choice).
 _ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
-#: How firmly places where no photo shows the person hold to the colour of the nearest that one shows (our choice).
-_HIDDEN_HOLD = 0.02
+#: How firmly places that no photo tells of hold to the colour of the nearest that one does; how far behind the surface
+#: that is seen a place lies that is another's, and over how many edges around it the field still confuses both (our
+#: choice).
+_HIDDEN_HOLD, _BEHIND, _CONFUSED = 0.005, 0.01, 3
+#: How often the seam between two clothes is smoothed where it is hidden (our choice).
+_SEAM = 2
 #: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
 _BACK, _CALM = (0.0, 0.3), 0.86
 #: Colours of numbers from 0 to 1.
@@ -72,6 +76,19 @@ class Photo:
             raise ValueError(
                 f"Photo: expected rgb (H, W, 3) and alpha (H, W), got {self.rgb.shape}, {self.alpha.shape}"
             )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a person consists of.
+
+    Attributes:
+        limbs: the trunk, an arm...
+        clothes: what covers the place: a jacket, trousers...
+    """
+
+    limbs: Belonging
+    clothes: Belonging
 
 
 @dataclass(frozen=True)
@@ -134,7 +151,8 @@ def bake(
         unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
         calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
             from the field.
-        parts: where no photo shows the person, colours go on to the end of a part: a jacket's down to the hips.
+        parts: of the person. Where no photo shows the person, or only another limb in front, colours go on within what
+            is covered by the same clothes: a jacket's down to the hips, and behind a hand that lies on it.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -148,7 +166,7 @@ def bake(
     directions = _unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
     colors = np.zeros((len(points), 3), dtype=np.float32)
-    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos], calm, parts)
+    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos], calm)
     if photos:
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
@@ -158,8 +176,10 @@ def bake(
         seen = _Seen(surface, normals, *looked, adjacency(surface))
         shift = _color_shift(view, seen, field_color)
         guess = guess + texels[unsure].of(surface, shift)
+        hidden = np.zeros(len(normals), bool) if parts is None else _hidden(view, seen, parts)
+        around = _from_around(view, seen, field_color, shift, hidden, parts)
         along = view.along(points[unsure], directions[unsure])[:, None]
-        around = _from_around(view, seen, field_color, shift)
+        along = np.maximum(along, texels[unsure].of(surface, hidden[:, None].astype(np.float32)))
         guess = guess + along * (texels[unsure].of(surface, around) - guess)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
@@ -244,6 +264,12 @@ class _PhotoView:
         at = self._pixels(self._moved(points))
         return (_sample(self.alpha_edge, at) > 0) & ~self._beyond(at)
 
+    def covered(self, points: Float[np.ndarray, "P 3"], limbs: Int[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
+        """Whether the photo shows another limb in front of the surface's vertices."""
+        hits = self.scene.first_hit(_EYE, self._moved(points) - _EYE)
+        nearest = np.take_along_axis(self.scene.faces[hits.face], hits.barycentric.argmax(-1)[:, None], axis=1)[:, 0]
+        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (limbs[nearest] != limbs)
+
     def _beyond(self, at: Float[np.ndarray, "2 P"]) -> Bool[np.ndarray, "P"]:
         height, width = self.photo.alpha.shape
         return np.any((at < 0) | (at > np.array([[height - 1], [width - 1]])), axis=0)
@@ -282,8 +308,8 @@ class _PhotoView:
 class _PhotoViews:
     """Several photos as one projector; of those that show a place the surest counts most."""
 
-    def __init__(self, views: Sequence[_PhotoView], calm: Share | None = None, parts: Parts | None = None):
-        self.views, self.calm, self.parts = views, calm, parts
+    def __init__(self, views: Sequence[_PhotoView], calm: Share | None = None):
+        self.views, self.calm = views, calm
 
     def look(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
@@ -304,20 +330,20 @@ class _PhotoViews:
 
     def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
-        one; where it turns its back on all of them as much as it is calm there; 1 where parts' colours go on."""
+        one; where it turns its back on all of them as much as it is calm there."""
         cosines = np.stack([view.cosine(points, normals) for view in self.views])
         along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
-        if self.calm is not None:
-            along = np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
-        return along if self.parts is None else np.maximum(along, ~self.shows(points))
+        if self.calm is None:
+            return along
+        return np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
 
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""
         return np.logical_and.reduce([view.beyond(points) for view in self.views])
 
-    def shows(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether any photo shows the person where points are."""
-        return np.logical_or.reduce([view.shows(points) for view in self.views])
+    def shows(self, points: Float[np.ndarray, "P 3"], limbs: Int[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
+        """Whether any photo shows the person where the surface's vertices are, with no other limb in front."""
+        return np.logical_or.reduce([view.shows(points) & ~view.covered(points, limbs) for view in self.views])
 
 
 @dataclass(frozen=True)
@@ -359,37 +385,56 @@ def _color_shift(view: _PhotoViews, at: _Seen, field_color: FieldColor) -> Float
     return _relaxed(at.edges, degree + hold + screening, right)
 
 
+def _hidden(view: _PhotoViews, at: _Seen, parts: Parts) -> Bool[np.ndarray, "V"]:
+    """Vertices that no photo tells of, but of others that the same clothes cover."""
+    points = at.surface.vertices.astype(np.float32)
+    near = (~view.shows(points, parts.limbs(points))).astype(np.float32)
+    for _ in range(_CONFUSED):
+        near = np.minimum(near + at.edges @ near, 1)
+    hidden = (near > 0) & (at.weight < 0.5)
+    if hidden.all():
+        return np.zeros_like(hidden)
+    edges = _within(at.edges, hidden, parts.clothes(points))
+    return hidden & np.isfinite(dijkstra(edges, indices=np.flatnonzero(~hidden), unweighted=True, min_only=True))
+
+
 def _from_around(
-    view: _PhotoViews, at: _Seen, field_color: FieldColor, shift: Float[np.ndarray, "V 3"]
+    view: _PhotoViews,
+    at: _Seen,
+    field_color: FieldColor,
+    shift: Float[np.ndarray, "V 3"],
+    hidden: Bool[np.ndarray, "V"],
+    parts: Parts | None,
 ) -> Float[np.ndarray, "V 3"]:
-    """Colours of the vertices where the surface runs along the rays, or where no photo shows the person, from what lies
-    around them (our choice).
+    """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
+    choice).
 
     A field that reads pixels gives such places stripes: one pixel colours all that lies along its ray. The photo's
     colours on one side and the field's on the other go over into each other instead. What lies beyond a photo's border,
-    or behind something, the field can only guess, and guesses a grey of all clothes: there colours go on as they are
-    within a part.
+    or behind something, the field can only guess, and guesses a grey of all clothes, or paints the hand that lies on
+    the front onto the back, too: there colours go on as they are.
     """
     points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
     own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
     hold = _LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2
     edges = at.edges
-    shown = view.shows(points)
-    if view.parts is not None and shown.any() and not shown.all():
-        edges = _within_parts(edges, ~shown, view.parts(points))
+    if parts is not None and hidden.any():
+        edges = _within(edges, hidden, parts.clothes(points))
         options = {"unweighted": True, "min_only": True, "return_predecessors": True}
-        steps, _, nearest = dijkstra(edges, indices=np.flatnonzero(shown), **options)
-        reached = ~shown & np.isfinite(steps)
-        known[reached], hold = known[nearest[reached]], np.where(reached, _HIDDEN_HOLD, hold)
+        _, _, nearest = dijkstra(edges, indices=np.flatnonzero(~hidden), **options)
+        known, hold = known[np.where(hidden, nearest, np.arange(len(known)))], np.where(hidden, _HIDDEN_HOLD, hold)
     hold = hold * at.degree
-    return _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
+    found = _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
+    for _ in range(_SEAM if hidden.any() else 0):
+        found[hidden] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden]
+    return found
 
 
-def _within_parts(edges: csr_array, hidden: Bool[np.ndarray, "V"], part: Int[np.ndarray, "V"]) -> csr_array:
-    """The edges without those to a hidden vertex that lead from one part to another."""
+def _within(edges: csr_array, hidden: Bool[np.ndarray, "V"], clothes: Int[np.ndarray, "V"]) -> csr_array:
+    """The edges without those to a hidden vertex that lead from one piece of clothes to another."""
     start, end = edges.nonzero()
-    joined = (part[start] == part[end]) | ~(hidden[start] | hidden[end])
+    joined = (clothes[start] == clothes[end]) | ~(hidden[start] | hidden[end])
     return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), edges.shape)
 
 
