@@ -46,6 +46,12 @@ def test_an_evaluation_writes_report_table_sheets_and_page(measured):
     assert not list(measured.rglob("*.partial"))
 
 
+def test_every_undisturbed_photograph_is_kept_as_a_picture(tmp_path):
+    """The worst page would not show the worst otherwise."""
+    rows = run(plan(count=4, views=2), tmp_path)
+    assert len(rows) == len(list((tmp_path / "strips").iterdir())) == 8
+
+
 def test_the_page_needs_nothing_from_elsewhere_and_holds_a_row_per_subject(measured):
     html = (measured / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!data:)', html)

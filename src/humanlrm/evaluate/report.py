@@ -16,8 +16,8 @@ from humanlrm.evaluate.strips import sheet
 MAIN = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "psnr_front", "psnr_back", "iou_front", "iou_side")
 MORE = ("visible_cm", "hidden_cm", "normals_signed", "f1", "f2", "ssim_front", "ssim_back", "feature_front",
         "feature_back", "mask_iou", "sound", "cpu_s")  # fmt: skip
-#: Strips per contact sheet.
-_PER_SHEET = 8
+#: Strips per contact sheet, and on that of the worst cases: these are read.
+_PER_SHEET, _WORST = 8, 40
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def write_sheets(report: Report, out: Path) -> list[Path]:
         middle = max(0, len(shown) // 2 - _PER_SHEET // 2)
         parts = {"all": shown}
         if len(shown) > _PER_SHEET:
-            ends = shown[:_PER_SHEET], shown[middle : middle + _PER_SHEET], shown[::-1][:_PER_SHEET]
+            ends = shown[:_PER_SHEET], shown[middle : middle + _PER_SHEET], shown[::-1][:_WORST]
             parts = dict(zip(("best", "middle", "worst"), ends, strict=True))
         for word, mine in parts.items() if group == "all" else ():
             written += _write_sheet(folder / f"{name}-{method}-{word}.jpg", out, mine)

@@ -141,7 +141,8 @@ class Worker:
             scored = self.scorer(case, predicted)
         except (ValueError, OSError, RuntimeError, TimeoutError) as error:
             failure = _one_line(error)
-        if number == 0 or (unit.seed - self.plan.sources.first_seed) < _SHOWN:
+        plain = case.condition.protocol == "plain"
+        if plain or number == 0 or (unit.seed - self.plan.sources.first_seed) < _SHOWN:
             save_strip(strip(case, scored), strip_path(self.out, case, name))
         if scored is None:
             return Row(*where, failure=failure)

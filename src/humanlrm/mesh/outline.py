@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import cg
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
@@ -103,7 +103,7 @@ def mend_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]) -> Tri
     crossing = np.unique(edges[shown[edges[:, 0]] != shown[edges[:, 1]]])
     if len(crossing) == 0:
         return surface
-    away, _ = cKDTree(surface.vertices[crossing]).query(surface.vertices, distance_upper_bound=_MENDED)
+    away, _ = KDTree(surface.vertices[crossing]).query(surface.vertices, distance_upper_bound=_MENDED)
     share = 1 - np.minimum(away / _MENDED, 1)
     neighbours, vertices = adjacency(surface), surface.vertices.astype(np.float64)
     average = diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
