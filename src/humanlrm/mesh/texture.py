@@ -42,6 +42,8 @@ _ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
 #: that is seen a place lies that is another's, and over how many edges around it the field still confuses both (our
 #: choice).
 _HIDDEN_HOLD, _BEHIND, _CONFUSED = 0.005, 0.01, 3
+#: Where colours come from around by this share or more, the field is not asked.
+_SETTLED = 0.999
 #: How often the seam between two clothes is smoothed where it is hidden (our choice).
 _SEAM = 2
 #: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
@@ -170,17 +172,19 @@ def bake(
     if photos:
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
-    guess = _ask(field_color, points[unsure], directions[unsure])
+    guess, along = np.zeros((len(unsure), 3), np.float32), np.zeros((len(unsure), 1), np.float32)
     if photos and match_colors:
         looked = view.look(surface.vertices.astype(np.float32), normals)
         seen = _Seen(surface, normals, *looked, adjacency(surface))
         shift = _color_shift(view, seen, field_color)
-        guess = guess + texels[unsure].of(surface, shift)
         hidden = np.zeros(len(normals), bool) if parts is None else _hidden(view, seen, parts)
         around = _from_around(view, seen, field_color, shift, hidden, parts)
         along = view.along(points[unsure], directions[unsure])[:, None]
         along = np.maximum(along, texels[unsure].of(surface, hidden[:, None].astype(np.float32)))
-        guess = guess + along * (texels[unsure].of(surface, around) - guess)
+        guess = texels[unsure].of(surface, shift) * (1 - along) + texels[unsure].of(surface, around) * along
+    asked = np.flatnonzero(along[:, 0] < _SETTLED)
+    own = _ask(field_color, points[unsure[asked]], directions[unsure[asked]])
+    guess[asked] += (1 - along[asked]) * own
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     texture = _paint(texels, colors, size_px)
