@@ -50,6 +50,8 @@ _LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle"
 _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
 #: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
 _HEM = 0.03
+#: Farther from all bones than this there is nobody, whatever is worn (box units; our choice).
+_FAR = 0.35
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
@@ -250,11 +252,19 @@ def extract(model: Model, planes: Triplane, resolution: int, faces: int | None =
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:
-    """The field's distance (box units)."""
-    device = next(model.parameters()).device
+    """The field's distance (box units). Far from all bones the field is not asked: the distance to them is enough."""
+    device, marks = next(model.parameters()).device, planes.given.landmarks
+    bones = Bones().to(device)
 
     def sdf(points: Float[torch.Tensor, "P 3"]) -> Float[torch.Tensor, "P"]:
-        return model.field.distance(planes, points[None].to(device))[0].cpu()
+        there = points[None].to(device)
+        if marks is None:
+            return model.field.distance(planes, there)[0].cpu()
+        found = bones.distances(there, marks)[0][0].amin(-1)
+        near = found < _FAR
+        if bool(near.any()):
+            found[near] = model.field.distance(planes, there[:, near])[0].to(found)
+        return found.cpu()
 
     return sdf
 

@@ -1,0 +1,69 @@
+"""Between the network and the mesh: where the field is asked, and what belongs to what."""
+
+import numpy as np
+import pytest
+import torch
+
+from humanlrm.landmarks import INDEX
+from humanlrm.model.config import tiny
+from humanlrm.model.lrm import build
+from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.reconstruct import distance_of, parts_of
+
+#: Somebody who stands upright: x, y, z of each landmark on the person's left (the viewer's right); the middle.
+SIDE = {
+    "shoulder": (0.18, 0.5, 0),
+    "elbow": (0.22, 0.2, 0),
+    "wrist": (0.24, -0.05, 0),
+    "hand": (0.24, -0.14, 0),
+    "hip": (0.1, 0, 0),
+    "knee": (0.11, -0.4, 0),
+    "ankle": (0.11, -0.8, 0),
+    "toe": (0.11, -0.84, 0.12),
+}
+MIDDLE = {"neck": (0, 0.55, 0), "head": (0, 0.72, 0), "nose": (0, 0.7, 0.1)}
+
+
+@pytest.fixture(scope="module")
+def standing() -> np.ndarray:
+    marks = np.zeros((len(INDEX), 3), np.float32)
+    for name, (x, y, z) in SIDE.items():
+        marks[INDEX[f"left_{name}"]], marks[INDEX[f"right_{name}"]] = (x, y, z), (-x, y, z)
+    for name, place in MIDDLE.items():
+        marks[INDEX[name]] = place
+    return marks
+
+
+def test_far_from_all_bones_the_field_is_not_asked(standing):
+    model, asked = build(tiny()), []
+
+    def everywhere_inside(planes, points):
+        asked.append(points.shape[1])
+        return -torch.ones(points.shape[:2])
+
+    model.field.distance = everywhere_inside  # pyright: ignore[reportAttributeAccessIssue]
+    image = torch.zeros(1, 5, 64, 64)
+    planes = Triplane(image, image, image, GivenView(image, None, None, torch.from_numpy(standing)[None]))
+    found = distance_of(model, planes)(torch.tensor([[0.0, 0.3, 0.0], [0.35, 0.0, 0.2], [0.95, -0.9, 0.9]]))
+    assert asked == [2]
+    assert found[:2].tolist() == [-1, -1]
+    assert found[2] > 0.5
+
+
+def test_a_jacket_covers_arms_and_trunk_and_trousers_begin_at_the_hips(standing):
+    parts = parts_of(standing)
+    chest, sleeve, seat, knee, hand, foot, head = np.array(
+        [(0, 0.3, 0.1), (0.25, 0.1, 0), (0, -0.04, -0.1), (0.12, -0.4, 0.05), (0.24, -0.13, 0.02), (0.11, -0.85, 0.1),
+         (0, 0.8, 0)], np.float32)  # fmt: skip
+    clothes = parts.clothes(np.stack([chest, sleeve, seat, knee, hand, foot, head]))
+    assert clothes[0] == clothes[1]
+    assert clothes[2] == clothes[3]
+    assert len(set(clothes[[0, 2, 4, 5, 6]])) == 5
+
+
+def test_an_arm_is_another_limb_than_the_trunk_and_than_the_other_arm(standing):
+    limbs = parts_of(standing).limbs(
+        np.array([(0, 0.3, 0.1), (0, -0.04, -0.1), (0.24, 0.1, 0), (-0.24, 0.1, 0)], np.float32)
+    )
+    assert limbs[0] == limbs[1]
+    assert len(set(limbs)) == 3
