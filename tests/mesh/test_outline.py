@@ -117,6 +117,12 @@ def test_without_an_outline_the_surface_is_returned(alpha):
     assert meet_outlines(before, outlines_of(image)) is before
 
 
+def test_a_surface_that_the_view_does_not_show_is_returned():
+    before = ball(0.3)
+    aside = TriangleSurface(before.vertices + np.float32([3, 0, 0]), before.faces)
+    assert meet_outlines(aside, outlines_of(picture())) is aside
+
+
 def test_views_from_several_sides_have_their_say_together():
     turn = torch.tensor([[0.0, 0.0, -1.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
     half = torch.diag(torch.tensor([0.5, 0.5, 0.5, 1.0]))

@@ -76,7 +76,8 @@ def meet_outlines(surface: TriangleSurface, outlines: Sequence[Outline]) -> Tria
         surface: sound (``mesh.clean``), box units.
     """
     smoother, moved = None, surface
-    for _ in range(_ROUNDS):
+    outlines = [outline for outline in outlines if outline.inside.any() and not outline.inside.all()]
+    for _ in range(_ROUNDS if outlines else 0):
         total = np.zeros((len(surface.vertices), 4))
         for outline in outlines:
             index, shift = _shifts(moved, outline)
@@ -130,6 +131,8 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
     scale = np.linalg.norm(turn[0])
     there = surface.vertices @ turn.T + offset
     seen = RayScene(there, surface.faces).first_hit(*pixel_rays(canonical_camera(_SIDE_PX))).hit
+    if seen.all() or not seen.any():
+        return np.zeros(0, np.int64), np.zeros((0, 3))
     own, photo = _signed_distance(seen), _signed_distance(outline.inside)
     pixels = _pixels(there, _SIDE_PX)
     toward = np.array([0, 0, CAMERA_DISTANCE]) - there
@@ -162,8 +165,6 @@ def _way_out(
 
 def _signed_distance(inside: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """Of pixels from the outline, negative inside; box units in the plane z = 0."""
-    if inside.all() or not inside.any():
-        return np.full(inside.shape, -np.inf if inside.any() else np.inf, dtype=np.float32)
     depth, away = (np.asarray(distance_transform_edt(one)) for one in (inside, ~inside))
     return (np.where(inside, 0.5 - depth, away - 0.5) * _PIXEL).astype(np.float32)
 
