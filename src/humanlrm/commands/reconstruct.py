@@ -75,12 +75,13 @@ class Reconstruct:
                 people, remarks = (self._several(self.cameras, settings),), []
             written = self._save(people)
         for path in written:
-            console.print(f"{path}", highlight=False)
+            console.print(f"{path}", highlight=False, soft_wrap=True)
         for remark in remarks:
-            console.print(remark, highlight=False)
+            console.print(remark, highlight=False, soft_wrap=True)
         for person in people:
             times = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
-            console.print(f"seconds: {times}  all {sum(person.seconds.values()):.2f}", highlight=False)
+            line = f"seconds: {times}  all {sum(person.seconds.values()):.2f}"
+            console.print(line, highlight=False, soft_wrap=True)
         console.print(f"peak memory: {_peak_mib():,.0f} MiB", highlight=False)
         return 0
 
