@@ -27,6 +27,8 @@ _BLUR_PX = 2.0
 #: How far away the photo's outline is looked for (box units): farther off it is that of something else, such as what
 #: stands in front of the person. All our choice, as are the next three, measured by ``benchmarks/outline.py``.
 _REACH = 0.045
+#: Pixels around the surface in which outlines are compared.
+_ROOM_PX = int(np.ceil(_REACH / _PIXEL)) + 4
 #: Over what length of the surface shifts are smoothed and carried on (box units), and how often.
 _CARRY, _PASSES = 0.05, 2
 #: Places fade into their old ones where the smoothed weight of the outline is as little as this.
@@ -76,8 +78,7 @@ def meet_outlines(surface: TriangleSurface, outlines: Sequence[Outline]) -> Tria
         surface: sound (``mesh.clean``), box units.
     """
     smoother, moved = None, surface
-    outlines = [outline for outline in outlines if outline.inside.any() and not outline.inside.all()]
-    for _ in range(_ROUNDS if outlines else 0):
+    for _ in range(_ROUNDS):
         total = np.zeros((len(surface.vertices), 4))
         for outline in outlines:
             index, shift = _shifts(moved, outline)
@@ -130,11 +131,16 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
         turn, offset = outline.to_view[:3, :3], outline.to_view[:3, 3]
     scale = np.linalg.norm(turn[0])
     there = surface.vertices @ turn.T + offset
-    seen = RayScene(there, surface.faces).first_hit(*pixel_rays(canonical_camera(_SIDE_PX))).hit
-    if seen.all() or not seen.any():
-        return np.zeros(0, np.int64), np.zeros((0, 3))
-    own, photo = _signed_distance(seen), _signed_distance(outline.inside)
     pixels = _pixels(there, _SIDE_PX)
+    low = np.clip(np.floor(pixels.min(0)).astype(int) - _ROOM_PX, 0, _SIDE_PX)
+    high = np.clip(np.ceil(pixels.max(0)).astype(int) + _ROOM_PX, 0, _SIDE_PX)
+    window = slice(low[0], high[0]), slice(low[1], high[1])
+    eye, rays = pixel_rays(canonical_camera(_SIDE_PX))
+    seen, inside = RayScene(there, surface.faces).first_hit(eye, rays[window]).hit, outline.inside[window]
+    if seen.all() or not seen.any() or inside.all() or not inside.any():
+        return np.zeros(0, np.int64), np.zeros((0, 3))
+    own, photo = _signed_distance(seen), _signed_distance(inside)
+    pixels = pixels - low
     toward = np.array([0, 0, CAMERA_DISTANCE]) - there
     facing = (vertex_normals(surface) @ turn.T * toward).sum(1) / (scale * np.linalg.norm(toward, axis=1))
     index = np.flatnonzero((np.abs(_read(own, pixels)) < _ON) & (np.abs(facing) < _ACROSS))
@@ -150,7 +156,7 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
 
 
 def _way_out(
-    photo: Float[np.ndarray, "S S"], pixels: Float[np.ndarray, "K 2"], outward: Float[np.ndarray, "K 2"]
+    photo: Float[np.ndarray, "H W"], pixels: Float[np.ndarray, "K 2"], outward: Float[np.ndarray, "K 2"]
 ) -> tuple[Float[np.ndarray, "K"], Bool[np.ndarray, "K"]]:
     """How far outward (box units in the plane z = 0) the nearest place is where one leaves the photo's person, and
     whether there is any in reach."""
@@ -163,7 +169,7 @@ def _way_out(
     return places[np.arange(len(places)), nearest], np.asarray(leaves.any(1))
 
 
-def _signed_distance(inside: Bool[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
+def _signed_distance(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """Of pixels from the outline, negative inside; box units in the plane z = 0."""
     depth, away = (np.asarray(distance_transform_edt(one)) for one in (inside, ~inside))
     return (np.where(inside, 0.5 - depth, away - 0.5) * _PIXEL).astype(np.float32)
@@ -175,6 +181,6 @@ def _pixels(points: Float[np.ndarray, "P 3"], side_px: int) -> Float[np.ndarray,
     return np.stack([(1 - ndc[:, 1]) / 2, (1 + ndc[:, 0]) / 2], axis=-1) * side_px - 0.5
 
 
-def _read(values: Float[np.ndarray, "S S"], pixels: Float[np.ndarray, "*P 2"]) -> Float[np.ndarray, "*P"]:
+def _read(values: Float[np.ndarray, "H W"], pixels: Float[np.ndarray, "*P 2"]) -> Float[np.ndarray, "*P"]:
     """Bilinear; the border value goes on outside."""
     return map_coordinates(values, np.moveaxis(pixels, -1, 0), order=1, mode="nearest")
