@@ -21,7 +21,7 @@ from humanlrm.data.intake.upright import METRES, TO_Y_UP
 from humanlrm.data.viewpoint import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
-from humanlrm.mesh import Photo, TriangleSurface, bake, meet_outlines, outlines_of, simplify
+from humanlrm.mesh import Photo, TriangleSurface, bake, meet_outlines, outlines_of
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, one_body, stature
@@ -72,11 +72,10 @@ class FusedPerson:
     def surface(self, resolution: int, faces: int | None = None) -> TriangleSurface:
         """The zero level as one sound body, in the common box, of about so many faces; it ends where the photos show
         that it ends."""
-        field = self.field
+        field, device = self.field, self.field.to_views.device
         marks = torch.from_numpy(self.landmarks.astype(np.float32))
-        surface = one_body(lambda points: field.distance(points.to(field.to_views.device)).cpu(), resolution, marks)
-        outlines = outlines_of(field.planes.given.image, field.to_views)
-        return meet_outlines(surface if faces is None else simplify(surface, faces), outlines)
+        surface = one_body(lambda points: field.distance(points.to(device)).cpu(), resolution, marks, faces)
+        return meet_outlines(surface, outlines_of(field.planes.given.image, field.to_views))
 
 
 class MultiViewReconstructor(Loaded):

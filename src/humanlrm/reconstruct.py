@@ -245,8 +245,7 @@ def extract(model: Model, planes: Triplane, resolution: int, faces: int | None =
     """The field's zero level as one sound body (box units) that ends where the photo shows that it ends, of about so
     many faces."""
     marks = planes.given.landmarks
-    surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu())
-    surface = surface if faces is None else simplify(surface, faces)
+    surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu(), faces)
     surface = mend_border(surface, (planes.given.image[0, 4] > 0.5).cpu().numpy())
     return meet_outlines(surface, outlines_of(planes.given.image))
 
@@ -269,16 +268,19 @@ def distance_of(model: Model, planes: Triplane) -> Sdf:
     return sdf
 
 
-def one_body(sdf: Sdf, resolution: int, landmarks: Float[Tensor, "J 3"] | None) -> TriangleSurface:
-    """The zero level of a distance as one sound body. If parts of it are detached, the bones between the landmarks, if
-    there are any, hold them."""
+def one_body(
+    sdf: Sdf, resolution: int, landmarks: Float[Tensor, "J 3"] | None, faces: int | None = None
+) -> TriangleSurface:
+    """The zero level of a distance as one sound body, of about so many faces. If parts of it are detached, the bones
+    between the landmarks, if there are any, hold them."""
     surface = extract_surface(sdf, resolution)
     if landmarks is not None and detached_share(surface) > _DETACHED:
         bones = Bones()
         surface = extract_surface(
             lambda points: bones.held_together(sdf(points)[None], points[None], landmarks[None])[0], resolution
         )
-    return clean(surface, smoothing=_SMOOTHING)
+    surface = clean(surface, smoothing=_SMOOTHING)
+    return surface if faces is None else simplify(surface, faces)
 
 
 def framed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:

@@ -44,9 +44,7 @@ def is_sound(surface: TriangleSurface) -> bool:
 
 def smooth(surface: TriangleSurface, iterations: int) -> TriangleSurface:
     """Taubin smoothing: lattice steps go, volume stays. Returns ``surface`` itself if moving the vertices broke it."""
-    neighbours = adjacency(surface)
-    average = diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
-    vertices = surface.vertices.astype(np.float64)
+    average, vertices = averaging(surface), surface.vertices.astype(np.float64)
     for _ in range(iterations):
         for step in _TAUBIN_STEPS:
             vertices = vertices + step * (average @ vertices - vertices)
@@ -91,6 +89,12 @@ def adjacency(surface: TriangleSurface) -> csr_array:
     matrix = coo_array((ones, (np.r_[start, end], np.r_[end, start])), (count, count)).tocsr()
     matrix.data[:] = 1.0
     return matrix
+
+
+def averaging(surface: TriangleSurface) -> csr_array:
+    """Matrix that takes values of the vertices to the means over their neighbours."""
+    neighbours = adjacency(surface)
+    return csr_array(diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours)
 
 
 def _places(surface: TriangleSurface) -> Int[np.ndarray, "V"]:

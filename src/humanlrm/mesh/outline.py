@@ -13,7 +13,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
-from humanlrm.mesh.clean import adjacency, is_sound
+from humanlrm.mesh.clean import adjacency, averaging, is_sound
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 
@@ -107,8 +107,7 @@ def mend_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]) -> Tri
         return surface
     away, _ = KDTree(surface.vertices[crossing]).query(surface.vertices, distance_upper_bound=_MENDED)
     share = 1 - np.minimum(away / _MENDED, 1)
-    neighbours, vertices = adjacency(surface), surface.vertices.astype(np.float64)
-    average = diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
+    average, vertices = averaging(surface), surface.vertices.astype(np.float64)
     for _ in range(_MENDING):
         vertices += share[:, None] * (average @ vertices - vertices)
     mended = TriangleSurface(vertices.astype(np.float32), surface.faces)
@@ -131,16 +130,14 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
         turn, offset = outline.to_view[:3, :3], outline.to_view[:3, 3]
     scale = np.linalg.norm(turn[0])
     there = surface.vertices @ turn.T + offset
-    pixels = _pixels(there, _SIDE_PX)
-    low = np.clip(np.floor(pixels.min(0)).astype(int) - _ROOM_PX, 0, _SIDE_PX)
-    high = np.clip(np.ceil(pixels.max(0)).astype(int) + _ROOM_PX, 0, _SIDE_PX)
-    window = slice(low[0], high[0]), slice(low[1], high[1])
-    eye, rays = pixel_rays(canonical_camera(_SIDE_PX))
-    seen, inside = RayScene(there, surface.faces).first_hit(eye, rays[window]).hit, outline.inside[window]
+    scene, camera = RayScene(there, surface.faces), canonical_camera(_SIDE_PX)
+    rows, columns = (slice(max(s.start - _ROOM_PX, 0), s.stop + _ROOM_PX) for s in scene.window(camera))
+    eye, rays = pixel_rays(camera)
+    seen, inside = scene.first_hit(eye, rays[rows, columns]).hit, outline.inside[rows, columns]
     if seen.all() or not seen.any() or inside.all() or not inside.any():
         return np.zeros(0, np.int64), np.zeros((0, 3))
     own, photo = _signed_distance(seen), _signed_distance(inside)
-    pixels = pixels - low
+    pixels = _pixels(there, _SIDE_PX) - np.array([rows.start, columns.start])
     toward = np.array([0, 0, CAMERA_DISTANCE]) - there
     facing = (vertex_normals(surface) @ turn.T * toward).sum(1) / (scale * np.linalg.norm(toward, axis=1))
     index = np.flatnonzero((np.abs(_read(own, pixels)) < _ON) & (np.abs(facing) < _ACROSS))

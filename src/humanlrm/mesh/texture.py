@@ -173,15 +173,17 @@ def bake(
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
     guess, along = np.zeros((len(unsure), 3), np.float32), np.zeros((len(unsure), 1), np.float32)
+    there = texels[unsure]
     if photos and match_colors:
         looked = view.look(surface.vertices.astype(np.float32), normals)
         seen = _Seen(surface, normals, *looked, adjacency(surface))
         shift = _color_shift(view, seen, field_color)
-        hidden = np.zeros(len(normals), bool) if parts is None else _hidden(view, seen, parts)
-        around = _from_around(view, seen, field_color, shift, hidden, parts)
+        hidden = None if parts is None else _hidden(view, seen, parts)
+        around = _from_around(view, seen, field_color, shift, hidden)
         along = view.along(points[unsure], directions[unsure])[:, None]
-        along = np.maximum(along, texels[unsure].of(surface, hidden[:, None].astype(np.float32)))
-        guess = texels[unsure].of(surface, shift) * (1 - along) + texels[unsure].of(surface, around) * along
+        if hidden is not None:
+            along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
+        guess = there.of(surface, shift) * (1 - along) + there.of(surface, around) * along
     asked = np.flatnonzero(along[:, 0] < _SETTLED)
     own = _ask(field_color, points[unsure[asked]], directions[unsure[asked]])
     guess[asked] += (1 - along[asked]) * own
@@ -389,17 +391,36 @@ def _color_shift(view: _PhotoViews, at: _Seen, field_color: FieldColor) -> Float
     return _relaxed(at.edges, degree + hold + screening, right)
 
 
-def _hidden(view: _PhotoViews, at: _Seen, parts: Parts) -> Bool[np.ndarray, "V"]:
-    """Vertices that no photo tells of, but of others that the same clothes cover."""
+@dataclass(frozen=True)
+class _Hidden:
+    """Vertices that no photo tells of, but of others that the same clothes cover.
+
+    Attributes:
+        where: which they are.
+        nearest: of those, the nearest of the others; the rest are their own.
+        clothes: what covers each vertex.
+    """
+
+    where: Bool[np.ndarray, "V"]
+    nearest: Int[np.ndarray, "V"]
+    clothes: Int[np.ndarray, "V"]
+
+
+def _hidden(view: _PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
+    """``None``: there are none."""
     points = at.surface.vertices.astype(np.float32)
     near = (~view.shows(points, parts.limbs(points))).astype(np.float32)
     for _ in range(_CONFUSED):
         near = np.minimum(near + at.edges @ near, 1)
     hidden = (near > 0) & (at.weight < 0.5)
-    if hidden.all():
-        return np.zeros_like(hidden)
-    edges = _within(at.edges, hidden, parts.clothes(points))
-    return hidden & np.isfinite(dijkstra(edges, indices=np.flatnonzero(~hidden), unweighted=True, min_only=True))
+    if hidden.all() or not hidden.any():
+        return None
+    clothes = parts.clothes(points)
+    options = {"unweighted": True, "min_only": True, "return_predecessors": True}
+    edges = _within(at.edges, hidden, clothes)
+    steps, _, nearest = dijkstra(edges, indices=np.flatnonzero(~hidden), **options)
+    reached = hidden & np.isfinite(steps)
+    return _Hidden(reached, np.where(reached, nearest, np.arange(len(points))), clothes)
 
 
 def _from_around(
@@ -407,8 +428,7 @@ def _from_around(
     at: _Seen,
     field_color: FieldColor,
     shift: Float[np.ndarray, "V 3"],
-    hidden: Bool[np.ndarray, "V"],
-    parts: Parts | None,
+    hidden: _Hidden | None,
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
     choice).
@@ -423,15 +443,14 @@ def _from_around(
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
     hold = _LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2
     edges = at.edges
-    if parts is not None and hidden.any():
-        edges = _within(edges, hidden, parts.clothes(points))
-        options = {"unweighted": True, "min_only": True, "return_predecessors": True}
-        _, _, nearest = dijkstra(edges, indices=np.flatnonzero(~hidden), **options)
-        known, hold = known[np.where(hidden, nearest, np.arange(len(known)))], np.where(hidden, _HIDDEN_HOLD, hold)
+    if hidden is not None:
+        edges = _within(edges, hidden.where, hidden.clothes)
+        known, hold = known[hidden.nearest], np.where(hidden.where, _HIDDEN_HOLD, hold)
     hold = hold * at.degree
     found = _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
-    for _ in range(_SEAM if hidden.any() else 0):
-        found[hidden] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden]
+    if hidden is not None:
+        for _ in range(_SEAM):
+            found[hidden.where] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden.where]
     return found
 
 
