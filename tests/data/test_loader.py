@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from humanlrm.data.loader import SampleSettings, Samplings, batches, make_sample, taught
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder
-from humanlrm.landmarks import MIRROR
+from humanlrm.landmarks import COUNT, INDEX, MIRROR
 from humanlrm.views import Batch
 
 SETTINGS = SampleSettings(points=40, surface=16)
@@ -154,6 +154,32 @@ def test_augmentation_stays_in_range_and_changes_pictures(rendered):
     assert changed == 12
 
 
+def test_a_share_of_the_samples_is_around_the_head(rendered):
+    view = rendered.views[0]
+    head = torch.from_numpy(view.landmarks[INDEX["head"]]).float()
+    reach = 0.24 * float(np.linalg.norm(view.to_frame[0, :3])) + 1e-3
+
+    def around(share: float, landmarks: np.ndarray) -> float:
+        settings = SampleSettings(points=16, surface=800, augment=False, head=share)
+        shown = replace(view, landmarks=landmarks)
+        sample = make_sample(shown, rendered.samples, settings, np.random.default_rng(0))
+        return float(((sample.wanted.surface - head).norm(dim=-1) < reach).float().mean())
+
+    usual = around(0.0, view.landmarks)
+    assert around(1.0, view.landmarks) == 1
+    assert abs(around(0.5, view.landmarks) - (0.5 + usual / 2)) < 0.08
+    nobody = np.full_like(view.landmarks, np.nan)
+    assert abs(around(0.5, nobody) - usual) < 0.06  # an unknown head is no reason to fail
+
+
+def test_the_nose_errs_with_the_head():
+    truth = np.zeros((COUNT, 3))
+    found = np.stack([taught(truth, np.random.default_rng(seed)) for seed in range(300)])
+    head, nose, wrist = (found[:, INDEX[name]] for name in ("head", "nose", "left_wrist"))
+    assert (nose - head).std() < 0.5 * head.std()
+    assert (wrist - head).std() > head.std()
+
+
 def test_sometimes_landmarks_are_missing_and_a_missing_landmark_is_all_zero(rendered):
     missing = 0
     for seed in range(60):
@@ -218,5 +244,6 @@ def test_people_are_built_on_true_landmarks_with_a_little_noise(rendered):
     assert deviation[2] > deviation[0]
     sizes = noise[..., 0].std(dim=1)
     assert sizes.max() > 2 * sizes.min()  # of a different size in each sample
-    assert taught(np.full((3, 3), np.nan), np.random.default_rng(0)).shape == (3, 3)
-    assert np.isnan(taught(np.full((3, 3), np.nan), np.random.default_rng(0))).all()
+    unknown = np.full((COUNT, 3), np.nan)
+    assert taught(unknown, np.random.default_rng(0)).shape == unknown.shape
+    assert np.isnan(taught(unknown, np.random.default_rng(0))).all()

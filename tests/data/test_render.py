@@ -11,7 +11,7 @@ from scipy import ndimage
 from humanlrm.data.environment import Surroundings
 from humanlrm.data.light import Light
 from humanlrm.data.loader import SampleSettings, Samplings
-from humanlrm.data.render import RenderSettings, Studio, render_subject
+from humanlrm.data.render import RenderSettings, Studio, _facing, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
 from humanlrm.data.solid import SolidScan
@@ -258,6 +258,24 @@ def test_normals_are_the_slope_of_the_depth_map(view):
     expected = -normal[0, :, 1:-1] / np.maximum(normal[2, :, 1:-1], 0.1)
     assert np.median(np.abs(slope - expected)[flat]) < 0.12
     assert np.corrcoef(slope[flat], expected[flat])[0, 1] > 0.8
+
+
+def test_normals_that_point_inward_are_found():
+    rng = np.random.default_rng(0)
+    on = rng.normal(size=(4000, 3)).astype(np.float32)
+    on /= np.linalg.norm(on, axis=1, keepdims=True)
+    points = on[:3000] + rng.normal(size=(3000, 3)).astype(np.float32) * 0.04
+    turned = np.where(rng.random(1000) < 0.3, -1.0, 1.0)
+    found = _facing(on[3000:], on[3000:] * turned[:, None], points, np.linalg.norm(points, axis=1) - 1)
+    assert (found == turned).mean() > 0.9
+
+
+def test_normals_of_a_card_without_an_inside_stay():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (3000, 3)) * [1, 1, 0.05]
+    places = rng.uniform(-0.9, 0.9, (200, 3)) * [1, 1, 0]
+    up = np.tile([0.0, 0, 1], (200, 1))
+    assert (_facing(places, up, points, np.abs(points[:, 2])) == 1).mean() > 0.65
 
 
 def test_the_target_is_the_surface_under_the_light_without_shadows(rendered, view):

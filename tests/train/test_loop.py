@@ -15,8 +15,8 @@ from humanlrm.data.records import ShardError
 from humanlrm.data.shards import Mixture, ShardFolder, write_shard
 from humanlrm.model.config import tiny
 from humanlrm.model.history import Stage, read_history, write_history
-from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import save_pretrained
+from humanlrm.model.lrm import HumanLRM, build
+from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.render import LaplaceDensity
 from humanlrm.train.checkpoint import checkpoints, trained
 from humanlrm.train.config import LossWeights, TrainConfig
@@ -252,6 +252,16 @@ def test_a_run_starts_from_exported_weights(shards, tmp_path):
     going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
     assert read_history(tmp_path / "run") == been
     assert all(torch.equal(p, trained(exported)[name].half().float()) for name, p in trained(going_on).items())
+
+
+def test_weights_without_a_head_part_get_one(shards, tmp_path):
+    older = replace(tiny(), head=False)
+    save_pretrained(tmp_path / "weights", older, dict(trained(build(older))))
+    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
+    going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
+    assert {name for name in trained(going_on) if "field.head." in name}
+    save_pretrained(tmp_path / "new", tiny(), dict(trained(going_on)))
+    assert isinstance(from_pretrained(tmp_path / "new"), HumanLRM)
 
 
 def test_progress_tells_losses_and_validation(shards, tmp_path):

@@ -192,6 +192,26 @@ def test_the_field_can_be_trained_on_told_landmarks_alone(scans):
     assert {"decoder", "field", "depth", "marks", "skip"} <= found
 
 
+def test_the_head_can_be_trained_alone(scans):
+    torch.manual_seed(0)
+    model = build(tiny()).train()
+    with torch.no_grad():
+        model.field.head.trunk[-1].weight.normal_(0, 0.01)  # a new one gets no gradient below its last layer
+    together = Objective(model, TrainConfig(part="field"))(scans, FIRST)[1]
+    losses = Objective(model, TrainConfig(part="head"))
+    loss, terms = losses(scans, FIRST)
+    for name, value in terms.items():
+        torch.testing.assert_close(value, together[name], rtol=1e-4, atol=1e-5)
+    loss.backward()
+    assert {name.split(".")[2] for name in gradients(losses)} == {"head"}
+    assert model.field(model.planes_of(scans.given), scans.wanted.surface).rgb.requires_grad is False
+
+
+def test_a_model_without_a_head_part_cannot_train_it():
+    with pytest.raises(ValueError, match="no part for heads"):
+        Objective(build(replace(tiny(), head=False)), TrainConfig(part="head"))
+
+
 def test_what_is_not_told_is_estimated_but_not_trained(scans):
     taught = scans.wanted.taught.clone()
     taught[0, 3] = torch.nan

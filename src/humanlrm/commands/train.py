@@ -32,7 +32,8 @@ class Train:
         learning_rate: after warm-up.
         fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
         bf16: compute the network in bfloat16, where this device is faster in it.
-        part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field).
+        part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field), or of
+            that only what heads are like.
         rendering: also compare renderings of other views (colour, perceptual, mask, normal, depth).
         seed: of initial weights and of the order of the data.
         workers: processes that load data.
@@ -58,7 +59,7 @@ class Train:
     learning_rate: float = 8e-4
     fall: Literal["linear", "cosine"] = "linear"
     bf16: bool = False
-    part: Literal["all", "landmarks", "field"] = "all"
+    part: Literal["all", "landmarks", "field", "head"] = "all"
     rendering: bool = False
     seed: int = 0
     workers: int = 1
@@ -74,7 +75,7 @@ class Train:
         from humanlrm.model.config import PRESETS
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import trained
-        from humanlrm.train.config import TrainConfig
+        from humanlrm.train.config import SampleSettings, TrainConfig, around_heads
         from humanlrm.train.loop import train
         from humanlrm.train.render_config import RenderSchedule
         from humanlrm.train.report import TrainingReport
@@ -90,6 +91,7 @@ class Train:
             **{name: getattr(self, name) for name in names},
             bf16=bf16,
             rendering=RenderSchedule() if self.rendering else None,
+            draw=around_heads() if self.part == "head" else SampleSettings(),
         )
         data = self._mixture()
         with TrainingReport(self.run_folder, self.samples, console, self.device, bf16) as report:

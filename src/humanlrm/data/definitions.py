@@ -1,8 +1,8 @@
 """The detector's notion of a joint and ours differ by centimetres: triangulated points are moved from one to the other.
 
-BlazePose was trained on points that people clicked on photographs, ours are joints of a parametric body: its hips lie
-4 cm above and before ours, its necks 4 cm before. The difference is a linear combination of a few lengths of the body
-itself, so that it holds in any pose and for any size (our choice; fitted to procedural people).
+BlazePose was trained on points that people clicked on photographs, ours are joints of a parametric body. The difference
+is a linear combination of a few lengths of the body itself, so that it holds in any pose and for any size (our choice;
+fitted to procedural people).
 """
 
 import numpy as np
@@ -28,17 +28,17 @@ _NEIGHBOURS = {
 #: Left and right share a row. Printed by
 #: ``python -m benchmarks.landmarks --people 44 --first-seed 100 --fit``.
 OFFSETS: dict[str, tuple[float, float, float, float, float]] = {
-    "shoulder": (0.007, -0.043, -0.004, -0.026, -0.017),
-    "elbow": (0.035, 0.018, 0.002, 0.019, -0.031),
-    "wrist": (0.051, 0.037, -0.012, 0.024, 0.01),
-    "hand": (-0.001, 0.028, 0.022, -0.044, -0.028),
-    "hip": (0.026, -0.041, -0.052, -0.003, 0.013),
-    "knee": (0.046, 0.001, 0.013, 0.03, 0.031),
-    "ankle": (0.02, 0.056, -0.005, -0.017, -0.005),
-    "toe": (0.05, 0.018, -0.021, -0.023, 0.077),
-    "neck": (0.0, 0.033, -0.06, 0.003, -0.02),
-    "head": (0.0, -0.039, 0.03, 0.03, 0.037),
-    "nose": (0.0, -0.037, 0.008, -0.003, -0.022),
+    "shoulder": (0.036, -0.074, -0.008, -0.021, -0.019),
+    "elbow": (0.047, 0.035, -0.004, -0.095, -0.019),
+    "wrist": (0.057, 0.036, -0.016, 0.001, -0.022),
+    "hand": (0.014, 0.035, 0.015, -0.049, -0.048),
+    "hip": (0.089, -0.041, -0.028, -0.02, -0.102),
+    "knee": (0.024, 0.026, 0.018, -0.006, -0.027),
+    "ankle": (0.005, 0.065, 0.006, -0.119, -0.089),
+    "toe": (-0.075, 0.051, -0.02, -0.018, -0.023),
+    "neck": (0.0, 0.026, -0.047, 0.001, -0.013),
+    "head": (0.0, 0.021, -0.054, -0.005, -0.031),
+    "nose": (0.0, -0.037, 0.006, -0.006, -0.023),
 }
 
 

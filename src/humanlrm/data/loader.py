@@ -15,7 +15,7 @@ from humanlrm.data.records import ShardError
 from humanlrm.data.render import Samples, ViewRecord
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.data.targets import TargetView, as_targets
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT, MIRROR
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT, INDEX, MIRROR
 from humanlrm.views import Batch, Given, Wanted, collate
 
 
@@ -29,6 +29,8 @@ class SampleSettings:
         augment: mirror, colour, blur, noise, mask and landmark errors; off for validation.
         image_px: side of the image; shards hold a whole multiple of it. ``None``: as the shards hold it.
         target_views: other views of the subject that come along as targets of renderings.
+        head: share of points and surface samples that are drawn around the head, where that is known: heads are small,
+            and people look at them first.
     """
 
     points: int = 1024
@@ -36,8 +38,11 @@ class SampleSettings:
     augment: bool = True
     image_px: int | None = None
     target_views: int = 0
+    head: float = 0.25
 
 
+#: How far from the middle of the skull a point is still around the head, metres.
+_HEAD_M = 0.24
 #: Damaged views in a row that are skipped before the data counts as unusable.
 _MOST_DAMAGED = 20
 
@@ -160,13 +165,17 @@ def make_sample(
     image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
     factor = _reduction(len(image), settings.image_px)
     image = reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor) if factor > 1 else image
+    linear, offset = record.to_frame[:3, :3], record.to_frame[:3, 3]
+    head = np.linalg.solve(linear, record.landmarks[INDEX["head"]] - offset)
     near = len(samples.points) * 2 // 3
     first = settings.points * 5 // 8
     chosen = np.concatenate(
-        [rng.integers(0, near, first), rng.integers(near, len(samples.points), settings.points - first)]
+        [
+            _around_head(samples.points[:near], head, first, settings.head, rng),
+            rng.integers(near, len(samples.points), settings.points - first),
+        ]
     )
-    on = rng.integers(0, len(samples.surface), settings.surface)
-    linear, offset = record.to_frame[:3, :3], record.to_frame[:3, 3]
+    on = _around_head(samples.surface, head, settings.surface, settings.head, rng)
     unit = np.linalg.norm(linear[0])
     own_normals = samples.normals[on].astype(np.float32) / 127
     rgb = record.light.on(samples.albedo[on].astype(np.float32) / 255, own_normals)
@@ -203,6 +212,18 @@ def make_sample(
     )
 
 
+def _around_head(
+    places: np.ndarray, head: np.ndarray, count: int, share: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Indices of ``count`` places, a share of them around the head, if it is known and some are there."""
+    chosen = rng.integers(0, len(places), count)
+    around = np.flatnonzero(((places.astype(np.float32) - head) ** 2).sum(1) < _HEAD_M**2)  # none beside NaN
+    if len(around):
+        some = chosen[: round(share * count)]
+        some[:] = around[rng.integers(0, len(around), len(some))]
+    return chosen
+
+
 def _reduction(stored_px: int, wanted_px: int | None) -> int:
     """By how much image and depth maps shrink."""
     factor, rest = divmod(stored_px, wanted_px or stored_px)
@@ -213,6 +234,8 @@ def _reduction(stored_px: int, wanted_px: int | None) -> int:
     return factor
 
 
+#: The nose errs with the head; so much of a landmark's noise is its own. More would blur all faces.
+_NOSE_NOISE = 0.4
 #: Least and largest deviation of the landmarks that people are built on in training, box units: x, y and z.
 _LEAST_NOISE, _MOST_NOISE = np.array([0.006, 0.006, 0.01]), np.array([0.03, 0.03, 0.04])
 
@@ -223,7 +246,9 @@ def taught(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Why a person is not built on the estimate itself: ``model.corrector.settled``. Unknown points stay NaN.
     """
     size = _LEAST_NOISE + (_MOST_NOISE - _LEAST_NOISE) * rng.random()
-    return truth + rng.normal(size=truth.shape) * size
+    noise = rng.normal(size=truth.shape) * size
+    noise[INDEX["nose"]] = noise[INDEX["head"]] + _NOSE_NOISE * noise[INDEX["nose"]]
+    return truth + noise
 
 
 def _landmark_errors(

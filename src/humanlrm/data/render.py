@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8, UInt8
+from scipy.spatial import KDTree
 
 from humanlrm.camera import Cameras
 from humanlrm.data.environment import Environment, Surroundings, random_surroundings
@@ -37,6 +38,8 @@ __all__ = [
 _WHOLE = 0.985
 #: Field of view of a plain photograph (:func:`shoot`): about that of the canonical camera.
 _PLAIN_FOV_DEG = (26.0, 34.0)
+#: Points that are asked on which side of the surface they are, and how clearly they must say "inside" (our choice).
+_ASKED, _INWARD = 8, 0.3
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
     keep = slice(0, surface_count)
     normals = np.einsum("pk,pkc->pc", barycentric[keep], studio.normals[scan.faces[face[keep]]])
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
+    normals *= _facing(on[keep], normals, points[: len(on)], sdf[: len(on)])[:, None]
     albedo = scan.albedo(face[keep], barycentric[keep])
     return Samples(
         points,
@@ -164,6 +168,23 @@ def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
         (normals * 127).astype(np.int8),
         (albedo * 255 + 0.5).astype(np.uint8),
     )
+
+
+def _facing(
+    places: Float[np.ndarray, "S 3"],
+    normals: Float[np.ndarray, "S 3"],
+    points: Float[np.ndarray, "P 3"],
+    sdf: Float[np.ndarray, "P"],
+) -> Float[np.ndarray, "S"]:
+    """-1 where a normal points into the body, as told by the signed distances of the points around it, else 1.
+
+    Hair is made of cards whose faces turn either way: a tenth of the composed heads' normals pointed inward.
+    """
+    _, near = KDTree(points).query(places, k=_ASKED)
+    offsets = points[near].astype(np.float32) - places[:, None]
+    along = sdf[near] * np.einsum("sd,skd->sk", normals, offsets)
+    certain = np.abs(sdf[near] * np.linalg.norm(offsets, axis=-1)).sum(1)
+    return np.where(along.sum(1) < -_INWARD * certain, -1.0, 1.0)
 
 
 def _near(surface: Float[np.ndarray, "P 3"], rng: np.random.Generator) -> Float[np.ndarray, "P 3"]:

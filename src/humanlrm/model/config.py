@@ -38,6 +38,7 @@ class ModelConfig:
         lifter_width: channels of the landmark lifter.
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
+        head: the field has a part of its own for heads (``model.head``).
     """
 
     image_px: int = 256
@@ -57,6 +58,7 @@ class ModelConfig:
     lifter_width: int = 768
     lifter_depth: int = 3
     normal_step: float = 0.01
+    head: bool = False
 
     def __post_init__(self) -> None:
         if self.image_px % 32:
@@ -189,12 +191,13 @@ def tiny() -> ModelConfig:
         corrector_depth=1,
         lifter_width=64,
         lifter_depth=1,
+        head=True,
     )
 
 
 def small() -> ModelConfig:
     """The weights shipped in the package: trained and run on two CPU cores."""
-    return ModelConfig()
+    return ModelConfig(head=True)
 
 
 def base() -> PaperConfig:

@@ -10,6 +10,7 @@ from humanlrm.frame import project_ndc
 from humanlrm.model.blocks import fourier
 from humanlrm.model.bones import Bones
 from humanlrm.model.config import ModelConfig
+from humanlrm.model.head import Head, HeadPlaces, head_places
 from humanlrm.model.triplane import GivenView, Triplane, sample_plane
 
 _OCTAVES = 4
@@ -31,18 +32,39 @@ class FieldSamples:
     rgb: Float[Tensor, "B P 3"]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What is known of points before the networks.
+
+    Attributes:
+        features: of planes and picture.
+        geometry: what places, bones and depths tell.
+        prior: a rough signed distance.
+        head: the points near heads; ``None``: heads are nothing special.
+    """
+
+    features: Float[Tensor, "B P F"]
+    geometry: Float[Tensor, "B P G"]
+    prior: Float[Tensor, "B P 1"]
+    head: HeadPlaces | None
+
+
 class Field(nn.Module):
     """SDF-MLP and RGB-MLP on triplane features.
 
     The SDF starts from a prior: the intersection of the silhouette and the predicted front and back depth
     (DESIGN section 5; our choice). The MLP's last layer starts at zero, so an untrained field is that prior.
+
+    Attributes:
+        only_head: gradients reach the head's part alone.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.step = config.normal_step
         self.bones = Bones()
-        inputs = 3 * config.plane_channels + _FEATURES + _PIXEL + 3 + 6 * _OCTAVES + 4 + Bones.count
+        features = 3 * config.plane_channels + _FEATURES + _PIXEL
+        inputs = features + 3 + 6 * _OCTAVES + 4 + Bones.count
         layers: list[nn.Module] = []
         for _ in range(config.field_depth):
             layers += [nn.Linear(inputs, config.field_width), nn.SiLU()]
@@ -52,17 +74,17 @@ class Field(nn.Module):
         self.latent = nn.Linear(config.field_width, config.latent)
         self.prior_weight = nn.Parameter(torch.tensor(0.6))
         self.rgb = nn.Sequential(
-            nn.Linear(config.latent + 3 * config.plane_channels + _FEATURES + _PIXEL + 3, 64),
+            nn.Linear(config.latent + features + 3, 64),
             nn.SiLU(),
             nn.Linear(64, 4),
         )
+        self.head = Head(features) if config.head else None
+        self.only_head = False
         nn.init.zeros_(self.sdf.weight)
         nn.init.zeros_(self.sdf.bias)
 
-    def read(
-        self, planes: Triplane, points: Float[Tensor, "B P 3"]
-    ) -> tuple[Float[Tensor, "B P F"], Float[Tensor, "B P G"], Float[Tensor, "B P 1"]]:
-        """Plane and pixel features of points, what geometry alone knows of them, and the prior distance."""
+    def read(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> "Reading":
+        """What the planes, the given view and the landmarks tell of points."""
         given, ndc = planes.given, project_ndc(points)
         assert given.features is not None  # this family always has all that a view can give
         assert given.landmarks is not None
@@ -81,18 +103,23 @@ class Field(nn.Module):
             ],
             dim=-1,
         )
-        return features, geometry, prior
+        return Reading(features, geometry, prior, head_places(points, given.landmarks) if self.head else None)
 
-    def _distance(
-        self, features: Float[Tensor, "B P F"], geometry: Float[Tensor, "B P G"], prior: Float[Tensor, "B P 1"]
-    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
-        hidden = self.trunk(torch.cat([features, geometry], dim=-1))
-        sdf = self.sdf(hidden) + self.prior_weight * prior.clamp(-0.2, 0.2)
-        return sdf[..., 0], hidden
+    def _grad(self) -> torch.set_grad_enabled:
+        """For all that is not the head's."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.only_head)
+
+    def _distance(self, read: "Reading") -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
+        with self._grad():
+            hidden = self.trunk(torch.cat([read.features, read.geometry], dim=-1))
+            sdf = (self.sdf(hidden) + self.prior_weight * read.prior.clamp(-0.2, 0.2))[..., 0]
+        if self.head is not None and read.head is not None:
+            sdf = self.head(read.head, read.features, sdf)
+        return sdf, hidden
 
     def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
         """Signed distance only: what surface extraction asks for."""
-        return self._distance(*self.read(planes, points))[0]
+        return self._distance(self.read(planes, points))[0]
 
     def _colour(
         self, features: Float[Tensor, "B P F"], hidden: Float[Tensor, "B P h"], normal: Float[Tensor, "B P 3"]
@@ -107,17 +134,18 @@ class Field(nn.Module):
         self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
     ) -> Float[Tensor, "B P 3"]:
         """sRGB in [0, 1] at surface points whose normals are known already (from the extracted mesh)."""
-        features, geometry, prior = self.read(planes, points)
-        return self._colour(features, self._distance(features, geometry, prior)[1], normals)
+        read = self.read(planes, points)
+        return self._colour(read.features, self._distance(read)[1], normals)
 
     def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
         """Distance, finite-difference normal and colour. Forward differences: one extra query per axis."""
-        features, geometry, prior = self.read(planes, with_neighbours(points, self.step))
-        sdf, hidden = self._distance(features, geometry, prior)
+        read = self.read(planes, with_neighbours(points, self.step))
+        sdf, hidden = self._distance(read)
         here, gradient = forward_differences(sdf, self.step)
         normal = unit_normal(gradient)
         count = points.shape[1]
-        rgb = self._colour(features[:, :count], hidden[:, :count], normal)
+        with self._grad():
+            rgb = self._colour(read.features[:, :count], hidden[:, :count], normal)
         return FieldSamples(here, gradient, normal, rgb)
 
 

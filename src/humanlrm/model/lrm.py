@@ -17,6 +17,8 @@ from humanlrm.views import Given
 
 #: Beginnings of the names of what ``HumanLRM.landmarks_of`` needs beside the frozen encoder.
 LANDMARK_PARTS = ("corrector.", "place32")
+#: The same of the field's part for heads, which older weights lack: training adds it.
+HEAD = "field.head."
 
 
 class HumanLRM(nn.Module):

@@ -28,13 +28,18 @@ class CheckpointError(ValueError):
     """Weights that do not fit; the message names the first difference."""
 
 
-def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path, lacking: str | None = None) -> None:
     """Copies tensors into the trained parameters of a model.
+
+    Args:
+        lacking: beginning of the names of a part that the tensors may do without: then it stays as it is.
 
     Raises:
         CheckpointError: names or shapes differ; names the first difference.
     """
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if lacking is not None and not any(name.startswith(lacking) for name in tensors):
+        parameters = {n: p for n, p in parameters.items() if not n.startswith(lacking)}
     for name in sorted(parameters.keys() | tensors.keys()):
         if name not in tensors:
             raise CheckpointError(f"{where}: the weights lack {name}, which the config asks for")

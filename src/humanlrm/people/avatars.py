@@ -250,35 +250,41 @@ def posed(
     scale = height_m / float(np.ptp(rest[:, 1]))
     transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), stretch)
     vertices = skinned(avatar.vertices, weights, rig, transforms)
-    landmarks = landmarks_of_rig(rig, transforms, vertices[avatar.nose])
+    landmarks = landmarks_of_rig(avatar, transforms, vertices[avatar.nose])
     low, high = vertices.min(0), vertices.max(0)
     origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], dtype=np.float32)
     return (vertices - origin) * np.float32(scale), ((landmarks - origin) * scale).astype(np.float32)
 
 
-_LIMB_POINTS = {
-    "shoulder": "Arm",
-    "elbow": "ForeArm",
-    "wrist": "Hand",
-    "hand": "HandIndex1",
-    "hip": "UpLeg",
-    "knee": "Leg",
-    "ankle": "Foot",
+#: Landmark (of the left, if it has a side) -> the joints whose middle it is near, the joint that carries it along, and
+#: how far from there it is, in shares of the height in T-pose: toward the person's left, up and forward. So avatars
+#: have their landmarks where bodies of anny have theirs (``people.joints``; ``benchmarks/joints.py`` prints how well).
+_POINTS: dict[str, tuple[tuple[str, ...], str, tuple[float, float, float]]] = {
+    "neck": (("Neck",), "Neck", (0.0, 0.01, -0.014)),
+    "head": (("Head", "HeadEnd"), "Head", (0.0, 0.008, -0.009)),
+    "shoulder": (("Arm",), "Shoulder", (0.006, -0.007, 0.0)),
+    "elbow": (("ForeArm",), "Arm", (0.004, -0.009, -0.002)),
+    "wrist": (("Hand",), "ForeArm", (0.0, 0.0, 0.0)),
+    "hand": (("HandIndex1",), "Hand", (0.008, 0.0, 0.0)),
+    "hip": (("UpLeg",), "Hips", (0.017, 0.009, -0.019)),
+    "knee": (("Leg",), "UpLeg", (0.0, 0.005, -0.009)),
+    "ankle": (("Foot",), "Leg", (0.0, -0.006, -0.011)),
+    "toe": (("ToeEnd",), "ToeBase", (-0.02, 0.006, -0.019)),
 }
 
 
 def landmarks_of_rig(
-    rig: Rig, transforms: tuple[np.ndarray, np.ndarray], nose: np.ndarray
+    avatar: Avatar, transforms: tuple[np.ndarray, np.ndarray], nose: np.ndarray
 ) -> Float[np.ndarray, "19 3"]:
-    """The 19 landmarks: joints, the middle between the head's joint and its top, the nose's vertex, and the middle of
-    the tip of the foot, a fifth of a toe's length behind its end."""
-    _, posed_joints = transforms
-    points = {"neck": posed_joints[rig.index("Neck")], "nose": nose}
-    for side in ("Left", "Right"):
-        base, end = posed_joints[rig.index(f"{side}ToeBase")], posed_joints[rig.index(f"{side}ToeEnd")]
-        points[f"{side.lower()}_toe"] = base + 0.8 * (end - base)
-    points["head"] = (posed_joints[rig.index("Head")] + posed_joints[rig.index("HeadEnd")]) / 2
-    for side in ("left", "right"):
-        for name, joint in _LIMB_POINTS.items():
-            points[f"{side}_{name}"] = posed_joints[rig.index(side.title() + joint)]
+    """The 19 landmarks of a posed avatar."""
+    rig, (linear, posed), height = avatar.rig, transforms, float(np.ptp(avatar.vertices[:, 1]))
+    points = {"nose": nose}
+    for name, (near, carrier, offset) in _POINTS.items():
+        paired = name not in ("neck", "head")
+        for side, mirror in (("left", 1), ("right", -1)) if paired else (("", 1),):
+            at = [rig.index(side.title() + joint) for joint in near]
+            carried = rig.index(carrier if carrier in ("Hips", "Neck", "Head") else side.title() + carrier)
+            rest = rig.rest[at].mean(0) + np.array(offset) * (mirror, 1, 1) * height
+            place = linear[carried] @ (rest - rig.rest[carried]) + posed[carried]
+            points[f"{side}_{name}" if paired else name] = place
     return np.stack([points[name] for name in LANDMARKS]).astype(np.float32)

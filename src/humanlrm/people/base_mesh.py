@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from humanlrm.landmarks import LANDMARKS
 from humanlrm.people.avatar_shape import Rig
+from humanlrm.people.joints import REST_JOINTS, SIDES, face_and_crown
 from humanlrm.people.posepack import POSE_INDEX, retargeted, smallest_rotation
 
 #: Vertices of the body proper; the numbers above are tongue, joints, eyes, teeth and the helpers for clothes and hair.
@@ -45,10 +45,6 @@ _LIMBS = {
     "lowerleg02": "knee",
     "foot": "ankle",
 }
-_SIDES = (("left", "L"), ("right", "R"))
-_REST_JOINTS = {"shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist",
-                "hip": "upperleg01", "knee": "lowerleg01", "ankle": "foot"}  # fmt: skip
-_LANDMARK_BONES = _REST_JOINTS | {"hand": "finger2-1", "toe": "toe1-2"}
 
 
 @dataclass(frozen=True)
@@ -91,8 +87,7 @@ def base_mesh() -> BaseMesh:
     points, heads = shaped({})
     bones = tuple(model.bone_labels)
     eye = heads[bones.index("eye.L")]
-    x, y, z = points[:BODY_VERTICES].T
-    face = np.flatnonzero((np.abs(x) < 0.01) & (y < eye[1]) & (y > eye[1] - 0.06))
+    nose, crown = face_and_crown(points[:BODY_VERTICES], eye)
     return BaseMesh(
         faces=_triangles(quads[body]).astype(np.int32),
         uv=np.asarray(model.texture_coordinates, dtype=np.float32),
@@ -100,8 +95,8 @@ def base_mesh() -> BaseMesh:
         weights=model.dense_vertex_bone_weights.numpy(),
         bones=bones,
         parents=tuple(int(p) for p in model.bone_parents),
-        nose=int(face[z[face].argmax()]),
-        crown=int(y.argmax()),
+        nose=nose,
+        crown=crown,
     )
 
 
@@ -170,13 +165,11 @@ def bone_rotations(
         hands: the left and the right one; thumbs are not bent.
     """
     rest = {
-        f"{s}_{joint}": rig.rest[rig.index(f"{bone}.{end}")]
-        for s, end in _SIDES
-        for joint, bone in _REST_JOINTS.items()
+        f"{s}_{joint}": rig.rest[rig.index(f"{bone}.{end}")] for s, end in SIDES for joint, bone in REST_JOINTS.items()
     }
     change = retargeted(world, rest)
     bends: dict[str, Float[np.ndarray, "3 3"]] = {}
-    for (_, end), hand in zip(_SIDES, hands, strict=True):
+    for (_, end), hand in zip(SIDES, hands, strict=True):
         bends[end] = _knuckle_bend(rig, end, hand.bend_deg)
         bends |= {f"finger{k}-1.{end}": _closing(rig, end, k, 1 - hand.spread) for k in (1, 2, 4, 5)}
     turns = np.empty((len(rig.names), 3, 3))
@@ -208,14 +201,3 @@ def _closing(rig: Rig, side: str, finger: int, share: float) -> Float[np.ndarray
 
     turn = Rotation.from_matrix(smallest_rotation(along(finger), along(2 if finger == 1 else 3)))
     return Rotation.from_rotvec(turn.as_rotvec() * share * (0.5 if finger == 1 else 1.0)).as_matrix()
-
-
-def landmarks_of(
-    rig: Rig, posed: Float[np.ndarray, "B 3"], nose: Float[np.ndarray, "3"], crown: Float[np.ndarray, "3"]
-) -> Float[np.ndarray, "19 3"]:
-    """The 19 landmarks from posed bone heads and the posed tip of the nose and crown of the head."""
-    points = {"neck": posed[rig.index("neck01")], "nose": nose, "head": (posed[rig.index("head")] + crown) / 2}
-    for side, end in _SIDES:
-        for name, bone in _LANDMARK_BONES.items():
-            points[f"{side}_{name}"] = posed[rig.index(f"{bone}.{end}")]
-    return np.stack([points[name] for name in LANDMARKS]).astype(np.float32)

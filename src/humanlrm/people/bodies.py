@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
 
-from humanlrm.landmarks import LANDMARKS
+from humanlrm.people.joints import face_and_crown, landmarks_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rig:
         weights: rows of skinning weights, each summing to 1.
         vertices: the average adult in anny's rest pose, metres; patterns and garments are defined on it.
         heads: where that adult's bones begin.
-        regressor: landmarks as weighted means of vertices.
+        nose: number of the vertex at the tip of the nose; crown: of the highest vertex of the head.
         adjacency: row-normalised neighbourhood of each vertex, for smoothing.
     """
 
@@ -41,7 +41,8 @@ class Rig:
     weights: sp.csr_matrix
     vertices: Float[np.ndarray, "V 3"]
     heads: Float[np.ndarray, "B 3"]
-    regressor: sp.csr_matrix
+    nose: int
+    crown: int
     adjacency: sp.csr_matrix
 
     def bone(self, name: str) -> int:
@@ -122,6 +123,7 @@ def rig() -> Rig:
     used, uv_faces = np.unique(corners, return_inverse=True)
     weights = _weights(kept)
     vertices, heads = _shape({"gender": 0.5, "age": 0.67, "height": 0.37})
+    nose, crown = face_and_crown(vertices, heads[list(model.bone_labels).index("eye.L")])
     return Rig(
         faces=faces.astype(np.int32),
         uv=np.asarray(model.texture_coordinates)[used].astype(np.float32),
@@ -131,7 +133,8 @@ def rig() -> Rig:
         weights=weights,
         vertices=vertices,
         heads=heads,
-        regressor=_regressor(weights, tuple(model.bone_labels), vertices),
+        nose=nose,
+        crown=crown,
         adjacency=_adjacency(faces, len(kept)),
     )
 
@@ -149,31 +152,6 @@ def _adjacency(faces: Int[np.ndarray, "F 3"], count: int) -> sp.csr_matrix:
     links = sp.csr_matrix((np.ones(2 * len(a), np.float32), (np.r_[a, b], np.r_[b, a])), (count, count))
     links.data[:] = 1
     return sp.csr_matrix(links.multiply(1 / links.sum(axis=1)), dtype=np.float32)
-
-
-def _regressor(weights: sp.csr_matrix, bones: tuple[str, ...], vertices: Float[np.ndarray, "V 3"]) -> sp.csr_matrix:
-    """A joint is the mean of the vertices that both its bones move, weighted by the product of the two weights."""
-    dense = weights.toarray()
-
-    def group(*prefixes: str, side: str = "") -> Float[np.ndarray, "V"]:
-        return dense[:, [i for i, bone in enumerate(bones) if bone.startswith(prefixes) and bone.endswith(side)]].sum(1)
-
-    rows = {}
-    for name, side in (("left", ".L"), ("right", ".R")):
-        rows[f"{name}_shoulder"] = group("shoulder01", side=side) * group("upperarm01", side=side)
-        rows[f"{name}_elbow"] = group("upperarm02", side=side) * group("lowerarm01", side=side)
-        rows[f"{name}_wrist"] = group("lowerarm02", side=side) * group("wrist", side=side)
-        rows[f"{name}_hand"] = group("metacarpal1", side=side) * group("finger2-1", side=side)
-        rows[f"{name}_hip"] = group("upperleg01", side=side) * (group("root") + group("pelvis", side=side))
-        rows[f"{name}_knee"] = group("upperleg02", side=side) * group("lowerleg01", side=side)
-        rows[f"{name}_ankle"] = group("lowerleg02", side=side) * group("foot", side=side)
-        rows[f"{name}_toe"] = group("toe", side=side)
-    rows["neck"] = group("spine01") * group("neck01")
-    rows["head"] = group("head") * (vertices[:, 1] > np.quantile(vertices[group("head") > 0.5, 1], 0.35))
-    face = (np.abs(vertices[:, 0]) < 0.01) & (group("head") > 0.5)
-    rows["nose"] = face & (vertices[:, 2] > vertices[face, 2].max() - 0.004)
-    matrix = np.stack([rows[name] / rows[name].sum() for name in LANDMARKS])
-    return sp.csr_matrix(matrix.astype(np.float32))
 
 
 def sample_body(rng: np.random.Generator) -> Body:
@@ -224,3 +202,11 @@ def skin(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.nda
     affine = np.concatenate([rotation, offset[..., None]], axis=2).reshape(-1, 12)
     blended = (rig().weights @ affine.astype(np.float32)).reshape(-1, 3, 4)
     return np.einsum("vij,vj->vi", blended[..., :3], body.vertices) + blended[..., 3]
+
+
+def landmarks(
+    body: Body, turns: dict[str, Float[np.ndarray, "3 3"]], posed: Float[np.ndarray, "V 3"]
+) -> Float[np.ndarray, "19 3"]:
+    """The landmarks of a body whose vertices are ``posed`` (:func:`skin`), metres."""
+    shared, (_, position) = rig(), place_bones(body.heads, turns)
+    return landmarks_of(lambda bone: position[shared.bone(bone)], posed[shared.nose], posed[shared.crown])

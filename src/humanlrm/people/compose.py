@@ -9,7 +9,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people import cloth, garments
 from humanlrm.people.atlas import Paint, joined, texture
-from humanlrm.people.bodies import Body, place_bones, rig, sample_body, skin
+from humanlrm.people.bodies import Body, landmarks, place_bones, rig, sample_body, skin
 from humanlrm.people.cloth import Cloth, Colours, edge, mix, ripple, sample_cloth
 from humanlrm.people.facts import age_years
 from humanlrm.people.garments import Hair, Outfit, folds, sample_outfit, soft
@@ -46,7 +46,7 @@ def make_person(seed: int) -> Scan:
         uv=mesh.uv,
         uv_faces=mesh.uv_faces,
         texture=texture(colours, parts, paints),
-        landmarks=(rig().regressor @ naked - ground).astype(np.float32),
+        landmarks=landmarks(body, turns, naked) - ground,
         tags=tags | _tags(body, pose, outfit),
     )
 

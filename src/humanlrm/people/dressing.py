@@ -17,7 +17,6 @@ from humanlrm.people.base_mesh import (
     BODY_VERTICES,
     base_mesh,
     bone_rotations,
-    landmarks_of,
     random_hands,
     rig_of,
     shaped,
@@ -26,6 +25,7 @@ from humanlrm.people.clearance import Probes, cleared
 from humanlrm.people.closet import SLOT_OF, Outfit, Piece, Wardrobe
 from humanlrm.people.cloth_print import printed
 from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces, under_shell
+from humanlrm.people.joints import landmarks_of
 from humanlrm.people.materials import SKIN_TONES
 from humanlrm.people.posepack import world_rotations
 from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS
@@ -80,7 +80,7 @@ def dressed_scan(
     transforms = joint_transforms(rig, turns, np.tile(np.eye(3), (len(rig.names), 1, 1)))
     posed = [_posed(layer, rig.rest, transforms) for layer in layers]
     _tuck(posed, layers, clothes)
-    landmarks = landmarks_of(rig, transforms[1], posed[0][mesh.nose], posed[0][mesh.crown])
+    landmarks = landmarks_of(lambda bone: transforms[1][rig.index(bone)], posed[0][mesh.nose], posed[0][mesh.crown])
     atlas = _atlas(closet, outfit, clothes, extras, rng)
     licences = sorted({piece.licence for piece in (*clothes, *extras)} | {"CC0-1.0"})
     return _merged(layers, posed, atlas, landmarks, " AND ".join(licences))

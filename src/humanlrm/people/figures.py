@@ -42,4 +42,4 @@ def figure(
     rig, nose = avatar.rig, slice(avatar.nose, avatar.nose + 1)
     transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), build_matrices(rig, build))
     tip = skinned(avatar.vertices[nose], (avatar.joints[nose], avatar.shares[nose]), rig, transforms)
-    return landmarks_of_rig(rig, transforms, tip[0])
+    return landmarks_of_rig(avatar, transforms, tip[0])

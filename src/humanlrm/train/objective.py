@@ -123,6 +123,11 @@ class Objective(nn.Module):
     def __init__(self, model: Model, config: TrainConfig) -> None:
         super().__init__()
         self.model, self.weights, self.bf16, self.part = model, config.weights, config.bf16, config.part
+        if self.part == "head":
+            field = self._small().field
+            if field.head is None:
+                raise ValueError("this model's field has no part for heads that could be trained alone")
+            field.only_head = True
         self.rendering: RenderSchedule | None = config.rendering
         free = isinstance(model.config, PaperConfig) and model.config.field == "density"
         kind = SoftplusDensity if free else LaplaceDensity
@@ -168,7 +173,8 @@ class Objective(nn.Module):
         told = batch.wanted.taught
         if self.part == "all":
             return self.model.planes_of(batch.given, told)
-        planes = self._small().planes_of(batch.given, told, estimate=False)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.part != "head"):
+            planes = self._small().planes_of(batch.given, told, estimate=False)
         # Where something is not told the estimate stands in; it is not trained.
         return replace(planes, given=replace(planes.given, estimated=None, spots=None))
 
