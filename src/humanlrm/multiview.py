@@ -24,7 +24,7 @@ from humanlrm.matting import PoseDetector
 from humanlrm.mesh import Photo, TriangleSurface, bake, meet_outlines, outlines_of
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
-from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, one_body, stature
+from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, mirror_of, one_body, stature
 from humanlrm.subject import Photo as LoadedPhoto
 from humanlrm.subject import PhotoError, SubjectCrop, find_subject
 from humanlrm.views import Given
@@ -285,7 +285,7 @@ def reconstruct_posed(
         def colour(points, normals):
             return person.field.colour(points.to(device), normals.to(device)).cpu()
 
-        mesh = bake(surface, colour, photos, settings.texture_px)
+        mesh = bake(surface, colour, photos, settings.texture_px, mirror=mirror_of(person.landmarks))
     if metres is None:
         scale = settings.height_m / stature(person.landmarks)
     else:

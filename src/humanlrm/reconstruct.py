@@ -32,6 +32,7 @@ from humanlrm.mesh import (
     simplify,
 )
 from humanlrm.mesh.extract import Sdf
+from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.texture import FieldColor, Parts, Share, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
@@ -232,8 +233,8 @@ def built(
         corrected = planes.given.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         colour = _colour_of(model, planes, subject, device)
-        calm, parts = head_share(landmarks), parts_of(landmarks)
-        mesh = bake(surface, colour, [photo], settings.texture_px, calm=calm, parts=parts)
+        told = {"calm": head_share(landmarks), "parts": parts_of(landmarks), "mirror": mirror_of(landmarks)}
+        mesh = bake(surface, colour, [photo], settings.texture_px, **told)
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -331,6 +332,14 @@ def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
         return (above * np.clip((_HEAD_TO[1] - beside) / (_HEAD_TO[1] - _HEAD_TO[0]), 0, 1)).astype(np.float32)
 
     return share
+
+
+def mirror_of(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
+    """The plane between the halves of the head."""
+    neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
+    up, across = head - neck, np.cross(head - neck, nose - head)
+    up, across = (v / max(float(np.linalg.norm(v)), 1e-6) for v in (up, across))
+    return Mirror(head, across, up, head_share(landmarks))
 
 
 def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
 from humanlrm.mesh.clean import adjacency
+from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, face_normals, vertex_normals
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
@@ -141,6 +142,7 @@ def bake(
     unwrapped: Unwrapped | None = None,
     calm: Share | None = None,
     parts: Parts | None = None,
+    mirror: Mirror | None = None,
 ) -> TexturedMesh:
     """Texture a closed surface.
 
@@ -155,6 +157,7 @@ def bake(
             from the field.
         parts: of the person. Where no photo shows the person, or only another limb in front, colours go on within what
             is covered by the same clothes: a jacket's down to the hips, and behind a hand that lies on it.
+        mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -187,6 +190,11 @@ def bake(
     asked = np.flatnonzero(along[:, 0] < _SETTLED)
     own = _ask(field_color, points[unsure[asked]], directions[unsure[asked]])
     guess[asked] += (1 - along[asked]) * own
+    if photos and mirror is not None:
+        shown, shown_colors = points[weight > 0.9], colors[weight > 0.9]
+        mirror = mirror.agreed(shown, shown_colors)
+        if mirror is not None:
+            _reflect(guess, view, surface, normals, points[unsure], mirror)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     texture = _paint(texels, colors, size_px)
@@ -452,6 +460,23 @@ def _from_around(
         for _ in range(_SEAM):
             found[hidden.where] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden.where]
     return found
+
+
+def _reflect(
+    guess: Float[np.ndarray, "P 3"],
+    view: _PhotoViews,
+    surface: TriangleSurface,
+    normals: Float[np.ndarray, "V 3"],
+    points: Float[np.ndarray, "P 3"],
+    mirror: Mirror,
+) -> None:
+    """Puts the photos' colours of the mirror images over the guesses at points, as far as the photos show them."""
+    share = mirror.share(points)
+    asked = np.flatnonzero(share > 0)
+    if len(asked):
+        there, outward, trust = mirror.on(surface, normals, points[asked])
+        weight, colors = view.look(there, outward)
+        guess[asked] += (share[asked] * trust * weight)[:, None] * (colors - guess[asked])
 
 
 def _within(edges: csr_array, hidden: Bool[np.ndarray, "V"], clothes: Int[np.ndarray, "V"]) -> csr_array:
