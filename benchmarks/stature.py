@@ -1,27 +1,36 @@
-"""Standing height over the summed lengths of the body's segments: the constant ``reconstruct.STATURE``.
+"""Standing height over the summed lengths of the body's segments, for each kind of people: the constant
+``reconstruct.STATURE``.
 
-python benchmarks/stature.py [--count 200]
+python -m benchmarks.stature [--count 200] [--assets DIR]
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
-from humanlrm.people.compose import make_person
+from humanlrm.people.generate import Cast
 from humanlrm.reconstruct import STATURE, stature
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200)
-    count = parser.parse_args().count
-    ratios = []
-    for seed in range(count):
-        scan = make_person(seed)
+    parser.add_argument("--assets", type=Path)
+    options = parser.parse_args()
+    cast = Cast(options.assets)
+    ratios: dict[str, list[float]] = {}
+    for seed in range(options.count):
+        scan = cast(seed)
         assert scan.landmarks is not None
-        ratios.append(float(scan.tags["height_m"]) / (stature(scan.landmarks) / STATURE))
-    low, median, high = np.percentile(ratios, [5, 50, 95])
-    print(f"height / segments over {count} people: median {median:.3f}, 90% between {low:.3f} and {high:.3f}")
+        ratio = float(scan.tags["height_m"]) / (stature(scan.landmarks) / STATURE)
+        ratios.setdefault(cast.kind(seed), []).append(ratio)
+    for kind, found in (*ratios.items(), ("all", sum(ratios.values(), []))):
+        low, median, high = np.percentile(found, [5, 50, 95])
+        print(
+            f"height / segments over {len(found)} {kind} people: median {median:.3f}, "
+            f"90% between {low:.3f} and {high:.3f}"
+        )
 
 
 if __name__ == "__main__":

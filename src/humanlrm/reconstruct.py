@@ -40,9 +40,9 @@ from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.subject import SubjectCrop, find_subject, load_photo
 
-#: Standing height over the sum of shank, thigh, trunk (hip to neck) and neck-to-head: its median over 100 procedural
-#: people is printed by ``python -m benchmarks.stature``.
-STATURE = 1.122
+#: Standing height over the sum of shank, thigh, trunk (hip to neck) and neck-to-head: its median over people of all
+#: kinds is printed by ``python -m benchmarks.stature --assets DIR``.
+STATURE = 1.094
 _FACES = 24_000
 #: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
 _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
