@@ -1,11 +1,11 @@
 """Training the denoiser of landmarks: first what the reconstruction model makes of many photos, then the denoiser."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -14,6 +14,8 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.poses import condition_of
 from humanlrm.diffusion.process import NoiseLevels
+from humanlrm.diffusion.visibility import below_the_photo
+from humanlrm.landmarks import INDEX
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
@@ -21,7 +23,7 @@ from humanlrm.model.pretrained import from_pretrained
 from humanlrm.train.diffuse import DiffuseConfig, run_denoising
 from humanlrm.train.loop import Progress
 from humanlrm.train.turn import turned
-from humanlrm.views import collate
+from humanlrm.views import Given, collate
 from humanlrm.workers import processes
 
 #: Photos of one file of examples.
@@ -29,6 +31,9 @@ _CHUNK = 512
 _BATCH = 16
 #: Points are not looked at.
 _FEW = 8
+#: Share of the body below the photo from which on legs are unknown; how often those who do not stand are seen then; and
+#: the cosine of half a right angle.
+_MUCH_BELOW, _RARE, _STRAIGHT = 0.2, 0.2, 0.7
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,13 @@ class Examples:
     Attributes:
         tokens, estimate: as in :class:`PoseCondition`.
         truth: true landmarks, box units.
+        share: how often each is seen, 1 for most.
     """
 
     tokens: Float[Tensor, "N J T"]
     estimate: Float[Tensor, "N J 3"]
     truth: Float[Tensor, "N J 3"]
+    share: Float[Tensor, "N"]
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -87,7 +94,7 @@ def train_poses(
         return iter([None] * -((seen - plan.samples) // plan.batch))
 
     def told(_: None, rng: torch.Generator) -> tuple[Tensor, PoseCondition]:
-        chosen = torch.randint(len(examples), (plan.batch,), generator=rng)
+        chosen = examples.share.multinomial(plan.batch, replacement=True, generator=rng)
         estimate = examples.estimate[chosen]
         everyone = torch.ones(plan.batch, dtype=torch.bool)
         anywhere = estimate.new_zeros(estimate.shape[:2])  # only samplers look at it
@@ -119,7 +126,39 @@ def gather(weights: Path, data: list[Path], out: Path, photos: int, seed: int = 
         parts = [load_file(path) for path in paths]
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{out}: a damaged file of examples ({error}); delete it and run again") from error
-    return Examples(*(torch.cat([part[name] for part in parts]) for name in ("tokens", "estimate", "truth")))
+    missing = [f.name for f in fields(Examples) if f.name not in parts[0]]
+    if missing:
+        raise ValueError(
+            f"{out}: examples of an older version, without {', '.join(missing)}; delete them and run again"
+        )
+    return Examples(*(torch.cat([part[f.name] for part in parts]) for f in fields(Examples)))
+
+
+def usual(given: Given, truth: Float[Tensor, "B J 3"]) -> Float[Tensor, "B"]:
+    """How often an example is seen: whoever's legs lie below the photo and do not stand, less often than they were
+    rendered.
+
+    Of the people who are rendered a third do not stand, whatever the photo shows of them. Of people who are
+    photographed from the hips up most do, and nothing in such a photo says otherwise (our choice).
+    """
+    seen = torch.ones_like(truth[..., :1])
+    below = below_the_photo(replace(given, landmarks=torch.cat([truth.nan_to_num(), seen], dim=-1)))
+    return torch.where((below > _MUCH_BELOW) & ~stands(truth), _RARE, 1.0)
+
+
+def stands(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
+    """Whether both legs go on where the trunk ends, hips and knees at most half bent."""
+
+    def at(name: str) -> Float[Tensor, "*B 3"]:
+        return landmarks[..., INDEX[name], :]
+
+    trunk = (at("left_hip") + at("right_hip")) / 2 - at("neck")
+    straight = torch.ones_like(trunk[..., 0], dtype=torch.bool)
+    for side in ("left", "right"):
+        thigh, shin = at(f"{side}_knee") - at(f"{side}_hip"), at(f"{side}_ankle") - at(f"{side}_knee")
+        for first, then in ((trunk, thigh), (thigh, shin)):
+            straight &= torch.nn.functional.cosine_similarity(first, then, dim=-1) > _STRAIGHT
+    return straight
 
 
 @dataclass(frozen=True)
@@ -157,6 +196,7 @@ def _gather(path: Path, start: int) -> None:
                 "tokens": condition.tokens[known].half(),
                 "estimate": condition.estimate[known],
                 "truth": wanted.landmarks[known],
+                "share": usual(given, wanted.landmarks)[known],
             }
         )
     partial = path.with_name(path.name + ".partial")

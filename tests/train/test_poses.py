@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from humanlrm.landmarks import COUNT
+from humanlrm.people.bodies import landmarks, sample_body, skin
+from humanlrm.people.poses import PHOTO_POSES, Pose, bone_turns
+from humanlrm.train.poses import gather, stands, usual
+from humanlrm.views import Given
+
+
+@pytest.fixture(scope="module")
+def people() -> dict[str, torch.Tensor]:
+    """Landmarks in box units, feet at -0.9."""
+    body = sample_body(np.random.default_rng(1))
+    sitting = next(pose for _, pose in PHOTO_POSES if pose.family == "sitting")
+    found = {}
+    for name, pose in (("standing", Pose("standing")), ("sitting", sitting)):
+        turns = bone_turns(body, pose)
+        marks = landmarks(body, turns, skin(body, turns))
+        marks = marks - [0, (marks[:, 1].min() + marks[:, 1].max()) / 2, 0]
+        found[name] = torch.from_numpy(marks / np.ptp(marks[:, 1]) * 1.8).float()
+    return found
+
+
+def cut(rows: int) -> Given:
+    """A photo that ends ``rows`` of 64 pixels above the frame's lower end."""
+    image = torch.ones(1, 5, 64, 64)
+    image[:, :, 64 - rows :] = 0
+    return Given(image, torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, 1))
+
+
+def test_who_stands_and_who_does_not(people):
+    assert stands(torch.stack([people["standing"], people["sitting"]])).tolist() == [True, False]
+    assert not stands(torch.full((COUNT, 3), torch.nan))
+
+
+def test_only_those_whose_hidden_legs_do_not_stand_are_seen_less_often(people):
+    share = {(name, rows): float(usual(cut(rows), marks[None])) for name, marks in people.items() for rows in (1, 34)}
+    assert share[("standing", 1)] == share[("standing", 34)] == share[("sitting", 1)] == 1
+    assert 0 < share[("sitting", 34)] < 0.5
+
+
+def test_examples_of_an_older_version_are_named(tmp_path, shards):
+    save_file(
+        {name: torch.zeros(1) for name in ("tokens", "estimate", "truth")}, tmp_path / "examples-0000000.safetensors"
+    )
+    with pytest.raises(ValueError, match="without share"):
+        gather(tmp_path, [shards], tmp_path, 1)
