@@ -47,8 +47,9 @@ _HIDDEN_HOLD, _BEHIND, _CONFUSED = 0.005, 0.01, 3
 _SETTLED = 0.999
 #: How often the seam between two clothes is smoothed where it is hidden (our choice).
 _SEAM = 2
-#: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
-_BACK, _CALM = (0.0, 0.3), 0.86
+#: Cosines between which a surface begins to turn its back on a photo; how calm a place can be; and how firmly backs
+#: hold to their own colour: the field reads the pixels before them, and copies prints (our choice).
+_BACK, _CALM, _BACK_HOLD = (0.0, 0.3), 0.86, 0.1
 #: Colours of numbers from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
 _HEAT = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
@@ -183,7 +184,8 @@ def bake(
         shift = _color_shift(view, seen, field_color)
         hidden = None if parts is None else _hidden(view, seen, parts)
         around = _from_around(view, seen, field_color, shift, hidden)
-        along = view.along(points[unsure], directions[unsure])[:, None]
+        asking = points[unsure], directions[unsure]
+        along = np.maximum(view.along(*asking), view.away(*asking))[:, None]
         if hidden is not None:
             along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
         guess = there.of(surface, shift) * (1 - along) + there.of(surface, around) * along
@@ -345,11 +347,15 @@ class _PhotoViews:
     def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
         one; where it turns its back on all of them as much as it is calm there."""
-        cosines = np.stack([view.cosine(points, normals) for view in self.views])
-        along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
-        if self.calm is None:
-            return along
-        return np.maximum(along, _CALM * self.calm(points) * _smoothstep(-cosines.max(axis=0), *_BACK))
+        along = 1 - _smoothstep(np.abs(self._cosines(points, normals)).max(axis=0), *_ALONG)
+        return along if self.calm is None else np.maximum(along, _CALM * self.calm(points) * self.away(points, normals))
+
+    def away(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        """How much the surface turns its back on all photos."""
+        return _smoothstep(-self._cosines(points, normals).max(axis=0), *_BACK)
+
+    def _cosines(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "N P"]:
+        return np.stack([view.cosine(points, normals) for view in self.views])
 
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""
@@ -450,6 +456,7 @@ def _from_around(
     own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
     hold = _LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2
+    hold *= 1 - (1 - _BACK_HOLD) * view.away(points, at.normals)
     edges = at.edges
     if hidden is not None:
         edges = _within(edges, hidden.where, hidden.clothes)
