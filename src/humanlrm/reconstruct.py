@@ -33,7 +33,8 @@ from humanlrm.mesh import (
 )
 from humanlrm.mesh.extract import Sdf
 from humanlrm.mesh.mirror import Mirror
-from humanlrm.mesh.texture import FieldColor, Parts, Share, heat_map
+from humanlrm.mesh.photo_views import Share
+from humanlrm.mesh.texture import FieldColor, Parts, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained

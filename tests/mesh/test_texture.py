@@ -7,7 +7,8 @@ import trimesh
 
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
 from humanlrm.mesh.export import vertex_colors
-from humanlrm.mesh.texture import Parts, Photo, bake, heat_map, rasterise
+from humanlrm.mesh.photo_views import Photo
+from humanlrm.mesh.texture import Parts, bake, heat_map, rasterise
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of

@@ -4,10 +4,11 @@ from humanlrm.mesh.clean import clean, detached_share, simplify, smooth
 from humanlrm.mesh.export import save, save_glb
 from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.outline import meet_outlines, mend_border, outlines_of
+from humanlrm.mesh.photo_views import Photo
 from humanlrm.mesh.preview import contact_sheet, render_views
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.mesh.texture import Photo, TexturedMesh, bake
+from humanlrm.mesh.texture import TexturedMesh, bake
 
 __all__ = [
     "Photo",

@@ -1,6 +1,5 @@
 """A plane in which a part of a person, such as the head, is its own mirror image."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +7,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from humanlrm.mesh.photo_views import Share
 from humanlrm.mesh.surface import TriangleSurface
 
 #: How far beside the surface a mirror image may lie, box units: the part is not quite its own mirror image.
@@ -38,7 +38,7 @@ class Mirror:
     origin: Float[np.ndarray, "3"]
     normal: Float[np.ndarray, "3"]
     up: Float[np.ndarray, "3"]
-    share: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+    share: Share
 
     def image(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Points on the other side."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import cg
 from scipy.spatial import KDTree
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
 from humanlrm.mesh.clean import adjacency, averaging, is_sound
+from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 
@@ -100,7 +101,7 @@ def mend_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]) -> Tri
         surface: sound, in the photo's frame (box units).
         known: pixels of the square crop that the photo shows.
     """
-    shown = _read(known.astype(np.float32), _pixels(surface.vertices, len(known))) > 0.5
+    shown = bilinear(known.astype(np.float32), _pixels(surface.vertices, len(known))) > 0.5
     edges = surface.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     crossing = np.unique(edges[shown[edges[:, 0]] != shown[edges[:, 1]]])
     if len(crossing) == 0:
@@ -140,14 +141,14 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
     pixels = _pixels(there, _SIDE_PX) - np.array([rows.start, columns.start])
     toward = np.array([0, 0, CAMERA_DISTANCE]) - there
     facing = (vertex_normals(surface) @ turn.T * toward).sum(1) / (scale * np.linalg.norm(toward, axis=1))
-    index = np.flatnonzero((np.abs(_read(own, pixels)) < _ON) & (np.abs(facing) < _ACROSS))
+    index = np.flatnonzero((np.abs(bilinear(own, pixels)) < _ON) & (np.abs(facing) < _ACROSS))
     pixels, there = pixels[index], there[index]
     down, right = np.gradient(gaussian_filter(own, _BLUR_PX))
-    slope = np.stack([_read(np.asarray(part), pixels) for part in (down, right)], axis=-1)
+    slope = np.stack([bilinear(np.asarray(part), pixels) for part in (down, right)], axis=-1)
     outward = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
     away, found = _way_out(photo, pixels, outward)
     # The vertex itself may lie a little inside of its silhouette, which is what has to move.
-    away = (away + _read(own, pixels))[found] * (CAMERA_DISTANCE - there[found, 2]) / CAMERA_DISTANCE
+    away = (away + bilinear(own, pixels))[found] * (CAMERA_DISTANCE - there[found, 2]) / CAMERA_DISTANCE
     across = np.stack([outward[found, 1], -outward[found, 0], np.zeros(len(away))], axis=-1)
     return index[found], (away[:, None] * across) @ turn / scale**2
 
@@ -158,7 +159,7 @@ def _way_out(
     """How far outward (box units in the plane z = 0) the nearest place is where one leaves the photo's person, and
     whether there is any in reach."""
     steps = np.arange(-_REACH, _REACH, _PIXEL / 2)
-    values = _read(photo, pixels[:, None] + outward[:, None] * (steps / _PIXEL)[:, None])
+    values = bilinear(photo, pixels[:, None] + outward[:, None] * (steps / _PIXEL)[:, None])
     inside, outside = values[:, :-1], values[:, 1:]
     leaves = (inside < 0) & (outside >= 0)
     places = steps[:-1] + np.diff(steps) * -inside / np.where(leaves, outside - inside, 1)
@@ -176,8 +177,3 @@ def _pixels(points: Float[np.ndarray, "P 3"], side_px: int) -> Float[np.ndarray,
     """Row and column in a view of so many pixels a side; a pixel's centre is a whole number."""
     ndc = project_ndc(torch.from_numpy(np.asarray(points, dtype=np.float64))).numpy()
     return np.stack([(1 - ndc[:, 1]) / 2, (1 + ndc[:, 0]) / 2], axis=-1) * side_px - 0.5
-
-
-def _read(values: Float[np.ndarray, "H W"], pixels: Float[np.ndarray, "*P 2"]) -> Float[np.ndarray, "*P"]:
-    """Bilinear; the border value goes on outside."""
-    return map_coordinates(values, np.moveaxis(pixels, -1, 0), order=1, mode="nearest")

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from scipy.ndimage import map_coordinates
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
+from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
 from humanlrm.mesh.texture import TexturedMesh
 
@@ -99,6 +99,5 @@ def _render(mesh: TexturedMesh, scene: RayScene, camera: Cameras, shading: Shadi
 def _texture_at(mesh: TexturedMesh, uv: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 3"]:
     """Bilinear lookup, sRGB in [0, 1]."""
     size = len(mesh.texture)
-    at = np.stack([(1 - uv[:, 1]) * size - 0.5, uv[:, 0] * size - 0.5])
-    channels = [map_coordinates(mesh.texture[..., c].astype(np.float32), at, order=1, mode="nearest") for c in range(3)]
-    return np.stack(channels, axis=-1) / 255
+    at = np.stack([(1 - uv[:, 1]) * size - 0.5, uv[:, 0] * size - 0.5], axis=-1)
+    return np.stack([bilinear(mesh.texture[..., c].astype(np.float32), at) for c in range(3)], axis=-1) / 255

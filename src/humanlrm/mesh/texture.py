@@ -6,80 +6,42 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.mirror import Mirror
+from humanlrm.mesh.photo_views import Photo, PhotoView, PhotoViews, Share, unit
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, face_normals, vertex_normals
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
 
 FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
-#: Points to numbers in [0, 1].
-Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 #: Points to the number of what each belongs to.
 Belonging = Callable[[Float[np.ndarray, "P 3"]], Int[np.ndarray, "P"]]
 
-_EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
-#: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
-_FADE_COSINE = (0.15, 0.45)
-#: ... and between these distances in box units from the silhouette and from depth edges (our choice: 3 to 12 mm).
-_FADE_EDGE = (0.003, 0.013)
-#: Side of the depth image in which occlusion edges are found; a jump above ``_DEPTH_JUMP`` units is one.
-_DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
 #: Correction of the field's colour: box units over which it fades on the unseen side, and how firmly it holds to each
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
 _SHIFT_REACH, _SHIFT_HOLD = 0.3, 0.05
 _CHUNK = 65536
-#: Cosines of normal and view direction at which a surface runs along the rays, and no longer does; how firmly places
-#: that do hold to their own colour (our choice).
-_ALONG, _LEAST_HOLD = (0.25, 0.6), 0.002
-#: How firmly places that no photo tells of hold to the colour of the nearest that one does; how far behind the surface
-#: that is seen a place lies that is another's, and over how many edges around it the field still confuses both (our
-#: choice).
-_HIDDEN_HOLD, _BEHIND, _CONFUSED = 0.005, 0.01, 3
+#: How firmly places where the surface runs along the rays hold to their own colour; and backs: the field reads the
+#: pixels before them, and copies prints (our choice).
+_LEAST_HOLD, _BACK_HOLD = 0.002, 0.1
+#: How firmly places that no photo tells of hold to the colour of the nearest that one does; and over how many edges
+#: around a limb that lies in front the field still confuses both (our choice).
+_HIDDEN_HOLD, _CONFUSED = 0.005, 3
 #: Where colours come from around by this share or more, the field is not asked.
 _SETTLED = 0.999
 #: How often the seam between two clothes is smoothed where it is hidden (our choice).
 _SEAM = 2
-#: Cosines between which a surface begins to turn its back on a photo; how calm a place can be; and how firmly backs
-#: hold to their own colour: the field reads the pixels before them, and copies prints (our choice).
-_BACK, _CALM, _BACK_HOLD = (0.0, 0.3), 0.86, 0.1
 #: Colours of numbers from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
 _HEAT = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
-#: Of several photos that show a place, weights are raised to this power: blended photos blur what a millimetre moves.
-_SUREST = 4
 #: Barycentric coordinates of a face's corners, the middles of its edges, and its centre.
 _FACE_POINTS = np.concatenate([np.eye(3), (1 - np.eye(3)) / 2, np.full((1, 3), 1 / 3)]).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Photo:
-    """What the baker reads from the input photo, at its original resolution.
-
-    Attributes:
-        rgb: sRGB in [0, 1].
-        alpha: how much of each pixel is the person, in [0, 1].
-        crop: the square of the photo that the box stands for.
-        to_frame: similarity from the surface's box to the photo's own frame; ``None``: they are the same.
-    """
-
-    rgb: Float[np.ndarray, "H W 3"]
-    alpha: Float[np.ndarray, "H W"]
-    crop: SquareCrop
-    to_frame: Float[np.ndarray, "4 4"] | None = None
-
-    def __post_init__(self):
-        if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.alpha.shape != self.rgb.shape[:2]:
-            raise ValueError(
-                f"Photo: expected rgb (H, W, 3) and alpha (H, W), got {self.rgb.shape}, {self.alpha.shape}"
-            )
 
 
 @dataclass(frozen=True)
@@ -169,10 +131,10 @@ def bake(
     normals = vertex_normals(surface)
     texels = rasterise(unwrapped, size_px)
     points = texels.of(surface, surface.vertices)
-    directions = _unit(texels.of(surface, normals))
+    directions = unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
     colors = np.zeros((len(points), 3), dtype=np.float32)
-    view = _PhotoViews([_PhotoView(photo, surface) for photo in photos], calm)
+    view = PhotoViews([PhotoView(photo, surface) for photo in photos], calm)
     if photos:
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
@@ -235,140 +197,9 @@ def rasterise(unwrapped: Unwrapped, size_px: int) -> Texels:
     return Texels((size_px - 1 - up)[hit], column[hit], face[hit], barycentric[hit])
 
 
-class _PhotoView:
-    """The photo as a projector: its colour at surface points, and how far to trust it there."""
-
-    def __init__(self, photo: Photo, surface: TriangleSurface):
-        self.photo = photo
-        self.move = np.eye(4) if photo.to_frame is None else photo.to_frame
-        self.turn = self.move[:3, :3] / np.linalg.norm(self.move[0, :3])
-        self.scene = RayScene(self._moved(surface.vertices), surface.faces)
-        # Distances inside the mask in box units at z = 0; a pixel that is half background is background. A person whom
-        # the photo's border cuts off does not end there.
-        inside = np.pad(photo.alpha >= 0.5, 1, mode="edge")
-        self.alpha_edge = _distances(inside)[1:-1, 1:-1] * (VIEW_SPAN / photo.crop.side_px)
-        self.depth_edge = self._distance_to_depth_edges()
-
-    def _moved(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-        return (points @ self.move[:3, :3].T + self.move[:3, 3]).astype(np.float32)
-
-    def _distance_to_depth_edges(self) -> Float[np.ndarray, "D D"]:
-        """Box units (at z = 0) from each pixel of a depth image to where one body part begins to hide another."""
-        half = VIEW_SPAN / 2
-        line = np.linspace(-half, half, _DEPTH_SIZE_PX, dtype=np.float32)
-        x, y = np.meshgrid(line, line)
-        hits = self.scene.first_hit(_EYE, np.stack([x, y, np.full_like(x, -CAMERA_DISTANCE)], axis=-1))
-        depth = np.where(hits.hit, hits.distance, 2.0) * CAMERA_DISTANCE
-        edge = np.zeros(depth.shape, dtype=bool)
-        for axis in (0, 1):
-            jump = np.abs(np.diff(depth, axis=axis)) > _DEPTH_JUMP
-            edge |= np.pad(jump, [(0, 1) if a == axis else (0, 0) for a in (0, 1)])
-            edge |= np.pad(jump, [(1, 0) if a == axis else (0, 0) for a in (0, 1)])
-        return _distances(~edge) * (VIEW_SPAN / (_DEPTH_SIZE_PX - 1))
-
-    def _pixels(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "2 P"]:
-        """(row, column) in array coordinates, where pixel centres are integers."""
-        px = self.photo.crop.to_px(project_ndc(torch.from_numpy(points)).numpy())
-        return px.T[::-1] - 0.5
-
-    def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether points lie where the photo does not reach."""
-        return self._beyond(self._pixels(self._moved(points)))
-
-    def shows(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether the photo shows the person where points are, though perhaps another side."""
-        at = self._pixels(self._moved(points))
-        return (_sample(self.alpha_edge, at) > 0) & ~self._beyond(at)
-
-    def covered(self, points: Float[np.ndarray, "P 3"], limbs: Int[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
-        """Whether the photo shows another limb in front of the surface's vertices."""
-        hits = self.scene.first_hit(_EYE, self._moved(points) - _EYE)
-        nearest = np.take_along_axis(self.scene.faces[hits.face], hits.barycentric.argmax(-1)[:, None], axis=1)[:, 0]
-        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (limbs[nearest] != limbs)
-
-    def _beyond(self, at: Float[np.ndarray, "2 P"]) -> Bool[np.ndarray, "P"]:
-        height, width = self.photo.alpha.shape
-        return np.any((at < 0) | (at > np.array([[height - 1], [width - 1]])), axis=0)
-
-    def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """Of normal and view direction."""
-        return ((normals @ self.turn.T) * _unit(_EYE - self._moved(points))).sum(axis=-1)
-
-    def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-        """Bilinear samples of the photo at its original resolution."""
-        at = self._pixels(self._moved(points))
-        return np.stack([_sample(self.photo.rgb[..., c], at) for c in range(3)], axis=-1)
-
-    def weight(
-        self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
-    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
-        """1 where the photo shows the point well, 0 where it does not see it or shows background; and the cosine of
-        normal and view direction."""
-        cosine = self.cosine(points, normals).astype(np.float32)
-        points, normals = self._moved(points), (normals @ self.turn.T).astype(np.float32)
-        weight = _smoothstep(cosine, *_FADE_COSINE)
-        facing = np.flatnonzero(weight > 0)
-        seen, at = points[facing], self._pixels(points[facing])
-        trust = _smoothstep(_sample(self.alpha_edge, at), *_FADE_EDGE)
-        # project_ndc spans [-1, 1] over VIEW_SPAN, as does the depth image.
-        across = seen[:, :2] * (CAMERA_DISTANCE / (CAMERA_DISTANCE - seen[:, 2:])) / VIEW_SPAN + 0.5
-        trust *= _smoothstep(_sample(self.depth_edge, across.T[::-1] * (_DEPTH_SIZE_PX - 1)), *_FADE_EDGE)
-        trust *= ~self._beyond(at)
-        shown = trust > 0
-        lifted = seen[shown] + 2e-3 * normals[facing[shown]]
-        trust[shown] *= ~self.scene.occluded(lifted, _EYE, offset=0.0)
-        weight[facing] *= trust
-        return weight, cosine
-
-
-class _PhotoViews:
-    """Several photos as one projector; of those that show a place the surest counts most."""
-
-    def __init__(self, views: Sequence[_PhotoView], calm: Share | None = None):
-        self.views, self.calm = views, calm
-
-    def look(
-        self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
-    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P 3"]]:
-        """How far to trust the photos at surface points, as :meth:`_PhotoView.weight`, and their colour there (0 where
-        no photo shows the point)."""
-        best = np.zeros(len(points), np.float32)
-        shares, colors = np.zeros_like(best), np.zeros((len(points), 3), np.float32)
-        for view in self.views:
-            weight, cosine = view.weight(points, normals)
-            shown = np.flatnonzero(weight > 0)
-            share = (weight[shown] * cosine[shown]) ** _SUREST
-            colors[shown] += share[:, None] * view.color(points[shown])
-            shares[shown] += share
-            best = np.maximum(best, weight)
-        colors[shares > 0] /= shares[shares > 0, None]
-        return best, colors
-
-    def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
-        one; where it turns its back on all of them as much as it is calm there."""
-        along = 1 - _smoothstep(np.abs(self._cosines(points, normals)).max(axis=0), *_ALONG)
-        return along if self.calm is None else np.maximum(along, _CALM * self.calm(points) * self.away(points, normals))
-
-    def away(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """How much the surface turns its back on all photos."""
-        return _smoothstep(-self._cosines(points, normals).max(axis=0), *_BACK)
-
-    def _cosines(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "N P"]:
-        return np.stack([view.cosine(points, normals) for view in self.views])
-
-    def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether no photo reaches points."""
-        return np.logical_and.reduce([view.beyond(points) for view in self.views])
-
-    def shows(self, points: Float[np.ndarray, "P 3"], limbs: Int[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
-        """Whether any photo shows the person where the surface's vertices are, with no other limb in front."""
-        return np.logical_or.reduce([view.shows(points) & ~view.covered(points, limbs) for view in self.views])
-
-
 @dataclass(frozen=True)
 class _Seen:
-    """A surface, what the photos show at its vertices and how far to trust that (:meth:`_PhotoViews.look`), and which
+    """A surface, what the photos show at its vertices and how far to trust that (:meth:`PhotoViews.look`), and which
     vertices are neighbours."""
 
     surface: TriangleSurface
@@ -383,7 +214,7 @@ class _Seen:
         return np.asarray(self.edges.sum(axis=1)).ravel()
 
 
-def _color_shift(view: _PhotoViews, at: _Seen, field_color: FieldColor) -> Float[np.ndarray, "V 3"]:
+def _color_shift(view: PhotoViews, at: _Seen, field_color: FieldColor) -> Float[np.ndarray, "V 3"]:
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
     Minimises hold * |u - difference|^2 on seen vertices + |differences of u along edges|^2 + screening * |u|^2: a
@@ -420,7 +251,7 @@ class _Hidden:
     clothes: Int[np.ndarray, "V"]
 
 
-def _hidden(view: _PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
+def _hidden(view: PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
     """``None``: there are none."""
     points = at.surface.vertices.astype(np.float32)
     near = (~view.shows(points, parts.limbs(points))).astype(np.float32)
@@ -438,7 +269,7 @@ def _hidden(view: _PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
 
 
 def _from_around(
-    view: _PhotoViews,
+    view: PhotoViews,
     at: _Seen,
     field_color: FieldColor,
     shift: Float[np.ndarray, "V 3"],
@@ -471,7 +302,7 @@ def _from_around(
 
 def _reflect(
     guess: Float[np.ndarray, "P 3"],
-    view: _PhotoViews,
+    view: PhotoViews,
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
     points: Float[np.ndarray, "P 3"],
@@ -503,7 +334,7 @@ def _relaxed(
 
 
 def _border_steps(
-    view: _PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
+    view: PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
 ) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
     """Of each vertex the sum of the field's steps to its neighbours across the photos' border, and whether it is such a
     neighbour on the inner side."""
@@ -540,21 +371,3 @@ def _paint(texels: Texels, colors: Float[np.ndarray, "P 3"], size_px: int) -> UI
     nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
     row, column = np.asarray(nearest)
     return image[row, column]
-
-
-def _distances(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    """Pixels from each pixel to the nearest one that is not ``inside``."""
-    return np.asarray(distance_transform_edt(inside), dtype=np.float32)
-
-
-def _sample(image: Float[np.ndarray, "H W"], at: Float[np.ndarray, "2 P"]) -> Float[np.ndarray, "P"]:
-    return map_coordinates(image, at, order=1, mode="nearest", output=np.float32)
-
-
-def _unit(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def _smoothstep(x: Float[np.ndarray, "P"], low: float, high: float) -> Float[np.ndarray, "P"]:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
