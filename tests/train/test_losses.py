@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from humanlrm.frame import project_ndc
+from humanlrm.landmarks import COUNT, INDEX
 from humanlrm.train.losses import (
+    bone_loss,
     eikonal_loss,
     heat_loss,
     inside_box,
@@ -146,3 +148,24 @@ def test_a_heat_map_is_right_where_its_bell_is():
     assert unknown == outside == 0
     assert loss > 0.5
     torch.testing.assert_close(heat_loss(logits[:, :1], target[:, :1]), torch.tensor(0.0), rtol=0, atol=1e-5)
+
+
+def test_bones_care_for_how_landmarks_lie_to_each_other():
+    target = torch.randn(1, COUNT, 3, generator=torch.Generator().manual_seed(0))
+    assert bone_loss(target + 0.1, target) < 2e-4  # all err together
+    bent, turned = target.clone(), target.clone()
+    bent[:, INDEX["left_hand"], 2] += 0.02
+    turned[:, INDEX["nose"], 2] += 0.02
+    assert float(bone_loss(turned, target)) == pytest.approx(3 * float(bone_loss(bent, target)), rel=0.1)
+
+
+def test_bones_of_unknown_landmarks_do_not_count():
+    target = torch.zeros(1, COUNT, 3)
+    target[:, INDEX["left_knee"]] = torch.nan
+    predicted = torch.zeros(1, COUNT, 3)
+    predicted[:, INDEX["left_knee"]] = 1.0
+    predicted.requires_grad_()
+    loss = bone_loss(predicted, target)
+    loss.backward()
+    assert loss < 2e-4
+    assert predicted.grad.isfinite().all()

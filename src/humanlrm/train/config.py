@@ -29,6 +29,7 @@ class LossWeights:
         depth: front and back depth of the pixels' rays, L1.
         slope: differences of neighbouring pixels' depths, L1.
         landmarks: corrected landmarks, L1.
+        bones: ways between them, L1.
         heat: the spotter's heat maps, cross entropy.
         spots: the landmarks that it reads off them, L1.
         relief: the depths that it predicts beside them, L1.
@@ -43,6 +44,7 @@ class LossWeights:
     depth: float = 4.0
     slope: float = 15.0
     landmarks: float = 3.0
+    bones: float = 2.0
     heat: float = 0.1
     spots: float = 1.5
     relief: float = 2.0

@@ -4,11 +4,13 @@ A point (or surface sample) whose place is NaN is unknown. Means are over all po
 that a sample pulls equally hard whatever else is in its batch, and gradients of batches may be averaged.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
+from humanlrm.landmarks import BONES, INDEX
 from humanlrm.model.spotter import squared_distances
 
 #: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
@@ -20,6 +22,9 @@ _STEP = 0.04
 #: Points outside the box, and landmarks this far from their target, do not pull harder.
 _BOX = 1.05
 _LANDMARK_FAR = 0.3
+#: First and second ends of the ways between landmarks that are compared, and what they are multiplied by.
+_ENDS = torch.from_numpy(np.concatenate([BONES, [[INDEX["head"], INDEX["nose"]]]]).T)
+_SHORT = torch.tensor([1.0] * len(BONES) + [3.0])
 #: Deviation of a landmark's bell in its heat map, cells.
 _BELL = 1.2
 #: Box units in which a distance becomes a log-odds of being inside, and below which inside and outside are not told.
@@ -133,6 +138,17 @@ def landmark_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 
     distance = (difference**2).sum(-1).add(1e-8).sqrt()
     far = _LANDMARK_FAR + 0.1 * (distance - _LANDMARK_FAR)
     return (torch.where(distance < _LANDMARK_FAR, distance, far) * known).sum() / known.sum().clamp(min=1)
+
+
+def bone_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
+    """:func:`landmark_loss` of the ways from landmark to landmark along the bones, and from skull to nose, three times
+    as heavy: it is short, and where a face looks hangs on it.
+
+    Depths of neighbours err together; what is built on landmarks cares more for how they lie to each other (our choice,
+    as Sun et al. 2017, compositional pose regression).
+    """
+    ways = [(p[:, _ENDS[1]] - p[:, _ENDS[0]]) * _SHORT.to(p)[:, None] for p in (predicted, target)]
+    return landmark_loss(ways[0], ways[1])
 
 
 def inside_box(points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:

@@ -14,6 +14,7 @@ from humanlrm.model.triplane import Triplane
 from humanlrm.render import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.losses import (
+    bone_loss,
     eikonal_loss,
     heat_loss,
     inside_box,
@@ -46,6 +47,7 @@ class LossTerms:
     depth: Float[Tensor, ""]
     slope: Float[Tensor, ""]
     landmarks: Float[Tensor, ""]
+    bones: Float[Tensor, ""]
     heat: Float[Tensor, ""]
     spots: Float[Tensor, ""]
     relief: Float[Tensor, ""]
@@ -84,6 +86,7 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         depth=none if depth is None else masked_l1(depth, wanted.depth),
         slope=none if depth is None else slope_loss(depth, wanted.depth),
         landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
+        bones=none if landmarks is None else bone_loss(landmarks, wanted.landmarks),
         **(dict.fromkeys(("heat", "spots", "relief"), none) if spots is None else _spot_terms(spots, wanted)),
     )
 
@@ -190,7 +193,10 @@ class Objective(nn.Module):
         given, wanted = turned(batch.given, batch.wanted, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
             found = model.landmarks_of(given)
-        terms = {"landmarks": landmark_loss(found.points, wanted.landmarks)}
+        terms = {
+            "landmarks": landmark_loss(found.points, wanted.landmarks),
+            "bones": bone_loss(found.points, wanted.landmarks),
+        }
         if found.spots is not None:
             terms |= _spot_terms(found.spots, wanted)
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
