@@ -26,8 +26,8 @@ _RING, _TRIED = 12, 8
 #: A hidden face is skin under cloth if the cloth's inner side is at most this far in front of it, metres.
 _CLOTH_M = 0.1
 #: A place outside of the solid is in a pocket if something is nearer than this (metres) in all but so many directions:
-#: lips may be parted by a hair.
-_POCKET_M, _LEAKS = 0.1, 7
+#: lips may be parted.
+_POCKET_M, _LEAKS = 0.1, 16
 #: Cosine beyond which a point counts as right behind its nearest face.
 _BEHIND = -0.9
 #: From how many radii on a cluster of faces counts as one: igl's own choice, and what is enough to tell a side. The
