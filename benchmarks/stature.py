@@ -5,6 +5,7 @@ python -m benchmarks.stature [--count 200] [--assets DIR]
 """
 
 import argparse
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def main() -> None:
         assert scan.landmarks is not None
         ratio = float(scan.tags["height_m"]) / (stature(scan.landmarks) / STATURE)
         ratios.setdefault(cast.kind(seed), []).append(ratio)
-    for kind, found in (*ratios.items(), ("all", sum(ratios.values(), []))):
+    for kind, found in (*ratios.items(), ("all", list(chain.from_iterable(ratios.values())))):
         low, median, high = np.percentile(found, [5, 50, 95])
         print(
             f"height / segments over {len(found)} {kind} people: median {median:.3f}, "
