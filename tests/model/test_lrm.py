@@ -139,7 +139,8 @@ def test_the_field_does_not_pull_at_the_estimate(lively, batch):
     lively.zero_grad()
     terms = objective(lively, batch)
     nothing = torch.zeros(())
-    replace(terms, landmarks=nothing, heat=nothing, spots=nothing, relief=nothing).total(LossWeights()).backward()
+    of_landmarks = dict.fromkeys(("landmarks", "bones", "heat", "spots", "relief"), nothing)
+    replace(terms, **of_landmarks).total(LossWeights()).backward()
     assert all(p.grad is None or not p.grad.any() for p in lively.corrector.parameters())
 
 

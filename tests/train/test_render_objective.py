@@ -140,7 +140,11 @@ def test_a_sphere_is_fitted_from_two_views(shaded):
 @pytest.mark.parametrize("recompute", [False, True])
 def test_the_models_own_field_gets_gradients_everywhere(recompute, perceptual):
     model, density = build(tiny()), LaplaceDensity(0.05)
-    for layer in (model.field.sdf, model.depth):  # an untrained last layer would keep the gradient to itself
+    for layer in (
+        model.field.sdf,
+        model.depth,
+        model.field.head.trunk[-1],
+    ):  # an untrained last layer would keep the gradient to itself
         torch.nn.init.normal_(layer.weight, std=0.05)
     image = torch.cat([torch.rand(1, 3, 64, 64), box_map(TARGETS.alpha[:, 0, 0])[:, None].repeat(1, 2, 2, 2)], dim=1)
     planes = model(image, torch.rand(1, 19, 4) - 0.5, torch.zeros(1, 19, 2, CLUE_CHANNELS))
