@@ -13,8 +13,8 @@ from humanlrm.landmarks import INDEX
 from humanlrm.people.avatars import AvatarLibrary, landmarks_of_rig
 from humanlrm.people.bodies import landmarks, sample_body
 
-#: Half the thickness of a slab, in heights.
-_SLAB = 0.012
+#: Half the thickness of a slab, and half the width of a leg, in heights.
+_SLAB, _LEG = 0.012, 0.08
 
 
 def places(vertices: np.ndarray, marks: np.ndarray) -> dict[str, float]:
@@ -30,9 +30,9 @@ def places(vertices: np.ndarray, marks: np.ndarray) -> dict[str, float]:
     found |= {f"{name}, out": float(at[name][0]) / height for name in ("hip", "shoulder")}
     found |= {f"{name}, along the foot": share(at[name][2], foot[:, 2]) for name in ("ankle", "toe")}
     found["toe, across the foot"] = share(at["toe"][0], foot[:, 0])
-    for name, wide in (("hip", 0.08), ("knee", 0.08)):
+    for name in ("hip", "knee"):
         slab = left[np.abs(left[:, 1] - at[name][1]) < _SLAB * height]
-        slab = slab[np.abs(slab[:, 0] - at[name][0]) < wide * height]
+        slab = slab[np.abs(slab[:, 0] - at[name][0]) < _LEG * height]
         found[f"{name}, depth in the leg"] = share(at[name][2], slab[:, 2])
     middle = vertices[np.abs(vertices[:, 0]) < 0.03 * height]
     neck = middle[np.abs(middle[:, 1] - at["neck"][1]) < _SLAB * height]

@@ -148,8 +148,7 @@ def _below(subject: SubjectCrop, estimate: Triplane) -> float:
     points = estimate.given.estimated
     if points is None:
         return 0.0
-    seen = torch.ones_like(points[..., :1])
-    return float(below_the_photo(replace(subject.given, landmarks=torch.cat([points, seen], dim=-1).cpu())))
+    return float(below_the_photo(subject.given, points.cpu()))
 
 
 def _copy(clock: Clock) -> Clock:

@@ -92,8 +92,7 @@ class SolidScan:
         leaks = np.zeros(len(pocket), dtype=int)
         for direction in np.concatenate([_ring(), -_ring()]):
             start = points[pocket].astype(np.float32)
-            hits = self._scene.first_hit(start, np.broadcast_to(direction, start.shape))
-            leaks += ~(hits.hit & (hits.distance < _POCKET_M))
+            leaks += ~self._scene.occluded(start, start + _POCKET_M * direction, offset=0.0)
             pocket, leaks = pocket[leaks <= _LEAKS], leaks[leaks <= _LEAKS]
         inside[pocket] = True
         return inside

@@ -1,7 +1,7 @@
 """How much of a person a photo hides, and where: what the landmarks promise and the mask does not show."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -87,8 +87,11 @@ def visibility(subject: SubjectCrop) -> Visibility:
     return Visibility(min(1.0, float(gone.clamp(min=_cut_off(given)) + behind + lost)), tuple(reasons))
 
 
-def below_the_photo(given: Given) -> Float[Tensor, "B"]:
-    """Share of the body, by area of its limbs and trunk, that its landmarks put below the photo's lower border."""
+def below_the_photo(given: Given, landmarks: Float[Tensor, "B J 3"] | None = None) -> Float[Tensor, "B"]:
+    """Share of the body, by area of its limbs and trunk, that its landmarks, as detected or as told, put below the
+    photo's lower border."""
+    if landmarks is not None:
+        given = replace(given, landmarks=torch.cat([landmarks, torch.ones_like(landmarks[..., :1])], dim=-1))
     cores = _cores(given)
     known = (given.image[:, 4] > 0.5).any(-1)
     last = torch.where(known, torch.arange(known.shape[1], device=known.device), -1).amax(-1)

@@ -16,8 +16,15 @@ _BESIDE = (0.015, 0.03)
 _TURNS_DEG, _SHIFTS = np.arange(-42.0, 43.0, 6.0), np.arange(-0.02, 0.021, 0.01)
 #: What a turn of so many degrees, and such a shift, cost of the likeness (all of these are our choice).
 _USUAL_DEG, _USUAL, _COST = 30.0, 0.02, 0.15
+#: (cost, turn, shift), the cheapest first.
+_PLANES = sorted(
+    (_COST * ((turn / _USUAL_DEG) ** 2 + (shift / _USUAL) ** 2), turn, shift)
+    for turn in _TURNS_DEG
+    for shift in _SHIFTS
+)
 #: If no plane turned by less than this shows both halves, they cannot be compared.
 _NEAR_DEG = 13.0
+_NEAR, _FAR = ([p for p in _PLANES if (abs(p[1]) < _NEAR_DEG) == near] for near in (True, False))
 #: Places nearer to the plane are like their images whatever it is; box units.
 _TRIVIAL = 0.012
 #: Pairs that tell something; and how alike both halves have to be where both are seen.
@@ -73,19 +80,20 @@ class Mirror:
         points, colors = points[own], colors[own]
         if len(points) < _PAIRS:
             return self
-        tree, found = KDTree(points), []
-        for turn in _TURNS_DEG:
-            normal = Rotation.from_rotvec(self.up * np.deg2rad(turn)).apply(self.normal)
-            for shift in _SHIFTS:
+        tree, best, most, compared = KDTree(points), None, -np.inf, False
+        for planes in (_NEAR, _FAR):
+            for cost, turn, shift in planes:
+                if 1 - cost <= most:  # however alike, this plane and all after it are worse
+                    break
+                normal = Rotation.from_rotvec(self.up * np.deg2rad(turn)).apply(self.normal)
                 plane = replace(self, normal=normal, origin=self.origin + shift * normal)
                 likeness = plane._likeness(tree, points, colors)
-                if likeness is not None:
-                    cost = _COST * ((turn / _USUAL_DEG) ** 2 + (shift / _USUAL) ** 2)
-                    found.append((likeness - cost, likeness, abs(turn), plane))
-        if not any(turn < _NEAR_DEG for _, _, turn, _ in found):
-            return self
-        alike = [one for one in found if one[1] > _ALIKE]
-        return max(alike, key=lambda one: one[0])[-1] if alike else None
+                compared = compared or likeness is not None
+                if likeness is not None and likeness > _ALIKE and likeness - cost > most:
+                    best, most = plane, likeness - cost
+            if not compared:
+                return self
+        return best
 
     def _likeness(
         self, tree: KDTree, points: Float[np.ndarray, "S 3"], colors: Float[np.ndarray, "S 3"]

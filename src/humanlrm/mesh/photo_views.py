@@ -163,18 +163,15 @@ class PhotoViews:
         colors[shares > 0] /= shares[shares > 0, None]
         return best, colors
 
-    def along(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+    def along(
+        self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
+    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
         """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
-        one; where it turns its back on all of them as much as it is calm there."""
-        along = 1 - _smoothstep(np.abs(self._cosines(points, normals)).max(axis=0), *_ALONG)
-        return along if self.calm is None else np.maximum(along, _CALM * self.calm(points) * self.away(points, normals))
-
-    def away(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """How much the surface turns its back on all photos."""
-        return _smoothstep(-self._cosines(points, normals).max(axis=0), *_BACK)
-
-    def _cosines(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "N P"]:
-        return np.stack([view.cosine(points, normals) for view in self.views])
+        one; where it turns its back on all of them as much as it is calm there. And how much it does turn its back."""
+        cosines = np.stack([view.cosine(points, normals) for view in self.views])
+        along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
+        away = _smoothstep(-cosines.max(axis=0), *_BACK)
+        return along if self.calm is None else np.maximum(along, _CALM * self.calm(points) * away), away
 
     def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
         """Whether no photo reaches points."""

@@ -146,8 +146,7 @@ def bake(
         shift = _color_shift(view, seen, field_color)
         hidden = None if parts is None else _hidden(view, seen, parts)
         around = _from_around(view, seen, field_color, shift, hidden)
-        asking = points[unsure], directions[unsure]
-        along = np.maximum(view.along(*asking), view.away(*asking))[:, None]
+        along = np.maximum(*view.along(points[unsure], directions[unsure]))[:, None]
         if hidden is not None:
             along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
         guess = there.of(surface, shift) * (1 - along) + there.of(surface, around) * along
@@ -286,8 +285,8 @@ def _from_around(
     points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
     own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
-    hold = _LEAST_HOLD + (1 - view.along(points, at.normals)) ** 2
-    hold *= 1 - (1 - _BACK_HOLD) * view.away(points, at.normals)
+    along, away = view.along(points, at.normals)
+    hold = (_LEAST_HOLD + (1 - along) ** 2) * (1 - (1 - _BACK_HOLD) * away)
     edges = at.edges
     if hidden is not None:
         edges = _within(edges, hidden.where, hidden.clothes)

@@ -278,13 +278,15 @@ def landmarks_of_rig(
 ) -> Float[np.ndarray, "19 3"]:
     """The 19 landmarks of a posed avatar."""
     rig, (linear, posed), height = avatar.rig, transforms, float(np.ptp(avatar.vertices[:, 1]))
-    points = {"nose": nose}
-    for name, (near, carrier, offset) in _POINTS.items():
-        paired = name not in ("neck", "head")
-        for side, mirror in (("left", 1), ("right", -1)) if paired else (("", 1),):
-            at = [rig.index(side.title() + joint) for joint in near]
-            carried = rig.index(carrier if carrier in ("Hips", "Neck", "Head") else side.title() + carrier)
-            rest = rig.rest[at].mean(0) + np.array(offset) * (mirror, 1, 1) * height
-            place = linear[carried] @ (rest - rig.rest[carried]) + posed[carried]
-            points[f"{side}_{name}" if paired else name] = place
-    return np.stack([points[name] for name in LANDMARKS]).astype(np.float32)
+    points = []
+    for landmark in LANDMARKS:
+        if landmark == "nose":
+            points.append(nose)
+            continue
+        side, _, name = landmark.rpartition("_")
+        near, carrier, offset = _POINTS[name]
+        at = [rig.index(side.title() + joint) for joint in near]
+        carried = rig.index(carrier if carrier in rig.names else side.title() + carrier)
+        rest = rig.rest[at].mean(0) + np.array(offset) * (-1 if side == "right" else 1, 1, 1) * height
+        points.append(linear[carried] @ (rest - rig.rest[carried]) + posed[carried])
+    return np.stack(points).astype(np.float32)

@@ -85,10 +85,13 @@ def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
         rgb=rgb_loss(on.rgb, wanted.rgb, inside),
         depth=none if depth is None else masked_l1(depth, wanted.depth),
         slope=none if depth is None else slope_loss(depth, wanted.depth),
-        landmarks=none if landmarks is None else landmark_loss(landmarks, wanted.landmarks),
-        bones=none if landmarks is None else bone_loss(landmarks, wanted.landmarks),
+        **(dict.fromkeys(("landmarks", "bones"), none) if landmarks is None else _landmark_terms(landmarks, wanted)),
         **(dict.fromkeys(("heat", "spots", "relief"), none) if spots is None else _spot_terms(spots, wanted)),
     )
+
+
+def _landmark_terms(landmarks: Float[Tensor, "B J 3"], wanted: Wanted) -> dict[str, Float[Tensor, ""]]:
+    return {"landmarks": landmark_loss(landmarks, wanted.landmarks), "bones": bone_loss(landmarks, wanted.landmarks)}
 
 
 def _spot_terms(spots: Spots, wanted: Wanted) -> dict[str, Float[Tensor, ""]]:
@@ -193,10 +196,7 @@ class Objective(nn.Module):
         given, wanted = turned(batch.given, batch.wanted, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
             found = model.landmarks_of(given)
-        terms = {
-            "landmarks": landmark_loss(found.points, wanted.landmarks),
-            "bones": bone_loss(found.points, wanted.landmarks),
-        }
+        terms = _landmark_terms(found.points, wanted)
         if found.spots is not None:
             terms |= _spot_terms(found.spots, wanted)
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()

@@ -141,8 +141,7 @@ def usual(given: Given, truth: Float[Tensor, "B J 3"]) -> Float[Tensor, "B"]:
     Of the people who are rendered a third do not stand, whatever the photo shows of them. Of people who are
     photographed from the hips up most do, and nothing in such a photo says otherwise (our choice).
     """
-    seen = torch.ones_like(truth[..., :1])
-    below = below_the_photo(replace(given, landmarks=torch.cat([truth.nan_to_num(), seen], dim=-1)))
+    below = below_the_photo(given, truth.nan_to_num())
     return torch.where((below > _MUCH_BELOW) & ~stands(truth), _RARE, 1.0)
 
 
