@@ -1,5 +1,6 @@
 """The ablation study at the size of a test: every row trains, is measured and is not done twice."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -47,6 +48,11 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     assert len(weights) == len(rows)
     assert study(plan, tmp_path) == found
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    shutil.rmtree(tmp_path / "density-field-LRM-0")
+    assert study(plan, tmp_path, workers=2) == found
+    assert {path for path, made in weights.items() if path.stat().st_mtime_ns != made} == {
+        tmp_path / "density-field-LRM-0" / "weights" / "model.safetensors"
+    }
     with pytest.raises(ValueError, match="another study"):
         study(replace(plan, samples=4), tmp_path)
 
@@ -75,6 +81,8 @@ def test_figures_are_means_over_seeds_with_their_largest_difference(plan):
 def test_a_study_of_nothing_is_refused(plan, tmp_path, capsys):
     with pytest.raises(ValueError, match="seeds"):
         replace(plan, seeds=())
+    with pytest.raises(ValueError, match="workers must be positive"):
+        study(plan, tmp_path / "r", workers=0)
     assert main(["ablate", "--data", str(tmp_path), "--run", str(tmp_path / "r"), "--out", str(tmp_path / "t")]) == 1
     assert "no subject" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()

@@ -1,11 +1,13 @@
 """The ablation table: small models that differ in one thing, trained alike on the same data, measured alike."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.evaluate.report import failed, write_text
@@ -18,6 +20,7 @@ from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import TrainingStopped, train
 from humanlrm.train.render_config import RenderSchedule
+from humanlrm.workers import processes
 
 METRICS = {"chamfer_cm": 2, "p2s_cm": 2, "s2p_cm": 2, "normals_abs": 3, "psnr_front": 1, "psnr_back": 1, "iou_side": 3}
 _TITLES = ("Chamfer cm", "P2S cm", "S2P cm", "NC", "PSNR front dB", "PSNR back dB", "IoU side")
@@ -118,29 +121,59 @@ class Study:
         return tuple(v for v in VARIANTS if self.captures is not None or not v.captures)
 
 
-def study(plan: Study, out: Path, report: Callable[[str], None] | None = None) -> str:
+def study(plan: Study, out: Path, report: Callable[[str], None] | None = None, workers: int = 1) -> str:
     """Trains and measures what is missing in ``out``; returns the table (Markdown). Can be interrupted at any time.
 
     Args:
         out: folder of runs, weights and figures.
-        report: told each row and seed before it starts.
+        report: told each row and seed when it is measured.
+        workers: processes; each computes with one thread. With 1 no process is started.
 
     Raises:
         ValueError: no readable data, or ``out`` holds another study.
         TrainingStopped: by SIGTERM; a row that is not finished is not measured.
     """
+    if workers < 1:
+        raise ValueError(f"workers must be positive, got {workers}")
     settings, wanted = out / "study.json", json.dumps(asdict(plan), indent=1, default=str)
     if settings.is_file() and settings.read_text() != wanted:
         raise ValueError(f"{out} holds another study (study.json); choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     write_text(settings, wanted)
-    figures: dict[str, list[dict[str, float]]] = {}
-    for seed in plan.seeds:
-        for variant in plan.variants:
-            if report is not None:
-                report(f"{variant.name}, seed {seed}")
-            figures.setdefault(variant.name, []).append(_measured(plan, variant, seed, out))
-    return table(plan, figures)
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for name, seed, figures in _measure_all(plan, out, workers):
+        found[name, seed] = figures
+        if report is not None:
+            report(f"{name}, seed {seed}: Chamfer {figures['chamfer_cm']:.2f} cm")
+    return table(plan, {v.name: [found[v.name, seed] for seed in plan.seeds] for v in plan.variants})
+
+
+def _measure_all(plan: Study, out: Path, workers: int) -> Iterator[tuple[str, int, dict[str, float]]]:
+    chains = [(chain, seed) for seed in plan.seeds for chain in _chains(plan.variants)]
+    if workers == 1:
+        for chain, seed in chains:
+            for variant in chain:
+                yield variant.name, seed, _measured(plan, variant, seed, out)
+        return
+    # The longest first: none is left over for one process at the end.
+    chains.sort(key=lambda one: -len(one[0]))
+    with processes(min(workers, len(chains)), torch.set_num_threads, (1,)) as pool:
+        tasks = [pool.submit(_measured_chain, plan, chain, seed, out) for chain, seed in chains]
+        for task in as_completed(tasks):
+            yield from task.result()
+
+
+def _chains(variants: tuple[Variant, ...]) -> list[list[Variant]]:
+    """Rows one after the other that start from the first one's weights; a row that starts from nothing begins one."""
+    begun = {v.name: [v] for v in variants if v.after is None}
+    for variant in variants:
+        if variant.after is not None:
+            begun[variant.after].append(variant)
+    return list(begun.values())
+
+
+def _measured_chain(plan: Study, chain: list[Variant], seed: int, out: Path) -> list[tuple[str, int, dict[str, float]]]:
+    return [(variant.name, seed, _measured(plan, variant, seed, out)) for variant in chain]
 
 
 def _folder(out: Path, name: str, seed: int) -> Path:

@@ -22,6 +22,7 @@ class Ablate:
         people: held-out people that each model is measured on.
         seeds: of the runs.
         bf16: compute the networks in bfloat16, where this processor is faster in it.
+        workers: processes, each of which trains and measures rows on one core.
     """
 
     data: Path
@@ -32,6 +33,7 @@ class Ablate:
     people: int = 24
     seeds: tuple[int, ...] = (0, 1, 2)
     bf16: bool = False
+    workers: int = 1
 
     def run(self) -> int:
         from humanlrm.ablations import Study, study
@@ -45,7 +47,7 @@ class Ablate:
             seeds=self.seeds,
             bf16=check_bf16(self.bf16, "cpu"),
         )
-        found = study(plan, self.run_folder, lambda line: console.print(line, highlight=False))
+        found = study(plan, self.run_folder, lambda line: console.print(line, highlight=False), self.workers)
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.out, found)
         console.print(f"{self.out}", highlight=False)
