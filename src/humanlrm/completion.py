@@ -165,7 +165,7 @@ def _posed(
 
     def drawn(of: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
         condition = condition_of(model, of.given.to(next(model.parameters()).device))
-        return sample_poses(denoiser, condition, MOST_SAMPLES, completion.seed, completion.guidance)
+        return model.believed(sample_poses(denoiser, condition, MOST_SAMPLES, completion.seed, completion.guidance))
 
     found = drawn(subject)
     roomy = with_room(subject, found[0, :_ROOMY].flatten(0, 1))

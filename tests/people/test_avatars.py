@@ -15,8 +15,8 @@ from humanlrm.landmarks import INDEX, LANDMARKS, MIRROR
 from humanlrm.people.avatar_colour import dye_of, likeness_to_skin, redyed
 from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Build, build_matrices, joint_transforms, random_build, skinned
-from humanlrm.people.avatars import AvatarLibrary, load_avatar, make_avatar, posed
-from humanlrm.people.figures import figure, figures
+from humanlrm.people.avatars import AvatarLibrary, load_avatar, make_avatar, posed, skeleton
+from humanlrm.people.figures import figures
 from humanlrm.people.posepack import POSE_INDEX, POSE_JOINTS
 
 SKIN, CLOTH = (200, 150, 120), (40, 60, 160)
@@ -46,7 +46,7 @@ CUBE = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)])
 QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
 
 
-def skeleton() -> tuple[list[str], list[int], np.ndarray]:
+def rest_joints() -> tuple[list[str], list[int], np.ndarray]:
     joints = dict(MIDDLE)
     for side, x in (("Left", 1), ("Right", -1)):
         for name, (parent, place) in LEFT.items():
@@ -72,7 +72,7 @@ def boxes(names: list[str], places: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 
 def write_avatar(path: Path, avatar_id: str) -> None:
-    names, parents, places = skeleton()
+    names, parents, places = rest_joints()
     corners, faces, owners = boxes(names, places)
     low, high = corners.min(0), corners.max(0)
     bare = np.array([any(w in names[o] for w in ("Head", "Hand", "Eye")) for o in owners])
@@ -279,12 +279,12 @@ def test_a_mesh_without_sheets_gets_no_lining(library: AvatarLibrary):
     assert len(lining.vertices) == len(avatar.vertices)
 
 
-def test_a_figure_has_the_landmarks_of_the_posed_person_up_to_scale_and_place(library: AvatarLibrary):
+def test_a_skeleton_has_the_landmarks_of_the_posed_person_up_to_scale_and_place(library: AvatarLibrary):
     avatar, rng = library.avatar(library.ids[0]), np.random.default_rng(4)
     world = Rotation.random(22, rng=rng).as_matrix().astype(np.float32)
     build, bend = random_build(rng, child=False), np.array([10.0, 20.0])
     _, true = posed(avatar, world, build=build, height_m=1.6, finger_bend_deg=bend)
-    between = [pdist(points) for points in (figure(avatar, world, build, bend), true)]
+    between = [pdist(points) for points in (skeleton(avatar, build, bend)(world), true)]
     np.testing.assert_allclose(between[0] / between[0].sum(), between[1] / between[1].sum(), atol=1e-5)
 
 

@@ -88,7 +88,8 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
     @torch.no_grad()
     def run(case: Case) -> ColouredSurface:
         given = _given(model, case.shown)
-        poses = typical(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES), count)[0]
+        found = model.believed(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES))
+        poses = typical(found, count)[0]
         samples = [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
         surfaces = [extract(model, planes, resolution) for planes in samples]
         best = 0 if count == 1 else int(np.argmin([_apart(surface, case) for surface in surfaces]))

@@ -39,6 +39,7 @@ class ModelConfig:
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
         head: the field has a part of its own for heads (``model.head``).
+        upright: people who stand are set upright, half of the way (``balance.upright``).
     """
 
     image_px: int = 256
@@ -59,6 +60,7 @@ class ModelConfig:
     lifter_depth: int = 3
     normal_step: float = 0.01
     head: bool = False
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if self.image_px % 32:
@@ -192,12 +194,13 @@ def tiny() -> ModelConfig:
         lifter_width=64,
         lifter_depth=1,
         head=True,
+        upright=True,
     )
 
 
 def small() -> ModelConfig:
     """The weights shipped in the package: trained and run on two CPU cores."""
-    return ModelConfig(head=True)
+    return ModelConfig(head=True, upright=True)
 
 
 def base() -> PaperConfig:

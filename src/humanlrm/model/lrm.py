@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.balance import upright
 from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.corrector import Estimate, LandmarkCorrector, LandmarkTokens, settled
@@ -47,6 +48,10 @@ class HumanLRM(nn.Module):
         """The landmarks alone, as :meth:`forward` estimates them."""
         return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32, given.image[:, 3:])
 
+    def believed(self, landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B J 3"]:
+        """Estimated or sampled landmarks as people are built on them."""
+        return upright(landmarks) if self.config.upright else landmarks
+
     def _look(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
         rgb, alpha = image[:, :3], image[:, 3:4]
         return self.encoder(rgb * alpha + 0.5 * (1 - alpha))
@@ -76,7 +81,7 @@ class HumanLRM(nn.Module):
         else:
             found = self.corrector(landmarks, clues, pyramid, self.place32, image[:, 3:])
             estimated, spots = found.points, found.spots
-            used = settled(estimated, told)
+            used = settled(self.believed(estimated), told)
         bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()

@@ -32,7 +32,7 @@ from humanlrm.people.posepack import (
     load_poses,
     world_rotations,
 )
-from humanlrm.people.stance import random_pose
+from humanlrm.people.stance import Skeleton, random_pose, settled
 
 CHILD_SHARE = 0.06
 _LICENCE = "MIT"
@@ -215,6 +215,7 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
     build = random_build(rng, child=child)
     bend = rng.uniform(4, 38, 2)
     texture = redyed(avatar.texture, avatar.dye, rng, strength=float(rng.choice([0.0, 1.0], p=[0.2, 0.8])))
+    quats = settled(quats, skeleton(avatar, build, bend))
     vertices, landmarks = posed(avatar, world_rotations(quats), build=build, height_m=height, finger_bend_deg=bend)
     tags: dict[str, str | float] = {
         "sex": {"F": "female", "M": "male"}.get(avatar.sex, avatar.sex),
@@ -271,6 +272,18 @@ _POINTS: dict[str, tuple[tuple[str, ...], str, tuple[float, float, float]]] = {
     "ankle": (("Foot",), "Leg", (0.0, -0.006, -0.011)),
     "toe": (("ToeEnd",), "ToeBase", (-0.02, 0.006, -0.019)),
 }
+
+
+def skeleton(avatar: Avatar, build: Build, finger_bend_deg: Float[np.ndarray, "2"]) -> Skeleton:
+    """Of the avatar with this build: landmarks as :func:`posed` gives them, up to scale and place."""
+    rig, nose, stretch = avatar.rig, slice(avatar.nose, avatar.nose + 1), build_matrices(avatar.rig, build)
+
+    def posed_landmarks(world: Float[np.ndarray, "22 3 3"]) -> Float[np.ndarray, "19 3"]:
+        transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), stretch)
+        tip = skinned(avatar.vertices[nose], (avatar.joints[nose], avatar.shares[nose]), rig, transforms)
+        return landmarks_of_rig(avatar, transforms, tip[0])
+
+    return posed_landmarks
 
 
 def landmarks_of_rig(

@@ -204,6 +204,16 @@ def skin(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.nda
     return np.einsum("vij,vj->vi", blended[..., :3], body.vertices) + blended[..., 3]
 
 
+def skeleton(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.ndarray, "19 3"]:
+    """The landmarks of a body with a rigid head, nothing skinned."""
+    shared, (rotation, position) = rig(), place_bones(body.heads, turns)
+    head = shared.bone("head")
+    tip, crown = (
+        position[head] + rotation[head] @ (body.vertices[k] - body.heads[head]) for k in (shared.nose, shared.crown)
+    )
+    return landmarks_of(lambda bone: position[shared.bone(bone)], tip, crown)
+
+
 def landmarks(
     body: Body, turns: dict[str, Float[np.ndarray, "3 3"]], posed: Float[np.ndarray, "V 3"]
 ) -> Float[np.ndarray, "19 3"]:

@@ -15,6 +15,7 @@ from humanlrm.people.avatar_lining import lined
 from humanlrm.people.avatar_shape import Rig, joint_transforms
 from humanlrm.people.base_mesh import (
     BODY_VERTICES,
+    Hand,
     base_mesh,
     bone_rotations,
     random_hands,
@@ -28,6 +29,7 @@ from humanlrm.people.covering import Bones, covered, pulled_in, uncovered_faces,
 from humanlrm.people.joints import landmarks_of
 from humanlrm.people.materials import SKIN_TONES
 from humanlrm.people.posepack import world_rotations
+from humanlrm.people.stance import Skeleton, settled
 from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS
 
 #: Room between skin and cloth.
@@ -74,7 +76,9 @@ def dressed_scan(
     extras = [closet.piece(name) for name in outfit.head]
     rig = rig_of(heads)
     layers = _tucked_layers(base, clothes, bones_of(rig)) + _on_the_head(base, extras, rig)
-    turns = bone_rotations(rig, world_rotations(quats), random_hands(rng))
+    hands = random_hands(rng)
+    quats = settled(quats, _skeleton(base, rig, hands))
+    turns = bone_rotations(rig, world_rotations(quats), hands)
     if not hands_inside:
         turns = _clear_of_the_body(base, rig, turns)
     transforms = joint_transforms(rig, turns, np.tile(np.eye(3), (len(rig.names), 1, 1)))
@@ -84,6 +88,18 @@ def dressed_scan(
     atlas = _atlas(closet, outfit, clothes, extras, rng)
     licences = sorted({piece.licence for piece in (*clothes, *extras)} | {"CC0-1.0"})
     return _merged(layers, posed, atlas, landmarks, " AND ".join(licences))
+
+
+def _skeleton(base: Float[np.ndarray, "N 3"], rig: Rig, hands: tuple[Hand, Hand]) -> Skeleton:
+    """Of a body at rest; its head is rigid."""
+    mesh, head, still = base_mesh(), rig.index("head"), np.tile(np.eye(3), (len(rig.names), 1, 1))
+
+    def posed_landmarks(world: Float[np.ndarray, "22 3 3"]) -> Float[np.ndarray, "19 3"]:
+        linear, places = joint_transforms(rig, bone_rotations(rig, world, hands), still)
+        nose, crown = (places[head] + linear[head] @ (base[k] - rig.rest[head]) for k in (mesh.nose, mesh.crown))
+        return landmarks_of(lambda bone: places[rig.index(bone)], nose, crown)
+
+    return posed_landmarks
 
 
 def _clear_of_the_body(

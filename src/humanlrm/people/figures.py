@@ -7,17 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from humanlrm.landmarks import LANDMARKS
-from humanlrm.people.avatar_shape import (
-    Build,
-    build_matrices,
-    joint_transforms,
-    random_build,
-    rig_rotations,
-    skinned,
-)
-from humanlrm.people.avatars import CHILD_SHARE, Avatar, AvatarLibrary, landmarks_of_rig
+from humanlrm.people.avatar_shape import random_build
+from humanlrm.people.avatars import CHILD_SHARE, AvatarLibrary, skeleton
 from humanlrm.people.posepack import world_rotations
-from humanlrm.people.stance import random_pose
+from humanlrm.people.stance import random_pose, settled
 
 #: Rigs that are taken in turn: the avatars' skeletons differ less than the random builds.
 _RIGS = 8
@@ -31,15 +24,6 @@ def figures(library: AvatarLibrary, count: int, seed: int) -> Float[np.ndarray, 
     for k in range(count):
         _, quats = random_pose(library.poses, library.split, rng)
         build = random_build(rng, child=bool(rng.random() < CHILD_SHARE))
-        out[k] = figure(avatars[k % len(avatars)], world_rotations(quats), build, rng.uniform(4, 38, 2))
+        body = skeleton(avatars[k % len(avatars)], build, rng.uniform(4, 38, 2))
+        out[k] = body(world_rotations(settled(quats, body)))
     return out
-
-
-def figure(
-    avatar: Avatar, world: Float[np.ndarray, "22 3 3"], build: Build, finger_bend_deg: Float[np.ndarray, "2"]
-) -> Float[np.ndarray, "19 3"]:
-    """Landmarks as ``avatars.posed`` gives them, up to scale and place."""
-    rig, nose = avatar.rig, slice(avatar.nose, avatar.nose + 1)
-    transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), build_matrices(rig, build))
-    tip = skinned(avatar.vertices[nose], (avatar.joints[nose], avatar.shares[nose]), rig, transforms)
-    return landmarks_of_rig(avatar, transforms, tip[0])

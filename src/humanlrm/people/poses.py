@@ -11,9 +11,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from humanlrm.people.bodies import Body, place_bones, rig
+from humanlrm.people.bodies import Body, place_bones, rig, skeleton
+from humanlrm.people.stance import balancing
 
 _DOWN, _FORWARD, _LEFT = np.array([0.0, -1, 0]), np.array([0.0, 0, 1]), np.array([1.0, 0, 0])
+#: How often a pose is balanced: the feet follow, and the weight with them.
+_LOOKS = 2
 _SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
 
 
@@ -349,8 +352,19 @@ _FINGER_AXIS = np.array([0.7, 0.2, 0.68])
 
 
 def bone_turns(body: Body, pose: Pose) -> dict[str, Float[np.ndarray, "3 3"]]:
-    """The pose as turns for :func:`humanlrm.people.bodies.skin`, arms pushed outward until clear of the trunk."""
+    """The pose as turns for :func:`humanlrm.people.bodies.skin`: who stands has the weight above the feet
+    (``people.stance``), arms are pushed outward until clear of the trunk."""
     pelvis = _euler(pose.pelvis)
+    turns = _bone_turns(body, pose, pelvis)
+    for _ in range(_LOOKS):
+        tilt = balancing(skeleton(body, turns))
+        if tilt is not None:
+            pelvis = tilt.as_matrix() @ pelvis
+            turns = _bone_turns(body, pose, pelvis)
+    return turns
+
+
+def _bone_turns(body: Body, pose: Pose, pelvis: Float[np.ndarray, "3 3"]) -> dict[str, Float[np.ndarray, "3 3"]]:
     turns = {"root": pelvis} | {name: _euler(pose.spine, 0.2) for name in _SPINE}
     turns |= {name: _euler(pose.head, share) for name, share in (("neck01", 0.4), ("head", 0.6))}
     for side, arm, leg in zip("LR", pose.arms, pose.legs, strict=True):
