@@ -1,14 +1,18 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from humanlrm.balance import upright
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
+from humanlrm.people.stance import mean_skeleton
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import objective
+from humanlrm.views import Given
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,30 @@ def test_an_eye_is_trained_with_the_landmarks_at_a_lower_rate(batch):
     assert {shares[id(p)] for p in eye.values()} == {0.25}
     assert shares[id(model.corrector.spotter.heat.weight)] == 1
     assert shares[id(model.corrector.lifter.delta.weight)] == 0.1
+
+
+@pytest.mark.parametrize("eye", [True, False])
+def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
+    """They are found with fewer of the encoder's maps if the eye sees the coarse ones anew."""
+    torch.manual_seed(0)
+    model = build(replace(tiny(), eye=eye, upright=False)).eval()
+    image, landmarks = inputs()
+    given = Given(image, landmarks, clues_of(landmarks))
+    with torch.no_grad():
+        found, built_on = model.landmarks_of(given), model.planes_of(given).given
+    torch.testing.assert_close(found.points, built_on.estimated)
+    torch.testing.assert_close(found.points, built_on.landmarks)
+
+
+def test_people_who_stand_are_built_upright():
+    points = torch.from_numpy(mean_skeleton(np.tile(np.eye(3), (22, 1, 1)))).float() * 1.8  # arms out, feet together
+    points[:, 2] += 0.1 * points[:, 1]
+    assert not torch.allclose(upright(points), points, atol=1e-3)
+    landmarks = torch.cat([points, torch.ones(COUNT, 1)], dim=1)[None]
+    for flag, wanted in ((True, upright(points)), (False, points)):
+        torch.manual_seed(0)
+        model = build(replace(tiny(), upright=flag)).eval()  # a new one takes landmarks as they were detected
+        with torch.no_grad():
+            seen = model(inputs()[0][:1], landmarks, clues_of(landmarks)).given
+        torch.testing.assert_close(seen.landmarks[0], wanted)
+        torch.testing.assert_close(seen.estimated, landmarks[..., :3])

@@ -12,7 +12,7 @@ from humanlrm.frame import project_ndc
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, ChannelNorm, Pointwise
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import LiteEye, Pyramid
+from humanlrm.model.encoder import FineMaps, LiteEye, Pyramid
 from humanlrm.model.spotter import STRIDE, Fusion, Spots, Spotter
 from humanlrm.model.triplane import sample_plane
 
@@ -146,7 +146,7 @@ class LandmarkCorrector(nn.Module):
         self,
         detected: Float[Tensor, "B J 4"],
         clues: Float[Tensor, "B J 2 C"],
-        pyramid: Pyramid,
+        features: FineMaps,
         place: Float[Tensor, "1 N D"],
         seen: Float[Tensor, "B 2 H W"],
     ) -> Estimate:
@@ -155,13 +155,14 @@ class LandmarkCorrector(nn.Module):
         Args:
             detected: box units and visibility in [0, 1]; visibility 0 = missing.
             clues: the detector's features of the landmarks; all 0 where there are none.
-            pyramid: the encoder's features.
+            features: the encoder's; without an eye all of them, the pyramid.
             place: positional encoding of the stride-32 tokens.
             seen: mask and known part of the picture.
         """
         told = torch.cat([detected[..., 3:], (detected[..., 3:] > 0).to(detected)], dim=-1)
         marks = self.lifter(detected, clues)
-        pyramid = pyramid if self.eye is None else self.eye(pyramid)
+        pyramid = features if self.eye is None else self.eye(features)
+        assert isinstance(pyramid, Pyramid)
         maps = (pyramid.stride8, pyramid.stride16, pyramid.stride32)
         stride8, stride16, stride32 = (norm(found) for norm, found in zip(self.norms, maps, strict=True))
         pyramid = replace(pyramid, stride8=stride8, stride16=stride16, stride32=stride32)

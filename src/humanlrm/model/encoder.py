@@ -18,11 +18,17 @@ _TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
 
 
 @dataclass(frozen=True)
-class Pyramid:
-    """Features of an image at strides 2 to 32."""
+class FineMaps:
+    """Features of an image at strides 2 and 4."""
 
     stride2: Float[Tensor, "B 16 H2 W2"]
     stride4: Float[Tensor, "B 24 H4 W4"]
+
+
+@dataclass(frozen=True)
+class Pyramid(FineMaps):
+    """Features of an image at strides 2 to 32."""
+
     stride8: Float[Tensor, "B 40 H8 W8"]
     stride16: Float[Tensor, "B 112 H16 W16"]
     stride32: Float[Tensor, "B 320 H32 W32"]
@@ -104,6 +110,11 @@ class LiteEncoder(nn.Module):
         """sRGB in [0, 1] to features."""
         return Pyramid(*self.taps(image, len(_TAPS)))
 
+    @torch.no_grad()
+    def fine(self, image: Float[Tensor, "B 3 H W"]) -> FineMaps:
+        """The finest maps alone, which take half of the time."""
+        return FineMaps(*self.taps(image, 2))
+
     def taps(self, image: Float[Tensor, "B 3 H W"], count: int) -> list[Float[Tensor, "B C h w"]]:
         """The first ``count`` maps of the pyramid, with a gradient to the image if it asks for one."""
         found = []
@@ -134,13 +145,13 @@ class LiteEye(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def forward(self, pyramid: Pyramid) -> Pyramid:
-        """The pyramid with its three coarsest maps seen anew."""
-        maps, x = [], pyramid.stride4
+    def forward(self, seen: FineMaps) -> Pyramid:
+        """The finest maps, and the three coarser ones seen anew."""
+        maps, x = [], seen.stride4
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return Pyramid(pyramid.stride2, pyramid.stride4, *maps)
+        return Pyramid(seen.stride2, seen.stride4, *maps)
 
 
 def reference_network() -> EfficientNet:

@@ -9,7 +9,7 @@ from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.corrector import Estimate, LandmarkCorrector, LandmarkTokens, settled
 from humanlrm.model.decoder import TriplaneDecoder
-from humanlrm.model.encoder import LiteEncoder, Pyramid
+from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
 from humanlrm.model.paper import PaperLRM
@@ -46,15 +46,13 @@ class HumanLRM(nn.Module):
 
     def landmarks_of(self, given: Given) -> Estimate:
         """The landmarks alone, as :meth:`forward` estimates them."""
-        return self.corrector(given.landmarks, given.clues, self._look(given.image), self.place32, given.image[:, 3:])
+        look = self.encoder if self.corrector.eye is None else self.encoder.fine
+        features = look(_person(given.image))
+        return self.corrector(given.landmarks, given.clues, features, self.place32, given.image[:, 3:])
 
     def believed(self, landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B J 3"]:
         """Estimated or sampled landmarks as people are built on them."""
         return upright(landmarks) if self.config.upright else landmarks
-
-    def _look(self, image: Float[Tensor, "B 5 H W"]) -> Pyramid:
-        rgb, alpha = image[:, :3], image[:, 3:4]
-        return self.encoder(rgb * alpha + 0.5 * (1 - alpha))
 
     def forward(
         self,
@@ -73,7 +71,7 @@ class HumanLRM(nn.Module):
             told: landmarks to build on instead of the estimated ones; NaN where the estimate has to do.
             estimate: whether they are estimated if all of them are told.
         """
-        pyramid = self._look(image)
+        pyramid = self.encoder(_person(image))
         seen = torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
         skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
         if not estimate and told is not None and bool(told.isfinite().all()):
@@ -87,6 +85,12 @@ class HumanLRM(nn.Module):
         depth = self.depth(xy).float() + along.float()
         given = GivenView(seen, skip.float(), depth, used, estimated, spots)
         return Triplane(xy.float(), zy.float(), xz.float(), given)
+
+
+def _person(image: Float[Tensor, "B 5 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """The person on grey."""
+    rgb, alpha = image[:, :3], image[:, 3:4]
+    return rgb * alpha + 0.5 * (1 - alpha)
 
 
 #: A model of either family: ``model.planes_of(given, told) -> Triplane`` and ``model.field`` that reads it.
