@@ -1,7 +1,9 @@
 """The ablation study at the size of a test: every row trains, is measured and is not done twice."""
 
+import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -40,21 +42,29 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     chosen = tuple(next(v for v in VARIANTS if kind in v.name) for kind in kinds)
     monkeypatch.setattr("humanlrm.ablations.VARIANTS", chosen)
     told: list[str] = []
-    found = study(plan, tmp_path, told.append)
+    figures = tmp_path / "figures.json"
+    found = study(plan, tmp_path, figures, told.append)
     rows = [line for line in found.splitlines() if line.startswith("| ") and not line.startswith("| variant")]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [v.name for v in chosen]
     assert len(told) == len(rows)
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights/model.safetensors")}
     assert len(weights) == len(rows)
-    assert study(plan, tmp_path) == found
-    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert study(plan, tmp_path / "nothing", figures) == found
+    assert not (tmp_path / "nothing").exists()
+    _forget(figures, "density field (LRM)")
     shutil.rmtree(tmp_path / "density-field-LRM-0")
-    assert study(plan, tmp_path, workers=2) == found
+    assert study(plan, tmp_path, figures, workers=2) == found
     assert {path for path, made in weights.items() if path.stat().st_mtime_ns != made} == {
         tmp_path / "density-field-LRM-0" / "weights" / "model.safetensors"
     }
     with pytest.raises(ValueError, match="another study"):
-        study(replace(plan, samples=4), tmp_path)
+        study(replace(plan, samples=4), tmp_path, figures)
+
+
+def _forget(figures: Path, variant: str) -> None:
+    content = json.loads(figures.read_text())
+    content["rows"] = [row for row in content["rows"] if row["variant"] != variant]
+    figures.write_text(json.dumps(content))
 
 
 def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monkeypatch):
@@ -66,9 +76,10 @@ def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monk
     with monkeypatch.context() as early:
         early.setattr("humanlrm.ablations.train", stopped)
         with pytest.raises(TrainingStopped, match="after 2 of 4 samples"):
-            study(longer, tmp_path)
+            study(longer, tmp_path, tmp_path / "figures.json")
     assert not list(tmp_path.rglob("weights"))
-    assert VARIANTS[0].name in study(longer, tmp_path)
+    assert not (tmp_path / "figures.json").exists()
+    assert VARIANTS[0].name in study(longer, tmp_path, tmp_path / "figures.json")
 
 
 def test_figures_are_means_over_seeds_with_their_largest_difference(plan):
@@ -82,7 +93,7 @@ def test_a_study_of_nothing_is_refused(plan, tmp_path, capsys):
     with pytest.raises(ValueError, match="seeds"):
         replace(plan, seeds=())
     with pytest.raises(ValueError, match="workers must be positive"):
-        study(plan, tmp_path / "r", workers=0)
+        study(plan, tmp_path / "r", tmp_path / "f.json", workers=0)
     assert main(["ablate", "--data", str(tmp_path), "--run", str(tmp_path / "r"), "--out", str(tmp_path / "t")]) == 1
     assert "no subject" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()

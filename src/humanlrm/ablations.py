@@ -1,10 +1,12 @@
 """The ablation table: small models that differ in one thing, trained alike on the same data, measured alike."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,40 +118,55 @@ class Study:
                 f"an ablation needs samples, people and seeds; got {self.samples}, {self.people} and {self.seeds}"
             )
 
+    def settings(self) -> dict[str, Any]:
+        """What decides the figures of a row and a seed: all but where the data lies and which seeds there are."""
+        content = {k: v for k, v in asdict(self).items() if k not in ("data", "captures", "seeds")}
+        content["people"], content["measured"] = _named(self.data), self.people
+        content["captures"] = None if self.captures is None else _named(self.captures)
+        return content
+
     @property
     def variants(self) -> tuple[Variant, ...]:
         return tuple(v for v in VARIANTS if self.captures is not None or not v.captures)
 
 
-def study(plan: Study, out: Path, report: Callable[[str], None] | None = None, workers: int = 1) -> str:
-    """Trains and measures what is missing in ``out``; returns the table (Markdown). Can be interrupted at any time.
+def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] | None = None, workers: int = 1) -> str:
+    """Trains and measures what is missing in ``figures``; returns the table (Markdown) of all rows and seeds.
+
+    Can be interrupted at any time, and goes on on another machine with ``figures`` alone, if the people are the same.
 
     Args:
-        out: folder of runs, weights and figures.
+        out: folder of runs and weights.
+        figures: file of what was measured (JSON), written after each row.
         report: told each row and seed when it is measured.
         workers: processes; each computes with one thread. With 1 no process is started.
 
     Raises:
-        ValueError: no readable data, or ``out`` holds another study.
+        ValueError: no readable data, or ``figures`` holds another study.
         TrainingStopped: by SIGTERM; a row that is not finished is not measured.
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
-    settings, wanted = out / "study.json", json.dumps(asdict(plan), indent=1, default=str)
-    if settings.is_file() and settings.read_text() != wanted:
-        raise ValueError(f"{out} holds another study (study.json); choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(settings, wanted)
-    found: dict[tuple[str, int], dict[str, float]] = {}
-    for name, seed, figures in _measure_all(plan, out, workers):
-        found[name, seed] = figures
+    settings, found = plan.settings(), {}
+    if figures.is_file():
+        before = json.loads(figures.read_text())
+        if before["study"] != settings:
+            raise ValueError(f"{figures} holds another study; choose another file")
+        found = {(row["variant"], row["seed"]): row["figures"] for row in before["rows"]}
+    for name, seed, measured in _measure_all(plan, out, set(found), workers):
+        found[name, seed] = measured
+        rows = [{"variant": n, "seed": s, "figures": f} for (n, s), f in sorted(found.items())]
+        write_text(figures, json.dumps({"study": settings, "rows": rows}, indent=1))
         if report is not None:
-            report(f"{name}, seed {seed}: Chamfer {figures['chamfer_cm']:.2f} cm")
+            report(f"{name}, seed {seed}: Chamfer {measured['chamfer_cm']:.2f} cm")
     return table(plan, {v.name: [found[v.name, seed] for seed in plan.seeds] for v in plan.variants})
 
 
-def _measure_all(plan: Study, out: Path, workers: int) -> Iterator[tuple[str, int, dict[str, float]]]:
+def _measure_all(
+    plan: Study, out: Path, known: set[tuple[str, int]], workers: int
+) -> Iterator[tuple[str, int, dict[str, float]]]:
     chains = [(chain, seed) for seed in plan.seeds for chain in _chains(plan.variants)]
+    chains = [(chain, seed) for chain, seed in chains if any((v.name, seed) not in known for v in chain)]
     if workers == 1:
         for chain, seed in chains:
             for variant in chain:
@@ -174,6 +191,12 @@ def _chains(variants: tuple[Variant, ...]) -> list[list[Variant]]:
 
 def _measured_chain(plan: Study, chain: list[Variant], seed: int, out: Path) -> list[tuple[str, int, dict[str, float]]]:
     return [(variant.name, seed, _measured(plan, variant, seed, out)) for variant in chain]
+
+
+def _named(folder: Path) -> str:
+    """How many people a folder of shards holds, and a hash of their names."""
+    names = [entry.key for entry in ShardFolder(folder).entries]
+    return f"{len(names)} people, {hashlib.sha256(' '.join(sorted(names)).encode()).hexdigest()[:16]}"
 
 
 def _folder(out: Path, name: str, seed: int) -> Path:

@@ -17,7 +17,7 @@ class Ablate:
         data: folder of shards of scans.
         captures: folder of shards of multi-view captures; without it the row that mixes them in is left out.
         run: folder of runs and weights.
-        out: the table to write.
+        out: the table to write; beside it lies a file of its figures (JSON), from which another machine can go on.
         samples: that each model sees.
         people: held-out people that each model is measured on.
         seeds: of the runs.
@@ -28,7 +28,7 @@ class Ablate:
     data: Path
     captures: Path | None = None
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/ablations")
-    out: Path = Path("docs/ablations.md")
+    out: Path = Path("ablations.md")
     samples: int = 6_000
     people: int = 24
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -47,8 +47,9 @@ class Ablate:
             seeds=self.seeds,
             bf16=check_bf16(self.bf16, "cpu"),
         )
-        found = study(plan, self.run_folder, lambda line: console.print(line, highlight=False), self.workers)
         self.out.parent.mkdir(parents=True, exist_ok=True)
+        figures = self.out.with_suffix(".json")
+        found = study(plan, self.run_folder, figures, lambda line: console.print(line, highlight=False), self.workers)
         write_text(self.out, found)
         console.print(f"{self.out}", highlight=False)
         return 0

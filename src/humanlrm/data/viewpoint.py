@@ -42,7 +42,7 @@ def photo_camera(
     share = rng.uniform(0.62, 0.94)
     target = middle + right * rng.normal(0, 0.04) * extent + up * rng.normal(0, 0.03) * extent
     if cropped:
-        shown = rng.uniform(0.4, 0.88)
+        shown = rng.uniform(0.25, 0.88)
         share = 0.9 / shown
         side = rng.choice([0, 0, 0, 0.6, -0.6])
         target = middle + up * (1 - shown) * 0.5 * tall * (side == 0) + right * (1 - shown) * 0.5 * wide * side

@@ -13,6 +13,7 @@ from humanlrm.model.spotter import Spots
 from humanlrm.model.triplane import Triplane
 from humanlrm.render import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.cut import cut
 from humanlrm.train.losses import (
     bone_loss,
     eikonal_loss,
@@ -193,7 +194,7 @@ class Objective(nn.Module):
         """What :meth:`forward` returns, of the landmarks alone."""
         model = self._small()
         rng = torch.Generator().manual_seed(moment.seed)
-        given, wanted = turned(batch.given, batch.wanted, rng)
+        given, wanted = turned(*cut(batch.given, batch.wanted, rng), rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
             found = model.landmarks_of(given)
         terms = _landmark_terms(found.points, wanted)

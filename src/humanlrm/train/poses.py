@@ -20,6 +20,7 @@ from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 from humanlrm.model.pretrained import from_pretrained
+from humanlrm.train.cut import cut
 from humanlrm.train.diffuse import DiffuseConfig, run_denoising
 from humanlrm.train.loop import Progress
 from humanlrm.train.turn import turned
@@ -187,7 +188,8 @@ def _gather(path: Path, start: int) -> None:
     for first in range(start, min(start + _CHUNK, _gatherer.photos), _BATCH):
         last = min(first + _BATCH, start + _CHUNK, _gatherer.photos)
         batch = collate([_gatherer.samples[k] for k in range(first, last)])
-        given, wanted = turned(batch.given, batch.wanted, torch.Generator().manual_seed(first))
+        rng = torch.Generator().manual_seed(first)
+        given, wanted = turned(*cut(batch.given, batch.wanted, rng), rng)
         condition = condition_of(_gatherer.model, given)
         known = wanted.landmarks.isfinite().flatten(1).all(1)
         found.append(

@@ -1,0 +1,94 @@
+"""Photographs that are cut off: what is below the line is unknown, and the truth is not."""
+
+import pytest
+import torch
+
+from humanlrm.frame import project_ndc
+from humanlrm.train.cut import cut
+from humanlrm.views import Given, Wanted
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def case() -> tuple[Given, Wanted]:
+    """People who fill the middle of their pictures, deeper toward the bottom."""
+    count, rng = 64, torch.Generator().manual_seed(0)
+    marks = torch.rand(count, 19, 3, generator=rng) * 1.6 - 0.8
+    image = torch.zeros(count, 5, SIDE, SIDE)
+    image[:, :3], image[:, 4] = 0.5, 1
+    image[:, 3, 4:60, 24:40] = 1
+    depth = torch.full((count, 2, SIDE, SIDE), torch.nan)
+    depth[:, :, 4:60, 24:40] = torch.linspace(0.3, -0.3, 56)[:, None]
+    seen = torch.cat([marks, torch.ones(count, 19, 1)], -1)
+    none = torch.zeros(count, 1, 3)
+    truth = Wanted(none, none[..., 0], none, none, none, depth, marks)
+    return Given(image, seen, torch.ones(count, 19, 2, 480)), truth
+
+
+def test_a_quarter_is_cut_and_the_others_stay(case):
+    given, truth = case
+    shown, wanted = cut(given, truth, torch.Generator().manual_seed(1))
+    whole = (shown.image == given.image).flatten(1).all(1)
+    assert 0.6 < whole.float().mean() < 0.9
+    torch.testing.assert_close(shown.landmarks[whole], given.landmarks[whole])
+    torch.testing.assert_close(wanted.landmarks[whole], truth.landmarks[whole])
+    torch.testing.assert_close(wanted.depth[whole], truth.depth[whole], equal_nan=True)
+    assert (shown.clues[whole] == 1).all()
+
+
+def test_below_the_line_nothing_is_known_and_above_it_all_is_as_it_was(case):
+    given, truth = case
+    shown, wanted = cut(given, truth, torch.Generator().manual_seed(1))
+    for k in torch.nonzero((shown.image != given.image).flatten(1).any(1))[:, 0]:
+        known = shown.image[k, 4].any(-1)
+        row = int(known.sum())
+        assert known[:row].all()
+        assert 4 + 0.15 * 56 < row < 4 + 0.95 * 56
+        assert not shown.image[k, :, row:].any()
+        torch.testing.assert_close(shown.image[k, :, :row], given.image[k, :, :row])
+        assert wanted.depth[k, :, row:].isnan().all()
+        # z = 0 is the mean of what is shown.
+        assert abs(float(wanted.depth[k].nanmean())) < 1e-5
+        shift = (truth.depth - wanted.depth)[k, 0, 4:row, 30]
+        torch.testing.assert_close(shift, shift[:1].expand(len(shift)))
+        torch.testing.assert_close(
+            (truth.landmarks - wanted.landmarks)[k, :, 2], shift[:1].expand(19), rtol=0, atol=1e-5
+        )
+
+
+def test_true_landmarks_are_seen_where_they_were(case):
+    given, truth = case
+    _, wanted = cut(given, truth, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(project_ndc(wanted.landmarks), project_ndc(truth.landmarks))
+
+
+def test_what_was_detected_below_the_line_is_lost_or_drawn_toward_it(case):
+    given, truth = case
+    shown, _ = cut(given, truth, torch.Generator().manual_seed(1))
+    for k in torch.nonzero((shown.image != given.image).flatten(1).any(1))[:, 0]:
+        line = 1 - 2 * float(shown.image[k, 4].any(-1).sum()) / SIDE
+        before, after = (project_ndc(x.landmarks[k, :, :3])[:, 1] for x in (given, shown))
+        below = before < line
+        torch.testing.assert_close(shown.landmarks[k, ~below], given.landmarks[k, ~below])
+        there = shown.landmarks[k, :, 3] > 0
+        assert (after[below & there] > before[below & there]).all()
+        assert (after[below & there] < line + 1e-5).all()
+        assert not shown.clues[k, below].any()
+        assert (shown.clues[k, ~below] == 1).all()
+
+
+def test_unknown_landmarks_and_empty_masks_do_no_harm(case):
+    given, truth = case
+    landmarks = truth.landmarks.clone()
+    landmarks[:, 3] = torch.nan
+    image = given.image.clone()
+    image[:, 3] = 0
+    shown, wanted = cut(
+        Given(image, given.landmarks, given.clues),
+        Wanted(*[landmarks if name == "landmarks" else value for name, value in vars(truth).items()]),
+        torch.Generator().manual_seed(1),
+    )
+    torch.testing.assert_close(shown.image, image)
+    assert wanted.landmarks[:, 3].isnan().all()
+    assert wanted.landmarks[:, :3].isfinite().all()
