@@ -35,12 +35,11 @@ def cut(given: Given, wanted: Wanted, rng: torch.Generator) -> tuple[Given, Want
     rows = torch.arange(height, device=mask.device)
     top = torch.where(mask, rows, height).amin(1)
     bottom = torch.where(mask, rows, -1).amax(1)
-    row = top + line * (bottom - top)
+    end = (top + line * (bottom - top) + 1) / height
     chosen &= bottom > top
-    unseen: Bool[Tensor, "B H"] = chosen[:, None] & (rows > row[:, None])
-    image = torch.where(unseen[:, None, :, None], torch.zeros_like(given.image), given.image)
-    depth = torch.where(unseen[:, None, :, None], torch.full_like(wanted.depth, torch.nan), wanted.depth)
-    line_ndc = 1 - 2 * (row + 1) / height
+    image = given.image.masked_fill(_beyond(end, chosen, height), 0)
+    depth = wanted.depth.masked_fill(_beyond(end, chosen, wanted.depth.shape[-2]), torch.nan)
+    line_ndc = 1 - 2 * end
     detected = _drawn(given.landmarks, line_ndc, chosen, draw)
     gone = (detected != given.landmarks).any(-1)
     clues = torch.where(gone[..., None, None], torch.zeros_like(given.clues), given.clues)
@@ -51,6 +50,12 @@ def cut(given: Given, wanted: Wanted, rng: torch.Generator) -> tuple[Given, Want
         replace(given, image=image, landmarks=detected, clues=clues),
         replace(wanted, depth=depth - middle[:, None, None, None], landmarks=moved),
     )
+
+
+def _beyond(end: Float[Tensor, "B"], chosen: Bool[Tensor, "B"], height: int) -> Bool[Tensor, "B 1 H 1"]:
+    """Rows of a picture whose middle lies below ``end`` (share of the height), of those that are chosen."""
+    rows = (torch.arange(height, device=end.device) + 0.5) / height
+    return (chosen[:, None] & (rows > end[:, None]))[:, None, :, None]
 
 
 def _between(low: float, high: float, share: Tensor) -> Tensor:
