@@ -61,8 +61,9 @@ _SMOOTHING = 3
 _SHARPEST_PX = 1024
 #: A person of whom more than this share is detached is held together by the bones.
 _DETACHED = 0.003
-#: Estimated landmarks farther out than this ask for a larger frame, and at most this far out is believed (box units).
-_FRAME, _MOST_ROOM = 0.93, 1.6
+#: Estimated landmarks farther out than this ask for a larger frame, and at most this far out is believed (box units);
+#: how often the network looks. A portrait's feet are three units below its middle.
+_FRAME, _MOST_ROOM, _LOOKS = 0.93, 4.0, 3
 
 
 @dataclass(frozen=True)
@@ -289,14 +290,18 @@ def framed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
     """Planes in a frame that has room for the whole person.
 
     The detector squeezes the legs of a half body into the photo. Where the model's estimate puts them beyond the frame,
-    they would be cut off: the frame grows, and the network looks again.
+    they would be cut off: the frame grows, and the network looks again, a few times if need be.
     """
     device = next(model.parameters()).device
     planes = model.planes_of(subject.given.to(device))
-    if planes.given.estimated is None:
-        return subject, planes
-    roomy = with_room(subject, planes.given.estimated[0])
-    return (subject, planes) if roomy is subject else (roomy, model.planes_of(roomy.given.to(device)))
+    for _ in range(_LOOKS - 1):
+        if planes.given.estimated is None:
+            break
+        roomy = with_room(subject, planes.given.estimated[0])
+        if roomy is subject:
+            break
+        subject, planes = roomy, model.planes_of(roomy.given.to(device))
+    return subject, planes
 
 
 def with_room(subject: SubjectCrop, points: Float[Tensor, "N 3"]) -> SubjectCrop:
