@@ -6,9 +6,11 @@ import torch
 
 from humanlrm.landmarks import INDEX
 from humanlrm.model.config import tiny
-from humanlrm.model.lrm import build
+from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.triplane import GivenView, Triplane
-from humanlrm.reconstruct import distance_of, parts_of
+from humanlrm.reconstruct import distance_of, framed, parts_of
+from humanlrm.subject import SubjectCrop, assemble_crop
+from humanlrm.views import Given
 
 #: Somebody who stands upright: x, y, z of each landmark on the person's left (the viewer's right); the middle.
 SIDE = {
@@ -67,3 +69,40 @@ def test_an_arm_is_another_limb_than_the_trunk_and_than_the_other_arm(standing):
     )
     assert limbs[0] == limbs[1]
     assert len(set(limbs)) == 3
+
+
+def _looking(below: float, monkeypatch) -> tuple[HumanLRM, list[Given]]:
+    """A model that puts the feet so many units below the middle of the first frame and three less in each further one,
+    and what it has been shown."""
+    model, shown = build(tiny()), []
+    assert isinstance(model, HumanLRM)
+
+    def planes_of(given: Given) -> Triplane:
+        points, nothing = torch.zeros(1, len(INDEX), 3), torch.zeros(1, 1, 1, 1)
+        points[:, INDEX["left_ankle"], 1] = -max(0.9, below - 3 * len(shown))
+        shown.append(given)
+        return Triplane(nothing, nothing, nothing, GivenView(torch.zeros(1, 5, 1, 1), None, None, points, points))
+
+    monkeypatch.setattr(model, "planes_of", planes_of)
+    return model, shown
+
+
+def _somebody(top: int, bottom: int) -> SubjectCrop:
+    alpha = np.zeros((200, 200), np.float32)
+    alpha[top:bottom, 80:120] = 1
+    return assemble_crop(np.zeros((200, 200, 3), np.uint8), alpha, None, 32)
+
+
+@pytest.mark.parametrize(("below", "looks"), [(0.9, 1), (3.0, 2), (100.0, 3)])
+def test_a_frame_grows_until_it_has_room_but_not_for_ever(below, looks, monkeypatch):
+    (model, shown), subject = _looking(below, monkeypatch), _somebody(100, 200)
+    grown, _ = framed(model, subject)
+    assert len(shown) == looks
+    assert (grown is subject) == (looks == 1)
+    assert grown.crop.side_px <= 12 * subject.crop.side_px
+
+
+def test_a_frame_does_not_grow_for_people_who_are_seen_whole(monkeypatch):
+    (model, shown), subject = _looking(3.0, monkeypatch), _somebody(50, 150)
+    assert framed(model, subject)[0] is subject
+    assert len(shown) == 1
