@@ -69,7 +69,8 @@ def _turn(model: HumanLRM, case: Case) -> tuple[float, float, float, float]:
     """Error before and after the rotation, its pitch and yaw in degrees."""
     truth = case.truth.landmarks
     assert truth is not None
-    estimate = model.believed(model.landmarks_of(case.shown.given).points)[0].double().numpy()
+    given = case.shown.given
+    estimate = model.believed(model.landmarks_of(given).points, given.image)[0].double().numpy()
     a, b = (points - points.mean(0) for points in (estimate, truth))
     rotation = Rotation.align_vectors(b, a)[0]
     pitch, yaw, _ = rotation.as_rotvec(degrees=True)

@@ -40,15 +40,15 @@ def test_standing_and_walking_are_told_from_sitting_and_lying():
 def test_half_of_a_small_lean_is_undone_and_none_of_a_large_one():
     before = float(lean_deg(person()))
     leaning = torch.stack([person(lean=lean) for lean in (4.0, -4.0, 20.0)])
-    after = lean_deg(upright(leaning))
+    after = lean_deg(upright(leaning, torch.zeros(3).bool()))
     assert 0.4 < (after[0] - before / 2) / 4 < 0.6
     assert 0.4 < (before / 2 - after[1]) / 4 < 0.6
-    torch.testing.assert_close(upright(leaning)[2], leaning[2])
+    torch.testing.assert_close(upright(leaning, torch.zeros(3).bool())[2], leaning[2])
 
 
 def test_what_the_picture_shows_stays_and_only_depth_changes():
     leaning = person(lean=4.0)[None]
-    changed = upright(leaning)
+    changed = upright(leaning, torch.tensor([False]))
     assert (changed - leaning)[..., 2].abs().max() > 0.02
     torch.testing.assert_close(project_ndc(changed), project_ndc(leaning))
     assert abs(float((changed - leaning)[..., 2].mean())) < 1e-6
@@ -56,4 +56,10 @@ def test_what_the_picture_shows_stays_and_only_depth_changes():
 
 def test_who_does_not_stand_stays():
     sitting = person("sitting", lean=4.0)
-    torch.testing.assert_close(upright(sitting), sitting)
+    torch.testing.assert_close(upright(sitting, torch.tensor(True)), sitting)
+
+
+def test_feet_that_are_not_seen_stand_under_the_body():
+    leaning = torch.stack([person(lean=lean) for lean in (5.0, 15.0)])
+    assert lean_deg(upright(leaning, torch.ones(2).bool())).abs().max() < 0.5
+    torch.testing.assert_close(project_ndc(upright(leaning, torch.ones(2).bool())), project_ndc(leaning))

@@ -33,6 +33,8 @@ _DEPTH_COUNTS = 0.1
 #: Share of an estimated lean that is taken for an error; leans from the first of these angles on are believed more and
 #: more, from the second on entirely (our choice, by ``benchmarks/lean.py`` on composed people).
 _DOUBT, _DOUBTFUL_DEG, _MEANT_DEG = 0.5, 6.0, 12.0
+#: The largest lean that is undone, degrees.
+_MOST_DEG = 25.0
 
 
 def _both(name: str) -> list[int]:
@@ -94,13 +96,15 @@ def lean_deg(landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B"]:
     return torch.rad2deg(torch.atan2(arm[..., 2], arm[..., 1]))
 
 
-def upright(landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B J 3"]:
-    """Estimated landmarks with half of a lean of up to six degrees of who stands undone; of others as they are.
+def upright(landmarks: Float[Tensor, "*B J 3"], feet_hidden: Bool[Tensor, "*B"]) -> Float[Tensor, "*B J 3"]:
+    """Estimated landmarks with half of a lean of up to six degrees of who stands undone; of others as they are. Feet
+    that the photo does not show stand under the body: there all of the lean is undone.
 
     Every landmark stays where the picture shows it and moves in depth, about the middle of all.
     """
-    lean = lean_deg(landmarks)
-    doubt = ((_MEANT_DEG - lean.abs()) / (_MEANT_DEG - _DOUBTFUL_DEG)).clamp(0, 1)
-    slope = torch.tan(torch.deg2rad(_DOUBT * doubt * lean)) * stands(landmarks)
+    lean = lean_deg(landmarks).clamp(-_MOST_DEG, _MOST_DEG)
+    doubt = ((_MEANT_DEG - lean.abs()) / (_MEANT_DEG - _DOUBTFUL_DEG)).clamp(0, 1) * _DOUBT
+    undone = torch.where(feet_hidden, 1.0, doubt) * lean
+    slope = torch.tan(torch.deg2rad(undone)) * stands(landmarks)
     height = landmarks[..., 1] - landmarks[..., 1].mean(-1, keepdim=True)
     return unproject_ndc(project_ndc(landmarks), landmarks[..., 2] - slope[..., None] * height)

@@ -164,8 +164,9 @@ def _posed(
     """Landmarks of the people to build and of those that uncertainty is made of, in a frame with room for them."""
 
     def drawn(of: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
-        condition = condition_of(model, of.given.to(next(model.parameters()).device))
-        return model.believed(sample_poses(denoiser, condition, MOST_SAMPLES, completion.seed, completion.guidance))
+        given = of.given.to(next(model.parameters()).device)
+        found = sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES, completion.seed, completion.guidance)
+        return model.believed(found, given.image)
 
     found = drawn(subject)
     roomy = with_room(subject, found[0, :_ROOMY].flatten(0, 1))

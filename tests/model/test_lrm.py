@@ -168,6 +168,7 @@ def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
     """They are found with fewer of the encoder's maps if the eye sees the coarse ones anew."""
     torch.manual_seed(0)
     model = build(replace(tiny(), eye=eye, upright=False)).eval()
+    assert isinstance(model, HumanLRM)
     image, landmarks = inputs()
     given = Given(image, landmarks, clues_of(landmarks))
     with torch.no_grad():
@@ -176,15 +177,23 @@ def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
     torch.testing.assert_close(found.points, built_on.landmarks)
 
 
-def test_people_who_stand_are_built_upright():
+@pytest.mark.parametrize("feet_hidden", [True, False])
+def test_people_who_stand_are_built_upright(feet_hidden):
     points = torch.from_numpy(mean_skeleton(np.tile(np.eye(3), (22, 1, 1)))).float() * 1.8  # arms out, feet together
     points[:, 2] += 0.1 * points[:, 1]
-    assert not torch.allclose(upright(points), points, atol=1e-3)
+    wanted = upright(points, torch.tensor(feet_hidden))
+    assert not torch.allclose(wanted, points, atol=1e-3)
+    image = inputs()[0][:1]
+    image[:, 4] = 1
+    image[:, 4, 40:] = float(not feet_hidden)
     landmarks = torch.cat([points, torch.ones(COUNT, 1)], dim=1)[None]
-    for flag, wanted in ((True, upright(points)), (False, points)):
+    for flag, built_on in ((True, wanted), (False, points)):
         torch.manual_seed(0)
         model = build(replace(tiny(), upright=flag)).eval()  # a new one takes landmarks as they were detected
+        assert isinstance(model, HumanLRM)
         with torch.no_grad():
-            seen = model(inputs()[0][:1], landmarks, clues_of(landmarks)).given
-        torch.testing.assert_close(seen.landmarks[0], wanted)
+            seen = model(image, landmarks, clues_of(landmarks)).given
+            samples = model.believed(landmarks[:, None, :, :3].expand(-1, 3, -1, -1), image)
+        torch.testing.assert_close(seen.landmarks[0], built_on)
         torch.testing.assert_close(seen.estimated, landmarks[..., :3])
+        torch.testing.assert_close(samples[0, 2], built_on)

@@ -88,7 +88,7 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
     @torch.no_grad()
     def run(case: Case) -> ColouredSurface:
         given = _given(model, case.shown)
-        found = model.believed(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES))
+        found = model.believed(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES), given.image)
         poses = typical(found, count)[0]
         samples = [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
         surfaces = [extract(model, planes, resolution) for planes in samples]

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.balance import upright
+from humanlrm.frame import project_ndc
+from humanlrm.landmarks import INDEX
 from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.corrector import Estimate, LandmarkCorrector, LandmarkTokens, settled
@@ -13,13 +15,14 @@ from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
 from humanlrm.model.paper import PaperLRM
-from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.model.triplane import GivenView, Triplane, sample_plane
 from humanlrm.views import Given
 
 #: Beginnings of the names of what ``HumanLRM.landmarks_of`` needs beside the frozen encoder.
 LANDMARK_PARTS = ("corrector.", "place32")
 #: The same of the field's part for heads, which older weights lack: training adds it.
 HEAD = "field.head."
+_FEET = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "toe")]
 
 
 class HumanLRM(nn.Module):
@@ -50,9 +53,15 @@ class HumanLRM(nn.Module):
         features = look(_person(given.image))
         return self.corrector(given.landmarks, given.clues, features, self.place32, given.image[:, 3:])
 
-    def believed(self, landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B J 3"]:
-        """Estimated or sampled landmarks as people are built on them."""
-        return upright(landmarks) if self.config.upright else landmarks
+    def believed(
+        self, landmarks: Float[Tensor, "B *K J 3"], image: Float[Tensor, "B 5 H W"]
+    ) -> Float[Tensor, "B *K J 3"]:
+        """Estimated landmarks of a picture, or K samples of them, as people are built on them."""
+        if not self.config.upright:
+            return landmarks
+        feet = landmarks[..., _FEET, :]
+        shown = sample_plane(image[:, 4:], project_ndc(feet).flatten(1, -2)) > 0.5
+        return upright(landmarks, ~shown.reshape(feet.shape[:-1]).any(-1))
 
     def forward(
         self,
@@ -79,7 +88,7 @@ class HumanLRM(nn.Module):
         else:
             found = self.corrector(landmarks, clues, pyramid, self.place32, image[:, 3:])
             estimated, spots = found.points, found.spots
-            used = settled(self.believed(estimated), told)
+            used = settled(self.believed(estimated, image), told)
         bones, xy, zy, xz = self.decoder(pyramid, used, self.marks(used, used, pyramid), skip)
         along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
         depth = self.depth(xy).float() + along.float()
