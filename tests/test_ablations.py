@@ -50,6 +50,7 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights/model.safetensors")}
     assert len(weights) == len(rows)
     assert study(plan, tmp_path / "nothing", figures) == found
+    assert study(plan, tmp_path / "nothing", figures, workers=2) == found
     assert not (tmp_path / "nothing").exists()
     _forget(figures, "density field (LRM)")
     shutil.rmtree(tmp_path / "density-field-LRM-0")
@@ -59,6 +60,8 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     }
     with pytest.raises(ValueError, match="another study"):
         study(replace(plan, samples=4), tmp_path, figures)
+    with pytest.raises(ValueError, match="another study"):  # weights of this one, too, are not another's
+        study(replace(plan, samples=4), tmp_path, tmp_path / "others.json")
 
 
 def _forget(figures: Path, variant: str) -> None:

@@ -137,23 +137,26 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
 
     Args:
         out: folder of runs and weights.
-        figures: file of what was measured (JSON), written after each row.
+        figures: file of what was measured (JSON), written after each row, or with several processes after the rows
+            that start from each other.
         report: told each row and seed when it is measured.
         workers: processes; each computes with one thread. With 1 no process is started.
 
     Raises:
-        ValueError: no readable data, or ``figures`` holds another study.
+        ValueError: no readable data, or ``figures`` or ``out`` holds another study.
         TrainingStopped: by SIGTERM; a row that is not finished is not measured.
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
-    settings, found = plan.settings(), {}
-    if figures.is_file():
-        before = json.loads(figures.read_text())
-        if before["study"] != settings:
-            raise ValueError(f"{figures} holds another study; choose another file")
-        found = {(row["variant"], row["seed"]): row["figures"] for row in before["rows"]}
-    for name, seed, measured in _measure_all(plan, out, set(found), workers):
+    settings = plan.settings()
+    found = {(row["variant"], row["seed"]): row["figures"] for row in _of_study(figures, settings).get("rows", [])}
+    chains = [(chain, seed) for seed in plan.seeds for chain in _chains(plan.variants)]
+    chains = [(chain, seed) for chain, seed in chains if any((v.name, seed) not in found for v in chain)]
+    if chains:
+        _of_study(out / "study.json", settings)
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / "study.json", json.dumps({"study": settings}, indent=1))
+    for name, seed, measured in _measure_all(plan, out, chains, workers):
         found[name, seed] = measured
         rows = [{"variant": n, "seed": s, "figures": f} for (n, s), f in sorted(found.items())]
         write_text(figures, json.dumps({"study": settings, "rows": rows}, indent=1))
@@ -162,18 +165,24 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
     return table(plan, {v.name: [found[v.name, seed] for seed in plan.seeds] for v in plan.variants})
 
 
+def _of_study(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a file of a study holds; nothing if it is not there. ValueError if it is another study's."""
+    content = json.loads(path.read_text()) if path.is_file() else {"study": settings}
+    if not isinstance(content, dict) or content.get("study") != settings:
+        raise ValueError(f"{path} holds another study; choose another place")
+    return content
+
+
 def _measure_all(
-    plan: Study, out: Path, known: set[tuple[str, int]], workers: int
+    plan: Study, out: Path, chains: list[tuple[list[Variant], int]], workers: int
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
-    chains = [(chain, seed) for seed in plan.seeds for chain in _chains(plan.variants)]
-    chains = [(chain, seed) for chain, seed in chains if any((v.name, seed) not in known for v in chain)]
-    if workers == 1:
+    if workers == 1 or not chains:
         for chain, seed in chains:
             for variant in chain:
                 yield variant.name, seed, _measured(plan, variant, seed, out)
         return
     # The longest first: none is left over for one process at the end.
-    chains.sort(key=lambda one: -len(one[0]))
+    chains = sorted(chains, key=lambda one: -len(one[0]))
     with processes(min(workers, len(chains)), torch.set_num_threads, (1,)) as pool:
         tasks = [pool.submit(_measured_chain, plan, chain, seed, out) for chain, seed in chains]
         for task in as_completed(tasks):

@@ -12,6 +12,7 @@ from torch import Tensor
 from humanlrm.frame import project_ndc, unproject_ndc
 from humanlrm.landmarks import COUNT, INDEX
 
+_SIDES = ("left", "right")
 #: Share of the body's mass, the landmarks that its part lies between (or the middles of both sides' ones), and where
 #: its middle is, from the first to the second (Winter 2009, table 4.1; hands and feet by one landmark, our choice).
 _TRUNK = ((0.497, "hip", "neck", 0.5), (0.081, "head", "head", 0.0))
@@ -31,20 +32,20 @@ _UPRIGHT, _TALL, _LEVEL = 0.7, 0.85, 0.2
 #: How little depth counts against the picture plane where it is told which foot bears how much.
 _DEPTH_COUNTS = 0.1
 #: Share of an estimated lean that is taken for an error; leans from the first of these angles on are believed more and
-#: more, from the second on entirely (our choice, by ``benchmarks/lean.py`` on composed people).
+#: more, from the second on entirely (our choice; ``benchmarks/lean.py`` prints what is left).
 _DOUBT, _DOUBTFUL_DEG, _MEANT_DEG = 0.5, 6.0, 12.0
 #: The largest lean that is undone, degrees.
 _MOST_DEG = 25.0
 
 
 def _both(name: str) -> list[int]:
-    return [INDEX[name]] if name in INDEX else [INDEX[f"left_{name}"], INDEX[f"right_{name}"]]
+    return [INDEX[name]] if name in INDEX else [INDEX[f"{side}_{name}"] for side in _SIDES]
 
 
 def _masses() -> Float[np.ndarray, "J"]:
     shares = np.zeros(COUNT)
     parts = [(mass, _both(a), _both(b), at) for mass, a, b, at in _TRUNK]
-    for side in ("left", "right"):
+    for side in _SIDES:
         parts += [(mass, [INDEX[f"{side}_{a}"]], [INDEX[f"{side}_{b}"]], at) for mass, a, b, at in _LIMBS]
     for mass, first, second, at in parts:
         shares[first] += mass * (1 - at) / len(first)
@@ -63,8 +64,9 @@ def at(landmarks: Float[Tensor, "*B J 3"], name: str) -> Float[Tensor, "*B 3"]:
 
 def stands(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
     """Whether somebody stands on both feet, or walks: trunk upright, pelvis high, ankles about level. +Y is up."""
-    hips, ankles = (torch.stack([at(landmarks, f"{s}_{name}") for s in ("left", "right")]) for name in ("hip", "ankle"))
-    knees = torch.stack([at(landmarks, f"{s}_knee") for s in ("left", "right")])
+    hips, knees, ankles = (
+        torch.stack([at(landmarks, f"{side}_{name}") for side in _SIDES]) for name in ("hip", "knee", "ankle")
+    )
     leg = ((hips - knees).norm(dim=-1) + (knees - ankles).norm(dim=-1)).mean(0)
     trunk = at(landmarks, "neck") - hips.mean(0)
     upright = trunk[..., 1] > _UPRIGHT * trunk.norm(dim=-1)
@@ -85,9 +87,6 @@ def arm_of_weight(landmarks: Float[Tensor, "*B J 3"], depth_counts: float = 1.0)
     across, reach = feet[1] - feet[0], weight - feet[0]
     share = (reach * across * counts).sum(-1) / (across.square() * counts).sum(-1).clamp(min=1e-9)
     return reach - share.clamp(0, 1)[..., None] * across
-
-
-_SIDES = ("left", "right")
 
 
 def lean_deg(landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B"]:

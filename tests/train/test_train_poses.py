@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from humanlrm.landmarks import COUNT
 from humanlrm.people.bodies import landmarks, sample_body, skin
 from humanlrm.people.poses import PHOTO_POSES, Pose, bone_turns
-from humanlrm.train.poses import gather, stands, usual
+from humanlrm.train.poses import gather, legs_are_straight, usual
 from humanlrm.views import Given
 
 
@@ -32,8 +32,8 @@ def cut(rows: int) -> Given:
 
 
 def test_who_stands_and_who_does_not(people):
-    assert stands(torch.stack([people["standing"], people["sitting"]])).tolist() == [True, False]
-    assert not stands(torch.full((COUNT, 3), torch.nan))
+    assert legs_are_straight(torch.stack([people["standing"], people["sitting"]])).tolist() == [True, False]
+    assert not legs_are_straight(torch.full((COUNT, 3), torch.nan))
 
 
 def test_only_those_whose_hidden_legs_do_not_stand_are_seen_less_often(people):

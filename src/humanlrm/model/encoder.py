@@ -112,7 +112,7 @@ class LiteEncoder(nn.Module):
 
     @torch.no_grad()
     def fine(self, image: Float[Tensor, "B 3 H W"]) -> FineMaps:
-        """The finest maps alone, which take half of the time."""
+        """The finest maps alone."""
         return FineMaps(*self.taps(image, 2))
 
     def taps(self, image: Float[Tensor, "B 3 H W"], count: int) -> list[Float[Tensor, "B C h w"]]:

@@ -354,26 +354,29 @@ _FINGER_AXIS = np.array([0.7, 0.2, 0.68])
 def bone_turns(body: Body, pose: Pose) -> dict[str, Float[np.ndarray, "3 3"]]:
     """The pose as turns for :func:`humanlrm.people.bodies.skin`: who stands has the weight above the feet
     (``people.stance``), arms are pushed outward until clear of the trunk."""
-    pelvis = _euler(pose.pelvis)
-    turns = _bone_turns(body, pose, pelvis)
+    both, pelvis = [_Limbs(body, side) for side in "LR"], _euler(pose.pelvis)
+    turns = {name: _euler(pose.spine, 0.2) for name in _SPINE} | _stance(both, pose, pelvis)
+    turns |= {name: _euler(pose.head, share) for name, share in (("neck01", 0.4), ("head", 0.6))}
+    for limbs, arm in zip(both, pose.arms, strict=True):
+        turns |= limbs.finger_turns(pose.curl)
+        for away in range(0, 40, 4):
+            turns |= limbs.arm_turns(arm, away)
+            if arm_clearance_m(body, turns, limbs.side) > 0:
+                break
     for _ in range(_LOOKS):
         tilt = balancing(skeleton(body, turns))
-        if tilt is not None:
-            pelvis = tilt.as_matrix() @ pelvis
-            turns = _bone_turns(body, pose, pelvis)
+        if tilt is None:
+            break
+        pelvis = tilt.as_matrix() @ pelvis
+        turns |= _stance(both, pose, pelvis)
     return turns
 
 
-def _bone_turns(body: Body, pose: Pose, pelvis: Float[np.ndarray, "3 3"]) -> dict[str, Float[np.ndarray, "3 3"]]:
-    turns = {"root": pelvis} | {name: _euler(pose.spine, 0.2) for name in _SPINE}
-    turns |= {name: _euler(pose.head, share) for name, share in (("neck01", 0.4), ("head", 0.6))}
-    for side, arm, leg in zip("LR", pose.arms, pose.legs, strict=True):
-        limbs = _Limbs(body, side)
-        turns |= limbs.leg_turns(leg, pelvis) | limbs.finger_turns(pose.curl)
-        for away in range(0, 40, 4):
-            turns |= limbs.arm_turns(arm, away)
-            if arm_clearance_m(body, turns, side) > 0:
-                break
+def _stance(both: list[_Limbs], pose: Pose, pelvis: Float[np.ndarray, "3 3"]) -> dict[str, Float[np.ndarray, "3 3"]]:
+    """Turns of what a person stands with: pelvis and legs."""
+    turns = {"root": pelvis}
+    for limbs, leg in zip(both, pose.legs, strict=True):
+        turns |= limbs.leg_turns(leg, pelvis)
     return turns
 
 

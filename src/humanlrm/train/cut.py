@@ -80,7 +80,4 @@ def _drawn(
 
 def _middle(depth: Float[Tensor, "B 2 H W"], chosen: Bool[Tensor, "B"]) -> Float[Tensor, "B"]:
     """The mean of (front + back) / 2 of what is left; 0 where nothing was cut, or nothing known is left."""
-    between = depth.mean(1)
-    known = ~between.isnan()
-    mean = torch.where(known, between, torch.zeros_like(between)).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
-    return mean * chosen
+    return depth.mean(1).flatten(1).nanmean(1).nan_to_num() * chosen

@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from humanlrm.balance import at
 from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.poses import condition_of
 from humanlrm.diffusion.process import NoiseLevels
 from humanlrm.diffusion.visibility import below_the_photo
-from humanlrm.landmarks import INDEX
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
@@ -143,19 +143,17 @@ def usual(given: Given, truth: Float[Tensor, "B J 3"]) -> Float[Tensor, "B"]:
     photographed from the hips up most do, and nothing in such a photo says otherwise (our choice).
     """
     below = below_the_photo(given, truth.nan_to_num())
-    return torch.where((below > _MUCH_BELOW) & ~stands(truth), _RARE, 1.0)
+    return torch.where((below > _MUCH_BELOW) & ~legs_are_straight(truth), _RARE, 1.0)
 
 
-def stands(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
+def legs_are_straight(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
     """Whether both legs go on where the trunk ends, hips and knees at most half bent."""
-
-    def at(name: str) -> Float[Tensor, "*B 3"]:
-        return landmarks[..., INDEX[name], :]
-
-    trunk = (at("left_hip") + at("right_hip")) / 2 - at("neck")
+    hip = (at(landmarks, "left_hip") + at(landmarks, "right_hip")) / 2
+    trunk = hip - at(landmarks, "neck")
     straight = torch.ones_like(trunk[..., 0], dtype=torch.bool)
     for side in ("left", "right"):
-        thigh, shin = at(f"{side}_knee") - at(f"{side}_hip"), at(f"{side}_ankle") - at(f"{side}_knee")
+        knee = at(landmarks, f"{side}_knee")
+        thigh, shin = knee - at(landmarks, f"{side}_hip"), at(landmarks, f"{side}_ankle") - knee
         for first, then in ((trunk, thigh), (thigh, shin)):
             straight &= torch.nn.functional.cosine_similarity(first, then, dim=-1) > _STRAIGHT
     return straight
