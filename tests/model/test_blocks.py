@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from humanlrm.model.blocks import Block, Pointwise, fourier, spread
+from humanlrm.model import blocks
+from humanlrm.model.blocks import Block, Pointwise, attention, fourier, spread
 
 
 def test_a_new_block_is_the_identity():
@@ -19,6 +20,31 @@ def test_a_block_attends_to_all_tokens_whatever_their_order():
     moved = tokens.clone()
     moved[:, -1, 0] += 1
     assert not torch.allclose(block(moved)[:, 0], block(tokens)[:, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_and_its_gradients_are_those_of_torch(dtype: torch.dtype):
+    torch.manual_seed(0)
+    told = [torch.randn(2, 3, count, 16) for count in (20, 31, 31)]
+    wanted, found = ([t.clone().requires_grad_() for t in told] for _ in range(2))
+    seen = torch.randn(2, 3, 20, 16)
+    expected = torch.nn.functional.scaled_dot_product_attention(*wanted)
+    given = attention(*(t.to(dtype) for t in found)).float()
+    (expected * seen).sum().backward()
+    (given * seen).sum().backward()
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    torch.testing.assert_close(given, expected, rtol=0, atol=tolerance)
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=tolerance * float(b.grad.abs().max()))
+
+
+def test_scores_of_long_sequences_are_not_kept(monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 2, 24, 16, dtype=torch.bfloat16) for _ in range(3))
+    fused = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert not torch.equal(attention(q, k, v), fused)
+    monkeypatch.setattr(blocks, "_KEPT_SCORES", 24 * 24 - 1)
+    torch.testing.assert_close(attention(q, k, v), fused, rtol=0, atol=0)
 
 
 def test_pointwise_is_a_1x1_convolution():

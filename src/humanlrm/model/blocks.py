@@ -5,6 +5,21 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+#: Scores of one head that are kept as a matrix at most: those of 1,024 tokens for themselves (2 MiB in bfloat16).
+_KEPT_SCORES = 2**20
+
+
+def attention(
+    query: Float[Tensor, "B H N d"], key: Float[Tensor, "B H M d"], value: Float[Tensor, "B H M d"]
+) -> Float[Tensor, "B H N d"]:
+    """Softmax attention. torch's fused kernel, but for bfloat16 on a CPU: there it multiplies at a third of the
+    processor's rate, forward and backward, and three plain products take 0.57 of its time (``benchmarks/attention.py``).
+    Their scores are rounded to bfloat16, and of long sequences they would fill the memory, so these stay fused."""
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16 or query.shape[2] * key.shape[2] > _KEPT_SCORES:
+        return nn.functional.scaled_dot_product_attention(query, key, value)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+    return scores.softmax(-1) @ value
+
 
 class Block(nn.Module):
     """Pre-norm self-attention and MLP. The output projections start at zero, so a new block is the identity."""
@@ -25,7 +40,7 @@ class Block(nn.Module):
         q, k, v = rearrange(
             self.qkv(self.norm_attention(tokens)), "B N (three H d) -> three B H N d", three=3, H=self.heads
         )
-        attended = nn.functional.scaled_dot_product_attention(q, k, v)
+        attended = attention(q, k, v)
         tokens = tokens + self.project(rearrange(attended, "B H N d -> B N (H d)"))
         return tokens + self.mlp(self.norm_mlp(tokens))
 

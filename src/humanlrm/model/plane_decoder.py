@@ -5,6 +5,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.model.blocks import attention
 from humanlrm.model.config import PaperConfig
 
 _EXPANSION = 4
@@ -28,7 +29,7 @@ class Attention(nn.Module):
     def forward(self, tokens: Float[Tensor, "B N D"], memory: Float[Tensor, "B M E"]) -> Float[Tensor, "B N D"]:
         q = rearrange(self.query(tokens), "B N (H d) -> B H N d", H=self.heads)
         k, v = rearrange(self.key_value(memory), "B M (two H d) -> two B H M d", two=2, H=self.heads)
-        attended = nn.functional.scaled_dot_product_attention(q, k, v)
+        attended = attention(q, k, v)
         return self.project(rearrange(attended, "B H N d -> B N (H d)"))
 
 
