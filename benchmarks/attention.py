@@ -1,4 +1,4 @@
-"""How long attention of plane tokens takes, torch's fused kernel against what the model uses, in bfloat16 on one thread.
+"""Attention of plane tokens: torch's fused kernel against what the model uses, in bfloat16 on one thread.
 
 python benchmarks/attention.py [--tokens 768] [--memory 768] [--heads 3] [--batch 8] [--rounds 9]
 """

@@ -128,11 +128,17 @@ class SolidScan:
 
     def _hidden(self, points: Float[np.ndarray, "P 3"], outward: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "N"]:
         """Which points are not seen from afar, from the few directions nearest to ``outward``."""
-        views = _ring()
-        nearest = np.argpartition(-(outward.astype(np.float32) @ views.T), _TRIED, axis=1)[:, :_TRIED]
-        start, hidden = points.astype(np.float32), np.arange(len(points))
-        for k in range(_TRIED):
-            hidden = hidden[~self._scene.escapes(start[hidden], views[nearest[hidden, k]])]
+        views, start = _ring(), points.astype(np.float32)
+        nearness = outward.astype(np.float32) @ views.T
+        # Most points are seen from the very nearest one.
+        nearest = nearness.argmax(1)
+        hidden = np.flatnonzero(~self._scene.escapes(start, views[nearest]))
+        left = nearness[hidden]
+        np.put_along_axis(left, nearest[hidden, None], -np.inf, axis=1)
+        tried = np.argpartition(-left, _TRIED - 1, axis=1)[:, : _TRIED - 1]
+        for k in range(_TRIED - 1):
+            still = ~self._scene.escapes(start[hidden], views[tried[:, k]])
+            hidden, tried = hidden[still], tried[still]
         return hidden
 
 
