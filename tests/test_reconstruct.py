@@ -8,7 +8,7 @@ from humanlrm.landmarks import INDEX
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.triplane import GivenView, Triplane
-from humanlrm.reconstruct import distance_of, framed, parts_of
+from humanlrm.reconstruct import crown, distance_of, framed, parts_of
 from humanlrm.subject import SubjectCrop, assemble_crop
 from humanlrm.views import Given
 
@@ -61,6 +61,11 @@ def test_a_jacket_covers_arms_and_trunk_and_trousers_begin_at_the_hips(standing)
     assert clothes[0] == clothes[1]
     assert clothes[2] == clothes[3]
     assert len(set(clothes[[0, 2, 4, 5, 6]])) == 5
+
+
+def test_a_crown_is_above_the_middle_of_the_head_and_near_it(standing):
+    places = np.array([(0, 0.84, 0), (0.05, 0.8, -0.05), (0, 0.92, 0), (0, 0.68, 0.05), (0, 1.1, 0), (0.4, 0.8, 0)])
+    assert crown(places, standing).tolist() == [True, True, True, False, False, False]
 
 
 def test_an_arm_is_another_limb_than_the_trunk_and_than_the_other_arm(standing):

@@ -24,7 +24,7 @@ from humanlrm.matting import PoseDetector
 from humanlrm.mesh import Photo, TriangleSurface, bake, meet_outlines, outlines_of
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
-from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, mirror_of, one_body, stature
+from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, crown, mirror_of, one_body, stature
 from humanlrm.subject import Photo as LoadedPhoto
 from humanlrm.subject import PhotoError, SubjectCrop, find_subject
 from humanlrm.views import Given
@@ -75,7 +75,8 @@ class FusedPerson:
         field, device = self.field, self.field.to_views.device
         marks = torch.from_numpy(self.landmarks.astype(np.float32))
         surface = one_body(lambda points: field.distance(points.to(device)).cpu(), resolution, marks, faces)
-        return meet_outlines(surface, outlines_of(field.planes.given.image, field.to_views))
+        outlines = outlines_of(field.planes.given.image, field.to_views)
+        return meet_outlines(surface, outlines, crown(surface.vertices, self.landmarks))
 
 
 class MultiViewReconstructor(Loaded):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -47,6 +47,8 @@ STATURE = 1.094
 _FACES = 24_000
 #: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
 _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
+#: How far from the middle of the skull something above it belongs to the head, in lengths of the neck (our choice).
+_ABOVE = 1.3
 #: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
 _LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
 _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
@@ -250,7 +252,15 @@ def extract(model: Model, planes: Triplane, resolution: int, faces: int | None =
     marks = planes.given.landmarks
     surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu(), faces)
     surface = mend_border(surface, (planes.given.image[0, 4] > 0.5).cpu().numpy())
-    return meet_outlines(surface, outlines_of(planes.given.image))
+    bare = None if marks is None else crown(surface.vertices, marks[0].cpu().numpy())
+    return meet_outlines(surface, outlines_of(planes.given.image), bare)
+
+
+def crown(points: Float[np.ndarray, "P 3"], landmarks: Float[np.ndarray, "J 3"]) -> Bool[np.ndarray, "P"]:
+    """Which points are on the upper half of the head, or not far above it."""
+    up = landmarks[INDEX["head"]] - landmarks[INDEX["neck"]]
+    from_head = points - landmarks[INDEX["head"]]
+    return (from_head @ up > 0) & (np.linalg.norm(from_head, axis=1) < _ABOVE * np.linalg.norm(up))
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:

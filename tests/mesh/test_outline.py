@@ -71,6 +71,20 @@ def test_a_limb_a_little_beside_its_picture_moves_as_a_whole():
     assert shift[middle].mean(0) == pytest.approx(wanted, abs=0.002)
 
 
+def test_what_nothing_hides_is_brought_in_from_farther_away():
+    before, image = ball(), picture()
+    top = 0.5
+    image[:, 3, : round((1 - float(project_ndc(torch.tensor([[0.0, top, 0.0]]))[0, 1])) / 2 * SIZE)] = 0
+    kept = meet_outlines(before, outlines_of(image))
+    assert kept.vertices[:, 1].max() > top + 0.06  # for all that is known something in front hides it
+    bare = meet_outlines(before, outlines_of(image), before.vertices[:, 1] > 0)
+    assert is_sound(bare)
+    assert bare.vertices[:, 1].max() < top + 0.03
+    assert agreement(bare, image) > 0.985
+    below = before.vertices[:, 1] < -0.3
+    assert np.abs(bare.vertices[below] - before.vertices[below]).max() < 0.01
+
+
 def test_what_something_in_front_hides_stays():
     before, image = ball(), picture()
     image[:, 3, SIZE // 2 :] = 0  # a table hides the lower half: the photo goes on, the mask does not

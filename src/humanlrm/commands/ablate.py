@@ -19,6 +19,7 @@ class Ablate:
         run: folder of runs and weights.
         out: the table to write; beside it lies a file of its figures (JSON), from which another machine can go on.
         samples: that each model sees.
+        batch: samples of a step.
         people: held-out people that each model is measured on.
         seeds: of the runs.
         bf16: compute the networks in bfloat16, where this processor is faster in it.
@@ -30,6 +31,7 @@ class Ablate:
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/ablations")
     out: Path = Path("ablations.md")
     samples: int = 6_000
+    batch: int = 8
     people: int = 24
     seeds: tuple[int, ...] = (0, 1, 2)
     bf16: bool = False
@@ -43,6 +45,7 @@ class Ablate:
             self.data,
             self.captures,
             samples=self.samples,
+            batch=self.batch,
             people=self.people,
             seeds=self.seeds,
             bf16=check_bf16(self.bf16, "cpu"),

@@ -28,6 +28,9 @@ _BLUR_PX = 2.0
 #: How far away the photo's outline is looked for (box units): farther off it is that of something else, such as what
 #: stands in front of the person. All our choice, as are the next three, measured by ``benchmarks/outline.py``.
 _REACH = 0.045
+#: The same inward of what nothing else hides: a skull that is taken for larger than it is by more than the reach would
+#: keep a knob where all around it is moved.
+_FARTHER = 0.13
 #: Pixels around the surface in which outlines are compared.
 _ROOM_PX = int(np.ceil(_REACH / _PIXEL)) + 4
 #: Over what length of the surface shifts are smoothed and carried on (box units), and how often.
@@ -67,7 +70,9 @@ def outlines_of(image: Float[Tensor, "B 5 H W"], to_views: Float[Tensor, "B 4 4"
     return [Outline(one, matrix) for one, matrix in zip(inside, matrices, strict=True)]
 
 
-def meet_outlines(surface: TriangleSurface, outlines: Sequence[Outline]) -> TriangleSurface:
+def meet_outlines(
+    surface: TriangleSurface, outlines: Sequence[Outline], bare: Bool[np.ndarray, "V"] | None = None
+) -> TriangleSurface:
     """Moves the surface along the pictures until its silhouettes end where the photos' do.
 
     Vertices on the silhouette are moved across it to the photo's outline, if that is near; all others follow the
@@ -77,12 +82,13 @@ def meet_outlines(surface: TriangleSurface, outlines: Sequence[Outline]) -> Tria
 
     Args:
         surface: sound (``mesh.clean``), box units.
+        bare: vertices that nothing else hides in the photos: their outline is looked for farther inward.
     """
     smoother, moved = None, surface
     for _ in range(_ROUNDS):
         total = np.zeros((len(surface.vertices), 4))
         for outline in outlines:
-            index, shift = _shifts(moved, outline)
+            index, shift = _shifts(moved, outline, bare)
             total[index] += np.column_stack([shift, np.ones(len(index))])
         if not total.any():
             break
@@ -124,7 +130,9 @@ def _smoother(surface: TriangleSurface) -> csr_array:
     return csr_array(eye_array(len(degree)) + strength * (diags_array(degree) - edges))
 
 
-def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray, "K"], Float[np.ndarray, "K 3"]]:
+def _shifts(
+    surface: TriangleSurface, outline: Outline, bare: Bool[np.ndarray, "V"] | None
+) -> tuple[Int[np.ndarray, "K"], Float[np.ndarray, "K 3"]]:
     """Vertices on the silhouette near the photo's outline, and their ways to it."""
     turn, offset = np.eye(3), np.zeros(3)
     if outline.to_view is not None:
@@ -146,7 +154,10 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
     down, right = np.gradient(gaussian_filter(own, _BLUR_PX))
     slope = np.stack([bilinear(np.asarray(part), pixels) for part in (down, right)], axis=-1)
     outward = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
-    away, found = _way_out(photo, pixels, outward)
+    away, found = _way_out(photo, pixels, outward, _REACH)
+    if bare is not None:
+        lost = np.flatnonzero(~found & bare[index])
+        away[lost], found[lost] = _way_out(photo, pixels[lost], outward[lost], _FARTHER)
     # The vertex itself may lie a little inside of its silhouette, which is what has to move.
     away = (away + bilinear(own, pixels))[found] * (CAMERA_DISTANCE - there[found, 2]) / CAMERA_DISTANCE
     across = np.stack([outward[found, 1], -outward[found, 0], np.zeros(len(away))], axis=-1)
@@ -154,11 +165,11 @@ def _shifts(surface: TriangleSurface, outline: Outline) -> tuple[Int[np.ndarray,
 
 
 def _way_out(
-    photo: Float[np.ndarray, "H W"], pixels: Float[np.ndarray, "K 2"], outward: Float[np.ndarray, "K 2"]
+    photo: Float[np.ndarray, "H W"], pixels: Float[np.ndarray, "K 2"], outward: Float[np.ndarray, "K 2"], inward: float
 ) -> tuple[Float[np.ndarray, "K"], Bool[np.ndarray, "K"]]:
     """How far outward (box units in the plane z = 0) the nearest place is where one leaves the photo's person, and
-    whether there is any in reach."""
-    steps = np.arange(-_REACH, _REACH, _PIXEL / 2)
+    whether there is any in reach, or as far ``inward``."""
+    steps = np.arange(-inward, _REACH, _PIXEL / 2)
     values = bilinear(photo, pixels[:, None] + outward[:, None] * (steps / _PIXEL)[:, None])
     inside, outside = values[:, :-1], values[:, 1:]
     leaves = (inside < 0) & (outside >= 0)
