@@ -8,7 +8,7 @@ import trimesh
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
 from humanlrm.mesh.export import vertex_colors
 from humanlrm.mesh.photo_views import Photo
-from humanlrm.mesh.texture import Parts, bake, heat_map, rasterise
+from humanlrm.mesh.texture import Parts, alike, bake, heat_map, rasterise, toned
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
@@ -223,6 +223,28 @@ def test_a_calm_back_takes_the_colours_around_it_and_the_front_stays():
     assert np.abs(vertex_colors(plain)[back] - RED).mean() < 0.7 * np.abs(vertex_colors(plain)[back] - BLUE).mean()
     assert np.abs(vertex_colors(calm)[back] - BLUE).mean() < np.abs(vertex_colors(calm)[back] - RED).mean()
     np.testing.assert_allclose(vertex_colors(calm)[front], vertex_colors(plain)[front], atol=0.01)
+
+
+def test_a_dark_guess_of_a_back_is_brought_nearer_to_the_front():
+    surface, colour = ball(), np.array([0.8, 0.4, 0.2], np.float32)
+    one_piece = Parts(*(lambda points: np.zeros(len(points), int),) * 2)
+
+    def dark(points, normals):
+        return torch.full_like(points, 0.1)
+
+    plain, told = (bake(surface, dark, [photo_of(surface, colour)], 256, parts=parts) for parts in (None, one_piece))
+    back, front = plain.normals[:, 2] < -0.9, plain.normals[:, 2] > 0.8
+    before, after = (vertex_colors(mesh)[back].mean(0) for mesh in (plain, told))
+    assert before.mean() < 0.4 * colour.mean()
+    assert 0.75 * colour.mean() < after.mean() < 1.05 * colour.mean()
+    assert after[0] > 1.3 * after[1] > 1.3 * after[2]
+    np.testing.assert_allclose(vertex_colors(told)[front], vertex_colors(plain)[front], atol=0.01)
+
+
+def test_a_back_that_is_about_as_bright_as_the_front_keeps_its_brightness():
+    front, back = np.array([0.3, 0.5, 0.4], np.float32), np.array([0.6, 0.4, 0.5], np.float32)
+    found = toned(back[None], alike(front, back)[None])[0]
+    np.testing.assert_allclose(found, 0.75 * back + 0.25 * front, atol=1e-6)
 
 
 def test_a_heat_map_is_blue_where_numbers_are_small_and_red_where_they_are_large():

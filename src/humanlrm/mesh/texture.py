@@ -33,6 +33,14 @@ _LEAST_HOLD, _BACK_HOLD = 0.002, 0.1
 #: How firmly places that no photo tells of hold to the colour of the nearest that one does; and over how many edges
 #: around a limb that lies in front the field still confuses both (our choice).
 _HIDDEN_HOLD, _CONFUSED = 0.005, 3
+#: Share of a back's colour that is the mean of what photos show of the same clothes, and how dark, against that mean, a
+#: back may be on average: the field knows what lights do on synthetic people (our choice; ``benchmarks/backs.py``).
+_ALIKE, _DARKEST = 0.25, 0.8
+#: Fewer vertices than this have no mean.
+_ENOUGH = 30
+_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+#: The tone that changes nothing.
+_AS_IT_IS = np.array([1, 0, 0, 0], np.float32)
 #: Where colours come from around by this share or more, the field is not asked.
 _SETTLED = 0.999
 #: How often the seam between two clothes is smoothed where it is hidden (our choice).
@@ -139,20 +147,22 @@ def bake(
         weight, colors = view.look(points, directions)
     unsure = np.flatnonzero(weight < 1)
     guess, along = np.zeros((len(unsure), 3), np.float32), np.zeros((len(unsure), 1), np.float32)
+    tone = np.tile(_AS_IT_IS, (len(surface.vertices), 1))
     there = texels[unsure]
     if photos and match_colors:
         looked = view.look(surface.vertices.astype(np.float32), normals)
         seen = _Seen(surface, normals, *looked, adjacency(surface))
         shift = _color_shift(view, seen, field_color)
+        tone = _tone(view, seen, field_color, parts)
         hidden = None if parts is None else _hidden(view, seen, parts)
-        around = _from_around(view, seen, field_color, shift, hidden)
+        around = _from_around(view, seen, field_color, shift, tone, hidden)
         along = np.maximum(*view.along(points[unsure], directions[unsure]))[:, None]
         if hidden is not None:
             along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
         guess = there.of(surface, shift) * (1 - along) + there.of(surface, around) * along
     asked = np.flatnonzero(along[:, 0] < _SETTLED)
     own = _ask(field_color, points[unsure[asked]], directions[unsure[asked]])
-    guess[asked] += (1 - along[asked]) * own
+    guess[asked] += (1 - along[asked]) * toned(own, there[asked].of(surface, tone))
     if photos and mirror is not None:
         shown, shown_colors = points[weight > 0.9], colors[weight > 0.9]
         mirror = mirror.agreed(shown, shown_colors)
@@ -235,6 +245,41 @@ def _color_shift(view: PhotoViews, at: _Seen, field_color: FieldColor) -> Float[
     return _relaxed(at.edges, degree + hold + screening, right)
 
 
+def _tone(view: PhotoViews, at: _Seen, field_color: FieldColor, parts: Parts | None) -> Float[np.ndarray, "V 4"]:
+    """What makes backs alike to what the photos show of the same clothes (see :func:`toned`); heads stay as they are.
+
+    A field guesses the more grey and dark, the stranger clothes and light are to it.
+    """
+    points = at.surface.vertices.astype(np.float32)
+    tone = np.tile(_AS_IT_IS, (len(points), 1))
+    away = view.along(points, at.normals)[1] * (1 if view.calm is None else 1 - view.calm(points))
+    back = np.flatnonzero(away > 0)
+    if parts is None or len(back) == 0:
+        return tone
+    clothes, own = parts.clothes(points), np.zeros_like(points)
+    own[back] = _ask(field_color, points[back], at.normals[back])
+    for piece in np.unique(clothes[back]):
+        here = back[clothes[back] == piece]
+        shown = at.shown[(clothes == piece) & (at.weight > 0.9)]
+        if min(len(shown), len(here)) < _ENOUGH:
+            continue
+        tone[here] += away[here, None] * (alike(shown.mean(axis=0), own[here].mean(axis=0)) - _AS_IT_IS)
+    return tone
+
+
+def alike(front: Float[np.ndarray, "3"], back: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4"]:
+    """The tone of a piece of clothes whose back is guessed: mean colours (sRGB in [0, 1]) of the front, as the photo
+    shows it, and of the back to a factor of the back's colours and what is added to them."""
+    guessed = (1 - _ALIKE) * back + _ALIKE * front
+    gain = max(1.0, _DARKEST * float(front @ _LUMA) / max(float(guessed @ _LUMA), 1e-3))
+    return gain * np.array([1 - _ALIKE, *(_ALIKE * front)], np.float32)
+
+
+def toned(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> Float[np.ndarray, "P 3"]:
+    """Colours times the first number of each tone, plus the others."""
+    return colors * tone[:, :1] + tone[:, 1:]
+
+
 @dataclass(frozen=True)
 class _Hidden:
     """Vertices that no photo tells of, but of others that the same clothes cover.
@@ -272,6 +317,7 @@ def _from_around(
     at: _Seen,
     field_color: FieldColor,
     shift: Float[np.ndarray, "V 3"],
+    tone: Float[np.ndarray, "V 4"],
     hidden: _Hidden | None,
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
@@ -283,7 +329,7 @@ def _from_around(
     the front onto the back, too: there colours go on as they are.
     """
     points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
-    own = _ask(field_color, points[blind], at.normals[blind]) + shift[blind]
+    own = toned(_ask(field_color, points[blind], at.normals[blind]), tone[blind]) + shift[blind]
     known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
     along, away = view.along(points, at.normals)
     hold = (_LEAST_HOLD + (1 - along) ** 2) * (1 - (1 - _BACK_HOLD) * away)
