@@ -132,27 +132,52 @@ def test_the_trained_model_holds_the_averaged_weights(shards, uninterrupted):
     assert all(torch.equal(p, average[name]) for name, p in trained(model).items())
 
 
-def test_two_processes_learn_what_one_learns_from_the_same_global_batch(clueless, alone, tmp_path):
+def together(*arguments: object) -> None:
+    """Runs the script in two processes that share their steps."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     both = [
-        subprocess.Popen(
-            [sys.executable, SCRIPT, clueless, tmp_path, "8", "1"], env=environment | {"RANK": r, "LOCAL_RANK": r}
-        )
+        subprocess.Popen([sys.executable, SCRIPT, *map(str, arguments)], env=environment | {"RANK": r, "LOCAL_RANK": r})
         for r in ("0", "1")
     ]
     assert [process.wait() for process in both] == [0, 0]
+
+
+def apart(a: Path, b: Path, data: Path) -> float:
+    """How far apart the weights of two runs are, of the way that they went."""
     torch.manual_seed(plan(8, 2).seed)
     model = build(tiny())
-    fit_lifter(model.corrector.lifter, ShardFolder(clueless), plan(8, 2).lifter_steps, plan(8, 2).seed)
+    fit_lifter(model.corrector.lifter, ShardFolder(data), plan(8, 2).lifter_steps, plan(8, 2).seed)
     start = {f"model.{name}": p.detach() for name, p in trained(model).items()}
-    one, two = last(alone), last(tmp_path)
+    one, two = last(a), last(b)
+    assert one.keys() == two.keys()
+    assert all(one[name].shape == two[name].shape for name in one)
     moved = sum(float((one[name] - p).abs().sum()) for name, p in start.items())
-    apart = sum(float((one[name] - two[name]).abs().sum()) for name in start)
     assert moved > 1
-    assert apart < 0.01 * moved
+    return sum(float((one[name] - two[name]).abs().sum()) for name in start) / moved
+
+
+def test_two_processes_learn_what_one_learns_from_the_same_global_batch(clueless, alone, tmp_path):
+    together(clueless, tmp_path, 8, 1)
+    assert apart(alone, tmp_path, clueless) < 0.01
+
+
+def test_a_model_that_is_split_over_two_processes_learns_the_same_and_goes_on(clueless, alone, tmp_path):
+    train(tiny(), plan(8, 2), clueless, tmp_path, report=_stop_at(2), workers=0)
+    assert checkpoints(tmp_path)[-1].name == "step-0000002"
+    together("--sharded", clueless, tmp_path, 8, 1)
+    assert checkpoints(tmp_path)[-1].name == checkpoints(alone)[-1].name
+    assert apart(alone, tmp_path, clueless) < 0.01
+
+
+def _stop_at(step: int):
+    def stop(progress):
+        if progress.state.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return stop
 
 
 def test_gradients_of_several_batches_make_the_step_of_one_large_batch(clueless, alone, tmp_path):

@@ -1,4 +1,5 @@
-"""A training run as a process of its own: ``train_tiny.py DATA RUN SAMPLES BATCH [STEP]``; kills itself at STEP."""
+"""A training run as a process of its own: ``train_tiny.py [--sharded] DATA RUN SAMPLES BATCH [STEP]``; kills itself at
+STEP."""
 
 import os
 import signal
@@ -34,10 +35,12 @@ def plan(samples: int, batch: int) -> TrainConfig:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    data, run, samples, batch, *kill_at = sys.argv[1:]
+    sharded = sys.argv[1] == "--sharded"
+    data, run, samples, batch, *kill_at = sys.argv[1 + sharded :]
 
     def die(progress: Progress) -> None:
         if [str(progress.state.step)] == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train(tiny(), plan(int(samples), int(batch)), Path(data), Path(run), report=die, workers=0)
+    config = replace(plan(int(samples), int(batch)), sharded=sharded)
+    train(tiny(), config, Path(data), Path(run), report=die, workers=0)

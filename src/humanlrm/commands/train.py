@@ -31,6 +31,7 @@ class Train:
         accumulate: batches per step.
         learning_rate: after warm-up.
         fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
+        sharded: of several processes each keeps a part of the model, its gradients and moments (FSDP2) instead of all.
         bf16: compute the network in bfloat16, where this device is faster in it.
         part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field), or of
             that only what heads are like.
@@ -58,6 +59,7 @@ class Train:
     accumulate: int = 1
     learning_rate: float = 8e-4
     fall: Literal["linear", "cosine"] = "linear"
+    sharded: bool = False
     bf16: bool = False
     part: Literal["all", "landmarks", "field", "head"] = "all"
     rendering: bool = False
@@ -86,7 +88,7 @@ class Train:
         torch.set_num_threads(self.threads)
         config = PRESETS[self.preset]()
         bf16 = check_bf16(self.bf16, self.device)
-        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "part", "seed", "picture_every")
+        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "part", "seed", "picture_every", "sharded")
         plan = TrainConfig(
             **{name: getattr(self, name) for name in names},
             bf16=bf16,

@@ -23,6 +23,7 @@ from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.lrm import Model
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained
+from humanlrm.train.sharding import whole
 
 Trained = Model | Denoiser | PoseDenoiser
 
@@ -55,22 +56,27 @@ def save_checkpoint(
     state: TrainerState,
     keep: int,
     density: nn.Module | None = None,
+    write: bool = True,
 ) -> Path:
     """Writes ``run/step-NNNNNNN`` and removes all but the newest ``keep`` checkpoints.
 
     Args:
         average: averaged values of everything that :func:`trained` names.
+        write: False only gives what other processes need of this one, if the model is split over them.
     """
     folder = run / f"step-{state.step:07d}"
-    partial = run / f".partial-{state.step:07d}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    values = {name: p.detach() for name, p in trained(model, density).items()}
+    values = {name: whole(p.detach()) for name, p in trained(model, density).items()}
+    average = {name: whole(value) for name, value in average.items()}
     moments = {
-        f"{key}.{name}": value
+        f"{key}.{name}": whole(value)
         for name, p in trained(model, density).items()
         for key, value in optimizer.state[p].items()
     }
+    if not write:
+        return folder
+    partial = run / f".partial-{state.step:07d}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     (partial / "config.json").write_text(json.dumps(asdict(model.config), indent=1))
     (partial / "state.json").write_text(json.dumps(asdict(state)))
     _save({n: v for n, v in values.items() if not _is_extra(n)}, partial / "model.safetensors")

@@ -61,6 +61,7 @@ class TrainConfig:
         learning_rate: of AdamW after warm-up.
         fall: of the learning rate: "linear" over the last quarter of the samples (small models keep learning at the
             full rate, our choice), or "cosine" over all of them (LRM).
+        sharded: parameters, gradients and moments are split over the processes (FSDP2) instead of copied to each (DDP).
         bf16: the network from views to planes and landmarks computes in bfloat16 (weights, field and losses stay
             float32: finite differences of a bfloat16 distance would be noise).
         weight_decay: of AdamW, on matrices only.
@@ -88,6 +89,7 @@ class TrainConfig:
     accumulate: int = 1
     learning_rate: float = 8e-4
     fall: Fall = "linear"
+    sharded: bool = False
     bf16: bool = False
     weight_decay: float = 0.02
     warmup: int = 2_000

@@ -15,6 +15,8 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from humanlrm.data.loader import SampleSettings, Samplings, batches
 from humanlrm.data.shards import Mixture, ShardFolder
@@ -35,6 +37,7 @@ from humanlrm.train.config import TrainConfig
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.objective import Moment, Objective, objective
 from humanlrm.train.pictures import Pictures, draw
+from humanlrm.train.sharding import average_numbers, clip, split, split_like, whole
 from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
@@ -74,14 +77,15 @@ def make_optimizer(model: Model, config: TrainConfig, density: nn.Module | None 
     """AdamW; biases, norms, embeddings, the prior's weight and the density's width do not decay. What is not
     new changes slowly: the pretrained eye, and the lifter, which is fitted before (at the rate of the rest it forgot 4%
     of what it had learned)."""
-    sorts: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    sorts: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in trained(model, density).items():
         decays = parameter.ndim >= 2 and name.endswith("weight")
         share = next((share for part, share in _SLOW.items() if part in name), 1.0)
-        sorts.setdefault((decays, share), []).append(parameter)
+        # One kernel takes either parameters that are split over processes or whole ones.
+        sorts.setdefault((decays, share, isinstance(parameter, DTensor)), []).append(parameter)
     groups = [
         {"params": own, "weight_decay": config.weight_decay * decays, "share": share}
-        for (decays, share), own in sorts.items()
+        for (decays, share, _), own in sorts.items()
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
 
@@ -158,6 +162,7 @@ def train(
     if saved:
         state = load_checkpoint(saved[-1], model, average, optimizer, losses.density)
     accelerator = _accelerator(device, model_config, config)
+    sharded = config.sharded and accelerator.num_processes > 1
     torch.set_num_threads(threads)  # accelerate decides on a number of its own
     stream = _stream(shards, model_config, config, state, accelerator, workers)
     flops = 0.0
@@ -165,7 +170,10 @@ def train(
         first = next(stream)
         flops = step_flops(losses, first.to(torch.device(device)), state.seen / config.samples, config.accumulate)
         stream = _before(first, stream)
-    going = _Run(accelerator, losses, accelerator.prepare_model(losses), optimizer, average, config, run)
+    if sharded:
+        optimizer = _split(losses, optimizer, average, config, accelerator)
+    wrapped = losses if sharded else accelerator.prepare_model(losses)
+    going = _Run(accelerator, losses, wrapped, optimizer, average, config, run)
     last_saved = last_reported = started = time.monotonic()
     saved_step = reported_step = state.step
     while state.seen < config.samples and not _any(asked_to_stop, accelerator):
@@ -173,16 +181,47 @@ def train(
         terms = _step(going, micro, state)
         now = time.monotonic()
         state.seconds, started = state.seconds + (now - started) * accelerator.num_processes, now
-        if accelerator.is_main_process and report is not None and state.step % config.log_every == 0:
+        if report is not None and state.step % config.log_every == 0 and (accelerator.is_main_process or sharded):
             steps_per_s = (state.step - reported_step) / (now - last_reported)
-            report(_progress(going, state, terms, steps_per_s, flops, micro[0], validation))
+            progress = _progress(going, state, terms, steps_per_s, flops, micro[0], validation)
+            if accelerator.is_main_process:
+                report(progress)
             last_reported, reported_step = time.monotonic(), state.step
-        if accelerator.is_main_process and now - last_saved > config.checkpoint_s:
-            save_checkpoint(run, model, average, optimizer, state, config.keep, losses.density)
+        due = [1] if accelerator.is_main_process and now - last_saved > config.checkpoint_s else []
+        if _any(due, accelerator) if sharded else due:
+            _save(going, state)
             last_saved, saved_step = now, state.step
-    if accelerator.is_main_process and state.step != saved_step:
-        save_checkpoint(run, model, average, optimizer, state, config.keep, losses.density)
+    if state.step != saved_step and (accelerator.is_main_process or sharded):
+        _save(going, state)
     return averaged(model, average)
+
+
+def _save(run: _Run, state: TrainerState) -> None:
+    """By the first process; a split model is gathered from all."""
+    model, density, keep = run.objective.model, run.objective.density, run.config.keep
+    write = run.accelerator.is_main_process
+    save_checkpoint(run.folder, model, run.average, run.optimizer, state, keep, density, write)
+
+
+def _split(
+    losses: Objective,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    config: TrainConfig,
+    accelerator: Accelerator,
+) -> torch.optim.AdamW:
+    """Splits the model and its averages in place; returns the optimiser of the split parameters, with the moments."""
+    before = {name: optimizer.state.get(p, {}) for name, p in trained(losses.model, losses.density).items()}
+    split(losses, accelerator.device.type, accelerator.num_processes)
+    found = make_optimizer(losses.model, config, losses.density)
+    for name, parameter in trained(losses.model, losses.density).items():
+        average[name] = split_like(average[name], parameter)
+        moments = {
+            key: value if value.ndim == 0 else split_like(value, parameter) for key, value in before[name].items()
+        }
+        if moments:
+            found.state[parameter] = moments
+    return found
 
 
 def _accelerator(device: str, model: Config, config: TrainConfig) -> Accelerator:
@@ -249,14 +288,21 @@ def _step(run: _Run, micro: list[Batch], state: TrainerState) -> dict[str, float
         torch.manual_seed(seed)
         moment = Moment(state.seen / config.samples, seed, patch=(state.step + 1) % every == 0)
         # Gradients are averaged over the processes once per step.
-        quiet = accelerator.no_sync(run.wrapped) if k + 1 < len(micro) else nullcontext()
+        last = k + 1 == len(micro)
+        if isinstance(run.wrapped, FSDPModule):
+            run.wrapped.set_requires_gradient_sync(last)
+        quiet = accelerator.no_sync(run.wrapped) if not last else nullcontext()
         with quiet:
             loss, terms = run.wrapped(batch, moment)
             accelerator.backward(loss / len(micro))
         doubtful = doubtful if bool(loss.isfinite()) else batch
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + float(value) / len(micro)
-    norm = torch.nn.utils.clip_grad_norm_(run.parameters.values(), config.clip)
+    if isinstance(run.wrapped, FSDPModule):
+        average_numbers(run.wrapped, accelerator.num_processes)
+        norm = clip(run.parameters.values(), config.clip)
+    else:
+        norm = torch.nn.utils.clip_grad_norm_(run.parameters.values(), config.clip)
     if not bool(norm.isfinite()):  # every process knows: the gradient is everyone's
         path = _keep(doubtful, run.folder, accelerator.process_index)
         raise TrainingStopped(f"loss or gradient is not finite at step {state.step}: {sums}; batch in {path}")
@@ -315,7 +361,7 @@ def averaged(model: Model, average: dict[str, Tensor]) -> Model:
     copy = build(model.config).to(next(model.parameters()).device)
     with torch.no_grad():
         for name, parameter in trained(copy).items():
-            parameter.copy_(average[name])
+            parameter.copy_(whole(average[name]))
     return copy.eval()
 
 
