@@ -95,6 +95,8 @@ def test_figures_are_means_over_seeds_with_their_largest_difference(plan):
 def test_a_study_of_nothing_is_refused(plan, tmp_path, capsys):
     with pytest.raises(ValueError, match="seeds"):
         replace(plan, seeds=())
+    with pytest.raises(ValueError, match="a batch"):
+        replace(plan, batch=0)
     with pytest.raises(ValueError, match="workers must be positive"):
         study(plan, tmp_path / "r", tmp_path / "f.json", workers=0)
     assert main(["ablate", "--data", str(tmp_path), "--run", str(tmp_path / "r"), "--out", str(tmp_path / "t")]) == 1

@@ -113,9 +113,10 @@ class Study:
     bf16: bool = False
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.people < 1 or not self.seeds:
+        if min(self.samples, self.batch, self.people) < 1 or not self.seeds:
             raise ValueError(
-                f"an ablation needs samples, people and seeds; got {self.samples}, {self.people} and {self.seeds}"
+                f"an ablation needs samples, a batch, people and seeds; "
+                f"got {self.samples}, {self.batch}, {self.people} and {self.seeds}"
             )
 
     def settings(self) -> dict[str, Any]:

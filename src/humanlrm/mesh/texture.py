@@ -150,12 +150,10 @@ def bake(
     tone = np.tile(_AS_IT_IS, (len(surface.vertices), 1))
     there = texels[unsure]
     if photos and match_colors:
-        looked = view.look(surface.vertices.astype(np.float32), normals)
-        seen = _Seen(surface, normals, *looked, adjacency(surface))
-        shift = _color_shift(view, seen, field_color)
-        tone = _tone(view, seen, field_color, parts)
+        seen = _seen(view, surface, normals, field_color, parts)
+        shift, tone = _color_shift(view, seen), _tone(view, seen)
         hidden = None if parts is None else _hidden(view, seen, parts)
-        around = _from_around(view, seen, field_color, shift, tone, hidden)
+        around = _from_around(seen, shift, tone, hidden)
         along = np.maximum(*view.along(points[unsure], directions[unsure]))[:, None]
         if hidden is not None:
             along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
@@ -208,13 +206,23 @@ def rasterise(unwrapped: Unwrapped, size_px: int) -> Texels:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A surface, what the photos show at its vertices and how far to trust that (:meth:`PhotoViews.look`), and which
-    vertices are neighbours."""
+    """A surface, and what is known of its vertices.
+
+    Attributes:
+        weight, shown: how far to trust what the photos show there, and what that is (:meth:`PhotoViews.look`).
+        along, away: how much they run along the rays, and turn their back (:meth:`PhotoViews.along`).
+        own: the field's colours.
+        clothes: what covers them; ``None``: nobody knows.
+        edges: which of them are neighbours.
+    """
 
     surface: TriangleSurface
-    normals: Float[np.ndarray, "V 3"]
     weight: Float[np.ndarray, "V"]
     shown: Float[np.ndarray, "V 3"]
+    along: Float[np.ndarray, "V"]
+    away: Float[np.ndarray, "V"]
+    own: Float[np.ndarray, "V 3"]
+    clothes: Int[np.ndarray, "V"] | None
     edges: csr_array
 
     @property
@@ -223,47 +231,61 @@ class _Seen:
         return np.asarray(self.edges.sum(axis=1)).ravel()
 
 
-def _color_shift(view: PhotoViews, at: _Seen, field_color: FieldColor) -> Float[np.ndarray, "V 3"]:
+def _seen(
+    view: PhotoViews,
+    surface: TriangleSurface,
+    normals: Float[np.ndarray, "V 3"],
+    field_color: FieldColor,
+    parts: Parts | None,
+) -> _Seen:
+    points = surface.vertices.astype(np.float32)
+    return _Seen(
+        surface,
+        *view.look(points, normals),
+        *view.along(points, normals),
+        _ask(field_color, points, normals),
+        None if parts is None else parts.clothes(points),
+        adjacency(surface),
+    )
+
+
+def _color_shift(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 3"]:
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
     Minimises hold * |u - difference|^2 on seen vertices + |differences of u along edges|^2 + screening * |u|^2: a
     low-frequency correction that fades to zero far from the seen part. Along edges that leave the photo u takes back
     the step that the field's colours make there, on the outer side: a jacket does not end where the picture does.
     """
-    points, seen = at.surface.vertices.astype(np.float32), at.weight > 0.5
+    seen = at.weight > 0.5
     if not seen.any():
-        return np.zeros_like(points)
+        return np.zeros_like(at.own)
     degree = at.degree
     length = np.sqrt(np.abs(np.linalg.norm(face_normals(at.surface), axis=-1)).mean() * 1.15)
-    steps, inner = _border_steps(view, at.surface, at.normals, field_color)
+    steps, inner = _border_steps(view, at)
     hold = np.where(inner, 1.0, np.where(seen, _SHIFT_HOLD, 0.0)) * degree
     # On a regular mesh of this edge length the solution falls by e over the reach.
     screening = (length / _SHIFT_REACH) ** 2 / 4 * degree
-    difference = np.zeros_like(points)
-    difference[seen] = at.shown[seen] - _ask(field_color, points[seen], at.normals[seen])
-    right = hold[:, None] * difference + steps
+    right = hold[:, None] * np.where(seen[:, None], at.shown - at.own, 0) + steps
     return _relaxed(at.edges, degree + hold + screening, right)
 
 
-def _tone(view: PhotoViews, at: _Seen, field_color: FieldColor, parts: Parts | None) -> Float[np.ndarray, "V 4"]:
+def _tone(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 4"]:
     """What makes backs alike to what the photos show of the same clothes (see :func:`toned`); heads stay as they are.
 
     A field guesses the more grey and dark, the stranger clothes and light are to it.
     """
-    points = at.surface.vertices.astype(np.float32)
-    tone = np.tile(_AS_IT_IS, (len(points), 1))
-    away = view.along(points, at.normals)[1] * (1 if view.calm is None else 1 - view.calm(points))
-    back = np.flatnonzero(away > 0)
-    if parts is None or len(back) == 0:
+    tone = np.tile(_AS_IT_IS, (len(at.own), 1))
+    if at.clothes is None:
         return tone
-    clothes, own = parts.clothes(points), np.zeros_like(points)
-    own[back] = _ask(field_color, points[back], at.normals[back])
-    for piece in np.unique(clothes[back]):
-        here = back[clothes[back] == piece]
-        shown = at.shown[(clothes == piece) & (at.weight > 0.9)]
-        if min(len(shown), len(here)) < _ENOUGH:
+    head = 0 if view.calm is None else view.calm(at.surface.vertices.astype(np.float32))
+    away = at.away * (1 - head)
+    for piece in np.unique(at.clothes[away > 0]):
+        here = (at.clothes == piece) & (away > 0)
+        front = (at.clothes == piece) & (at.weight > 0.9)
+        if min(front.sum(), here.sum()) < _ENOUGH:
             continue
-        tone[here] += away[here, None] * (alike(shown.mean(axis=0), own[here].mean(axis=0)) - _AS_IT_IS)
+        wanted = alike(at.shown[front].mean(axis=0), at.own[here].mean(axis=0))
+        tone[here] += away[here, None] * (wanted - _AS_IT_IS)
     return tone
 
 
@@ -287,12 +309,10 @@ class _Hidden:
     Attributes:
         where: which they are.
         nearest: of those, the nearest of the others; the rest are their own.
-        clothes: what covers each vertex.
     """
 
     where: Bool[np.ndarray, "V"]
     nearest: Int[np.ndarray, "V"]
-    clothes: Int[np.ndarray, "V"]
 
 
 def _hidden(view: PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
@@ -304,18 +324,14 @@ def _hidden(view: PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
     hidden = (near > 0) & (at.weight < 0.5)
     if hidden.all() or not hidden.any():
         return None
-    clothes = parts.clothes(points)
     options = {"unweighted": True, "min_only": True, "return_predecessors": True}
-    edges = _within(at.edges, hidden, clothes)
-    steps, _, nearest = dijkstra(edges, indices=np.flatnonzero(~hidden), **options)
+    steps, _, nearest = dijkstra(_within(at, hidden), indices=np.flatnonzero(~hidden), **options)
     reached = hidden & np.isfinite(steps)
-    return _Hidden(reached, np.where(reached, nearest, np.arange(len(points))), clothes)
+    return _Hidden(reached, np.where(reached, nearest, np.arange(len(points))))
 
 
 def _from_around(
-    view: PhotoViews,
     at: _Seen,
-    field_color: FieldColor,
     shift: Float[np.ndarray, "V 3"],
     tone: Float[np.ndarray, "V 4"],
     hidden: _Hidden | None,
@@ -328,14 +344,11 @@ def _from_around(
     or behind something, the field can only guess, and guesses a grey of all clothes, or paints the hand that lies on
     the front onto the back, too: there colours go on as they are.
     """
-    points, known, blind = at.surface.vertices.astype(np.float32), at.shown.copy(), at.weight < 1
-    own = toned(_ask(field_color, points[blind], at.normals[blind]), tone[blind]) + shift[blind]
-    known[blind] += (1 - at.weight[blind, None]) * (own - known[blind])
-    along, away = view.along(points, at.normals)
-    hold = (_LEAST_HOLD + (1 - along) ** 2) * (1 - (1 - _BACK_HOLD) * away)
+    known = at.shown + (1 - at.weight[:, None]) * (toned(at.own, tone) + shift - at.shown)
+    hold = (_LEAST_HOLD + (1 - at.along) ** 2) * (1 - (1 - _BACK_HOLD) * at.away)
     edges = at.edges
     if hidden is not None:
-        edges = _within(edges, hidden.where, hidden.clothes)
+        edges = _within(at, hidden.where)
         known, hold = known[hidden.nearest], np.where(hidden.where, _HIDDEN_HOLD, hold)
     hold = hold * at.degree
     found = _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
@@ -362,11 +375,12 @@ def _reflect(
         guess[asked] += (share[asked] * trust * weight)[:, None] * (colors - guess[asked])
 
 
-def _within(edges: csr_array, hidden: Bool[np.ndarray, "V"], clothes: Int[np.ndarray, "V"]) -> csr_array:
+def _within(at: _Seen, hidden: Bool[np.ndarray, "V"]) -> csr_array:
     """The edges without those to a hidden vertex that lead from one piece of clothes to another."""
-    start, end = edges.nonzero()
-    joined = (clothes[start] == clothes[end]) | ~(hidden[start] | hidden[end])
-    return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), edges.shape)
+    assert at.clothes is not None
+    start, end = at.edges.nonzero()
+    joined = (at.clothes[start] == at.clothes[end]) | ~(hidden[start] | hidden[end])
+    return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), at.edges.shape)
 
 
 def _relaxed(
@@ -378,22 +392,16 @@ def _relaxed(
     return np.stack(columns, axis=-1).astype(np.float32)
 
 
-def _border_steps(
-    view: PhotoViews, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], field_color: FieldColor
-) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
+def _border_steps(view: PhotoViews, at: _Seen) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
     """Of each vertex the sum of the field's steps to its neighbours across the photos' border, and whether it is such a
     neighbour on the inner side."""
-    steps, inner = np.zeros_like(normals), np.zeros(len(normals), dtype=bool)
-    beyond = view.beyond(surface.vertices)
-    edges = np.concatenate([surface.faces[:, [0, 1]], surface.faces[:, [1, 2]], surface.faces[:, [2, 0]]])
+    steps, inner = np.zeros_like(at.own), np.zeros(len(at.own), dtype=bool)
+    beyond = view.beyond(at.surface.vertices)
+    edges = np.concatenate([at.surface.faces[:, [0, 1]], at.surface.faces[:, [1, 2]], at.surface.faces[:, [2, 0]]])
     crossing = edges[beyond[edges[:, 0]] != beyond[edges[:, 1]]]  # each edge once in each direction
-    asked = np.unique(crossing)
-    if len(asked):
-        colors = np.zeros_like(normals)
-        colors[asked] = _ask(field_color, surface.vertices[asked], normals[asked])
-        np.add.at(steps, crossing[:, 0], colors[crossing[:, 1]] - colors[crossing[:, 0]])
-        inner[asked] = ~beyond[asked]
-    return steps, inner
+    np.add.at(steps, crossing[:, 0], at.own[crossing[:, 1]] - at.own[crossing[:, 0]])
+    inner[crossing] = True
+    return steps, inner & ~beyond
 
 
 @torch.no_grad()

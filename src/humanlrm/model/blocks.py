@@ -12,9 +12,9 @@ _KEPT_SCORES = 2**20
 def attention(
     query: Float[Tensor, "B H N d"], key: Float[Tensor, "B H M d"], value: Float[Tensor, "B H M d"]
 ) -> Float[Tensor, "B H N d"]:
-    """Softmax attention. torch's fused kernel, but for bfloat16 on a CPU: there it multiplies at a third of the
-    processor's rate, forward and backward, and plain products take 0.6 of its time (``benchmarks/attention.py``). Their
-    scores are rounded to bfloat16, and of long sequences they would fill the memory, so these stay fused."""
+    """Softmax attention. torch's fused kernel, but for bfloat16 on a CPU: there plain products take 0.6 of its time,
+    forward and backward (``benchmarks/attention.py``). Their scores are rounded to bfloat16, and of long sequences they
+    would fill the memory, so these stay fused."""
     if query.device.type != "cpu" or query.dtype != torch.bfloat16 or query.shape[2] * key.shape[2] > _KEPT_SCORES:
         return nn.functional.scaled_dot_product_attention(query, key, value)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)

@@ -50,9 +50,8 @@ def average_numbers(losses: nn.Module, processes: int) -> None:
 def clip(parameters: Iterable[nn.Parameter], most: float) -> Tensor:
     """Scales all gradients, split or whole, so that their common norm is at most ``most``; returns the norm before."""
     grads = [p.grad for p in parameters if p.grad is not None]
-    sorts = [[g for g in grads if isinstance(g, DTensor) == split] for split in (False, True)]
-    norms = [whole(nn.utils.get_total_norm(own)) for own in sorts if own]
-    norm = torch.stack(norms).norm()
+    kinds = [[g for g in grads if isinstance(g, DTensor) == is_split] for is_split in (False, True)]
+    norm = torch.stack([whole(nn.utils.get_total_norm(own)) for own in kinds if own]).norm()
     share = (most / (norm + 1e-6)).clamp(max=1)
     for grad in grads:
         (grad.to_local() if isinstance(grad, DTensor) else grad).mul_(share)
