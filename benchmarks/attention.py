@@ -1,5 +1,5 @@
-"""The plane decoder in bfloat16 on one thread: attention by torch's fused kernel and as the model does it, and one block
-as it is and by ``torch.compile``.
+"""The plane decoder in bfloat16 on one thread: attention by torch's fused kernel and as the model does it, and one
+block as it is and by ``torch.compile``.
 
 python benchmarks/attention.py [--tokens 768] [--memory 768] [--heads 3] [--batch 8] [--rounds 9] [--compiled]
 """
