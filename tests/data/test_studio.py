@@ -143,6 +143,24 @@ def test_an_uncropped_photograph_shows_everybody_whole_from_any_camera(person):
     assert (fov < 66).all()
 
 
+def test_a_cropped_photograph_shows_a_part_of_the_person_worth_looking_at(person):
+    """Somebody who leans: the head is far from the middle of the bounding box, where a close photograph saw nobody."""
+    lean = np.eye(4)
+    lean[:3, :3] = trimesh.transformations.rotation_matrix(np.deg2rad(65), [0, 0, 1])[:3, :3]
+    leaning, shares, cut_sides = person.moved(lean), [], 0
+    corner = leaning.vertices[leaning.faces]
+    areas = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
+    middles = torch.from_numpy(corner.mean(1)).double()
+    for seed in range(40):
+        pixels = photo_camera(leaning, seed * 0.7, True, RNG(seed)).project(middles).numpy()[:, :2]
+        within = ((pixels >= 0) & (pixels <= 384)).all(1)
+        shares.append(areas[within].sum() / areas.sum())
+        cut_sides += bool((pixels[:, 0].min() < 0) | (pixels[:, 0].max() > 384))
+    assert min(shares) > 0.12
+    assert np.mean(shares) < 0.9
+    assert cut_sides > 10
+
+
 def test_the_camera_looks_down_and_up():
     pitch = np.degrees([random_pitch_rad(RNG(seed)) for seed in range(300)])
     assert -20 <= pitch.min() < -12

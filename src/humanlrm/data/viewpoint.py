@@ -7,6 +7,7 @@ from jaxtyping import Float
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.scan import Scan
 from humanlrm.frame import VIEW_SPAN, SquareCrop
+from humanlrm.mesh.surface import face_normals
 
 PHOTO_PX = 384
 #: Field of view of phones and cameras across the photograph.
@@ -17,6 +18,12 @@ FOV_DEG = (15.0, 60.0)
 PITCH_DEG, MILD_PITCH_DEG, MILD_SHARE = (-20.0, 30.0), (0.0, 5.0), 0.85
 #: Nobody is photographed from nearer than this share of the own longest side.
 _NEAREST = 0.8
+#: How a cropped photograph cuts the person off: at some height (upper part shown), at a side; and how often.
+_CUTS, _CUT_CHANCES = ((True, False), (False, True), (True, True)), (0.6, 0.2, 0.2)
+#: Share of the height that is shown then, and of the surface this side of a side's cut.
+_UPPER, _BESIDE = (0.25, 0.88), (0.5, 0.97)
+#: Another camera is drawn for a cropped photograph that shows less of the surface, some times.
+_LEAST_SHOWN, _DRAWS = 0.12, 6
 
 
 def random_pitch_rad(rng: np.random.Generator) -> float:
@@ -30,8 +37,19 @@ def photo_camera(
 ) -> Cameras:
     """A hand-held camera, the person a little off the picture's centre and often far off the optical axis.
 
-    A cropped photograph shows the upper part of the person (a half body) or cuts a side off; others show all of it.
+    A cropped photograph shows the upper part of the person (a half body), has a side cut off, or both; others show all
+    of it, as one does that shows nobody after ``_DRAWS`` draws.
     """
+    for _ in range(_DRAWS if cropped else 0):
+        camera = _camera(scan, yaw_rad, True, rng, fov_deg)
+        if _shown(scan, camera) > _LEAST_SHOWN:
+            return camera
+    return _camera(scan, yaw_rad, False, rng, fov_deg)
+
+
+def _camera(
+    scan: Scan, yaw_rad: float, cropped: bool, rng: np.random.Generator, fov_deg: tuple[float, float]
+) -> Cameras:
     middle = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
     pitch = random_pitch_rad(rng)
     toward = np.array([np.sin(yaw_rad) * np.cos(pitch), np.sin(pitch), np.cos(yaw_rad) * np.cos(pitch)])
@@ -42,10 +60,9 @@ def photo_camera(
     share = rng.uniform(0.62, 0.94)
     target = middle + right * rng.normal(0, 0.04) * extent + up * rng.normal(0, 0.03) * extent
     if cropped:
-        shown = rng.uniform(0.25, 0.88)
-        share = 0.9 / shown
-        side = rng.choice([0, 0, 0, 0.6, -0.6])
-        target = middle + up * (1 - shown) * 0.5 * tall * (side == 0) + right * (1 - shown) * 0.5 * wide * side
+        pieces, areas = _pieces(scan)
+        share, across, high = _cut((pieces - middle) @ np.stack([right, up], axis=1), areas, extent, share, rng)
+        target = target + right * across + up * high
     fov = np.exp(rng.uniform(*np.log(fov_deg)))
     distance = max(extent / (2 * share * np.tan(np.deg2rad(fov) / 2)), _NEAREST * extent)
     focal_px = share * PHOTO_PX * distance / extent
@@ -63,15 +80,64 @@ def photo_camera(
     return Cameras(K, w2c, (PHOTO_PX, PHOTO_PX))
 
 
+def _cut(
+    places: Float[np.ndarray, "F 2"],
+    areas: Float[np.ndarray, "F"],
+    extent: float,
+    share: float,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """What a cropped photograph shows of pieces of surface to the right of and above the person's middle.
+
+    Returns:
+        Share of the picture that ``extent`` would fill; the picture's middle to the right and up.
+    """
+    upper, aside = _CUTS[rng.choice(len(_CUTS), p=_CUT_CHANCES)]
+    at_height = 0.0
+    if upper:
+        shown, (low, high) = rng.uniform(*_UPPER), (places[:, 1].min(), places[:, 1].max())
+        share, at_height = 0.9 / shown, (1 - shown) * 0.5 * (high - low)
+        # A head is not above the middle of a person who leans or lunges.
+        left = places[:, 1] >= high - shown * (high - low)
+        places, areas = places[left], areas[left]
+    if not aside:
+        return share, _quantile(places[:, 0], areas, 0.5), at_height
+    side = rng.choice([-1.0, 1.0])
+    border = _quantile(places[:, 0] * side, areas, rng.uniform(*_BESIDE))
+    return share, side * (border - extent / (2 * share)), at_height
+
+
+def _quantile(values: Float[np.ndarray, "F"], weights: Float[np.ndarray, "F"], share: float) -> float:
+    return float(np.quantile(values, share, weights=weights, method="inverted_cdf"))
+
+
+def _pieces(scan: Scan) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndarray, "F"]]:
+    """Middles and areas of the faces: hands have as many vertices as a back."""
+    return scan.vertices[scan.faces].mean(1), np.linalg.norm(face_normals(scan.surface), axis=1)
+
+
+def _shown(scan: Scan, camera: Cameras) -> float:
+    """Share of the person's surface that lies within the picture, seen or not."""
+    pieces, areas = _pieces(scan)
+    pixels = _pixels(pieces, camera.w2c.numpy(), float(camera.K[0, 0]), camera.K[:2, 2].numpy())
+    within = ((pixels >= 0) & (pixels <= PHOTO_PX)).all(-1)
+    return float(areas[within].sum() / areas.sum())
+
+
 def _fitted(
     scan: Scan, w2c: Float[np.ndarray, "4 4"], focal_px: float, center: Float[np.ndarray, "2"]
 ) -> tuple[float, Float[np.ndarray, "2"]]:
     """Focal length and principal point of a photograph that shows everybody whole: zoomed out until it does."""
-    points = scan.vertices @ w2c[:3, :3].T + w2c[:3, 3]
-    pixels = points[:, :2] / points[:, 2:] * focal_px + center
-    beyond = np.abs(pixels - PHOTO_PX / 2).max() / (PHOTO_PX / 2)
+    beyond = np.abs(_pixels(scan.vertices, w2c, focal_px, center) - PHOTO_PX / 2).max() / (PHOTO_PX / 2)
     factor = min(1.0, 0.97 / beyond)
     return focal_px * factor, PHOTO_PX / 2 + (center - PHOTO_PX / 2) * factor
+
+
+def _pixels(
+    points: Float[np.ndarray, "P 3"], w2c: Float[np.ndarray, "4 4"], focal_px: float, center: Float[np.ndarray, "2"]
+) -> Float[np.ndarray, "P 2"]:
+    seen = points @ w2c[:3, :3].T + w2c[:3, 3]
+    return seen[:, :2] / seen[:, 2:] * focal_px + center
 
 
 def crop_camera(camera: Cameras, crop: SquareCrop, size_px: int) -> Cameras:
