@@ -172,6 +172,30 @@ def test_a_share_of_the_samples_is_around_the_head(rendered):
     assert abs(around(0.5, nobody) - usual) < 0.06  # an unknown head is no reason to fail
 
 
+def test_a_share_of_what_is_around_the_head_is_around_the_nose(rendered):
+    view = rendered.views[0]
+    nose = torch.from_numpy(view.landmarks[INDEX["nose"]]).float()
+    reach = 0.07 * float(np.linalg.norm(view.to_frame[0, :3])) + 1e-3
+
+    def around(face: float) -> float:
+        settings = SampleSettings(points=16, surface=800, augment=False, head=1.0, face=face)
+        sample = make_sample(view, rendered.samples, settings, np.random.default_rng(0))
+        return float(((sample.wanted.surface - nose).norm(dim=-1) < reach).float().mean())
+
+    usual = around(0.0)
+    assert usual < 0.5
+    assert abs(around(0.5) - (0.5 + usual / 2)) < 0.08
+
+
+def test_the_noise_of_told_landmarks_has_a_size():
+    truth = np.zeros((COUNT, 3))
+    full, less, none = (
+        np.stack([taught(truth, np.random.default_rng(seed), size) for seed in range(30)]) for size in (1.0, 0.25, 0.0)
+    )
+    np.testing.assert_allclose(less, full / 4)
+    assert (none == 0).all()
+
+
 def test_the_nose_errs_with_the_head():
     truth = np.zeros((COUNT, 3))
     found = np.stack([taught(truth, np.random.default_rng(seed)) for seed in range(300)])

@@ -77,7 +77,7 @@ class Train:
         from humanlrm.model.config import PRESETS
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import trained
-        from humanlrm.train.config import SampleSettings, TrainConfig, around_heads
+        from humanlrm.train.config import LossWeights, SampleSettings, TrainConfig, around_heads, head_weights
         from humanlrm.train.loop import train
         from humanlrm.train.render_config import RenderSchedule
         from humanlrm.train.report import TrainingReport
@@ -94,6 +94,7 @@ class Train:
             bf16=bf16,
             rendering=RenderSchedule() if self.rendering else None,
             draw=around_heads() if self.part == "head" else SampleSettings(),
+            weights=head_weights() if self.part == "head" else LossWeights(),
         )
         data = self._mixture()
         with TrainingReport(self.run_folder, self.samples, console, self.device, bf16) as report:

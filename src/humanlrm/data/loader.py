@@ -31,6 +31,8 @@ class SampleSettings:
         target_views: other views of the subject that come along as targets of renderings.
         head: share of points and surface samples that are drawn around the head, where that is known: heads are small,
             and people look at them first.
+        face: share of those that are drawn around the nose.
+        told_noise: size of the noise of the landmarks that people are built on, of that of a good estimate.
     """
 
     points: int = 1024
@@ -39,10 +41,12 @@ class SampleSettings:
     image_px: int | None = None
     target_views: int = 0
     head: float = 0.25
+    face: float = 0.0
+    told_noise: float = 1.0
 
 
-#: How far from the middle of the skull a point is still around the head, metres.
-_HEAD_M = 0.24
+#: How far from the middle of the skull a point is still around the head, and from the nose around the face, metres.
+_HEAD_M, _FACE_M = 0.24, 0.07
 #: Damaged views in a row that are skipped before the data counts as unusable.
 _MOST_DAMAGED = 20
 
@@ -166,16 +170,16 @@ def make_sample(
     factor = _reduction(len(image), settings.image_px)
     image = reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor) if factor > 1 else image
     linear, offset = record.to_frame[:3, :3], record.to_frame[:3, 3]
-    head = np.linalg.solve(linear, record.landmarks[INDEX["head"]] - offset)
+    spots = _spots(np.linalg.solve(linear, (record.landmarks - offset).T).T, settings)
     near = len(samples.points) * 2 // 3
     first = settings.points * 5 // 8
     chosen = np.concatenate(
         [
-            _around_head(samples.points[:near], head, first, settings.head, rng),
+            _drawn(samples.points[:near], first, spots, rng),
             rng.integers(near, len(samples.points), settings.points - first),
         ]
     )
-    on = _around_head(samples.surface, head, settings.surface, settings.head, rng)
+    on = _drawn(samples.surface, settings.surface, spots, rng)
     unit = np.linalg.norm(linear[0])
     own_normals = samples.normals[on].astype(np.float32) / 127
     rgb = record.light.on(samples.albedo[on].astype(np.float32) / 255, own_normals)
@@ -207,20 +211,38 @@ def make_sample(
         Wanted(
             *map(tensor, (points, sdf, surface, normals, rgb, depth, truth)),
             targets=targets,
-            taught=tensor(taught(truth, rng) if settings.augment else truth),
+            taught=tensor(taught(truth, rng, settings.told_noise) if settings.augment else truth),
         ),
     )
 
 
-def _around_head(
-    places: np.ndarray, head: np.ndarray, count: int, share: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Indices of ``count`` places, a share of them around the head, if it is known and some are there."""
-    chosen = rng.integers(0, len(places), count)
-    around = np.flatnonzero(((places.astype(np.float32) - head) ** 2).sum(1) < _HEAD_M**2)  # none beside NaN
-    if len(around):
-        some = chosen[: round(share * count)]
-        some[:] = around[rng.integers(0, len(around), len(some))]
+@dataclass(frozen=True)
+class _Spot:
+    """A ball (metres) of which a share of what is drawn comes."""
+
+    middle: np.ndarray
+    radius_m: float
+    share: float
+
+
+def _spots(landmarks: np.ndarray, settings: SampleSettings) -> list[_Spot]:
+    """Head and face, given the landmarks in the subject's coordinates."""
+    face = settings.head * settings.face
+    return [
+        _Spot(landmarks[INDEX["head"]], _HEAD_M, settings.head - face),
+        _Spot(landmarks[INDEX["nose"]], _FACE_M, face),
+    ]
+
+
+def _drawn(places: np.ndarray, count: int, spots: list[_Spot], rng: np.random.Generator) -> np.ndarray:
+    """Indices of ``count`` places; as many as is wanted in each spot that is known and where some are."""
+    chosen, start = rng.integers(0, len(places), count), 0
+    for spot in spots:
+        within = ((places.astype(np.float32) - spot.middle) ** 2).sum(1) < spot.radius_m**2  # false beside NaN
+        around, some = np.flatnonzero(within), round(spot.share * count)
+        if len(around) and some:
+            chosen[start : start + some] = around[rng.integers(0, len(around), some)]
+            start += some
     return chosen
 
 
@@ -240,13 +262,13 @@ _NOSE_NOISE = 0.4
 _LEAST_NOISE, _MOST_NOISE = np.array([0.006, 0.006, 0.01]), np.array([0.03, 0.03, 0.04])
 
 
-def taught(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The true landmarks with the noise of a good estimate, of a different size in each sample (our choice).
+def taught(truth: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:
+    """The true landmarks with the noise of a good estimate times ``size``, different in each sample (our choice).
 
     Why a person is not built on the estimate itself: ``model.corrector.settled``. Unknown points stay NaN.
     """
-    size = _LEAST_NOISE + (_MOST_NOISE - _LEAST_NOISE) * rng.random()
-    noise = rng.normal(size=truth.shape) * size
+    deviation = size * (_LEAST_NOISE + (_MOST_NOISE - _LEAST_NOISE) * rng.random())
+    noise = rng.normal(size=truth.shape) * deviation
     noise[INDEX["nose"]] = noise[INDEX["head"]] + _NOSE_NOISE * noise[INDEX["nose"]]
     return truth + noise
 

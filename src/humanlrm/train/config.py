@@ -129,5 +129,14 @@ class TrainConfig:
 
 def around_heads() -> SampleSettings:
     """What is drawn to train the field's part for heads: that alone is asked about, so that three samples take the time
-    of one."""
-    return SampleSettings(points=768, surface=384, head=1.0)
+    of one.
+
+    The landmarks are nearly true. A nose is 2 cm high: where the head is told to be 2 cm beside the one that the sample
+    shows, the mean over all such samples has none. Told where heads are, the part builds a nose where it is told.
+    """
+    return SampleSettings(points=1536, surface=768, head=1.0, face=0.5, told_noise=0.25)
+
+
+def head_weights() -> LossWeights:
+    """What counts for heads: their normals more than a body's, for a face is a matter of slopes (our choice)."""
+    return LossWeights(normal=1.0)
