@@ -3,7 +3,8 @@
     python -m benchmarks.uncertainty --data data/held-out [--weights DIR] [--count 400]
 
 Surface: rank correlation (Spearman) of the spread of samples at the vertices of the estimate's surface with the true
-error there, within each photo (mean), of all vertices together, and of the photos' means. The error is how far along
+error there, within each photo (mean), of all vertices together, and of the photos' means; and of the spread without
+what landmarks say of it. The error is how far along
 the vertex's normal the true surface is, as the spread is how far along it the samples' surfaces are, or the distance to
 the nearest true surface. The same for an oracle that knows how far off the landmarks around each vertex are (not in
 which direction): about what a spread of landmarks could tell at best.
@@ -29,7 +30,7 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
-from humanlrm.diffusion.uncertainty import Sdf, surface_offsets, surface_uncertainty
+from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, surface_offsets, surface_uncertainty
 from humanlrm.frame import project_ndc
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import HumanLRM
@@ -78,10 +79,11 @@ def main(options: Options) -> None:
         if not bool(truth.isfinite().all()):
             continue
         condition = condition_of(model, batch.given)
-        pool = sample_poses(denoiser, condition, MOST_SAMPLES)
+        pool = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES), batch.given.image)
+        estimate = model.believed(condition.estimate, batch.given.image)[0]
         poses = pool[0, :_SAMPLES]
         off, chosen = (poses - truth).norm(dim=-1), (typical(pool, _BEST_OF)[0] - truth).norm(dim=-1)
-        off_estimate = (condition.estimate[0] - truth).norm(dim=-1)
+        off_estimate = (estimate - truth).norm(dim=-1)
         found = {
             "estimate": off_estimate,
             "a sample": off[0],
@@ -103,15 +105,17 @@ def main(options: Options) -> None:
                 for pose in poses[:_FIELDS]
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
-            spread = surface_uncertainty(vertices, normals, fields).spread.numpy()
-            off_there = _around(vertices, condition.estimate[0], off_estimate).numpy()
+            of_fields = surface_uncertainty(vertices, normals, fields).spread.numpy()
+            spread = surface_uncertainty(vertices, normals, fields, SampledPoses(estimate, pool[0])).spread.numpy()
+            off_there = _around(vertices, estimate, off_estimate).numpy()
             true_distance = _distance_to(batch.wanted.surface[0].numpy(), batch.wanted.normals[0].numpy())
             found_errors = {
                 "along the normal": surface_offsets(vertices, normals, [true_distance])[0].abs().numpy(),
                 "to the nearest surface": true_distance(vertices).abs().numpy(),
             }
             for error, values in found_errors.items():
-                for name, guess in (("spread", spread), ("oracle of landmarks", off_there)):
+                told = {"spread": spread, "spread of fields alone": of_fields, "oracle of landmarks": off_there}
+                for name, guess in told.items():
                     ranked.setdefault((name, error), []).append((guess, values))
     seen = np.concatenate(shown)
     table = Table("landmarks", "all", "shown", "not shown", title=f"{len(shown)} photos, box units")

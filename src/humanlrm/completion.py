@@ -15,7 +15,7 @@ from torch import Tensor
 
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES, check_sampling
-from humanlrm.diffusion.uncertainty import Sdf, surface_uncertainty
+from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, surface_uncertainty
 from humanlrm.diffusion.visibility import Visibility, below_the_photo, visibility
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
@@ -113,19 +113,20 @@ class Completer(Reconstructor):
             sampled = asked or (
                 completion.when == "auto" and self.poses is not None and _below(subject, estimate) > _TOO_MUCH
             )
-            planes, fields = [estimate], []
+            planes, fields, pool = [estimate], [], torch.empty(0)
             if sampled or completion.uncertainty:
                 before = subject
-                subject, people, others = _posed(*self._sampling(), subject, completion)
+                subject, people, pool = _posed(*self._sampling(), subject, completion)
                 if sampled:
                     planes = self._planes_on(subject, people)
                 elif subject is not before:
                     planes = [self.model.planes_of(subject.given.to(people.device))]
                 if completion.uncertainty:
-                    fields = [distance_of(self.model, one) for one in self._planes_on(subject, others)]
+                    others = self._planes_on(subject, pool[: max(completion.samples, _SURE)])
+                    fields = [distance_of(self.model, one) for one in others]
         found = tuple(built(self.model, subject, one, settings, _copy(clock)) for one in planes)
         if completion.uncertainty:
-            found = tuple(_with_uncertainty(person, fields) for person in found)
+            found = tuple(_with_uncertainty(person, fields, pool.cpu()) for person in found)
         return People(found, hidden, sampled)
 
     def _sampling(self) -> tuple[HumanLRM, PoseDenoiser]:
@@ -138,9 +139,10 @@ class Completer(Reconstructor):
         return [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
 
 
-def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf]) -> Reconstruction:
+def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf], pool: Float[Tensor, "K J 3"]) -> Reconstruction:
     vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
-    return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields))
+    poses = SampledPoses(torch.from_numpy(person.landmarks).to(pool), pool)
+    return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields, poses))
 
 
 def _below(subject: SubjectCrop, estimate: Triplane) -> float:
@@ -160,8 +162,9 @@ def _copy(clock: Clock) -> Clock:
 
 def _posed(
     model: HumanLRM, denoiser: PoseDenoiser, subject: SubjectCrop, completion: Completion
-) -> tuple[SubjectCrop, Float[Tensor, "N J 3"], Float[Tensor, "S J 3"]]:
-    """Landmarks of the people to build and of those that uncertainty is made of, in a frame with room for them."""
+) -> tuple[SubjectCrop, Float[Tensor, "N J 3"], Float[Tensor, "K J 3"]]:
+    """Landmarks of the people to build and all samples, whose first ones uncertainty is made of, in a frame with room
+    for them."""
 
     def drawn(of: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
         given = of.given.to(next(model.parameters()).device)
@@ -171,5 +174,4 @@ def _posed(
     found = drawn(subject)
     roomy = with_room(subject, found[0, :_ROOMY].flatten(0, 1))
     found = found if roomy is subject else drawn(roomy)
-    count = completion.samples
-    return roomy, typical(found, count)[0], found[0, : max(count, _SURE)]
+    return roomy, typical(found, completion.samples)[0], found[0]

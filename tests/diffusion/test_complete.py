@@ -11,7 +11,7 @@ from tiny_diffusion import lively, tiny_lrm
 from humanlrm.diffusion.agreement import Agreement, AgreementSettings
 from humanlrm.diffusion.complete import CompletionSettings, complete
 from humanlrm.diffusion.condition import condition_of, fitted
-from humanlrm.diffusion.uncertainty import surface_offsets, surface_uncertainty
+from humanlrm.diffusion.uncertainty import SampledPoses, carried_spread, surface_offsets, surface_uncertainty
 from humanlrm.frame import canonical_camera
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
@@ -218,6 +218,28 @@ def test_spread_is_where_the_samples_differ():
     found = surface_uncertainty(0.5 * out, out, [ball(0.5, offset=d) for d in (-0.05, 0.0, 0.05)])
     assert float(found.spread[0]) == pytest.approx(0.05 * (2 / 3) ** 0.5, abs=1e-3)
     assert float(found.spread[1]) < 0.003
+
+
+def test_sampled_landmarks_carry_the_surface_along():
+    """All landmarks move along x by 0.1 or -0.1: a surface that faces x is there or there, one that faces y stays."""
+    torch.manual_seed(0)
+    reference, out = torch.randn(19, 3), torch.eye(3)[[0, 1]]
+    shifts = 0.1 * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None] * torch.tensor([1.0, 0, 0])
+    poses = SampledPoses(reference, reference + shifts)
+    torch.testing.assert_close(carried_spread(0.5 * out, out, poses), torch.tensor([0.1, 0.0]), atol=1e-6, rtol=0)
+    agreed = surface_uncertainty(0.5 * out, out, [ball(0.5)] * 3, poses)
+    torch.testing.assert_close(agreed.spread, torch.tensor([0.1 / 2**0.5, 0.0]), atol=1e-5, rtol=0)
+
+
+def test_a_vertex_moves_with_the_landmarks_around_it():
+    reference = torch.zeros(19, 3)
+    reference[1:, 0] = 3.0
+    samples = reference.repeat(2, 1, 1)
+    samples[:, 0, 1] = 0.2
+    up = torch.tensor([[0.0, 1.0, 0.0]] * 2)
+    near, far = carried_spread(torch.tensor([[0.0, 0, 0], [3.0, 0, 0]]), up, SampledPoses(reference, samples))
+    assert float(near) == pytest.approx(0.2, abs=1e-3)
+    assert float(far) < 1e-3
 
 
 def test_absence_is_the_share_of_samples_without_a_surface():

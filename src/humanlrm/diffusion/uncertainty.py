@@ -14,6 +14,8 @@ Sdf = Callable[[Float[Tensor, "P 3"]], Float[Tensor, "P"]]
 
 #: How far from a vertex a surface is looked for (box units), and how many questions that takes.
 _REACH, _PLACES = 0.15, 25
+#: Over what distance landmarks carry a vertex along: their shares fall by e (box units; our choice).
+_CARRIED = 0.15
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Uncertainty:
     """Per vertex of a mesh.
 
     Attributes:
-        spread: standard deviation of the surface's position along the vertex normal across samples, box units.
+        spread: standard deviation of the surface's position along the vertex normal across samples, box units; with
+            sampled landmarks the root of the mean of both variances.
         absence: 1 - accumulated opacity around the vertex, mean over samples: 0 where all of them have a surface
             there, 1 where none has.
     """
@@ -30,20 +33,39 @@ class Uncertainty:
     absence: Float[Tensor, "V"]
 
 
+@dataclass(frozen=True)
+class SampledPoses:
+    """Landmarks of people who could be the one in a photo.
+
+    Attributes:
+        reference: those that the mesh is built on.
+        samples: others.
+    """
+
+    reference: Float[Tensor, "J 3"]
+    samples: Float[Tensor, "K J 3"]
+
+
 @torch.no_grad()
 def surface_uncertainty(
     vertices: Float[Tensor, "V 3"],
     normals: Float[Tensor, "V 3"],
     fields: Sequence[Sdf],
+    poses: SampledPoses | None = None,
     beta: float = 0.01,
 ) -> Uncertainty:
     """Looks for the surface of every sample along the normals of one of them (:func:`surface_offsets`).
+
+    A few fields tell where a surface is, but a deviation of six is rough, and a limb that is farther away than it is
+    looked for counts as the nearest other surface. Sampled landmarks cost nothing, so there are many: how far they
+    carry each vertex along its normal (:func:`carried_spread`) is the other half of what is told.
 
     (Our choice, as are opacities by VolSDF's density; the spread of samples as a measure is the paper's idea.)
 
     Args:
         vertices, normals: of a reference mesh, such as the first sample's; box units, normals point outwards.
         fields: signed distance of each sample, negative inside.
+        poses: landmarks of more samples, and those of the mesh.
         beta: width of the surface for the opacity, box units.
 
     Raises:
@@ -57,7 +79,24 @@ def surface_uncertainty(
         density = laplace_density((values[..., 1:] + values[..., :-1]) / 2, values.new_tensor(beta))
         width = torch.full_like(density, 2 * _REACH / (_PLACES - 1))
         absence.append(1 - absorbed(density, width).sum(-1).mean(0))
-    return Uncertainty(torch.cat(spread), torch.cat(absence))
+    found = torch.cat(spread)
+    if poses is not None:
+        found = ((found**2 + carried_spread(vertices, normals, poses) ** 2) / 2).sqrt()
+    return Uncertainty(found, torch.cat(absence))
+
+
+@torch.no_grad()
+def carried_spread(
+    vertices: Float[Tensor, "V 3"], normals: Float[Tensor, "V 3"], poses: SampledPoses
+) -> Float[Tensor, "V"]:
+    """How far from where they are sampled landmarks would carry the vertices along their normals, box units (root mean
+    square over the samples): each vertex moves as the landmarks around it do, the nearest most."""
+    moved = poses.samples - poses.reference
+    total = torch.zeros_like(vertices[:, 0])
+    shares = torch.softmax(-torch.cdist(vertices, poses.reference) / _CARRIED, dim=-1)
+    for sample in moved:
+        total += ((shares @ sample) * normals).sum(-1) ** 2
+    return (total / len(moved)).sqrt()
 
 
 @torch.no_grad()
