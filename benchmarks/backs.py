@@ -4,7 +4,8 @@
 
 Over the clothes of people that are seen whole, with true landmarks and at true surface points, under the photo's light:
 error of the colours of what turns its back on the camera, as PSNR, and mean brightness and saturation there and on the
-front. Heads are left out, as the texture leaves them.
+front. Then the same over the backs of the heads of people who face the camera: the field's colours, and what the crown
+makes of them.
 """
 
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import CAMERA_DISTANCE
 from humanlrm.landmarks import INDEX
-from humanlrm.mesh.texture import alike, toned
+from humanlrm.mesh.texture import alike, like_crown, toned, topmost
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.reconstruct import parts_of
+from humanlrm.reconstruct import hair_of, parts_of
 from humanlrm.views import collate
 
 _POINTS = 3_000
@@ -54,8 +55,7 @@ def main(options: Options) -> None:
     assert isinstance(model, HumanLRM)
     settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
     views = Samplings(ShardFolder(options.data), settings, seed=5)
-    errors: dict[str, list[float]] = {}
-    looks: dict[str, list[np.ndarray]] = {}
+    clothed, heads = _Colours(), _Colours()
     for k in range(0, len(views), max(1, len(views) // options.count)):
         batch = collate([views[k]])
         marks = batch.wanted.landmarks[0]
@@ -76,19 +76,40 @@ def main(options: Options) -> None:
             if min(front.sum(), back.sum()) < _ENOUGH:
                 continue
             tone = alike(rgb[front].mean(0), field[back].mean(0))
-            found = {"the field": field[back], "as textured": toned(field[back], tone[None])}
-            found["the front's mean"] = np.broadcast_to(rgb[front].mean(0), field[back].shape)
-            for name, colours in found.items():
-                errors.setdefault(name, []).append(float(np.square(colours - rgb[back]).mean()))
-            seen = {"front": rgb[front], "back": rgb[back]} | {f"back, {name}": c for name, c in found.items()}
-            for name, colours in seen.items():
-                looks.setdefault(name, []).append(colours.mean(0))
-    table = Table("", "brightness", "saturation", "PSNR dB", title=f"{len(errors['the field'])} pieces of clothes")
-    for name, means in looks.items():
-        colours, off = np.array(means), errors.get(name.removeprefix("back, "))
-        psnr = "" if off is None else f"{-10 * np.log10(np.mean(off)):.2f}"
-        table.add_row(name, f"{colours.mean():.3f}", f"{np.ptp(colours, axis=1).mean():.3f}", psnr)
-    Console().print(table)
+            clothed.add(rgb[front], rgb[back], field[back], toned(field[back], tone[None]))
+        hair = hair_of(marks.numpy())
+        height, share = hair.height(points.numpy()), hair.back(points.numpy())
+        front, back = np.isfinite(height) & (cosine > _FRONT), (share > 0.5) & (cosine < _BACK)
+        top = topmost(height, front)
+        if min(top.sum(), back.sum()) >= _ENOUGH and marks[INDEX["nose"], 2] > marks[INDEX["head"], 2]:
+            crown = np.median(rgb[top], axis=0)
+            heads.add(rgb[front], rgb[back], field[back], like_crown(field[back], crown, share[back]))
+    Console().print(clothed.table("pieces of clothes"))
+    Console().print(heads.table("backs of heads"))
+
+
+class _Colours:
+    """What is found of pieces: their true colours, and guesses of their backs."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, list[float]] = {}
+        self.looks: dict[str, list[np.ndarray]] = {}
+
+    def add(self, front: np.ndarray, back: np.ndarray, field: np.ndarray, textured: np.ndarray) -> None:
+        found = {"the field": field, "as textured": textured}
+        found["the front's mean"] = np.broadcast_to(front.mean(0), field.shape)
+        for name, colours in found.items():
+            self.errors.setdefault(name, []).append(float(np.square(colours - back).mean()))
+        for name, colours in ({"front": front, "back": back} | {f"back, {n}": c for n, c in found.items()}).items():
+            self.looks.setdefault(name, []).append(colours.mean(0))
+
+    def table(self, what: str) -> Table:
+        table = Table("", "brightness", "saturation", "PSNR dB", title=f"{len(self.errors['the field'])} {what}")
+        for name, means in self.looks.items():
+            colours, off = np.array(means), self.errors.get(name.removeprefix("back, "))
+            psnr = "" if off is None else f"{-10 * np.log10(np.mean(off)):.2f}"
+            table.add_row(name, f"{colours.mean():.3f}", f"{np.ptp(colours, axis=1).mean():.3f}", psnr)
+        return table
 
 
 if __name__ == "__main__":

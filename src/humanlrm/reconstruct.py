@@ -34,7 +34,7 @@ from humanlrm.mesh import (
 from humanlrm.mesh.extract import Sdf
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.photo_views import Share
-from humanlrm.mesh.texture import FieldColor, Parts, heat_map
+from humanlrm.mesh.texture import FieldColor, Hair, Parts, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -50,6 +50,9 @@ _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
 #: How far from the middle of the skull something above it belongs to the head, in lengths of the neck (our choice).
 _ABOVE = 1.3
 #: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
+#: Between these heights above the middle of the skull hair begins at the nape, and between these places behind it
+#: behind the ears, in lengths of the neck (our choice).
+_NAPE, _EARS = (-0.6, -0.4), (0.0, 0.2)
 _LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
 _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
 #: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
@@ -238,7 +241,7 @@ def built(
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         colour = _colour_of(model, planes, subject, device)
         told = {"calm": head_share(landmarks), "parts": parts_of(landmarks), "mirror": mirror_of(landmarks)}
-        mesh = bake(surface, colour, [photo], settings.texture_px, **told)
+        mesh = bake(surface, colour, [photo], settings.texture_px, **told, hair=hair_of(landmarks))
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -356,6 +359,25 @@ def mirror_of(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
     up, across = head - neck, np.cross(head - neck, nose - head)
     up, across = (v / max(float(np.linalg.norm(v)), 1e-6) for v in (up, across))
     return Mirror(head, across, up, head_share(landmarks))
+
+
+def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> Hair:
+    """Hair is on the crown and on the back of a head, behind the ears and above the nape, in lengths of the neck."""
+    neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
+    length, on_head = max(float(np.linalg.norm(head - neck)), 1e-6), head_share(landmarks)
+    up = (head - neck) / length
+    forward = nose - head - ((nose - head) @ up) * up
+    forward = forward / max(float(np.linalg.norm(forward)), 1e-6)
+
+    def height(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        return np.where(on_head(points) > 0.5, (points - head) @ up / length, -np.inf)
+
+    def back(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        high, behind = (points - head) @ up / length, (head - points) @ forward / length
+        above = np.clip((high - _NAPE[0]) / (_NAPE[1] - _NAPE[0]), 0, 1)
+        return (on_head(points) * above * np.clip((behind - _EARS[0]) / (_EARS[1] - _EARS[0]), 0, 1)).astype(np.float32)
+
+    return Hair(height, back)
 
 
 def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:

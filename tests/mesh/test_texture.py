@@ -8,7 +8,7 @@ import trimesh
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
 from humanlrm.mesh.export import vertex_colors
 from humanlrm.mesh.photo_views import Photo
-from humanlrm.mesh.texture import Parts, alike, bake, heat_map, rasterise, toned
+from humanlrm.mesh.texture import Hair, Parts, alike, bake, heat_map, rasterise, toned
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
@@ -223,6 +223,31 @@ def test_a_calm_back_takes_the_colours_around_it_and_the_front_stays():
     assert np.abs(vertex_colors(plain)[back] - RED).mean() < 0.7 * np.abs(vertex_colors(plain)[back] - BLUE).mean()
     assert np.abs(vertex_colors(calm)[back] - BLUE).mean() < np.abs(vertex_colors(calm)[back] - RED).mean()
     np.testing.assert_allclose(vertex_colors(calm)[front], vertex_colors(plain)[front], atol=0.01)
+
+
+def test_the_back_of_a_head_takes_the_colour_of_its_crown():
+    """A ball whose upper quarter is red in the photo and whose face is grey; behind, the field sees the face again."""
+    surface = ball()
+    top = 0.35
+    hair = Hair(lambda points: points[:, 1], lambda points: (points[:, 2] < -0.2).astype(np.float32))
+
+    def face(points, normals):
+        return torch.full_like(points, 0.6)
+
+    photo = photo_of(surface, np.full(3, 0.6))
+    row, column = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]] + 0.5
+    high = photo.crop.to_ndc(np.stack([column, row], axis=-1))[..., 1] > top * FOCAL / CAMERA_DISTANCE
+    photo = replace(photo, rgb=np.where(high[..., None], RED, photo.rgb).astype(np.float32))
+    told = {"calm": lambda points: np.ones(len(points), np.float32)}
+    bald, haired = (bake(surface, face, [photo], 256, **told, hair=some) for some in (None, hair))
+    back = (bald.normals[:, 2] < -0.9) & (np.abs(bald.vertices[:, 1]) < 0.15)
+    front = bald.normals[:, 2] > 0.7
+    red = lambda mesh: np.abs(vertex_colors(mesh)[back] - RED).mean()  # noqa: E731
+    assert red(haired) < 0.6 * red(bald)
+    np.testing.assert_allclose(vertex_colors(haired)[front], vertex_colors(bald)[front], atol=0.01)
+    nobody = Hair(lambda points: np.full(len(points), -np.inf), hair.back)
+    unknown = bake(surface, face, [photo], 256, **told, hair=nobody)
+    np.testing.assert_allclose(vertex_colors(unknown), vertex_colors(bald))
 
 
 def test_a_dark_guess_of_a_back_is_brought_nearer_to_the_front():

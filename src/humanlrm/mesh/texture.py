@@ -38,6 +38,8 @@ _HIDDEN_HOLD, _CONFUSED = 0.005, 3
 _ALIKE, _DARKEST = 0.25, 0.8
 #: Fewer vertices than this have no mean.
 _ENOUGH = 30
+#: A crown is what lies above this share of a head's height over its middle; how much the back of the head is like it.
+_TOPMOST, _LIKE_CROWN = 0.6, 0.65
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 #: The tone that changes nothing.
 _AS_IT_IS = np.array([1, 0, 0, 0], np.float32)
@@ -63,6 +65,19 @@ class Parts:
 
     limbs: Belonging
     clothes: Belonging
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Where the hair of a head is, which the photo shows from the front.
+
+    Attributes:
+        height: how high on the head points are, 0 at its middle; -inf elsewhere.
+        back: how much they belong to the back of it, above the nape, 0 to 1.
+    """
+
+    height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+    back: Share
 
 
 @dataclass(frozen=True)
@@ -114,6 +129,7 @@ def bake(
     calm: Share | None = None,
     parts: Parts | None = None,
     mirror: Mirror | None = None,
+    hair: Hair | None = None,
 ) -> TexturedMesh:
     """Texture a closed surface.
 
@@ -129,6 +145,7 @@ def bake(
         parts: of the person. Where no photo shows the person, or only another limb in front, colours go on within what
             is covered by the same clothes: a jacket's down to the hips, and behind a hand that lies on it.
         mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
+        hair: the back of a head looks like its crown.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -153,7 +170,7 @@ def bake(
         seen = _seen(view, surface, normals, field_color, parts)
         shift, tone = _color_shift(view, seen), _tone(view, seen)
         hidden = None if parts is None else _hidden(view, seen, parts)
-        around = _from_around(seen, shift, tone, hidden)
+        around = _from_around(seen, shift, tone, hidden, hair)
         along = np.maximum(*view.along(points[unsure], directions[unsure]))[:, None]
         if hidden is not None:
             along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
@@ -335,6 +352,7 @@ def _from_around(
     shift: Float[np.ndarray, "V 3"],
     tone: Float[np.ndarray, "V 4"],
     hidden: _Hidden | None,
+    hair: Hair | None,
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
     choice).
@@ -346,6 +364,11 @@ def _from_around(
     """
     known = at.shown + (1 - at.weight[:, None]) * (toned(at.own, tone) + shift - at.shown)
     hold = (_LEAST_HOLD + (1 - at.along) ** 2) * (1 - (1 - _BACK_HOLD) * at.away)
+    if hair is not None and (crown := _crown(at, hair)) is not None:
+        # A head's back would take the colour of its sides, which is mostly skin.
+        back = hair.back(at.surface.vertices.astype(np.float32)) * at.away
+        known = like_crown(known, crown, back)
+        hold = np.maximum(hold, back)
     edges = at.edges
     if hidden is not None:
         edges = _within(at, hidden.where)
@@ -356,6 +379,25 @@ def _from_around(
         for _ in range(_SEAM):
             found[hidden.where] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden.where]
     return found
+
+
+def _crown(at: _Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:
+    """Median colour of the topmost part of a head that the photos show; ``None``: they show too little of one."""
+    height = hair.height(at.surface.vertices.astype(np.float32))
+    top = topmost(height, (at.weight > 0.9) & np.isfinite(height))
+    return np.median(at.shown[top], axis=0) if 3 * top.sum() >= _ENOUGH else None
+
+
+def topmost(height: Float[np.ndarray, "P"], shown: Bool[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
+    """Which of the points of a head that are shown are its crown; ``height`` over its middle."""
+    return shown & (height > _TOPMOST * height[shown].max(initial=0))
+
+
+def like_crown(
+    colors: Float[np.ndarray, "P 3"], crown: Float[np.ndarray, "3"], share: Float[np.ndarray, "P"]
+) -> Float[np.ndarray, "P 3"]:
+    """Colours of the back of a head, nearer to the crown's the more they belong there."""
+    return colors + _LIKE_CROWN * share[:, None] * (crown - colors)
 
 
 def _reflect(
