@@ -1,5 +1,7 @@
 """Where synthetic photographs are taken from (all distributions are our choice)."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -40,16 +42,26 @@ def photo_camera(
     A cropped photograph shows the upper part of the person (a half body), has a side cut off, or both; others show all
     of it, as one does that shows nobody after ``_DRAWS`` draws.
     """
-    for _ in range(_DRAWS if cropped else 0):
-        camera = _camera(scan, yaw_rad, True, rng, fov_deg)
-        if _shown(scan, camera) > _LEAST_SHOWN:
-            return camera
-    return _camera(scan, yaw_rad, False, rng, fov_deg)
+    if cropped:
+        pieces = _pieces(scan)
+        for _ in range(_DRAWS):
+            camera = _camera(scan, yaw_rad, pieces, rng, fov_deg)
+            if _shown(pieces, camera) > _LEAST_SHOWN:
+                return camera
+    return _camera(scan, yaw_rad, None, rng, fov_deg)
+
+
+class _Pieces(NamedTuple):
+    """Middles and areas of a person's faces: hands have as many vertices as a back."""
+
+    middles: Float[np.ndarray, "F 3"]
+    areas: Float[np.ndarray, "F"]
 
 
 def _camera(
-    scan: Scan, yaw_rad: float, cropped: bool, rng: np.random.Generator, fov_deg: tuple[float, float]
+    scan: Scan, yaw_rad: float, cut: _Pieces | None, rng: np.random.Generator, fov_deg: tuple[float, float]
 ) -> Cameras:
+    """The camera of a photograph that cuts these pieces off, or shows all of the person."""
     middle = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
     pitch = random_pitch_rad(rng)
     toward = np.array([np.sin(yaw_rad) * np.cos(pitch), np.sin(pitch), np.cos(yaw_rad) * np.cos(pitch)])
@@ -59,9 +71,9 @@ def _camera(
     extent = max(wide, tall)
     share = rng.uniform(0.62, 0.94)
     target = middle + right * rng.normal(0, 0.04) * extent + up * rng.normal(0, 0.03) * extent
-    if cropped:
-        pieces, areas = _pieces(scan)
-        share, across, high = _cut((pieces - middle) @ np.stack([right, up], axis=1), areas, extent, share, rng)
+    if cut is not None:
+        flat = (cut.middles - middle) @ np.stack([right, up], axis=1)
+        share, across, high = _cut(flat, cut.areas, extent, share, rng)
         target = target + right * across + up * high
     fov = np.exp(rng.uniform(*np.log(fov_deg)))
     distance = max(extent / (2 * share * np.tan(np.deg2rad(fov) / 2)), _NEAREST * extent)
@@ -74,7 +86,7 @@ def _camera(
     w2c = look_at(torch.from_numpy(eye), aim, tuple(up + right * np.sin(tilt)))
     seen = w2c.numpy()[:3, :3] @ target + w2c.numpy()[:3, 3]
     center = PHOTO_PX / 2 - focal_px * seen[:2] / seen[2]
-    if not cropped:
+    if cut is None:
         focal_px, center = _fitted(scan, w2c.numpy(), focal_px, center)
     K = torch.tensor([[focal_px, 0, center[0]], [0, focal_px, center[1]], [0, 0, 1.0]], dtype=torch.float64)
     return Cameras(K, w2c, (PHOTO_PX, PHOTO_PX))
@@ -111,17 +123,15 @@ def _quantile(values: Float[np.ndarray, "F"], weights: Float[np.ndarray, "F"], s
     return float(np.quantile(values, share, weights=weights, method="inverted_cdf"))
 
 
-def _pieces(scan: Scan) -> tuple[Float[np.ndarray, "F 3"], Float[np.ndarray, "F"]]:
-    """Middles and areas of the faces: hands have as many vertices as a back."""
-    return scan.vertices[scan.faces].mean(1), np.linalg.norm(face_normals(scan.surface), axis=1)
+def _pieces(scan: Scan) -> _Pieces:
+    return _Pieces(scan.vertices[scan.faces].mean(1), np.linalg.norm(face_normals(scan.surface), axis=1))
 
 
-def _shown(scan: Scan, camera: Cameras) -> float:
+def _shown(pieces: _Pieces, camera: Cameras) -> float:
     """Share of the person's surface that lies within the picture, seen or not."""
-    pieces, areas = _pieces(scan)
-    pixels = _pixels(pieces, camera.w2c.numpy(), float(camera.K[0, 0]), camera.K[:2, 2].numpy())
+    pixels = _pixels(pieces.middles, camera.w2c.numpy(), float(camera.K[0, 0]), camera.K[:2, 2].numpy())
     within = ((pixels >= 0) & (pixels <= PHOTO_PX)).all(-1)
-    return float(areas[within].sum() / areas.sum())
+    return float(pieces.areas[within].sum() / pieces.areas.sum())
 
 
 def _fitted(
