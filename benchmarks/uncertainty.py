@@ -4,10 +4,10 @@
 
 Surface: rank correlation (Spearman) of the spread of samples at the vertices of the estimate's surface with the true
 error there, within each photo (mean), of all vertices together, and of the photos' means; and of the spread without
-what landmarks say of it. The error is how far along
-the vertex's normal the true surface is, as the spread is how far along it the samples' surfaces are, or the distance to
-the nearest true surface. The same for an oracle that knows how far off the landmarks around each vertex are (not in
-which direction): about what a spread of landmarks could tell at best.
+what landmarks say of it. The error is how far along the vertex's normal the true surface is, as the spread is how far
+along it the samples' surfaces are, or the distance to the nearest true surface. The same for an oracle that knows how
+far off the landmarks around each vertex are (not in which direction): about what a spread of landmarks could tell at
+best.
 
 Landmarks: error of the estimate, of a sample, of the mean of sixteen, of the best of four and of the four most typical
 (box units, mean over the points and photos), split into those that the photo shows and those that it does not; and the

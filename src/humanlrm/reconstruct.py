@@ -49,10 +49,10 @@ _FACES = 24_000
 _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
 #: How far from the middle of the skull something above it belongs to the head, in lengths of the neck (our choice).
 _ABOVE = 1.3
-#: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
 #: Between these heights above the middle of the skull hair begins at the nape, and between these places behind it
 #: behind the ears, in lengths of the neck (our choice).
 _NAPE, _EARS = (-0.6, -0.4), (0.0, 0.2)
+#: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
 _LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
 _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
 #: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
@@ -240,8 +240,9 @@ def built(
         corrected = planes.given.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         colour = _colour_of(model, planes, subject, device)
-        told = {"calm": head_share(landmarks), "parts": parts_of(landmarks), "mirror": mirror_of(landmarks)}
-        mesh = bake(surface, colour, [photo], settings.texture_px, **told, hair=hair_of(landmarks))
+        told = {"calm": head_share(landmarks), "parts": parts_of(landmarks)}
+        told |= {"mirror": mirror_of(landmarks), "hair": hair_of(landmarks)}
+        mesh = bake(surface, colour, [photo], settings.texture_px, **told)
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -347,10 +348,14 @@ def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
     def share(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         height = (points - neck) @ up
         beside = np.linalg.norm(points - neck - height[:, None] * up, axis=1)
-        above = np.clip((height - _HEAD_FROM[0]) / (_HEAD_FROM[1] - _HEAD_FROM[0]), 0, 1)
-        return (above * np.clip((_HEAD_TO[1] - beside) / (_HEAD_TO[1] - _HEAD_TO[0]), 0, 1)).astype(np.float32)
+        return (_ramp(height, *_HEAD_FROM) * (1 - _ramp(beside, *_HEAD_TO))).astype(np.float32)
 
     return share
+
+
+def _ramp(x: Float[np.ndarray, "P"], start: float, end: float) -> Float[np.ndarray, "P"]:
+    """0 up to ``start``, 1 from ``end`` on."""
+    return np.clip((x - start) / (end - start), 0, 1)
 
 
 def mirror_of(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
@@ -374,8 +379,7 @@ def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> Hair:
 
     def back(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         high, behind = (points - head) @ up / length, (head - points) @ forward / length
-        above = np.clip((high - _NAPE[0]) / (_NAPE[1] - _NAPE[0]), 0, 1)
-        return (on_head(points) * above * np.clip((behind - _EARS[0]) / (_EARS[1] - _EARS[0]), 0, 1)).astype(np.float32)
+        return (on_head(points) * _ramp(high, *_NAPE) * _ramp(behind, *_EARS)).astype(np.float32)
 
     return Hair(height, back)
 

@@ -238,9 +238,11 @@ def _drawn(places: np.ndarray, count: int, spots: list[_Spot], rng: np.random.Ge
     """Indices of ``count`` places; as many as is wanted in each spot that is known and where some are."""
     chosen, start = rng.integers(0, len(places), count), 0
     for spot in spots:
+        if not (some := round(spot.share * count)):
+            continue
         within = ((places.astype(np.float32) - spot.middle) ** 2).sum(1) < spot.radius_m**2  # false beside NaN
-        around, some = np.flatnonzero(within), round(spot.share * count)
-        if len(around) and some:
+        around = np.flatnonzero(within)
+        if len(around):
             chosen[start : start + some] = around[rng.integers(0, len(around), some)]
             start += some
     return chosen

@@ -129,7 +129,7 @@ def _pieces(scan: Scan) -> _Pieces:
 
 def _shown(pieces: _Pieces, camera: Cameras) -> float:
     """Share of the person's surface that lies within the picture, seen or not."""
-    pixels = _pixels(pieces.middles, camera.w2c.numpy(), float(camera.K[0, 0]), camera.K[:2, 2].numpy())
+    pixels = camera.project(torch.from_numpy(pieces.middles).double()).numpy()[:, :2]
     within = ((pixels >= 0) & (pixels <= PHOTO_PX)).all(-1)
     return float(pieces.areas[within].sum() / pieces.areas.sum())
 
@@ -138,16 +138,11 @@ def _fitted(
     scan: Scan, w2c: Float[np.ndarray, "4 4"], focal_px: float, center: Float[np.ndarray, "2"]
 ) -> tuple[float, Float[np.ndarray, "2"]]:
     """Focal length and principal point of a photograph that shows everybody whole: zoomed out until it does."""
-    beyond = np.abs(_pixels(scan.vertices, w2c, focal_px, center) - PHOTO_PX / 2).max() / (PHOTO_PX / 2)
+    points = scan.vertices @ w2c[:3, :3].T + w2c[:3, 3]
+    pixels = points[:, :2] / points[:, 2:] * focal_px + center
+    beyond = np.abs(pixels - PHOTO_PX / 2).max() / (PHOTO_PX / 2)
     factor = min(1.0, 0.97 / beyond)
     return focal_px * factor, PHOTO_PX / 2 + (center - PHOTO_PX / 2) * factor
-
-
-def _pixels(
-    points: Float[np.ndarray, "P 3"], w2c: Float[np.ndarray, "4 4"], focal_px: float, center: Float[np.ndarray, "2"]
-) -> Float[np.ndarray, "P 2"]:
-    seen = points @ w2c[:3, :3].T + w2c[:3, 3]
-    return seen[:, :2] / seen[:, 2:] * focal_px + center
 
 
 def crop_camera(camera: Cameras, crop: SquareCrop, size_px: int) -> Cameras:
