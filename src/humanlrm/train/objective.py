@@ -14,6 +14,7 @@ from humanlrm.model.triplane import Triplane
 from humanlrm.render import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.cut import cut
+from humanlrm.train.disguise import disguised
 from humanlrm.train.losses import (
     bone_loss,
     eikonal_loss,
@@ -195,6 +196,7 @@ class Objective(nn.Module):
         model = self._small()
         rng = torch.Generator().manual_seed(moment.seed)
         given, wanted = turned(*cut(batch.given, batch.wanted, rng), rng)
+        given = disguised(given, rng)
         with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
             found = model.landmarks_of(given)
         terms = _landmark_terms(found.points, wanted)
