@@ -11,7 +11,8 @@ best.
 
 Landmarks: error of the estimate, of a sample, of the mean of sixteen, of the best of four and of the four most typical
 (box units, mean over the points and photos), split into those that the photo shows and those that it does not; and the
-spread of the samples.
+spread of the samples. "Ideally": were the truth one more sample (of full variety), so far off would the samples' mean
+be, and the best of the four most typical: more than that four samples cannot win.
 """
 
 from dataclasses import dataclass
@@ -82,7 +83,11 @@ def main(options: Options) -> None:
         pool = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES), batch.given.image)
         estimate = model.believed(condition.estimate, batch.given.image)[0]
         poses = pool[0, :_SAMPLES]
-        off, chosen = (poses - truth).norm(dim=-1), (typical(pool, _BEST_OF)[0] - truth).norm(dim=-1)
+        ideal = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES, seed=1, variety=1.0), batch.given.image)[
+            0
+        ]
+        four = typical(pool, _BEST_OF)[0]
+        off, chosen = (poses - truth).norm(dim=-1), (four - truth).norm(dim=-1)
         off_estimate = (estimate - truth).norm(dim=-1)
         found = {
             "estimate": off_estimate,
@@ -91,6 +96,8 @@ def main(options: Options) -> None:
             "best of four samples": _best(off[:_BEST_OF]),
             "the most typical": chosen[0],
             "best of the four most typical": _best(chosen),
+            "ideally: mean": (ideal[:-_SAMPLES].mean(0) - ideal[-_SAMPLES:]).norm(dim=-1).mean(0),
+            "ideally: best of the four most typical": _mean_best(four, ideal[-_SAMPLES:]),
             "spread of the samples": poses.std(0).norm(dim=-1),
         }
         for name, values in found.items():
@@ -144,6 +151,11 @@ def _rank(guess: np.ndarray, wrong: np.ndarray) -> float:
 def _best(off: torch.Tensor) -> torch.Tensor:
     """Of (K, J) errors those of the sample with the smallest mean."""
     return off[off.mean(-1).argmin()]
+
+
+def _mean_best(chosen: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+    """Errors (J,) of the best of the chosen (N, J, 3), meant over several truths (T, J, 3)."""
+    return torch.stack([_best((chosen - truth).norm(dim=-1)) for truth in truths]).mean(0)
 
 
 def _around(vertices: torch.Tensor, landmarks: torch.Tensor, values: torch.Tensor, width: float = 0.08) -> torch.Tensor:

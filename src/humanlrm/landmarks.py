@@ -49,3 +49,5 @@ def _bones() -> list[tuple[str, str, float]]:
 #: Capsules between landmarks: (first point, second point) and radius in box units of a standing adult (our choice).
 BONES = np.array([(INDEX[a], INDEX[b]) for a, b, _ in _bones()])
 BONE_RADII = np.array([r for _, _, r in _bones()], dtype=np.float32)
+#: Those of them that are arms and legs, each limb from the trunk outwards.
+LIMBS = BONES[: 2 * (len(_SIDE) - 2)]

@@ -7,7 +7,7 @@ import torch
 
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.landmarks import CLUE_CHANNELS, COUNT, LIMBS
 from humanlrm.model.config import tiny
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import build
@@ -94,3 +94,16 @@ def test_typical_samples_stand_for_all_of_them_and_more_come_after_fewer():
     torch.testing.assert_close(everybody, poses.mean((2, 3)).sort().values)
     with pytest.raises(ValueError, match="9 of 8"):
         typical(poses, 9)
+
+
+def test_who_stands_for_some_is_their_middle_and_has_their_limbs():
+    torch.manual_seed(0)
+    middle = torch.randn(COUNT, 3)
+    alike = middle + 0.2 * torch.randn(1, 64, COUNT, 3)
+    others = middle + 9 + 0.2 * torch.randn(1, 64, COUNT, 3)
+    found = typical(torch.cat([alike, others], dim=1), 2)[0]
+    nearer = found[(found - middle).norm(dim=-1).mean(-1).argmin()]
+    apart = (alike[0] - middle).norm(dim=-1).mean(-1)
+    assert (nearer - middle).norm(dim=-1).mean() < 0.8 * apart.min()
+    lengths = lambda poses: (poses[..., LIMBS[:, 0], :] - poses[..., LIMBS[:, 1], :]).norm(dim=-1)  # noqa: E731
+    assert float((lengths(nearer) / lengths(alike[0]).mean(0)).mean()) == pytest.approx(1, abs=0.03)

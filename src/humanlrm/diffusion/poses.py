@@ -6,7 +6,7 @@ from torch import Tensor
 
 from humanlrm.diffusion.sample import guided, heun, noise_levels, starting_noise
 from humanlrm.frame import project_ndc, unproject_ndc
-from humanlrm.landmarks import COUNT
+from humanlrm.landmarks import COUNT, LIMBS
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 from humanlrm.model.triplane import sample_plane
@@ -22,6 +22,8 @@ _DEVIATIONS, _ANYWHERE = 0.5, 100.0
 #: Size of the noise that samples start from, of that which is trained for: samples stay nearer to what is likely (our
 #: choice, by looking).
 _VARIETY = 0.7
+#: Share of the samples that a person who stands for some is the middle of (our choice).
+_ALIKE = 0.125
 
 
 @torch.no_grad()
@@ -99,26 +101,52 @@ def _seen_there(
 
 @torch.no_grad()
 def typical(poses: Float[Tensor, "B K J 3"], count: int = 1) -> Float[Tensor, "B N J 3"]:
-    """Of the samples of each person the ``count`` that stand for all of them, the most typical first.
+    """``count`` people who stand for all samples of each person, the most typical first.
 
-    Each is the one that brings all samples nearest to one that is chosen (greedy k-medoids; our choice): the first is
-    the medoid, likely and a body, as no mean is; the next are other ways to be, not more of the same. More are chosen
-    after fewer, so that number k does not depend on ``count``.
+    Each is a sample moved to the middle of those that are most like it; it is the one that brings all samples nearest
+    to one that is chosen (greedy k-medoids; our choice): the first is like most, the next are other ways to be, not
+    more of the same. The middle of a few is nearer to the truth than one of them, and its limbs are as long as theirs.
+    More are chosen after fewer, so that number k does not depend on ``count``.
 
     Raises:
-        ValueError: more are asked for than there are.
+        ValueError: more are asked for than there are samples.
     """
     if not 1 <= count <= poses.shape[1]:
         raise ValueError(f"typical: {count} of {poses.shape[1]} samples")
-    apart = (poses[:, :, None] - poses[:, None]).norm(dim=-1).mean(-1)
     row = torch.arange(len(poses), device=poses.device)
+    people = _middles(poses, max(1, round(_ALIKE * poses.shape[1])))
+    apart = _apart(people, poses)
     nearest, chosen = torch.full_like(apart[:, 0], torch.inf), []
     for _ in range(count):
-        # [b, k, l]: how far sample l is from the nearest chosen one if sample k is chosen next.
+        # [b, k, l]: how far sample l is from the nearest chosen person if person k is chosen next.
         after = torch.minimum(apart, nearest[:, None])
         gain = after.mean(-1)
         for earlier in chosen:
             gain[row, earlier] = torch.inf
         chosen.append(gain.argmin(1))
         nearest = after[row, chosen[-1]]
-    return poses[row[:, None], torch.stack(chosen, dim=1)]
+    return people[row[:, None], torch.stack(chosen, dim=1)]
+
+
+def _apart(a: Float[Tensor, "B K J 3"], b: Float[Tensor, "B L J 3"]) -> Float[Tensor, "B K L"]:
+    """How far landmarks are from each other, on average."""
+    return (a[:, :, None] - b[:, None]).norm(dim=-1).mean(-1)
+
+
+def _middles(poses: Float[Tensor, "B K J 3"], size: int) -> Float[Tensor, "B K J 3"]:
+    """Of each sample the mean of the ``size`` that are nearest to it, with limbs as long as theirs are on average: the
+    mean's are shorter where they point differently, and would be built as stumps."""
+    near = _apart(poses, poses).topk(size, largest=False).indices
+    groups = poses[torch.arange(len(poses), device=poses.device)[:, None, None], near]
+    middle = groups.mean(2)
+    found, lengths = middle.clone(), _limbs(groups).norm(dim=-1, keepdim=True).mean(2)
+    limbs = _limbs(middle)
+    limbs = limbs * lengths / limbs.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    for limb, (inner, outer) in enumerate(LIMBS):
+        found[..., outer, :] = found[..., inner, :] + limbs[..., limb, :]
+    return found
+
+
+def _limbs(poses: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B E 3"]:
+    """From the inner to the outer end of arms' and legs' bones."""
+    return poses[..., LIMBS[:, 1], :] - poses[..., LIMBS[:, 0], :]
