@@ -4,8 +4,8 @@
 
 Over the clothes of people that are seen whole, with true landmarks and at true surface points, under the photo's light:
 error of the colours of what turns its back on the camera, as PSNR, and mean brightness and saturation there and on the
-front. Then the same over the backs of the heads of people who face the camera: the field's colours, and what the crown
-makes of them.
+front; "in front colours" is what the front makes of it as a palette. Then the same over the backs of heads of people
+who face the camera: the field's colours, and what the crown makes of them.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import CAMERA_DISTANCE
 from humanlrm.landmarks import INDEX
+from humanlrm.mesh.palette import nearer_to_palette
 from humanlrm.mesh.texture import alike, like_crown, toned, topmost
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -68,18 +69,27 @@ def main(options: Options) -> None:
         field = model.field.colour(planes, points[None], normals[None])[0].numpy()
         toward = torch.nn.functional.normalize(torch.tensor([0, 0, CAMERA_DISTANCE]) - points, dim=-1)
         cosine = (toward * normals).sum(-1).numpy()
-        clothes = parts_of(marks.numpy()).clothes
-        pieces = clothes(points.numpy())
-        head = clothes(marks[[INDEX["head"]]].numpy())[0]
-        for piece in np.unique(pieces[pieces != head]):
-            front, back = (pieces == piece) & (cosine > _FRONT), (pieces == piece) & (cosine < _BACK)
-            if min(front.sum(), back.sum()) < _ENOUGH:
-                continue
-            tone = alike(rgb[front].mean(0), field[back].mean(0))
-            clothed.add(rgb[front], rgb[back], field[back], toned(field[back], tone[None]))
+        parts = parts_of(marks.numpy())
+        pieces = parts.clothes(points.numpy())
+        head = parts.clothes(marks[[INDEX["head"]]].numpy())[0]
+        fronts, backs, guess = cosine > _FRONT, cosine < _BACK, field.copy()
+        seen_whole = [
+            piece
+            for piece in np.unique(pieces[pieces != head])
+            if min((fronts & (pieces == piece)).sum(), (backs & (pieces == piece)).sum()) >= _ENOUGH
+        ]
+        for piece in seen_whole:
+            back = backs & (pieces == piece)
+            tone = alike(rgb[fronts & (pieces == piece)].mean(0), field[back].mean(0))
+            guess[back] = toned(field[back], tone[None])
+        limb, along = parts.limbs(points.numpy()), parts.height(points.numpy())
+        worn = nearer_to_palette(guess, rgb, fronts, limb, along)
+        for piece in seen_whole:
+            front, back = fronts & (pieces == piece), backs & (pieces == piece)
+            clothed.add(rgb[front], rgb[back], field[back], guess[back], worn[back])
         hair = hair_of(marks.numpy())
         height, share = hair.height(points.numpy()), hair.back(points.numpy())
-        front, back = np.isfinite(height) & (cosine > _FRONT), (share > 0.5) & (cosine < _BACK)
+        front, back = np.isfinite(height) & fronts, (share > 0.5) & backs
         top = topmost(height, front)
         if min(top.sum(), back.sum()) >= _ENOUGH and marks[INDEX["nose"], 2] > marks[INDEX["head"], 2]:
             crown = np.median(rgb[top], axis=0)
@@ -95,8 +105,16 @@ class _Colours:
         self.errors: dict[str, list[float]] = {}
         self.looks: dict[str, list[np.ndarray]] = {}
 
-    def add(self, front: np.ndarray, back: np.ndarray, field: np.ndarray, textured: np.ndarray) -> None:
+    def add(
+        self,
+        front: np.ndarray,
+        back: np.ndarray,
+        field: np.ndarray,
+        textured: np.ndarray,
+        worn: np.ndarray | None = None,
+    ) -> None:
         found = {"the field": field, "as textured": textured}
+        found |= {} if worn is None else {"in front colours": worn}
         found["the front's mean"] = np.broadcast_to(front.mean(0), field.shape)
         for name, colours in found.items():
             self.errors.setdefault(name, []).append(float(np.square(colours - back).mean()))

@@ -76,6 +76,17 @@ def test_an_arm_is_another_limb_than_the_trunk_and_than_the_other_arm(standing):
     assert len(set(limbs)) == 3
 
 
+def test_heights_go_outward_along_limbs_and_up_the_trunk(standing):
+    height = parts_of(standing).height
+    for chain in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")):
+        places = standing[[INDEX[f"left_{name}"] for name in chain]]
+        beside = places + np.array([0.03, 0, 0.02], np.float32)
+        wanted = np.cumsum([0, *np.linalg.norm(np.diff(places, axis=0), axis=1)])
+        np.testing.assert_allclose(height(beside.astype(np.float32))[1:], wanted[1:], atol=0.05)
+    low, high = height(np.array([(0, 0.1, 0.1), (0, 0.4, -0.1)], np.float32))
+    assert high - low == pytest.approx(0.3, abs=0.02)
+
+
 def _looking(below: float, monkeypatch) -> tuple[HumanLRM, list[Given]]:
     """A model that puts the feet so many units below the middle of the first frame and three less in each further one,
     and what it has been shown."""

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from humanlrm.diffusion.uncertainty import Uncertainty
-from humanlrm.landmarks import BONES, INDEX, LANDMARKS
+from humanlrm.landmarks import BONES, INDEX, LANDMARKS, LIMBS
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import (
     Photo,
@@ -394,17 +394,34 @@ def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
     covered = np.array([_CLOTHES[kind] for _, kind in named])
     hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
     up = landmarks[INDEX["neck"]] - hips
-    up = up / max(float(up @ up), 1e-6)
+    length = max(float(np.linalg.norm(up)), 1e-6)
+    up = up / length
+    lengths = np.linalg.norm(landmarks[BONES[:, 1]] - landmarks[BONES[:, 0]], axis=-1)
+    begin = _begin_of_bones(lengths)
 
     def nearest(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
         return bones.distances(torch.from_numpy(points)[None], marks)[0][0].argmin(-1).numpy()
 
     def clothes(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
         found = nearest(points)
-        low = (limb_of[found] == trunk) & ((points - hips) @ up < _HEM)
+        low = (limb_of[found] == trunk) & ((points - hips) @ up < _HEM * length)
         return np.where(low, _CLOTHES["leg"], covered[found])
 
-    return Parts(lambda points: limb_of[nearest(points)], clothes)
+    def height(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        distances, along = (found[0].numpy() for found in bones.distances(torch.from_numpy(points)[None], marks))
+        found = distances.argmin(-1)
+        outward = begin[found] + along[np.arange(len(points)), found] * lengths[found]
+        return np.where(limb_of[found] == trunk, (points - hips) @ up, outward)
+
+    return Parts(lambda points: limb_of[nearest(points)], clothes, height)
+
+
+def _begin_of_bones(lengths: Float[np.ndarray, "E"]) -> Float[np.ndarray, "E"]:
+    """How far from the beginning of an arm or a leg its bones begin."""
+    begin = np.zeros(len(BONES))
+    for bone, (_, outer) in enumerate(LIMBS):
+        begin[BONES[:, 0] == outer] = begin[bone] + lengths[bone]
+    return begin
 
 
 def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:

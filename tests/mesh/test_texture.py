@@ -18,6 +18,10 @@ def doughnut():
     return surface_of(trimesh.creation.torus(0.5, 0.2, 48, 24))
 
 
+def up(points):
+    return points[:, 1]
+
+
 def small_body(name: str):
     return {"ball": ball, "doughnut": doughnut, "box": lambda: surface_of(trimesh.creation.box((0.5, 1.5, 0.3)))}[
         name
@@ -156,7 +160,7 @@ def test_beyond_the_border_colours_go_on_to_the_end_of_the_part():
     photo = photo_of(surface, RED)
     cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
     below = lambda points: (points[:, 1] < -0.3).astype(np.int64)  # noqa: E731
-    parts = Parts(below, below)
+    parts = Parts(below, below, up)
     mesh = bake(surface, blue_field, [cut], 256, parts=parts)
     colours, height = vertex_colors(mesh), mesh.vertices[:, 1]
     front, middle = mesh.normals[:, 2] > 0.6, np.abs(mesh.vertices[:, 0]) < 0.2
@@ -182,7 +186,7 @@ def test_a_hand_in_front_is_not_painted_onto_the_back():
         return torch.where(ray < 1.25 * hand_radius * FOCAL / CAMERA_DISTANCE, torch.tensor(RED), torch.tensor(BLUE))
 
     limb = lambda points: (np.linalg.norm(points - hand_at, axis=1) < hand_radius + 0.01).astype(np.int64)  # noqa: E731
-    plain, parted = (bake(surface, ghost, [photo], 256, parts=parts) for parts in (None, Parts(limb, limb)))
+    plain, parted = (bake(surface, ghost, [photo], 256, parts=parts) for parts in (None, Parts(limb, limb, up)))
     back = (plain.vertices[:, 2] < -0.55) & (np.linalg.norm(plain.vertices[:, :2], axis=1) < 0.1)
     on_hand = plain.vertices[:, 2] > 0.85
     np.testing.assert_allclose(vertex_colors(plain)[back].mean(0), RED, atol=0.15)
@@ -252,7 +256,7 @@ def test_the_back_of_a_head_takes_the_colour_of_its_crown():
 
 def test_a_dark_guess_of_a_back_is_brought_nearer_to_the_front():
     surface, colour = ball(), np.array([0.8, 0.4, 0.2], np.float32)
-    one_piece = Parts(*(lambda points: np.zeros(len(points), int),) * 2)
+    one_piece = Parts(*(lambda points: np.zeros(len(points), int),) * 2, up)
 
     def dark(points, normals):
         return torch.full_like(points, 0.1)
@@ -356,3 +360,24 @@ def test_a_print_on_the_front_is_hardly_seen_on_the_back():
     back = (mesh.normals[:, 2] < 0) & (np.linalg.norm(mesh.vertices[:, :2], axis=1) < 0.03)
     assert np.abs(vertex_colors(mesh)[back] - BLUE).mean() < 0.5 * np.abs(RED - BLUE).mean()
     assert np.abs(vertex_colors(bake(surface, ghost, [], 256))[back] - RED).mean() < 0.1
+
+
+def test_what_turns_its_back_ends_where_the_front_does():
+    """A ball whose upper half is red and whose lower half is blue in the photo; behind, the field goes over softly."""
+    surface, one = ball(), lambda points: np.zeros(len(points), int)
+    halves = lambda points: (points[:, 1] > 0).astype(int)  # noqa: E731
+    photo = photo_of(surface, RED)
+    row = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]][0]
+    lower = row > photo.rgb.shape[0] / 2
+    photo = replace(photo, rgb=np.where(lower[..., None], BLUE, photo.rgb).astype(np.float32))
+
+    def soft(points, normals):
+        share = (points[:, 1:2] / 0.6 + 0.5).clamp(0, 1)
+        return (share * torch.tensor(RED) + (1 - share) * torch.tensor(BLUE)).float()
+
+    vague, worn = (bake(surface, soft, [photo], 256, parts=parts) for parts in (None, Parts(one, halves, up)))
+    height, back = vague.vertices[:, 1], vague.normals[:, 2] < -0.6
+    near = back & (np.abs(height) > 0.1) & (np.abs(height) < 0.2)
+    truth = np.where(height[near, None] > 0, RED, BLUE)
+    off = lambda mesh: np.abs(vertex_colors(mesh)[near] - truth).mean()  # noqa: E731
+    assert off(worn) < 0.5 * off(vague)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.mirror import Mirror
+from humanlrm.mesh.palette import nearer_to_palette
 from humanlrm.mesh.photo_views import Photo, PhotoView, PhotoViews, Share, unit
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, face_normals, vertex_normals
@@ -61,10 +62,12 @@ class Parts:
     Attributes:
         limbs: the trunk, an arm...
         clothes: what covers the place: a jacket, trousers...
+        height: how far along its limb it is, box units.
     """
 
     limbs: Belonging
     clothes: Belonging
+    height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ def bake(
         calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
             from the field.
         parts: of the person. Where no photo shows the person, or only another limb in front, colours go on within what
-            is covered by the same clothes: a jacket's down to the hips, and behind a hand that lies on it.
+            is covered by the same clothes: a jacket's down to the hips, and behind a hand that lies on it. What is not
+            seen is nearer to the colours that are seen at the same height of a limb.
         mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
         hair: the back of a head looks like its crown.
 
@@ -175,6 +179,10 @@ def bake(
         if hidden is not None:
             along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
         guess = there.of(surface, shift) * (1 - along) + there.of(surface, around) * along
+        if parts is not None:
+            guess += there.of(
+                surface, _toward_palette(view, seen, parts, toned(seen.own, tone) + shift, around, hidden)
+            )
     asked = np.flatnonzero(along[:, 0] < _SETTLED)
     own = _ask(field_color, points[unsure[asked]], directions[unsure[asked]])
     guess[asked] += (1 - along[asked]) * toned(own, there[asked].of(surface, tone))
@@ -379,6 +387,28 @@ def _from_around(
         for _ in range(_SEAM):
             found[hidden.where] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden.where]
     return found
+
+
+def _toward_palette(
+    view: PhotoViews,
+    at: _Seen,
+    parts: Parts,
+    shifted: Float[np.ndarray, "V 3"],
+    around: Float[np.ndarray, "V 3"],
+    hidden: _Hidden | None,
+) -> Float[np.ndarray, "V 3"]:
+    """What makes guesses on backs and sides alike to what photos show (:func:`nearer_to_palette`); heads stay.
+
+    Args:
+        shifted: the field's colours, corrected.
+        around: what lies around.
+    """
+    points = at.surface.vertices.astype(np.float32)
+    along = at.along if hidden is None else np.maximum(at.along, hidden.where)
+    guess = (shifted + along[:, None] * (around - shifted)).astype(np.float32)
+    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, parts.limbs(points), parts.height(points))
+    head = 0 if view.calm is None else view.calm(points)
+    return (np.maximum(at.away, at.along) * (1 - head))[:, None] * (palette - guess)
 
 
 def _crown(at: _Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:

@@ -1,0 +1,46 @@
+import numpy as np
+
+from humanlrm.mesh.palette import nearer_to_palette
+
+WHITE, BLUE, RED = np.ones(3, np.float32), np.array([0.1, 0.2, 0.7], np.float32), np.array([0.9, 0.1, 0.1], np.float32)
+
+
+def clothed(count: int = 4000):
+    """A limb whose front is white above 0.5 and blue below; half of the places are seen."""
+    height = np.linspace(0, 1, count).astype(np.float32)
+    seen = np.arange(count) % 2 == 0
+    shown = np.where(height[:, None] > 0.5, WHITE, BLUE)
+    return height, seen, shown
+
+
+def test_between_two_clothes_a_guess_becomes_the_one_that_it_is_more_like():
+    height, seen, shown = clothed()
+    limb = np.zeros(len(height), int)
+    guess = (shown + 0.35 * (WHITE + BLUE - 2 * shown)).astype(np.float32)  # a third of the way to the other
+    found = nearer_to_palette(guess, shown, seen, limb, height)
+    np.testing.assert_array_equal(found[seen], guess[seen])
+    before, after = (np.abs(colors - shown)[~seen].mean() for colors in (guess, found))
+    assert after < 0.25 * before
+
+
+def test_prints_and_other_limbs_are_no_palette():
+    height, seen, _ = clothed()
+    limb = (np.arange(len(height)) % 4 > 1).astype(int)
+    shown = np.where(limb[:, None] == 1, RED, WHITE)
+    printed = seen & (np.arange(len(height)) % 40 == 0)
+    shown = np.where(printed[:, None], RED, shown)
+    guess = np.tile(np.array([0.9, 0.5, 0.5], np.float32), (len(height), 1))
+    found = nearer_to_palette(guess, shown, seen, limb, height)
+    here = ~seen & (limb == 0)
+    assert np.abs(found[here] - WHITE).mean() < 0.35 * np.abs(guess[here] - WHITE).mean()
+
+
+def test_where_too_little_is_seen_a_guess_stays():
+    height, seen, shown = clothed()
+    limb, guess = np.zeros(len(height), int), np.full((len(height), 3), 0.5, np.float32)
+    few = seen & (np.cumsum(seen) < 30)
+    np.testing.assert_array_equal(nearer_to_palette(guess, shown, few, limb, height), guess)
+    low = seen & (height < 0.5)
+    found = nearer_to_palette(guess, shown, low, limb, height)
+    np.testing.assert_array_equal(found[height > 0.6], guess[height > 0.6])
+    assert (found[~seen & (height < 0.4)] != 0.5).all()
