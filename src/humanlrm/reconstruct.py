@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -232,17 +233,13 @@ def built(
 ) -> Reconstruction:
     """From planes to a textured mesh. Same errors as :func:`reconstruct`."""
     clock, settings = clock or Clock(), settings or Settings()
-    device = next(model.parameters()).device
     with clock("surface"):
         surface = extract(model, planes, settings.resolution, settings.faces)
     with clock("texture"):
-        photo = Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
         corrected = planes.given.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
-        colour = _colour_of(model, planes, subject, device)
-        told = {"calm": head_share(landmarks), "parts": parts_of(landmarks)}
-        told |= {"mirror": mirror_of(landmarks), "hair": hair_of(landmarks)}
-        mesh = bake(surface, colour, [photo], settings.texture_px, **told)
+        colour = colour_of(model, planes, subject)
+        mesh = bake(surface, colour, [photo_of(subject)], settings.texture_px, **body_of(landmarks))
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -325,9 +322,15 @@ def with_room(subject: SubjectCrop, points: Float[Tensor, "N 3"]) -> SubjectCrop
     return subject.including(points.cpu().numpy().clip(-_MOST_ROOM, _MOST_ROOM))
 
 
-def _colour_of(model: Model, planes: Triplane, subject: SubjectCrop, device: torch.device) -> FieldColor:
+def photo_of(subject: SubjectCrop) -> Photo:
+    """The photo that a subject was found in, to be projected."""
+    return Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
+
+
+def colour_of(model: Model, planes: Triplane, subject: SubjectCrop) -> FieldColor:
     """Colours of surface points. The unseen side is coloured in part by what its pixel shows: at the photo's own
     resolution (at most ``_SHARPEST_PX``), finer than the network's input."""
+    device = next(model.parameters()).device
     sharpest = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _SHARPEST_PX))
     image = subject.image_at(sharpest).to(device)
     seen = torch.cat([image[:3] * image[3:4], image[3:]])
@@ -338,6 +341,22 @@ def _colour_of(model: Model, planes: Triplane, subject: SubjectCrop, device: tor
         return model.field.colour(sharp, points[None].to(device), normals[None].to(device))[0].cpu()
 
     return colour
+
+
+class Body(TypedDict):
+    """What colours go by (:func:`humanlrm.mesh.texture.bake`)."""
+
+    calm: Share
+    parts: Parts
+    mirror: Mirror
+    hair: Hair
+
+
+def body_of(landmarks: Float[np.ndarray, "J 3"]) -> Body:
+    """Where what of a person is, by the landmarks (box units)."""
+    return Body(
+        calm=head_share(landmarks), parts=parts_of(landmarks), mirror=mirror_of(landmarks), hair=hair_of(landmarks)
+    )
 
 
 def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:

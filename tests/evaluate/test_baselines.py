@@ -5,14 +5,14 @@ import torch
 from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colours, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX
 from humanlrm.evaluate.images import iou, render
-from humanlrm.evaluate.methods import lrm_of_four
+from humanlrm.evaluate.methods import lrm, lrm_of_four, lrm_textured
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, SquareCrop
 from humanlrm.landmarks import CLUE_CHANNELS
 from humanlrm.mesh.preview import orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.config import tiny
-from humanlrm.model.lrm import build
+from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.subject import SubjectCrop
 
 
@@ -102,6 +102,18 @@ def test_colours_are_those_of_the_pixel_in_front_or_behind():
     points = np.array([[-0.2, 0, 0.3], [-0.2, 0, -0.3], [0.2, 0, 0], [0.9, 0, 0]], np.float32)
     colours = photo_colours(TriangleSurface(points, np.array([[0, 1, 2]], np.int32)), shown)
     np.testing.assert_array_equal(colours, [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
+
+
+def test_as_it_is_saved_our_model_looks_like_the_photo_from_the_front(case):
+    torch.manual_seed(0)
+    model = build(tiny()).eval()
+    assert isinstance(model, HumanLRM)
+    photo, off = case.truth.pictures[0], {}
+    for name, method in {"field": lrm(model, 64), "saved": lrm_textured(model, 64)}.items():
+        seen = render(method(case), [orbit_camera(0.0, IMAGE_PX)])[0]
+        both = seen.mask & photo.mask
+        off[name] = np.abs(seen.rgb - photo.rgb)[both].mean()
+    assert off["saved"] < 0.5 * off["field"]
 
 
 def test_our_model_given_four_views_stands_in_the_frame_of_the_photo(case):

@@ -8,7 +8,7 @@ import trimesh
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
 from humanlrm.mesh.export import vertex_colors
 from humanlrm.mesh.photo_views import Photo
-from humanlrm.mesh.texture import Hair, Parts, alike, bake, heat_map, rasterise, toned
+from humanlrm.mesh.texture import Hair, Parts, alike, bake, color_vertices, heat_map, rasterise, toned
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
@@ -381,3 +381,14 @@ def test_what_turns_its_back_ends_where_the_front_does():
     truth = np.where(height[near, None] > 0, RED, BLUE)
     off = lambda mesh: np.abs(vertex_colors(mesh)[near] - truth).mean()  # noqa: E731
     assert off(worn) < 0.5 * off(vague)
+
+
+def test_vertices_have_the_colours_that_are_baked():
+    surface = ball()
+    told = {"parts": Parts(*(lambda points: np.zeros(len(points), int),) * 2, up)}
+    photo = photo_of(surface, RED)
+    colours = color_vertices(surface, blue_field, [photo], **told)
+    mesh = bake(surface, blue_field, [photo], 512, **told)
+    assert colours.shape == surface.vertices.shape
+    np.testing.assert_allclose(colours[mesh.welded], vertex_colors(mesh), atol=0.08)
+    assert np.abs(colours[surface.vertices[:, 2] > 0.5] - RED).max() < 0.02

@@ -25,22 +25,23 @@ from humanlrm.evaluate.stage import Picture
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.mesh.texture import FieldColor
+from humanlrm.mesh.texture import FieldColor, color_vertices
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
-from humanlrm.reconstruct import extract
+from humanlrm.reconstruct import body_of, colour_of, extract, photo_of
 from humanlrm.subject import SubjectCrop
 from humanlrm.views import Given
 
 #: A program that takes longer has failed, seconds.
 _PATIENCE_S = 1800
 _CHUNK = 65_536
-#: Our model given four views; one sampled person (``humanlrm.completion``); of four the one nearest to the truth.
-FOUR, SAMPLED, BEST = "humanlrm-four", "humanlrm-sampled", "humanlrm-best-of-4"
-OURS = ("humanlrm", FOUR, SAMPLED, BEST)
+#: Our model with the colours that are saved; given four views; one sampled person (``humanlrm.completion``); of four
+#: the one nearest to the truth.
+TEXTURED, FOUR, SAMPLED, BEST = "humanlrm-textured", "humanlrm-four", "humanlrm-sampled", "humanlrm-best-of-4"
+OURS = ("humanlrm", TEXTURED, FOUR, SAMPLED, BEST)
 #: Samples of the surfaces among which the best is chosen.
 _FEW_POINTS = 5_000
 
@@ -78,12 +79,27 @@ def lrm(model: Model, resolution: int = 128) -> Method:
     return run
 
 
+def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
+    """Our model's surface in the colours that are saved: the photo's where it shows the person, and what is made of the
+    field's elsewhere. At the vertices, as those of the other methods."""
+
+    @torch.no_grad()
+    def run(case: Case) -> ColouredSurface:
+        planes = _planes(model, case.shown)
+        surface, marks = extract(model, planes, resolution), planes.given.landmarks
+        assert marks is not None
+        told = body_of(marks[0].numpy())
+        colours = color_vertices(surface, colour_of(model, planes, case.shown), [photo_of(case.shown)], **told)
+        return ColouredSurface(surface, colours)
+
+    return run
+
+
 def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> Method:
     """Our model on sampled landmarks, the most typical ones, as :class:`humanlrm.completion.Completer` gives them. Of
     several an oracle takes the one whose surface is nearest to the truth (Chamfer distance after scale and
     translation)."""
-    if not isinstance(model, HumanLRM):
-        raise ValueError("poses are sampled for models of the small family only")
+    model = _with_landmarks(model)
 
     @torch.no_grad()
     def run(case: Case) -> ColouredSurface:
@@ -96,6 +112,12 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
         return _coloured(surfaces[best], lambda p, n: model.field.colour(samples[best], p[None], n[None])[0])
 
     return run
+
+
+def _with_landmarks(model: Model) -> HumanLRM:
+    if not isinstance(model, HumanLRM):
+        raise ValueError("textures and samples are measured of models of the small family only")
+    return model
 
 
 def _apart(surface: TriangleSurface, case: Case) -> float:
@@ -193,6 +215,8 @@ def open_method(name: str, weights: Path | None, resolution: int, template: str 
     if name in OURS:
         folder = weights or SHIPPED
         model = from_pretrained(folder)
+        if name == TEXTURED:
+            return lrm_textured(_with_landmarks(model), resolution)
         if name in (SAMPLED, BEST):
             return lrm_sampled(
                 model, pose_denoiser_from_pretrained(folder / POSES), resolution, 4 if name == BEST else 1

@@ -157,8 +157,45 @@ def bake(
     if size_px < 16:
         raise ValueError(f"bake: the texture's side must be at least 16 px, got {size_px}")
     unwrapped = unwrap(surface, size_px) if unwrapped is None else unwrapped
-    normals = vertex_normals(surface)
     texels = rasterise(unwrapped, size_px)
+    colors = _colors(surface, texels, field_color, photos, match_colors, calm, parts, mirror, hair)
+    texture = _paint(texels, colors, size_px)
+    welded = unwrapped.welded
+    normals = vertex_normals(surface)
+    return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
+
+
+def color_vertices(
+    surface: TriangleSurface,
+    field_color: FieldColor,
+    photos: Sequence[Photo] = (),
+    calm: Share | None = None,
+    parts: Parts | None = None,
+    mirror: Mirror | None = None,
+    hair: Hair | None = None,
+) -> Float[np.ndarray, "V 3"]:
+    """The colours, sRGB in [0, 1], that :func:`bake` puts on the vertices of a surface, without a texture."""
+    vertices = np.arange(len(surface.vertices))
+    # Each is the corner of some face: the last one that names it.
+    face, corner = np.zeros((2, len(vertices)), np.int64)
+    face[surface.faces], corner[surface.faces] = np.indices(surface.faces.shape)
+    texels = Texels(vertices, np.zeros_like(vertices), face, np.eye(3, dtype=np.float32)[corner])
+    return np.clip(_colors(surface, texels, field_color, photos, True, calm, parts, mirror, hair), 0, 1)
+
+
+def _colors(
+    surface: TriangleSurface,
+    texels: Texels,
+    field_color: FieldColor,
+    photos: Sequence[Photo],
+    match_colors: bool,
+    calm: Share | None,
+    parts: Parts | None,
+    mirror: Mirror | None,
+    hair: Hair | None,
+) -> Float[np.ndarray, "P 3"]:
+    """Of places on a surface, as :func:`bake` says."""
+    normals = vertex_normals(surface)
     points = texels.of(surface, surface.vertices)
     directions = unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
@@ -193,9 +230,7 @@ def bake(
             _reflect(guess, view, surface, normals, points[unsure], mirror)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
-    texture = _paint(texels, colors, size_px)
-    welded = unwrapped.welded
-    return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
+    return colors
 
 
 def heat_map(mesh: TexturedMesh, values: Float[np.ndarray, "U"], size_px: int = 1024) -> UInt8[np.ndarray, "T T 3"]:
