@@ -3,7 +3,8 @@
     python -m benchmarks.correction --data data/held-out [--weights DIR] [--count 592]
 
 Prints the error of a view in box units (mean over its points; mean and median over the views), and the means of its
-parts in depth and in the picture plane. Views of which a landmark is unknown are left out.
+parts in depth and in the picture plane. Views of which a landmark is unknown are left out. Then how far off the stature is
+that the corrected landmarks tell, as a share of the true one's, and whether it is too large or too small on average.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.reconstruct import stature
 from humanlrm.views import collate
 
 _BATCH = 16
@@ -45,6 +47,7 @@ def main(options: Options) -> None:
     assert isinstance(model, HumanLRM)
     views = Samplings(ShardFolder(options.data), SampleSettings(augment=False, image_px=model.config.image_px), seed=5)
     errors: dict[str, list[np.ndarray]] = {}
+    statures: list[float] = []
     for start in range(0, min(options.count, len(views)), _BATCH):
         batch = collate([views[k] for k in range(start, start + _BATCH)])
         given, truth = batch.given, batch.wanted.landmarks
@@ -54,6 +57,8 @@ def main(options: Options) -> None:
         known = truth.isfinite().all(-1).all(-1)
         for name, points in (found | {"corrected": estimate.points}).items():
             errors.setdefault(name, []).append((points - truth)[known].numpy())
+        pairs = zip(estimate.points[known].numpy(), truth[known].numpy(), strict=True)
+        statures += [stature(points) / stature(true) - 1 for points, true in pairs]
     table = Table("landmarks", "mean", "median", "depth", "picture plane")
     for name, parts in errors.items():
         off = np.concatenate(parts)
@@ -66,6 +71,7 @@ def main(options: Options) -> None:
         )
         table.add_row(name, *(f"{figure:.3f}" for figure in figures))
     Console().print(table)
+    Console().print(f"stature off by {np.abs(statures).mean():.1%}, {np.mean(statures):+.1%} on average")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from humanlrm.landmarks import INDEX
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.triplane import GivenView, Triplane
-from humanlrm.reconstruct import crown, distance_of, framed, parts_of
+from humanlrm.reconstruct import crown, distance_of, framed, parts_of, stature
 from humanlrm.subject import SubjectCrop, assemble_crop
 from humanlrm.views import Given
 
@@ -85,6 +85,18 @@ def test_heights_go_outward_along_limbs_and_up_the_trunk(standing):
         np.testing.assert_allclose(height(beside.astype(np.float32))[1:], wanted[1:], atol=0.05)
     low, high = height(np.array([(0, 0.1, 0.1), (0, 0.4, -0.1)], np.float32))
     assert high - low == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_leg_that_is_estimated_too_short_makes_nobody_smaller(standing):
+    shortened = standing.copy()
+    knee, ankle = INDEX["left_knee"], INDEX["left_ankle"]
+    shortened[ankle] = standing[knee] + 0.6 * (standing[ankle] - standing[knee])
+    assert stature(shortened) == pytest.approx(stature(standing), rel=0.01)
+    both = shortened.copy()
+    both[INDEX["right_ankle"]] = both[INDEX["right_knee"]] + 0.6 * (
+        standing[INDEX["right_ankle"]] - standing[INDEX["right_knee"]]
+    )
+    assert stature(both) < 0.95 * stature(standing)
 
 
 def _looking(below: float, monkeypatch) -> tuple[HumanLRM, list[Given]]:

@@ -60,6 +60,8 @@ _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
 _HEM = 0.03
 #: Farther from all bones than this there is nobody, whatever is worn (box units; our choice).
 _FAR = 0.35
+#: Segments of both legs, side by side.
+_SEGMENTS = [(f"{s}_{a}", f"{s}_{b}") for s in ("left", "right") for a, b in (("ankle", "knee"), ("knee", "hip"))]
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
@@ -444,19 +446,13 @@ def _begin_of_bones(lengths: Float[np.ndarray, "E"]) -> Float[np.ndarray, "E"]:
 
 
 def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:
-    """Standing height in box units from the lengths of the body's segments, whatever the pose (our choice)."""
+    """Standing height in box units from the lengths of the body's segments, whatever the pose (our choice).
 
-    def at(name: str) -> np.ndarray:
-        return landmarks[INDEX[name]]
-
-    def between(a: np.ndarray, b: np.ndarray) -> float:
-        return float(np.linalg.norm(a - b))
-
-    leg = np.mean(
-        [
-            between(at(f"{s}_ankle"), at(f"{s}_knee")) + between(at(f"{s}_knee"), at(f"{s}_hip"))
-            for s in ("left", "right")
-        ]
-    )
-    trunk = between((at("left_hip") + at("right_hip")) / 2, at("neck"))
-    return STATURE * float(leg + trunk + between(at("neck"), at("head")))
+    Of a shank and a thigh the longer side counts: what points along the rays is estimated too short.
+    """
+    first, second = (np.stack([landmarks[INDEX[name]] for name in names]) for names in zip(*_SEGMENTS, strict=True))
+    left, right = np.linalg.norm(first - second, axis=1).reshape(2, -1)
+    hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
+    neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
+    upper = np.linalg.norm(neck - hips) + np.linalg.norm(head - neck)
+    return STATURE * float(np.maximum(left, right).sum() + upper)
