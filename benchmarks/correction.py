@@ -3,8 +3,8 @@
     python -m benchmarks.correction --data data/held-out [--weights DIR] [--count 592]
 
 Prints the error of a view in box units (mean over its points; mean and median over the views), and the means of its
-parts in depth and in the picture plane. Views of which a landmark is unknown are left out. Then how far off the stature is
-that the corrected landmarks tell, as a share of the true one's, and whether it is too large or too small on average.
+parts in depth and in the picture plane. Views of which a landmark is unknown are left out. Then how far off the stature
+is that the corrected landmarks tell, as a share of the true one's, and whether it is too large or too small on average.
 """
 
 from dataclasses import dataclass
