@@ -42,8 +42,8 @@ class Completion:
         when: a single person is sampled "always", "never" (the estimate is used), or "auto": if more than a quarter of
             the body lies below the photo, where the mean of what may be there is no pair of legs. Behind things in
             front and beyond other borders the estimate is the nearest guess (docs/completion.md).
-        samples: people; several are always sampled. They are the most typical of 64 samples: the first is the nearest
-            to all, each further one stands for those that are far from the ones before (``diffusion.poses.typical``).
+        samples: people; several are always sampled. They stand for 64 samples: the first for most of them, each further
+            one for those that are far from the ones before (``diffusion.poses.typical``).
         seed: person k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
         uncertainty: also say how sure the surface is.
