@@ -49,7 +49,7 @@ class Completion:
         uncertainty: also say how sure the surface is.
     """
 
-    when: When = "never"
+    when: When = "auto"
     samples: int = 1
     seed: int = 0
     guidance: float = 1.0

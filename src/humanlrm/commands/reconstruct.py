@@ -32,7 +32,7 @@ class Reconstruct:
         texture_px: side of the texture.
         faces: about how many triangles.
         preview: also write a picture: input, front, left, back, right, normals.
-        complete: whether a single person is sampled by diffusion instead of estimated: never, always, or auto, if more
+        complete: whether a single person is sampled by diffusion instead of estimated: always, never, or auto, if more
             than a quarter of the body lies below the photo.
         samples: so many people who could be the one in the photo, as person.0.glb, person.1.glb... and a sheet of them.
         seed: sample k of a seed is always the same.
@@ -52,7 +52,7 @@ class Reconstruct:
     texture_px: int = 1024
     faces: int = 24_000
     preview: Path | None = None
-    complete: Literal["auto", "always", "never"] = "never"
+    complete: Literal["auto", "always", "never"] = "auto"
     samples: int = 1
     seed: int = 0
     guidance: float = 1.0
