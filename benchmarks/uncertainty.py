@@ -83,9 +83,8 @@ def main(options: Options) -> None:
         pool = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES), batch.given.image)
         estimate = model.believed(condition.estimate, batch.given.image)[0]
         poses = pool[0, :_SAMPLES]
-        ideal = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES, seed=1, variety=1.0), batch.given.image)[
-            0
-        ]
+        others = sample_poses(denoiser, condition, MOST_SAMPLES, seed=1, variety=1.0)
+        ideal = model.believed(others, batch.given.image)[0]
         four = typical(pool, _BEST_OF)[0]
         off, chosen = (poses - truth).norm(dim=-1), (four - truth).norm(dim=-1)
         off_estimate = (estimate - truth).norm(dim=-1)

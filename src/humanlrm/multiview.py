@@ -21,12 +21,21 @@ from humanlrm.data.intake.upright import METRES, TO_Y_UP
 from humanlrm.data.viewpoint import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
-from humanlrm.mesh import Photo, TriangleSurface, bake, meet_outlines, outlines_of
+from humanlrm.mesh import TriangleSurface, bake, meet_outlines, outlines_of
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
-from humanlrm.reconstruct import Clock, Loaded, Reconstruction, Settings, crown, mirror_of, one_body, stature
-from humanlrm.subject import Photo as LoadedPhoto
-from humanlrm.subject import PhotoError, SubjectCrop, find_subject
+from humanlrm.reconstruct import (
+    Clock,
+    Loaded,
+    Reconstruction,
+    Settings,
+    crown,
+    mirror_of,
+    one_body,
+    photo_of,
+    stature,
+)
+from humanlrm.subject import Photo, PhotoError, SubjectCrop, find_subject
 from humanlrm.views import Given
 
 #: Errors of a view's landmarks across and along its line of sight (box units), which weight what the views say; an
@@ -160,7 +169,7 @@ def _shot_of(photo: Path, known: Sequence[Shot], cameras: Path) -> Shot:
 def _found(shot: Shot, world: Float[np.ndarray, "3 3"], detector: PoseDetector) -> CaptureView:
     rgb, alpha = photograph(shot)
     if alpha is None:
-        subject = find_subject(LoadedPhoto(rgb, None, shot.image.name), detector)
+        subject = find_subject(Photo(rgb, None, shot.image.name), detector)
         alpha = (subject.photo_alpha * 255 + 0.5).astype(np.uint8)
     if not (alpha > 127).any():
         raise PhotoError(f"the mask of {shot.image.name} is empty; give one that shows the person")
@@ -194,7 +203,7 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
 
 def _posed(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px: int) -> Posed:
     alpha = view.alpha / np.float32(255)
-    subject = find_subject(LoadedPhoto(view.rgb, alpha, "a photo"), detector, image_px)
+    subject = find_subject(Photo(view.rgb, alpha, "a photo"), detector, image_px)
     return Posed(subject, crop_frame(view.camera, subject.crop, middle_depth(view.camera, subject.crop, hull)))
 
 
@@ -272,15 +281,7 @@ def reconstruct_posed(
         surface = person.surface(settings.resolution, settings.faces)
     with clock("texture"):
         box = np.linalg.inv(person.from_world)
-        photos = [
-            Photo(
-                one.subject.photo_rgb.astype(np.float32) / 255,
-                one.subject.photo_alpha,
-                one.subject.crop,
-                one.to_frame @ box,
-            )
-            for one in person.views
-        ]
+        photos = [replace(photo_of(one.subject), to_frame=one.to_frame @ box) for one in person.views]
         device = person.field.to_views.device
 
         def colour(points, normals):

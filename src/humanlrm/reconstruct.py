@@ -420,21 +420,22 @@ def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
     lengths = np.linalg.norm(landmarks[BONES[:, 1]] - landmarks[BONES[:, 0]], axis=-1)
     begin = _begin_of_bones(lengths)
 
-    def nearest(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
-        return bones.distances(torch.from_numpy(points)[None], marks)[0][0].argmin(-1).numpy()
+    def nearest(points: Float[np.ndarray, "P 3"]) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, "P"]]:
+        """The bone, and where along it."""
+        distances, along = (found[0].numpy() for found in bones.distances(torch.from_numpy(points)[None], marks))
+        found = distances.argmin(-1)
+        return found, along[np.arange(len(points)), found]
 
     def clothes(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
-        found = nearest(points)
+        found, _ = nearest(points)
         low = (limb_of[found] == trunk) & ((points - hips) @ up < _HEM * length)
         return np.where(low, _CLOTHES["leg"], covered[found])
 
     def height(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        distances, along = (found[0].numpy() for found in bones.distances(torch.from_numpy(points)[None], marks))
-        found = distances.argmin(-1)
-        outward = begin[found] + along[np.arange(len(points)), found] * lengths[found]
-        return np.where(limb_of[found] == trunk, (points - hips) @ up, outward)
+        found, along = nearest(points)
+        return np.where(limb_of[found] == trunk, (points - hips) @ up, begin[found] + along * lengths[found])
 
-    return Parts(lambda points: limb_of[nearest(points)], clothes, height)
+    return Parts(lambda points: limb_of[nearest(points)[0]], clothes, height)
 
 
 def _begin_of_bones(lengths: Float[np.ndarray, "E"]) -> Float[np.ndarray, "E"]:

@@ -157,11 +157,11 @@ def bake(
     if size_px < 16:
         raise ValueError(f"bake: the texture's side must be at least 16 px, got {size_px}")
     unwrapped = unwrap(surface, size_px) if unwrapped is None else unwrapped
+    normals = vertex_normals(surface)
     texels = rasterise(unwrapped, size_px)
-    colors = _colors(surface, texels, field_color, photos, match_colors, calm, parts, mirror, hair)
+    colors = _colors(surface, normals, texels, field_color, photos, match_colors, calm, parts, mirror, hair)
     texture = _paint(texels, colors, size_px)
     welded = unwrapped.welded
-    normals = vertex_normals(surface)
     return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
 
 
@@ -180,11 +180,13 @@ def color_vertices(
     face, corner = np.zeros((2, len(vertices)), np.int64)
     face[surface.faces], corner[surface.faces] = np.indices(surface.faces.shape)
     texels = Texels(vertices, np.zeros_like(vertices), face, np.eye(3, dtype=np.float32)[corner])
-    return np.clip(_colors(surface, texels, field_color, photos, True, calm, parts, mirror, hair), 0, 1)
+    normals = vertex_normals(surface)
+    return np.clip(_colors(surface, normals, texels, field_color, photos, True, calm, parts, mirror, hair), 0, 1)
 
 
 def _colors(
     surface: TriangleSurface,
+    normals: Float[np.ndarray, "V 3"],
     texels: Texels,
     field_color: FieldColor,
     photos: Sequence[Photo],
@@ -195,7 +197,6 @@ def _colors(
     hair: Hair | None,
 ) -> Float[np.ndarray, "P 3"]:
     """Of places on a surface, as :func:`bake` says."""
-    normals = vertex_normals(surface)
     points = texels.of(surface, surface.vertices)
     directions = unit(texels.of(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)
@@ -210,7 +211,7 @@ def _colors(
     if photos and match_colors:
         seen = _seen(view, surface, normals, field_color, parts)
         shift, tone = _color_shift(view, seen), _tone(view, seen)
-        hidden = None if parts is None else _hidden(view, seen, parts)
+        hidden = None if parts is None else _hidden(view, seen)
         around = _from_around(seen, shift, tone, hidden, hair)
         along = np.maximum(*view.along(points[unsure], directions[unsure]))[:, None]
         if hidden is not None:
@@ -272,7 +273,7 @@ class _Seen:
         weight, shown: how far to trust what the photos show there, and what that is (:meth:`PhotoViews.look`).
         along, away: how much they run along the rays, and turn their back (:meth:`PhotoViews.along`).
         own: the field's colours.
-        clothes: what covers them; ``None``: nobody knows.
+        limbs, clothes: what they belong to and what covers them; ``None``: nobody knows.
         edges: which of them are neighbours.
     """
 
@@ -282,6 +283,7 @@ class _Seen:
     along: Float[np.ndarray, "V"]
     away: Float[np.ndarray, "V"]
     own: Float[np.ndarray, "V 3"]
+    limbs: Int[np.ndarray, "V"] | None
     clothes: Int[np.ndarray, "V"] | None
     edges: csr_array
 
@@ -304,6 +306,7 @@ def _seen(
         *view.look(points, normals),
         *view.along(points, normals),
         _ask(field_color, points, normals),
+        None if parts is None else parts.limbs(points),
         None if parts is None else parts.clothes(points),
         adjacency(surface),
     )
@@ -375,10 +378,11 @@ class _Hidden:
     nearest: Int[np.ndarray, "V"]
 
 
-def _hidden(view: PhotoViews, at: _Seen, parts: Parts) -> _Hidden | None:
+def _hidden(view: PhotoViews, at: _Seen) -> _Hidden | None:
     """``None``: there are none."""
+    assert at.limbs is not None
     points = at.surface.vertices.astype(np.float32)
-    near = (~view.shows(points, parts.limbs(points))).astype(np.float32)
+    near = (~view.shows(points, at.limbs)).astype(np.float32)
     for _ in range(_CONFUSED):
         near = np.minimum(near + at.edges @ near, 1)
     hidden = (near > 0) & (at.weight < 0.5)
@@ -438,10 +442,11 @@ def _toward_palette(
         shifted: the field's colours, corrected.
         around: what lies around.
     """
+    assert at.limbs is not None
     points = at.surface.vertices.astype(np.float32)
     along = at.along if hidden is None else np.maximum(at.along, hidden.where)
     guess = (shifted + along[:, None] * (around - shifted)).astype(np.float32)
-    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, parts.limbs(points), parts.height(points))
+    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, at.limbs, parts.height(points))
     head = 0 if view.calm is None else view.calm(points)
     return (np.maximum(at.away, at.along) * (1 - head))[:, None] * (palette - guess)
 
