@@ -82,7 +82,7 @@ def main(options: Options) -> None:
             back = backs & (pieces == piece)
             tone = alike(rgb[fronts & (pieces == piece)].mean(0), field[back].mean(0))
             guess[back] = toned(field[back], tone[None])
-        limb, along = parts.limbs(points.numpy()), parts.height(points.numpy())
+        limb, along = parts.limbs(points.numpy()).argmin(axis=1), parts.height(points.numpy())
         worn = nearer_to_palette(guess, rgb, fronts, limb, along)
         for piece in seen_whole:
             front, back = fronts & (pieces == piece), backs & (pieces == piece)

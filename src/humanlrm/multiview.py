@@ -22,6 +22,7 @@ from humanlrm.data.viewpoint import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import TriangleSurface, bake, meet_outlines, outlines_of
+from humanlrm.mesh.texture import Anatomy
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.reconstruct import (
@@ -287,7 +288,7 @@ def reconstruct_posed(
         def colour(points, normals):
             return person.field.colour(points.to(device), normals.to(device)).cpu()
 
-        mesh = bake(surface, colour, photos, settings.texture_px, mirror=mirror_of(person.landmarks))
+        mesh = bake(surface, colour, photos, settings.texture_px, anatomy=Anatomy(mirror=mirror_of(person.landmarks)))
     if metres is None:
         scale = settings.height_m / stature(person.landmarks)
     else:

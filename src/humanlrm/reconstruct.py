@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ from humanlrm.mesh import (
 from humanlrm.mesh.extract import Sdf
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.photo_views import Share
-from humanlrm.mesh.texture import FieldColor, Hair, Parts, heat_map
+from humanlrm.mesh.texture import Anatomy, FieldColor, Hair, Parts, heat_map
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -241,7 +240,7 @@ def built(
         corrected = planes.given.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         colour = colour_of(model, planes, subject)
-        mesh = bake(surface, colour, [photo_of(subject)], settings.texture_px, **body_of(landmarks))
+        mesh = bake(surface, colour, [photo_of(subject)], settings.texture_px, anatomy=anatomy_of(landmarks))
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -345,20 +344,9 @@ def colour_of(model: Model, planes: Triplane, subject: SubjectCrop) -> FieldColo
     return colour
 
 
-class Body(TypedDict):
-    """What colours go by (:func:`humanlrm.mesh.texture.bake`)."""
-
-    calm: Share
-    parts: Parts
-    mirror: Mirror
-    hair: Hair
-
-
-def body_of(landmarks: Float[np.ndarray, "J 3"]) -> Body:
+def anatomy_of(landmarks: Float[np.ndarray, "J 3"]) -> Anatomy:
     """Where what of a person is, by the landmarks (box units)."""
-    return Body(
-        calm=head_share(landmarks), parts=parts_of(landmarks), mirror=mirror_of(landmarks), hair=hair_of(landmarks)
-    )
+    return Anatomy(head_share(landmarks), parts_of(landmarks), mirror_of(landmarks), hair_of(landmarks))
 
 
 def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
@@ -420,11 +408,20 @@ def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
     lengths = np.linalg.norm(landmarks[BONES[:, 1]] - landmarks[BONES[:, 0]], axis=-1)
     begin = _begin_of_bones(lengths)
 
+    def from_bones(points: Float[np.ndarray, "P 3"]) -> tuple[Float[np.ndarray, "P E"], Float[np.ndarray, "P E"]]:
+        """How far from each, and where along it."""
+        distances, along = bones.distances(torch.from_numpy(points)[None], marks)
+        return distances[0].numpy(), along[0].numpy()
+
     def nearest(points: Float[np.ndarray, "P 3"]) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, "P"]]:
         """The bone, and where along it."""
-        distances, along = (found[0].numpy() for found in bones.distances(torch.from_numpy(points)[None], marks))
+        distances, along = from_bones(points)
         found = distances.argmin(-1)
         return found, along[np.arange(len(points)), found]
+
+    def limbs(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P L"]:
+        distances, _ = from_bones(points)
+        return np.stack([distances[:, limb_of == limb].min(axis=1) for limb in range(limb_of.max() + 1)], axis=1)
 
     def clothes(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
         found, _ = nearest(points)
@@ -435,7 +432,7 @@ def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
         found, along = nearest(points)
         return np.where(limb_of[found] == trunk, (points - hips) @ up, begin[found] + along * lengths[found])
 
-    return Parts(lambda points: limb_of[nearest(points)[0]], clothes, height)
+    return Parts(limbs, clothes, height)
 
 
 def _begin_of_bones(lengths: Float[np.ndarray, "E"]) -> Float[np.ndarray, "E"]:

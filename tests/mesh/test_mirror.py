@@ -9,7 +9,7 @@ from humanlrm.mesh.export import vertex_colors
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import vertex_normals
-from humanlrm.mesh.texture import bake
+from humanlrm.mesh.texture import Anatomy, bake
 
 from .analytic_bodies import BLUE, ball, blue_field, photo_of
 
@@ -81,7 +81,9 @@ def test_the_half_that_no_photo_shows_looks_like_the_other():
     places = origin + np.where(hits.hit, hits.distance, 0)[..., None] * directions
     painted = pattern(places.reshape(-1, 3), 50.0).reshape(400, 400, 3)
     photo = replace(photo, rgb=np.where(hits.hit[..., None], painted, photo.rgb).astype(np.float32))
-    with_it, without = (bake(surface, blue_field, [photo], 256, match_colors=False, mirror=m) for m in (mirror, None))
+    with_it, without = (
+        bake(surface, blue_field, [photo], 256, match_colors=False, anatomy=Anatomy(mirror=m)) for m in (mirror, None)
+    )
     image = mirror.image(with_it.vertices)
     clear = (image[:, 2] > 0.35) & (with_it.vertices[:, 2] < -0.1)
     assert clear.sum() > 100

@@ -20,7 +20,7 @@ def test_between_two_clothes_a_guess_becomes_the_one_that_it_is_more_like():
     found = nearer_to_palette(guess, shown, seen, limb, height)
     np.testing.assert_array_equal(found[seen], guess[seen])
     before, after = (np.abs(colors - shown)[~seen].mean() for colors in (guess, found))
-    assert after < 0.25 * before
+    assert after < 0.4 * before
 
 
 def test_prints_and_other_limbs_are_no_palette():
@@ -32,7 +32,7 @@ def test_prints_and_other_limbs_are_no_palette():
     guess = np.tile(np.array([0.9, 0.5, 0.5], np.float32), (len(height), 1))
     found = nearer_to_palette(guess, shown, seen, limb, height)
     here = ~seen & (limb == 0)
-    assert np.abs(found[here] - WHITE).mean() < 0.35 * np.abs(guess[here] - WHITE).mean()
+    assert np.abs(found[here] - WHITE).mean() < 0.4 * np.abs(guess[here] - WHITE).mean()
 
 
 def test_where_too_little_is_seen_a_guess_stays():

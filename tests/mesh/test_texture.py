@@ -7,8 +7,8 @@ import trimesh
 
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
 from humanlrm.mesh.export import vertex_colors
-from humanlrm.mesh.photo_views import Photo
-from humanlrm.mesh.texture import Hair, Parts, alike, bake, color_vertices, heat_map, rasterise, toned
+from humanlrm.mesh.photo_views import Photo, PhotoView
+from humanlrm.mesh.texture import Anatomy, Hair, Parts, alike, bake, color_vertices, heat_map, rasterise, toned
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
@@ -20,6 +20,15 @@ def doughnut():
 
 def up(points):
     return points[:, 1]
+
+
+def one(points):
+    return np.zeros(len(points), int)
+
+
+def apart(belonging):
+    """How far points are from two limbs, by the number of the one to which they belong."""
+    return lambda points: np.where(np.arange(2) == belonging(points)[:, None], 0, 1).astype(np.float32)
 
 
 def small_body(name: str):
@@ -160,8 +169,8 @@ def test_beyond_the_border_colours_go_on_to_the_end_of_the_part():
     photo = photo_of(surface, RED)
     cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
     below = lambda points: (points[:, 1] < -0.3).astype(np.int64)  # noqa: E731
-    parts = Parts(below, below, up)
-    mesh = bake(surface, blue_field, [cut], 256, parts=parts)
+    parts = Parts(apart(below), below, up)
+    mesh = bake(surface, blue_field, [cut], 256, anatomy=Anatomy(parts=parts))
     colours, height = vertex_colors(mesh), mesh.vertices[:, 1]
     front, middle = mesh.normals[:, 2] > 0.6, np.abs(mesh.vertices[:, 0]) < 0.2
     shown = colours[front & (height > 0.1)].mean(0)
@@ -186,7 +195,10 @@ def test_a_hand_in_front_is_not_painted_onto_the_back():
         return torch.where(ray < 1.25 * hand_radius * FOCAL / CAMERA_DISTANCE, torch.tensor(RED), torch.tensor(BLUE))
 
     limb = lambda points: (np.linalg.norm(points - hand_at, axis=1) < hand_radius + 0.01).astype(np.int64)  # noqa: E731
-    plain, parted = (bake(surface, ghost, [photo], 256, parts=parts) for parts in (None, Parts(limb, limb, up)))
+    plain, parted = (
+        bake(surface, ghost, [photo], 256, anatomy=Anatomy(parts=parts))
+        for parts in (None, Parts(apart(limb), limb, up))
+    )
     back = (plain.vertices[:, 2] < -0.55) & (np.linalg.norm(plain.vertices[:, :2], axis=1) < 0.1)
     on_hand = plain.vertices[:, 2] > 0.85
     np.testing.assert_allclose(vertex_colors(plain)[back].mean(0), RED, atol=0.15)
@@ -221,7 +233,8 @@ def test_a_calm_back_takes_the_colours_around_it_and_the_front_stays():
 
     photo = photo_of(surface, BLUE)
     plain, calm = (
-        bake(surface, ghost, [photo], 256, calm=share) for share in (None, lambda points: np.ones(len(points)))
+        bake(surface, ghost, [photo], 256, anatomy=Anatomy(calm=share))
+        for share in (None, lambda points: np.ones(len(points)))
     )
     back, front = plain.normals[:, 2] < -0.98, plain.normals[:, 2] > 0.8
     assert np.abs(vertex_colors(plain)[back] - RED).mean() < 0.7 * np.abs(vertex_colors(plain)[back] - BLUE).mean()
@@ -242,26 +255,29 @@ def test_the_back_of_a_head_takes_the_colour_of_its_crown():
     row, column = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]] + 0.5
     high = photo.crop.to_ndc(np.stack([column, row], axis=-1))[..., 1] > top * FOCAL / CAMERA_DISTANCE
     photo = replace(photo, rgb=np.where(high[..., None], RED, photo.rgb).astype(np.float32))
-    told = {"calm": lambda points: np.ones(len(points), np.float32)}
-    bald, haired = (bake(surface, face, [photo], 256, **told, hair=some) for some in (None, hair))
+    calm = lambda points: np.ones(len(points), np.float32)  # noqa: E731
+    bald, haired = (bake(surface, face, [photo], 256, anatomy=Anatomy(calm, hair=some)) for some in (None, hair))
     back = (bald.normals[:, 2] < -0.9) & (np.abs(bald.vertices[:, 1]) < 0.15)
     front = bald.normals[:, 2] > 0.7
     red = lambda mesh: np.abs(vertex_colors(mesh)[back] - RED).mean()  # noqa: E731
     assert red(haired) < 0.6 * red(bald)
     np.testing.assert_allclose(vertex_colors(haired)[front], vertex_colors(bald)[front], atol=0.01)
     nobody = Hair(lambda points: np.full(len(points), -np.inf), hair.back)
-    unknown = bake(surface, face, [photo], 256, **told, hair=nobody)
+    unknown = bake(surface, face, [photo], 256, anatomy=Anatomy(calm, hair=nobody))
     np.testing.assert_allclose(vertex_colors(unknown), vertex_colors(bald))
 
 
 def test_a_dark_guess_of_a_back_is_brought_nearer_to_the_front():
     surface, colour = ball(), np.array([0.8, 0.4, 0.2], np.float32)
-    one_piece = Parts(*(lambda points: np.zeros(len(points), int),) * 2, up)
+    one_piece = Parts(apart(one), one, up)
 
     def dark(points, normals):
         return torch.full_like(points, 0.1)
 
-    plain, told = (bake(surface, dark, [photo_of(surface, colour)], 256, parts=parts) for parts in (None, one_piece))
+    plain, told = (
+        bake(surface, dark, [photo_of(surface, colour)], 256, anatomy=Anatomy(parts=parts))
+        for parts in (None, one_piece)
+    )
     back, front = plain.normals[:, 2] < -0.9, plain.normals[:, 2] > 0.8
     before, after = (vertex_colors(mesh)[back].mean(0) for mesh in (plain, told))
     assert before.mean() < 0.4 * colour.mean()
@@ -362,9 +378,37 @@ def test_a_print_on_the_front_is_hardly_seen_on_the_back():
     assert np.abs(vertex_colors(bake(surface, ghost, [], 256))[back] - RED).mean() < 0.1
 
 
+def test_a_back_has_the_weave_that_the_field_tells():
+    surface = ball()
+
+    def woven(points, normals):
+        return 0.5 + 0.04 * (80 * points[:, 1:2]).sin().expand(-1, 3)
+
+    mesh = bake(surface, woven, [photo_of(surface, np.full(3, 0.5, np.float32))], 512)
+    back = (mesh.normals[:, 2] < -0.8) & (np.abs(mesh.vertices[:, 1]) < 0.3)
+    wanted = 0.04 * np.sin(80 * mesh.vertices[back, 1])
+    found = vertex_colors(mesh)[back].mean(axis=1) - 0.5
+    assert np.corrcoef(wanted, found)[0, 1] > 0.9
+    assert found.std() > 0.7 * wanted.std()
+
+
+def test_where_two_limbs_are_one_body_neither_is_in_front_of_the_other():
+    surface = ball()
+    front = surface.vertices[:, 2] > 0
+    view, back = PhotoView(photo_of(surface, RED), surface), surface.vertices[:, 2] < -0.3
+
+    def covered(other):
+        """How much of the back, if the front is so much farther from the back's limb than from its own."""
+        limbs = np.where(front[:, None], [0.05, 0.05 + other], [0.3, 0.05]).astype(np.float32)
+        return view.covered(surface.vertices, limbs)[back].mean()
+
+    assert covered(0.02) == 0
+    assert covered(0.2) > 0.9
+
+
 def test_what_turns_its_back_ends_where_the_front_does():
     """A ball whose upper half is red and whose lower half is blue in the photo; behind, the field goes over softly."""
-    surface, one = ball(), lambda points: np.zeros(len(points), int)
+    surface = ball()
     halves = lambda points: (points[:, 1] > 0).astype(int)  # noqa: E731
     photo = photo_of(surface, RED)
     row = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]][0]
@@ -375,7 +419,10 @@ def test_what_turns_its_back_ends_where_the_front_does():
         share = (points[:, 1:2] / 0.6 + 0.5).clamp(0, 1)
         return (share * torch.tensor(RED) + (1 - share) * torch.tensor(BLUE)).float()
 
-    vague, worn = (bake(surface, soft, [photo], 256, parts=parts) for parts in (None, Parts(one, halves, up)))
+    vague, worn = (
+        bake(surface, soft, [photo], 256, anatomy=Anatomy(parts=parts))
+        for parts in (None, Parts(apart(one), halves, up))
+    )
     height, back = vague.vertices[:, 1], vague.normals[:, 2] < -0.6
     near = back & (np.abs(height) > 0.1) & (np.abs(height) < 0.2)
     truth = np.where(height[near, None] > 0, RED, BLUE)
@@ -385,10 +432,10 @@ def test_what_turns_its_back_ends_where_the_front_does():
 
 def test_vertices_have_the_colours_that_are_baked():
     surface = ball()
-    told = {"parts": Parts(*(lambda points: np.zeros(len(points), int),) * 2, up)}
+    anatomy = Anatomy(parts=Parts(apart(one), one, up))
     photo = photo_of(surface, RED)
-    colours = color_vertices(surface, blue_field, [photo], **told)
-    mesh = bake(surface, blue_field, [photo], 512, **told)
+    colours = color_vertices(surface, blue_field, [photo], anatomy)
+    mesh = bake(surface, blue_field, [photo], 512, anatomy=anatomy)
     assert colours.shape == surface.vertices.shape
     np.testing.assert_allclose(colours[mesh.welded], vertex_colors(mesh), atol=0.08)
     assert np.abs(colours[surface.vertices[:, 2] > 0.5] - RED).max() < 0.02

@@ -31,7 +31,7 @@ from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
-from humanlrm.reconstruct import body_of, colour_of, extract, photo_of
+from humanlrm.reconstruct import anatomy_of, colour_of, extract, photo_of
 from humanlrm.subject import SubjectCrop
 from humanlrm.views import Given
 
@@ -88,8 +88,8 @@ def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
         planes = _planes(model, case.shown)
         surface, marks = extract(model, planes, resolution), planes.given.landmarks
         assert marks is not None
-        told = body_of(marks[0].numpy())
-        colours = color_vertices(surface, colour_of(model, planes, case.shown), [photo_of(case.shown)], **told)
+        colour, photos = colour_of(model, planes, case.shown), [photo_of(case.shown)]
+        colours = color_vertices(surface, colour, photos, anatomy_of(marks[0].numpy()))
         return ColouredSurface(surface, colours)
 
     return run

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 #: choice).
 _PALETTE, _NEAR, _ALIKE = 64, 0.06, 20
 #: How much of the way from the guess to the palette's colour is gone (our choice; ``benchmarks/backs.py``).
-_SHARE = 0.8
+_SHARE = 0.65
 
 
 def nearer_to_palette(

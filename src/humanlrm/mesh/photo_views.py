@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
@@ -29,8 +29,9 @@ _SUREST = 4
 _ALONG = (0.25, 0.6)
 #: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
 _BACK, _CALM = (0.0, 0.3), 0.86
-#: How far behind the surface that is seen a place lies that is another's, box units (our choice).
-_BEHIND = 0.01
+#: How far behind the surface that is seen a place lies that is another's, and how much farther from the limb of that
+#: place than from its own the surface in front is, box units: at a hip trunk and leg are one (our choice).
+_BEHIND, _ANOTHER = 0.01, 0.1
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,17 @@ class PhotoView:
         at = self._pixels(self._moved(points))
         return (bilinear(self.alpha_edge, at) > 0) & ~self._beyond(at)
 
-    def covered(self, points: Float[np.ndarray, "P 3"], limbs: Int[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
-        """Whether the photo shows another limb in front of the surface's vertices."""
+    def covered(self, points: Float[np.ndarray, "P 3"], limbs: Float[np.ndarray, "P L"]) -> Bool[np.ndarray, "P"]:
+        """Whether the photo shows another limb in front of the surface's vertices.
+
+        Args:
+            limbs: how far they are from each limb, box units; they belong to the nearest.
+        """
         hits = self.scene.first_hit(_EYE, self._moved(points) - _EYE)
         nearest = np.take_along_axis(self.scene.faces[hits.face], hits.barycentric.argmax(-1)[:, None], axis=1)[:, 0]
-        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (limbs[nearest] != limbs)
+        front, own = limbs[nearest], limbs.argmin(axis=1)
+        apart = np.take_along_axis(front, own[:, None], axis=1)[:, 0] - front.min(axis=1)
+        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (apart > _ANOTHER)
 
     def _beyond(self, at: Float[np.ndarray, "P 2"]) -> Bool[np.ndarray, "P"]:
         return np.any((at < 0) | (at > np.array(self.photo.alpha.shape) - 1), axis=1)
@@ -177,8 +184,9 @@ class PhotoViews:
         """Whether no photo reaches points."""
         return np.logical_and.reduce([view.beyond(points) for view in self.views])
 
-    def shows(self, points: Float[np.ndarray, "P 3"], limbs: Int[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
-        """Whether any photo shows the person where the surface's vertices are, with no other limb in front."""
+    def shows(self, points: Float[np.ndarray, "P 3"], limbs: Float[np.ndarray, "P L"]) -> Bool[np.ndarray, "P"]:
+        """Whether any photo shows the person where the surface's vertices are, with no other limb in front
+        (:meth:`PhotoView.covered`)."""
         return np.logical_or.reduce([view.shows(points) & ~view.covered(points, limbs) for view in self.views])
 
 

@@ -31,9 +31,9 @@ _CHUNK = 65536
 #: How firmly places where the surface runs along the rays hold to their own colour; and backs: the field reads the
 #: pixels before them, and copies prints (our choice).
 _LEAST_HOLD, _BACK_HOLD = 0.002, 0.1
-#: How firmly places that no photo tells of hold to the colour of the nearest that one does; and over how many edges
-#: around a limb that lies in front the field still confuses both (our choice).
-_HIDDEN_HOLD, _CONFUSED = 0.005, 3
+#: How firmly places that no photo tells of hold to the colour of the nearest that one does (our choice). Around a limb
+#: that lies in front the field still confuses both: an edge farther.
+_HIDDEN_HOLD = 0.005
 #: Share of a back's colour that is the mean of what photos show of the same clothes, and how dark, against that mean, a
 #: back may be on average: the field knows what lights do on synthetic people (our choice; ``benchmarks/backs.py``).
 _ALIKE, _DARKEST = 0.25, 0.8
@@ -46,6 +46,8 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _AS_IT_IS = np.array([1, 0, 0, 0], np.float32)
 #: Where colours come from around by this share or more, the field is not asked.
 _SETTLED = 0.999
+#: How far from the colours around it half of what the field tells of a back is left out (our choice).
+_FINE = 0.15
 #: How often the seam between two clothes is smoothed where it is hidden (our choice).
 _SEAM = 2
 #: Colours of numbers from 0 to 1.
@@ -60,12 +62,13 @@ class Parts:
     """What a person consists of.
 
     Attributes:
-        limbs: the trunk, an arm...
+        limbs: how far points are from the bones of each limb, box units: of the trunk, of an arm... They belong to the
+            nearest.
         clothes: what covers the place: a jacket, trousers...
         height: how far along its limb it is, box units.
     """
 
-    limbs: Belonging
+    limbs: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P L"]]
     clothes: Belonging
     height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 
@@ -81,6 +84,29 @@ class Hair:
 
     height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
     back: Share
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where what of a person is, as far as that is known: colours go by it.
+
+    Attributes:
+        calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
+            from the field: a head's.
+        parts: where no photo shows the person, or only another limb in front, colours go on within what is covered by
+            the same clothes: a jacket's down to the hips, and behind a hand that lies on it. What is not seen is nearer
+            to the colours that are seen at the same height of a limb.
+        mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
+        hair: the back of a head looks like its crown.
+    """
+
+    calm: Share | None = None
+    parts: Parts | None = None
+    mirror: Mirror | None = None
+    hair: Hair | None = None
+
+
+_UNKNOWN = Anatomy()
 
 
 @dataclass(frozen=True)
@@ -129,10 +155,7 @@ def bake(
     size_px: int = 1024,
     match_colors: bool = True,
     unwrapped: Unwrapped | None = None,
-    calm: Share | None = None,
-    parts: Parts | None = None,
-    mirror: Mirror | None = None,
-    hair: Hair | None = None,
+    anatomy: Anatomy = _UNKNOWN,
 ) -> TexturedMesh:
     """Texture a closed surface.
 
@@ -143,13 +166,7 @@ def bake(
         size_px: side of the texture.
         match_colors: shift the field's colours toward the photo's near the border between them.
         unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
-        calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
-            from the field.
-        parts: of the person. Where no photo shows the person, or only another limb in front, colours go on within what
-            is covered by the same clothes: a jacket's down to the hips, and behind a hand that lies on it. What is not
-            seen is nearer to the colours that are seen at the same height of a limb.
-        mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
-        hair: the back of a head looks like its crown.
+        anatomy: of the person.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -159,7 +176,7 @@ def bake(
     unwrapped = unwrap(surface, size_px) if unwrapped is None else unwrapped
     normals = vertex_normals(surface)
     texels = rasterise(unwrapped, size_px)
-    colors = _colors(surface, normals, texels, field_color, photos, match_colors, calm, parts, mirror, hair)
+    colors = _colors(surface, normals, texels, field_color, photos, match_colors, anatomy)
     texture = _paint(texels, colors, size_px)
     welded = unwrapped.welded
     return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
@@ -169,10 +186,7 @@ def color_vertices(
     surface: TriangleSurface,
     field_color: FieldColor,
     photos: Sequence[Photo] = (),
-    calm: Share | None = None,
-    parts: Parts | None = None,
-    mirror: Mirror | None = None,
-    hair: Hair | None = None,
+    anatomy: Anatomy = _UNKNOWN,
 ) -> Float[np.ndarray, "V 3"]:
     """The colours, sRGB in [0, 1], that :func:`bake` puts on the vertices of a surface, without a texture."""
     vertices = np.arange(len(surface.vertices))
@@ -181,7 +195,7 @@ def color_vertices(
     face[surface.faces], corner[surface.faces] = np.indices(surface.faces.shape)
     texels = Texels(vertices, np.zeros_like(vertices), face, np.eye(3, dtype=np.float32)[corner])
     normals = vertex_normals(surface)
-    return np.clip(_colors(surface, normals, texels, field_color, photos, True, calm, parts, mirror, hair), 0, 1)
+    return np.clip(_colors(surface, normals, texels, field_color, photos, True, anatomy), 0, 1)
 
 
 def _colors(
@@ -191,44 +205,38 @@ def _colors(
     field_color: FieldColor,
     photos: Sequence[Photo],
     match_colors: bool,
-    calm: Share | None,
-    parts: Parts | None,
-    mirror: Mirror | None,
-    hair: Hair | None,
+    anatomy: Anatomy,
 ) -> Float[np.ndarray, "P 3"]:
     """Of places on a surface, as :func:`bake` says."""
-    points = texels.of(surface, surface.vertices)
-    directions = unit(texels.of(surface, normals))
-    weight = np.zeros(len(points), dtype=np.float32)
-    colors = np.zeros((len(points), 3), dtype=np.float32)
-    view = PhotoViews([PhotoView(photo, surface) for photo in photos], calm)
+    places, directions = texels.of(surface, surface.vertices), unit(texels.of(surface, normals))
+    weight = np.zeros(len(places), dtype=np.float32)
+    colors = np.zeros((len(places), 3), dtype=np.float32)
+    view = PhotoViews([PhotoView(photo, surface) for photo in photos], anatomy.calm)
     if photos:
-        weight, colors = view.look(points, directions)
+        weight, colors = view.look(places, directions)
     unsure = np.flatnonzero(weight < 1)
-    guess, along = np.zeros((len(unsure), 3), np.float32), np.zeros((len(unsure), 1), np.float32)
-    tone = np.tile(_AS_IT_IS, (len(surface.vertices), 1))
-    there = texels[unsure]
-    if photos and match_colors:
-        seen = _seen(view, surface, normals, field_color, parts)
+    there, points, directions = texels[unsure], places[unsure], directions[unsure]
+    if not photos or not match_colors:
+        guess = _ask(field_color, points, directions)
+    else:
+        seen = _seen(view, surface, normals, field_color, anatomy.parts)
         shift, tone = _color_shift(view, seen), _tone(view, seen)
-        hidden = None if parts is None else _hidden(view, seen)
-        around = _from_around(seen, shift, tone, hidden, hair)
-        along = np.maximum(*view.along(points[unsure], directions[unsure]))[:, None]
-        if hidden is not None:
-            along = np.maximum(along, there.of(surface, hidden.where[:, None].astype(np.float32)))
-        guess = there.of(surface, shift) * (1 - along) + there.of(surface, around) * along
-        if parts is not None:
-            guess += there.of(
-                surface, _toward_palette(view, seen, parts, toned(seen.own, tone) + shift, around, hidden)
-            )
-    asked = np.flatnonzero(along[:, 0] < _SETTLED)
-    own = _ask(field_color, points[unsure[asked]], directions[unsure[asked]])
-    guess[asked] += (1 - along[asked]) * toned(own, there[asked].of(surface, tone))
-    if photos and mirror is not None:
-        shown, shown_colors = points[weight > 0.9], colors[weight > 0.9]
-        mirror = mirror.agreed(shown, shown_colors)
+        hidden = None if anatomy.parts is None else _hidden(view, seen)
+        around = _from_around(seen, shift, tone, hidden, anatomy.hair)
+        along, away = view.along(points, directions)
+        unseen = there.of(surface, _unseen(seen, hidden)[:, None])[:, 0]
+        guess = there.of(surface, around)
+        asked = np.flatnonzero(np.maximum(along, unseen) < _SETTLED)
+        own = toned(_ask(field_color, points[asked], directions[asked]), there[asked].of(surface, tone))
+        own += there[asked].of(surface, shift)
+        guess[asked] = blended(own, guess[asked], along[asked], away[asked], unseen[asked])
+        if anatomy.parts is not None:
+            shifted = toned(seen.own, tone) + shift
+            guess += there.of(surface, _toward_palette(view, seen, anatomy.parts, shifted, around, hidden))
+    if photos and anatomy.mirror is not None:
+        mirror = anatomy.mirror.agreed(places[weight > 0.9], colors[weight > 0.9])
         if mirror is not None:
-            _reflect(guess, view, surface, normals, points[unsure], mirror)
+            _reflect(guess, view, surface, normals, points, mirror)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     return colors
@@ -273,7 +281,7 @@ class _Seen:
         weight, shown: how far to trust what the photos show there, and what that is (:meth:`PhotoViews.look`).
         along, away: how much they run along the rays, and turn their back (:meth:`PhotoViews.along`).
         own: the field's colours.
-        limbs, clothes: what they belong to and what covers them; ``None``: nobody knows.
+        limbs, clothes: how far they are from each limb and what covers them; ``None``: nobody knows.
         edges: which of them are neighbours.
     """
 
@@ -283,7 +291,7 @@ class _Seen:
     along: Float[np.ndarray, "V"]
     away: Float[np.ndarray, "V"]
     own: Float[np.ndarray, "V 3"]
-    limbs: Int[np.ndarray, "V"] | None
+    limbs: Float[np.ndarray, "V L"] | None
     clothes: Int[np.ndarray, "V"] | None
     edges: csr_array
 
@@ -383,15 +391,18 @@ def _hidden(view: PhotoViews, at: _Seen) -> _Hidden | None:
     assert at.limbs is not None
     points = at.surface.vertices.astype(np.float32)
     near = (~view.shows(points, at.limbs)).astype(np.float32)
-    for _ in range(_CONFUSED):
-        near = np.minimum(near + at.edges @ near, 1)
-    hidden = (near > 0) & (at.weight < 0.5)
+    hidden = (near + at.edges @ near > 0) & (at.weight < 0.5)
     if hidden.all() or not hidden.any():
         return None
     options = {"unweighted": True, "min_only": True, "return_predecessors": True}
     steps, _, nearest = dijkstra(_within(at, hidden), indices=np.flatnonzero(~hidden), **options)
     reached = hidden & np.isfinite(steps)
     return _Hidden(reached, np.where(reached, nearest, np.arange(len(points))))
+
+
+def _unseen(at: _Seen, hidden: _Hidden | None) -> Float[np.ndarray, "V"]:
+    """1 where vertices are hidden, else 0."""
+    return np.zeros_like(at.along) if hidden is None else hidden.where.astype(np.float32)
 
 
 def _from_around(
@@ -444,11 +455,30 @@ def _toward_palette(
     """
     assert at.limbs is not None
     points = at.surface.vertices.astype(np.float32)
-    along = at.along if hidden is None else np.maximum(at.along, hidden.where)
-    guess = (shifted + along[:, None] * (around - shifted)).astype(np.float32)
-    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, at.limbs, parts.height(points))
+    guess = blended(shifted, around, at.along, at.away, _unseen(at, hidden))
+    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, at.limbs.argmin(axis=1), parts.height(points))
     head = 0 if view.calm is None else view.calm(points)
     return (np.maximum(at.away, at.along) * (1 - head))[:, None] * (palette - guess)
+
+
+def blended(
+    own: Float[np.ndarray, "P 3"],
+    around: Float[np.ndarray, "P 3"],
+    along: Float[np.ndarray, "P"],
+    away: Float[np.ndarray, "P"],
+    hidden: Float[np.ndarray, "P"],
+) -> Float[np.ndarray, "P 3"]:
+    """The field's colours, corrected, where it is to be asked, and those from around elsewhere (our choice): where the
+    surface runs along the rays or is hidden, and where it begins to turn its back.
+
+    What faces away has what the field tells of folds and of weave, which is sharper than its mean and nearer to how
+    backs look (``humanlrm-textured`` of ``humanlrm evaluate``), but nothing that is farther from the colours around
+    it: that is a print, or a hand, of the front.
+    """
+    apart = np.square(own - around).sum(axis=1)
+    fine = away * (1 - along) / (1 + apart / _FINE**2)
+    share = np.maximum(np.maximum(along, away) * (1 - fine), hidden)
+    return own + share[:, None] * (around - own)
 
 
 def _crown(at: _Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:
