@@ -266,7 +266,8 @@ def crown(points: Float[np.ndarray, "P 3"], landmarks: Float[np.ndarray, "J 3"])
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:
-    """The field's distance (box units). Far from all bones the field is not asked: the distance to them is enough."""
+    """The field's distance (box units), with arms and legs where landmarks are known. Far from all bones the field is
+    not asked: the distance to them is enough."""
     device, marks = next(model.parameters()).device, planes.given.landmarks
     bones = Bones().to(device)
 
@@ -274,10 +275,12 @@ def distance_of(model: Model, planes: Triplane) -> Sdf:
         there = points[None].to(device)
         if marks is None:
             return model.field.distance(planes, there)[0].cpu()
-        found = bones.distances(there, marks)[0][0].amin(-1)
+        capsules = bones.distances(there, marks)[0]
+        found = capsules[0].amin(-1)
         near = found < _FAR
         if bool(near.any()):
-            found[near] = model.field.distance(planes, there[:, near])[0].to(found)
+            asked = model.field.distance(planes, there[:, near]).to(found)
+            found[near] = bones.with_limbs(asked, capsules[:, near])[0]
         return found.cpu()
 
     return sdf

@@ -102,3 +102,15 @@ def test_bones_far_outside_of_the_body_are_not_drawn():
     points = torch.rand(1, 500, 3) - 0.5
     nothing = torch.full((1, 500), 0.2)
     assert (Bones().held_together(nothing, points, marks) > 0.1).all()
+
+
+def test_an_arm_that_the_field_lost_is_there_and_what_is_there_stays():
+    marks = torch.zeros(1, COUNT, 3)
+    elbow, wrist = torch.tensor([0.3, 0.2, 0.0]), torch.tensor([0.3, -0.1, 0.0])
+    marks[0, INDEX["left_elbow"]], marks[0, INDEX["left_wrist"]] = elbow, wrist
+    axis = (elbow + torch.linspace(0.2, 0.8, 7)[:, None] * (wrist - elbow))[None]
+    capsules, _ = Bones().distances(axis, marks)
+    lost, nowhere, there = torch.full((1, 7), 0.02), torch.full((1, 7), 0.2), capsules.amin(-1)
+    assert (Bones().with_limbs(lost, capsules) < -0.015).all()
+    assert (Bones().with_limbs(nowhere, capsules) > 0.1).all()
+    torch.testing.assert_close(Bones().with_limbs(there, capsules), there)

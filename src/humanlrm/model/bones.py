@@ -5,10 +5,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import BONE_RADII, BONES
+from humanlrm.landmarks import BONE_RADII, BONES, LIMBS
 
 #: A bridge's radius in radii of the capsule, and how far outside the body the field may say that it is (box units).
 _CORE, _BRIDGED = 0.45, 0.05
+#: Radius of the thinnest arm or leg, in radii of its capsules.
+_THINNEST = 0.7
 
 
 class Bones(nn.Module):
@@ -47,6 +49,17 @@ class Bones(nn.Module):
         lost must not cost the head (our choice)."""
         capsules, _ = self.distances(points, landmarks)
         core = (capsules + (1 - _CORE) * self.radius).amin(-1)
+        return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
+
+    def with_limbs(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P E"]) -> Float[Tensor, "B P"]:
+        """A body whose arms and legs are there (our choice): where one lies beside the mask, because something stands
+        in front of it or because it is estimated a little beside where it is, the field takes it for thin air.
+
+        Args:
+            capsules: what :meth:`distances` says of the points.
+        """
+        limbs = len(LIMBS)
+        core = (capsules[..., :limbs] + (1 - _THINNEST) * self.radius[:limbs]).amin(-1)
         return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
 
     def picture(
