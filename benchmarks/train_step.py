@@ -1,10 +1,11 @@
 """Training steps of ``small`` on random data: samples per second, and the share of the matmul peak (MFU) that they use.
 
-python benchmarks/train_step.py [--threads 1] [--cpu] [--image-px 192]
+python benchmarks/train_step.py [--threads 1] [--cpu] [--image-px 192] [--base]
 
 The network with the 3D losses, and its landmarks alone, in float32 and with the network in bfloat16; with rendering
 losses, without and with a perceptual patch; and the transformer blocks alone. ``--cpu`` measures seconds of the
-processor instead of the wall, for a machine that is busy with other things (one thread).
+processor instead of the wall, for a machine that is busy with other things (one thread). ``--base`` measures the preset
+``base`` with the 3D losses, one sample a step, instead of all but the first: what the paper's family asks for.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from torch import nn
 
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block
-from humanlrm.model.config import ModelConfig, small
+from humanlrm.model.config import ModelConfig, PaperConfig, base, small
 from humanlrm.model.lrm import build
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import make_optimizer
@@ -55,7 +56,7 @@ def random_targets(subjects: int, views: int, side_px: int) -> Targets:
     return Targets(torch.rand_like(normal), alpha, normal, alpha * 0.1, torch.eye(4).expand(subjects, views, 4, 4))
 
 
-def whole_step(model: ModelConfig, config: TrainConfig, batch: Batch, patch: bool) -> Callable[[], None]:
+def whole_step(model: ModelConfig | PaperConfig, config: TrainConfig, batch: Batch, patch: bool) -> Callable[[], None]:
     """Forward, backward, clipping and update."""
     losses = Objective(build(model).train(), config)
     optimizer = make_optimizer(losses.model, config, losses.density)
@@ -77,21 +78,12 @@ def blocks_step(config: ModelConfig, size: int) -> Callable[[], None]:
     return lambda: blocks(tokens).sum().backward()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--cpu", action="store_true")
-    parser.add_argument("--image-px", type=int, default=small().image_px)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    clock = time.process_time if options.cpu else time.perf_counter
-    config, schedule = TrainConfig(), RenderSchedule()
-    model = replace(small(), image_px=options.image_px)
-    batch = random_batch(config.batch, config, model.image_px)
+def _steps(config: TrainConfig, model: ModelConfig, batch: Batch) -> dict[str, Callable[[], None]]:
+    """All that is measured of ``small``, by name."""
+    schedule = RenderSchedule()
     rendered = replace(batch, wanted=replace(batch.wanted, targets=random_targets(config.batch, schedule.views, 128)))
     rendering = replace(config, rendering=schedule)
-    steps = {
+    return {
         "3D losses": whole_step(model, config, batch, patch=False),
         "3D losses, bfloat16": whole_step(model, replace(config, bf16=True), batch, patch=False),
         "landmarks": whole_step(model, replace(config, part="landmarks"), batch, patch=False),
@@ -100,6 +92,28 @@ def main() -> None:
         "with rendering and a patch": whole_step(model, rendering, rendered, patch=True),
         "transformer blocks alone": blocks_step(model, config.batch),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--base", action="store_true")
+    parser.add_argument("--image-px", type=int, default=small().image_px)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.process_time if options.cpu else time.perf_counter
+    config = TrainConfig()
+    model = replace(small(), image_px=options.image_px)
+    batch = random_batch(config.batch, config, model.image_px)
+    steps = _steps(config, model, batch)
+    sizes = dict.fromkeys(steps, config.batch)
+    if options.base:
+        alone = replace(config, batch=1)
+        name, steps = "base, 3D losses, one sample", {"3D losses": steps["3D losses"]}
+        steps[name] = whole_step(base(), alone, random_batch(1, alone, base().image_px), patch=False)
+        sizes[name] = 1
     flops: dict[str, int] = {}
     for name, step in steps.items():
         with flop_counter() as counter:
@@ -117,8 +131,8 @@ def main() -> None:
     print(f"matmul peak {single / 1e9:.0f} GFLOP/s, {half / 1e9:.0f} in bfloat16; {options.threads} threads")
     for name, seconds in times.items():
         median = statistics.median(seconds)
-        rate, share = config.batch / median, flops[name] / median / (half if "bfloat16" in name else single)
-        print(f"{name:28s} {median:6.2f} s {rate:6.1f} samples/s {flops[name] / 1e9:7.1f} GFLOP  MFU {share:.0%}")
+        rate, share = sizes[name] / median, flops[name] / median / (half if "bfloat16" in name else single)
+        print(f"{name:28s} {median:6.2f} s {rate:6.3g} samples/s {flops[name] / 1e9:7.1f} GFLOP  MFU {share:.0%}")
 
 
 if __name__ == "__main__":
