@@ -2,7 +2,7 @@
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 #: Scores of one head that are kept as a matrix at most: those of 1,024 tokens for themselves (2 MiB in bfloat16).
@@ -19,6 +19,28 @@ def attention(
         return nn.functional.scaled_dot_product_attention(query, key, value)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
     return scores.softmax(-1) @ value
+
+
+class Attention(nn.Module):
+    """Multi-head attention of tokens to a memory, of which some tokens may not count."""
+
+    def __init__(self, width: int, memory: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(memory, 2 * width)
+        self.project = nn.Linear(width, width)
+
+    def forward(
+        self, tokens: Float[Tensor, "B N D"], memory: Float[Tensor, "B M E"], counts: Bool[Tensor, "B M"] | None = None
+    ) -> Float[Tensor, "B N D"]:
+        q = rearrange(self.query(tokens), "B N (H d) -> B H N d", H=self.heads)
+        k, v = rearrange(self.key_value(memory), "B M (two H d) -> two B H M d", two=2, H=self.heads)
+        if counts is None:
+            attended = attention(q, k, v)
+        else:
+            attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=counts[:, None, None])
+        return self.project(rearrange(attended, "B H N d -> B N (H d)"))
 
 
 class Block(nn.Module):

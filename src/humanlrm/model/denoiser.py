@@ -12,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from humanlrm.model.blocks import Attention
 from humanlrm.model.denoiser_config import DenoiserConfig
 
 _EXPANSION = 4
@@ -60,26 +61,6 @@ class Condition(Told):
     latent: Float[Tensor, "B 3 C s s"]
 
 
-class Attention(nn.Module):
-    """Multi-head attention to a memory of which some tokens do not count."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.project = nn.Linear(width, width)
-
-    def forward(
-        self, tokens: Float[Tensor, "B N D"], memory: Float[Tensor, "B M D"], counts: Bool[Tensor, "B M"] | None = None
-    ) -> Float[Tensor, "B N D"]:
-        q = rearrange(self.query(tokens), "B N (H d) -> B H N d", H=self.heads)
-        k, v = rearrange(self.key_value(memory), "B M (two H d) -> two B H M d", two=2, H=self.heads)
-        mask = None if counts is None else counts[:, None, None]
-        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.project(rearrange(attended, "B H N d -> B N (H d)"))
-
-
 class LevelEmbedding(nn.Module):
     """The noise level, and whether anything else is told, as one vector."""
 
@@ -106,7 +87,7 @@ class NoiseBlock(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.among, self.cross = Attention(width, heads), Attention(width, heads)
+        self.among, self.cross = Attention(width, width, heads), Attention(width, width, heads)
         self.mlp = nn.Sequential(
             nn.Linear(width, _EXPANSION * width), nn.GELU("tanh"), nn.Linear(_EXPANSION * width, width)
         )

@@ -5,32 +5,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.model.blocks import attention
+from humanlrm.model.blocks import Attention
 from humanlrm.model.config import PaperConfig
 
 _EXPANSION = 4
 #: Size of new plane tokens: large enough that what all tokens have in common, which is learned first, does not drown
 #: where each of them lies (our choice: of 0.02, 0.3 and 1 the one that overfits four people soonest).
 _TOKEN = 0.3
-
-
-class Attention(nn.Module):
-    """Multi-head attention of tokens to a memory of another width. The output projection starts at zero."""
-
-    def __init__(self, width: int, memory: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(memory, 2 * width)
-        self.project = nn.Linear(width, width)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
-
-    def forward(self, tokens: Float[Tensor, "B N D"], memory: Float[Tensor, "B M E"]) -> Float[Tensor, "B N D"]:
-        q = rearrange(self.query(tokens), "B N (H d) -> B H N d", H=self.heads)
-        k, v = rearrange(self.key_value(memory), "B M (two H d) -> two B H M d", two=2, H=self.heads)
-        attended = attention(q, k, v)
-        return self.project(rearrange(attended, "B H N d -> B N (H d)"))
 
 
 class GatedMLP(nn.Module):
@@ -49,13 +30,17 @@ class GatedMLP(nn.Module):
 
 
 class PlaneBlock(nn.Module):
-    """Pre-norm cross-attention to the views, self-attention among all planes, MLP (LRM's order)."""
+    """Pre-norm cross-attention to the views, self-attention among all planes, MLP (LRM's order). The output projections
+    start at zero, so a new block is the identity."""
 
     def __init__(self, width: int, memory: int, heads: int) -> None:
         super().__init__()
         self.norm_cross, self.norm_self, self.norm_mlp = (nn.LayerNorm(width) for _ in range(3))
         self.cross = Attention(width, memory, heads)
         self.among = Attention(width, width, heads)
+        for part in (self.cross, self.among):
+            nn.init.zeros_(part.project.weight)
+            nn.init.zeros_(part.project.bias)
         self.mlp = GatedMLP(width)
 
     def forward(self, tokens: Float[Tensor, "B N D"], memory: Float[Tensor, "B M E"]) -> Float[Tensor, "B N D"]:
