@@ -12,9 +12,11 @@ from rich.console import Console
 
 from humanlrm.evaluate import command
 from humanlrm.evaluate.case import Shooting
+from humanlrm.evaluate.disturb import Condition
 from humanlrm.evaluate.methods import command as program
 from humanlrm.evaluate.methods import open_method
-from humanlrm.evaluate.report import Report, compare_reports, curves, markdown
+from humanlrm.evaluate.report import Report, compare_reports, curves, disturbed_lines, markdown
+from humanlrm.evaluate.rows import Row
 from humanlrm.evaluate.run import Plan, prepare, read_parts, run
 from humanlrm.evaluate.sources import Sources, Unit
 from humanlrm.people.generate import VALIDATION_SEED
@@ -142,6 +144,22 @@ def test_a_protocol_becomes_curves_that_start_clean(tmp_path):
     assert "## Protocol: landmarks" in text
     (line,) = [line for line in text.splitlines() if "| limb moved cm | 10 |" in line]
     assert "| 0.00 [0.00, 0.00] |" in line  # the change against the clean photograph
+
+
+def test_all_disturbed_photographs_are_told_beside_the_clean_ones():
+    def row(method, level, hidden_cm):
+        condition = Condition("occlusion", "box, share of mask" if level else "clean", level)
+        return Row("a", "1", "1", 0.0, condition, False, method, {"hidden_cm": hidden_cm})
+
+    rows = [row("x", 0.0, 2.0), row("x", 0.1, 4.0), row("x", 0.2, 8.0), row("y", 0.0, 3.0), row("y", 0.1, 5.0)]
+    titles, lines = disturbed_lines(curves(rows), ("hidden_cm",))
+    assert titles[-1] == "hidden cm"
+    assert [(line[1], line[2], line[4], line[-1].split()[0]) for line in lines] == [
+        ("x", "clean", "1", "2.00"),
+        ("x", "disturbed", "2", "6.00"),
+        ("y", "clean", "1", "3.00"),
+        ("y", "disturbed", "1", "5.00"),
+    ]
 
 
 SPHERE = "import trimesh,sys;trimesh.creation.icosphere(2,300).export(sys.argv[sys.argv.index('-o')+1])"

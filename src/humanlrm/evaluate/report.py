@@ -156,6 +156,19 @@ def curve_lines(found: list[Curve], metrics: tuple[str, ...], bounds: bool = Tru
     return titles, lines
 
 
+def disturbed_lines(found: list[Curve], metrics: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+    """Titles and two lines per set and method: the clean photographs, and all disturbed ones of one protocol."""
+    titles = ["set", "method", "photographs", "people", "cases", "failed", *(METRIC[m].title for m in metrics)]
+    lines = []
+    for name, method in dict.fromkeys((curve.set, curve.method) for curve in found):
+        mine = [curve for curve in found if (curve.set, curve.method) == (name, method)]
+        disturbed = [row for curve in mine for _, rows in curve.points[1:] for row in rows]
+        for what, rows in (("clean", mine[0].points[0][1]), ("disturbed", disturbed)):
+            counts = [str(len({row.person for row in rows})), str(len(rows)), str(failed(rows))]
+            lines.append([name, method, what, *counts, *(number(METRIC[m], summary(rows, m)) for m in metrics)])
+    return titles, lines
+
+
 def _markdown(titles: list[str], lines: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *lines)] + [""]
 
@@ -168,7 +181,8 @@ def markdown(report: Report) -> str:
     found = curves(report.rows)
     for protocol in dict.fromkeys(curve.protocol for curve in found):
         mine = [curve for curve in found if curve.protocol == protocol]
-        out += [f"## Protocol: {protocol}", "", *_markdown(*curve_lines(mine, CURVE_METRICS[protocol]))]
+        out += [f"## Protocol: {protocol}", "", *_markdown(*disturbed_lines(mine, DISTURBED_METRICS))]
+        out += _markdown(*curve_lines(mine, CURVE_METRICS[protocol]))
     failures = dict.fromkeys(
         f"{r.method} on {r.set} {r.subject} ({r.condition.name}): {r.failure}" for r in report.rows if r.failure
     )
@@ -177,7 +191,9 @@ def markdown(report: Report) -> str:
     return "\n".join(out)
 
 
-#: What a disturbing protocol shows.
+#: What is told of all disturbed photographs together, and level by level.
+DISTURBED_METRICS = ("chamfer_cm", "p2s_cm", "visible_cm", "hidden_cm", "normals_visible", "normals_hidden",
+                     "psnr_side", "psnr_back", "feature_side", "feature_back")  # fmt: skip
 CURVE_METRICS = {
     "occlusion": ("chamfer_cm", "visible_cm", "hidden_cm", "normals_abs", "psnr_back", "sound"),
     "robustness": ("chamfer_cm", "normals_abs", "psnr_front", "iou_front", "sound"),
