@@ -31,7 +31,14 @@ from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
-from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, surface_offsets, surface_uncertainty
+from humanlrm.diffusion.uncertainty import (
+    SampledPoses,
+    Sdf,
+    carried_spread,
+    surface_offsets,
+    surface_uncertainty,
+    together,
+)
 from humanlrm.frame import project_ndc
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import HumanLRM
@@ -111,9 +118,9 @@ def main(options: Options) -> None:
                 for pose in poses[:_FIELDS]
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
-            of_fields = surface_uncertainty(vertices, normals, fields).spread.numpy()
-            spread = surface_uncertainty(vertices, normals, fields, SampledPoses(estimate, pool[0])).spread.numpy()
-            off_there = _around(vertices, estimate, off_estimate).numpy()
+            of_fields = surface_uncertainty(vertices, normals, fields).spread
+            spread = together(of_fields, carried_spread(vertices, normals, SampledPoses(estimate, pool[0])))
+            off_there = _around(vertices, estimate, off_estimate)
             true_distance = _distance_to(batch.wanted.surface[0].numpy(), batch.wanted.normals[0].numpy())
             found_errors = {
                 "along the normal": surface_offsets(vertices, normals, [true_distance])[0].abs().numpy(),
@@ -122,7 +129,7 @@ def main(options: Options) -> None:
             for error, values in found_errors.items():
                 told = {"spread": spread, "spread of fields alone": of_fields, "oracle of landmarks": off_there}
                 for name, guess in told.items():
-                    ranked.setdefault((name, error), []).append((guess, values))
+                    ranked.setdefault((name, error), []).append((guess.numpy(), values))
     seen = np.concatenate(shown)
     table = Table("landmarks", "all", "shown", "not shown", title=f"{len(shown)} photos, box units")
     for name, parts in errors.items():
@@ -137,9 +144,9 @@ def main(options: Options) -> None:
     for (name, error), pairs in ranked.items():
         within = np.mean([_rank(guess, wrong) for guess, wrong in pairs])
         guesses, wrongs = zip(*pairs, strict=True)
-        together = _rank(np.concatenate(guesses), np.concatenate(wrongs))
+        overall = _rank(np.concatenate(guesses), np.concatenate(wrongs))
         persons = _rank(np.array([g.mean() for g in guesses]), np.array([w.mean() for w in wrongs]))
-        table.add_row(name, error, f"{within:.2f}", f"{together:.2f}", f"{persons:.2f}")
+        table.add_row(name, error, f"{within:.2f}", f"{overall:.2f}", f"{persons:.2f}")
     console.print(table)
 
 

@@ -81,8 +81,13 @@ def surface_uncertainty(
         absence.append(1 - absorbed(density, width).sum(-1).mean(0))
     found = torch.cat(spread)
     if poses is not None:
-        found = ((found**2 + carried_spread(vertices, normals, poses) ** 2) / 2).sqrt()
+        found = together(found, carried_spread(vertices, normals, poses))
     return Uncertainty(found, torch.cat(absence))
+
+
+def together(of_fields: Float[Tensor, "V"], carried: Float[Tensor, "V"]) -> Float[Tensor, "V"]:
+    """The root of the mean of two variances."""
+    return ((of_fields**2 + carried**2) / 2).sqrt()
 
 
 @torch.no_grad()
