@@ -216,23 +216,10 @@ def _colors(
         weight, colors = view.look(places, directions)
     unsure = np.flatnonzero(weight < 1)
     there, points, directions = texels[unsure], places[unsure], directions[unsure]
-    if not photos or not match_colors:
-        guess = _ask(field_color, points, directions)
+    if photos and match_colors:
+        guess = _matched(view, surface, normals, there, field_color, anatomy)
     else:
-        seen = _seen(view, surface, normals, field_color, anatomy.parts)
-        shift, tone = _color_shift(view, seen), _tone(view, seen)
-        hidden = None if anatomy.parts is None else _hidden(view, seen)
-        around = _from_around(seen, shift, tone, hidden, anatomy.hair)
-        along, away = view.along(points, directions)
-        unseen = there.of(surface, _unseen(seen, hidden)[:, None])[:, 0]
-        guess = there.of(surface, around)
-        asked = np.flatnonzero(np.maximum(along, unseen) < _SETTLED)
-        own = toned(_ask(field_color, points[asked], directions[asked]), there[asked].of(surface, tone))
-        own += there[asked].of(surface, shift)
-        guess[asked] = blended(own, guess[asked], along[asked], away[asked], unseen[asked])
-        if anatomy.parts is not None:
-            shifted = toned(seen.own, tone) + shift
-            guess += there.of(surface, _toward_palette(view, seen, anatomy.parts, shifted, around, hidden))
+        guess = _ask(field_color, points, directions)
     if photos and anatomy.mirror is not None:
         mirror = anatomy.mirror.agreed(places[weight > 0.9], colors[weight > 0.9])
         if mirror is not None:
@@ -240,6 +227,33 @@ def _colors(
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     return colors
+
+
+def _matched(
+    view: PhotoViews,
+    surface: TriangleSurface,
+    normals: Float[np.ndarray, "V 3"],
+    texels: Texels,
+    field_color: FieldColor,
+    anatomy: Anatomy,
+) -> Float[np.ndarray, "P 3"]:
+    """Guesses of the colours that no photo tells, which go with what the photos show."""
+    points, directions = texels.of(surface, surface.vertices), unit(texels.of(surface, normals))
+    seen = _seen(view, surface, normals, field_color, anatomy.parts)
+    shift, tone = _color_shift(view, seen), _tone(view, seen)
+    hidden = None if anatomy.parts is None else _hidden(view, seen)
+    around = _from_around(seen, shift, tone, hidden, anatomy.hair)
+    along, away = view.along(points, directions)
+    unseen = texels.of(surface, _unseen(seen, hidden)[:, None])[:, 0]
+    guess = texels.of(surface, around)
+    asked = np.flatnonzero(np.maximum(along, unseen) < _SETTLED)
+    own = toned(_ask(field_color, points[asked], directions[asked]), texels[asked].of(surface, tone))
+    own += texels[asked].of(surface, shift)
+    guess[asked] = blended(own, guess[asked], along[asked], away[asked], unseen[asked])
+    if anatomy.parts is not None:
+        shifted = toned(seen.own, tone) + shift
+        guess += texels.of(surface, _toward_palette(view, seen, anatomy.parts, shifted, around, hidden))
+    return guess
 
 
 def heat_map(mesh: TexturedMesh, values: Float[np.ndarray, "U"], size_px: int = 1024) -> UInt8[np.ndarray, "T T 3"]:
