@@ -107,13 +107,16 @@ def main() -> None:
     config = TrainConfig()
     model = replace(small(), image_px=options.image_px)
     batch = random_batch(config.batch, config, model.image_px)
-    steps = _steps(config, model, batch)
-    sizes = dict.fromkeys(steps, config.batch)
     if options.base:
-        alone = replace(config, batch=1)
-        name, steps = "base, 3D losses, one sample", {"3D losses": steps["3D losses"]}
-        steps[name] = whole_step(base(), alone, random_batch(1, alone, base().image_px), patch=False)
-        sizes[name] = 1
+        name, alone = "base, 3D losses, one sample", replace(config, batch=1)
+        steps = {
+            "3D losses": whole_step(model, config, batch, patch=False),
+            name: whole_step(base(), alone, random_batch(1, alone, base().image_px), patch=False),
+        }
+        sizes = {"3D losses": config.batch, name: alone.batch}
+    else:
+        steps = _steps(config, model, batch)
+        sizes = dict.fromkeys(steps, config.batch)
     flops: dict[str, int] = {}
     for name, step in steps.items():
         with flop_counter() as counter:

@@ -217,7 +217,7 @@ def _colors(
     unsure = np.flatnonzero(weight < 1)
     there, points, directions = texels[unsure], places[unsure], directions[unsure]
     if photos and match_colors:
-        guess = _matched(view, surface, normals, there, field_color, anatomy)
+        guess = _matched(view, surface, normals, there, points, directions, field_color, anatomy)
     else:
         guess = _ask(field_color, points, directions)
     if photos and anatomy.mirror is not None:
@@ -234,11 +234,16 @@ def _matched(
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
     texels: Texels,
+    points: Float[np.ndarray, "P 3"],
+    directions: Float[np.ndarray, "P 3"],
     field_color: FieldColor,
     anatomy: Anatomy,
 ) -> Float[np.ndarray, "P 3"]:
-    """Guesses of the colours that no photo tells, which go with what the photos show."""
-    points, directions = texels.of(surface, surface.vertices), unit(texels.of(surface, normals))
+    """Guesses of the colours that no photo tells, which go with what the photos show.
+
+    Args:
+        points, directions: of the texels: places, and normals there.
+    """
     seen = _seen(view, surface, normals, field_color, anatomy.parts)
     shift, tone = _color_shift(view, seen), _tone(view, seen)
     hidden = None if anatomy.parts is None else _hidden(view, seen)

@@ -48,8 +48,7 @@ class Bones(nn.Module):
         """A body whose parts are joined along the bones where little is missing between them: a neck that the field
         lost must not cost the head (our choice)."""
         capsules, _ = self.distances(points, landmarks)
-        core = (capsules + (1 - _CORE) * self.radius).amin(-1)
-        return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
+        return self._with_core(sdf, capsules, _CORE)
 
     def with_limbs(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P E"]) -> Float[Tensor, "B P"]:
         """A body whose arms and legs are there (our choice): where one lies beside the mask, because something stands
@@ -58,8 +57,11 @@ class Bones(nn.Module):
         Args:
             capsules: what :meth:`distances` says of the points.
         """
-        limbs = len(LIMBS)
-        core = (capsules[..., :limbs] + (1 - _THINNEST) * self.radius[:limbs]).amin(-1)
+        return self._with_core(sdf, capsules[..., : len(LIMBS)], _THINNEST)
+
+    def _with_core(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P C"], share: float) -> Tensor:
+        """The body, and the first C capsules at a share of their radii, as far as it is near."""
+        core = (capsules + (1 - share) * self.radius[: capsules.shape[-1]]).amin(-1)
         return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
 
     def picture(
