@@ -13,8 +13,8 @@ from rich.console import Console
 from humanlrm.evaluate import command
 from humanlrm.evaluate.case import Shooting
 from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.methods import FLOORS, best_of, open_method
 from humanlrm.evaluate.methods import command as program
-from humanlrm.evaluate.methods import open_method
 from humanlrm.evaluate.report import Report, compare_reports, curves, disturbed_lines, markdown
 from humanlrm.evaluate.rows import Row
 from humanlrm.evaluate.run import Plan, prepare, read_parts, run
@@ -160,6 +160,23 @@ def test_all_disturbed_photographs_are_told_beside_the_clean_ones():
         ("y", "clean", "1", "3.00"),
         ("y", "disturbed", "1", "5.00"),
     ]
+
+
+def test_of_several_people_the_scores_are_averaged(tmp_path, monkeypatch):
+    def both(case):
+        return FLOORS["mean-body"](case), FLOORS["inflated"](case)
+
+    methods = {"inflated": FLOORS["inflated"], "mean-body": FLOORS["mean-body"], "humanlrm-mean-of-4": both}
+    monkeypatch.setattr("humanlrm.evaluate.run.open_method", lambda name, *_: methods[name])
+    a, b, mean = (row.values for row in run(plan(tuple(methods), views=1), tmp_path))
+    for name in ("chamfer_cm", "hidden_cm", "psnr_side"):
+        assert mean[name] == pytest.approx((a[name] + b[name]) / 2)
+
+
+def test_of_several_people_the_best_is_the_nearest(case):
+    inflated, mean = FLOORS["inflated"](case), FLOORS["mean-body"](case)
+    assert best_of(lambda _: (mean, inflated))(case) is inflated
+    assert best_of(lambda _: (inflated, mean))(case) is inflated
 
 
 SPHERE = "import trimesh,sys;trimesh.creation.icosphere(2,300).export(sys.argv[sys.argv.index('-o')+1])"

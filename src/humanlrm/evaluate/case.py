@@ -87,8 +87,9 @@ class Case:
     frontal_standing: bool
 
 
-#: What is measured.
+#: What is measured; of several people that could be the one in a photograph the mean of their scores is.
 Method = Callable[[Case], ColouredSurface]
+SeveralMethod = Callable[[Case], tuple[ColouredSurface, ...]]
 
 
 @dataclass(frozen=True)

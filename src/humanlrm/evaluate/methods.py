@@ -17,7 +17,7 @@ from humanlrm.data.capture import CaptureView
 from humanlrm.diffusion.poses import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
-from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method, SeveralMethod
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.evaluate.scan_files import read_mesh
@@ -38,10 +38,12 @@ from humanlrm.views import Given
 #: A program that takes longer has failed, seconds.
 _PATIENCE_S = 1800
 _CHUNK = 65_536
-#: Our model with the colours that are saved; given four views; one sampled person (``humanlrm.completion``); of four
-#: the one nearest to the truth.
-TEXTURED, FOUR, SAMPLED, BEST = "humanlrm-textured", "humanlrm-four", "humanlrm-sampled", "humanlrm-best-of-4"
-OURS = ("humanlrm", TEXTURED, FOUR, SAMPLED, BEST)
+#: Our model with the colours that are saved; given four views; one sampled person (``humanlrm.completion``), four of
+#: them, and of the four the one nearest to the truth.
+TEXTURED, FOUR = "humanlrm-textured", "humanlrm-four"
+SAMPLED, MEAN, BEST = "humanlrm-sampled", "humanlrm-mean-of-4", "humanlrm-best-of-4"
+OURS = ("humanlrm", TEXTURED, FOUR, SAMPLED, MEAN, BEST)
+_SEVERAL = 4
 #: Samples of the surfaces among which the best is chosen.
 _FEW_POINTS = 5_000
 
@@ -95,23 +97,28 @@ def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
     return run
 
 
-def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> Method:
-    """Our model on sampled landmarks, the most typical ones, as :class:`humanlrm.completion.Completer` gives them. Of
-    several an oracle takes the one whose surface is nearest to the truth (Chamfer distance after scale and
-    translation)."""
+def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> SeveralMethod:
+    """Our model on sampled landmarks, the ``count`` most typical ones, as :class:`humanlrm.completion.Completer` gives
+    them: all of them, the most typical one first."""
     model = _with_landmarks(model)
 
     @torch.no_grad()
-    def run(case: Case) -> ColouredSurface:
+    def run(case: Case) -> tuple[ColouredSurface, ...]:
         given = _given(model, case.shown)
         found = model.believed(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES), given.image)
-        poses = typical(found, count)[0]
-        samples = [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
-        surfaces = [extract(model, planes, resolution) for planes in samples]
-        best = 0 if count == 1 else int(np.argmin([_apart(surface, case) for surface in surfaces]))
-        return _coloured(surfaces[best], lambda p, n: model.field.colour(samples[best], p[None], n[None])[0])
+        samples = [model.planes_of(given, told=p[None], estimate=False) for p in typical(found, count)[0]]
+        return tuple(
+            _coloured(extract(model, s, resolution), lambda p, n, s=s: model.field.colour(s, p[None], n[None])[0])
+            for s in samples
+        )
 
     return run
+
+
+def best_of(several: SeveralMethod) -> Method:
+    """Of several people the one that is nearest to the truth (Chamfer distance after scale and translation): an
+    oracle."""
+    return lambda case: min(several(case), key=lambda made: _apart(made.surface, case))
 
 
 def _with_landmarks(model: Model) -> HumanLRM:
@@ -205,7 +212,7 @@ def check_methods(names: tuple[str, ...]) -> None:
         raise ValueError(f"unknown method {', '.join(unknown) or '(none given)'}; there are {', '.join(known)}")
 
 
-def open_method(name: str, weights: Path | None, resolution: int, template: str | None) -> Method:
+def open_method(name: str, weights: Path | None, resolution: int, template: str | None) -> Method | SeveralMethod:
     """A method by name; ours read their weights now.
 
     Raises:
@@ -217,10 +224,10 @@ def open_method(name: str, weights: Path | None, resolution: int, template: str 
         model = from_pretrained(folder)
         if name == TEXTURED:
             return lrm_textured(_with_landmarks(model), resolution)
-        if name in (SAMPLED, BEST):
-            return lrm_sampled(
-                model, pose_denoiser_from_pretrained(folder / POSES), resolution, 4 if name == BEST else 1
-            )
+        if name in (SAMPLED, MEAN, BEST):
+            denoiser = pose_denoiser_from_pretrained(folder / POSES)
+            several = lrm_sampled(model, denoiser, resolution, 1 if name == SAMPLED else _SEVERAL)
+            return best_of(several) if name == BEST else several
         return (lrm if name == "humanlrm" else lrm_of_four)(model, resolution)
     if name == "command":
         if template is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from humanlrm.evaluate.case import Case, Method, Shooting, make_case, pair_case
+from humanlrm.evaluate.case import Case, Method, SeveralMethod, Shooting, make_case, pair_case
 from humanlrm.evaluate.disturb import PROTOCOLS, Condition, conditions
 from humanlrm.evaluate.geometry import check_alignment
 from humanlrm.evaluate.methods import OURS, check_methods, open_method
@@ -88,7 +88,7 @@ class Worker:
         self.plan, self.out = plan, out
         self.detector = PoseDetector(threads=1, careful=True)
         self.scorer = Scorer(check_alignment(plan.alignment), plan.shooting.points)
-        self.methods: dict[str, Method] = {
+        self.methods: dict[str, Method | SeveralMethod] = {
             name: open_method(name, plan.weights, plan.resolution, plan.command) for name in plan.methods
         }
 
@@ -131,22 +131,23 @@ class Worker:
                 for condition in conditions(protocol):
                     yield Viewpoint(yaw), condition
 
-    def _measure(self, unit: Unit, number: int, name: str, method: Method, case: Case) -> Row:
+    def _measure(self, unit: Unit, number: int, name: str, method: Method | SeveralMethod, case: Case) -> Row:
         where = (case.set, case.subject, case.person, case.yaw_deg, case.condition, case.frontal_standing, name)
-        scored, failure = None, ""
+        scored, failure = [], ""
         start = time.process_time()
         try:
             predicted = method(case)
             seconds = time.process_time() - start
-            scored = self.scorer(case, predicted)
+            scored = [self.scorer(case, one) for one in (predicted if isinstance(predicted, tuple) else (predicted,))]
         except (ValueError, OSError, RuntimeError, TimeoutError) as error:
             failure = _one_line(error)
         plain = case.condition.protocol == "plain"
         if plain or number == 0 or (unit.seed - self.plan.sources.first_seed) < _SHOWN:
-            save_strip(strip(case, scored), strip_path(self.out, case, name))
-        if scored is None:
+            save_strip(strip(case, scored[0] if scored else None), strip_path(self.out, case, name))
+        if not scored:
             return Row(*where, failure=failure)
-        return Row(*where, values={**scored.values, "cpu_s": seconds})
+        values = {key: float(np.mean([one.values[key] for one in scored])) for key in scored[0].values}
+        return Row(*where, values={**values, "cpu_s": seconds})
 
 
 def _one_line(error: Exception) -> str:
