@@ -22,7 +22,7 @@ from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import CAMERA_DISTANCE
 from humanlrm.landmarks import INDEX
 from humanlrm.mesh.palette import nearer_to_palette
-from humanlrm.mesh.texture import alike, like_crown, toned, topmost
+from humanlrm.mesh.unseen import alike, like_crown, toned, topmost
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.reconstruct import hair_of, parts_of

@@ -22,7 +22,7 @@ from humanlrm.data.viewpoint import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import TriangleSurface, bake, meet_outlines, outlines_of
-from humanlrm.mesh.texture import Anatomy
+from humanlrm.mesh.anatomy import Anatomy
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.reconstruct import (

@@ -31,10 +31,12 @@ from humanlrm.mesh import (
     save,
     simplify,
 )
+from humanlrm.mesh.anatomy import Anatomy, Hair, Parts
 from humanlrm.mesh.extract import Sdf
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.photo_views import Share
-from humanlrm.mesh.texture import Anatomy, FieldColor, Hair, Parts, heat_map
+from humanlrm.mesh.texture import heat_map
+from humanlrm.mesh.unseen import FieldColor
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained

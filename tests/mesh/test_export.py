@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from humanlrm.mesh import export
 from humanlrm.mesh.export import metric_vertices, save, save_glb
-from humanlrm.mesh.texture import TexturedMesh, bake
+from humanlrm.mesh.texels import TexturedMesh
+from humanlrm.mesh.texture import bake
 
 from .analytic_bodies import ball, blue_field, position_field, surface_of
 

@@ -6,9 +6,12 @@ import torch
 import trimesh
 
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
+from humanlrm.mesh.anatomy import Anatomy, Hair, Parts
 from humanlrm.mesh.export import vertex_colors
 from humanlrm.mesh.photo_views import Photo, PhotoView
-from humanlrm.mesh.texture import Anatomy, Hair, Parts, alike, bake, color_vertices, heat_map, rasterise, toned
+from humanlrm.mesh.texels import rasterise
+from humanlrm.mesh.texture import bake, color_vertices, heat_map
+from humanlrm.mesh.unseen import alike, toned
 from humanlrm.mesh.unwrap import unwrap
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of

@@ -8,7 +8,8 @@ from humanlrm.mesh.photo_views import Photo
 from humanlrm.mesh.preview import contact_sheet, render_views
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.mesh.texture import TexturedMesh, bake
+from humanlrm.mesh.texels import TexturedMesh
+from humanlrm.mesh.texture import bake
 
 __all__ = [
     "Photo",

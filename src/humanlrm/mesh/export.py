@@ -14,7 +14,7 @@ from trimesh.exchange.obj import export_obj
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
-from humanlrm.mesh.texture import TexturedMesh
+from humanlrm.mesh.texels import TexturedMesh
 
 _SUFFIXES = (".glb", ".obj", ".ply")
 #: Cloth and skin: no metal, hardly any gloss (our choice).

@@ -12,7 +12,7 @@ from humanlrm.camera import Cameras, look_at
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
 from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
-from humanlrm.mesh.texture import TexturedMesh
+from humanlrm.mesh.texels import TexturedMesh
 
 #: Degrees by which the camera walks around the person: "left" shows the person's left side.
 YAW_DEG = {"front": 0.0, "left": 90.0, "back": 180.0, "right": 270.0}

@@ -1,0 +1,62 @@
+"""What a person consists of, as far as colours go by it; whoever knows bodies says it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from humanlrm.mesh.mirror import Mirror
+from humanlrm.mesh.photo_views import Share
+
+#: Points to the number of what each belongs to.
+Belonging = Callable[[Float[np.ndarray, "P 3"]], Int[np.ndarray, "P"]]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a person consists of.
+
+    Attributes:
+        limbs: how far points are from the bones of each limb, box units: of the trunk, of an arm... They belong to the
+            nearest.
+        clothes: what covers the place: a jacket, trousers...
+        height: how far along its limb it is, box units.
+    """
+
+    limbs: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P L"]]
+    clothes: Belonging
+    height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Where the hair of a head is, which the photo shows from the front.
+
+    Attributes:
+        height: how high on the head points are, 0 at its middle; -inf elsewhere.
+        back: how much they belong to the back of it, above the nape, 0 to 1.
+    """
+
+    height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+    back: Share
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where what of a person is, as far as that is known: colours go by it.
+
+    Attributes:
+        calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
+            from the field: a head's.
+        parts: where no photo shows the person, or only another limb in front, colours go on within what is covered by
+            the same clothes: a jacket's down to the hips, and behind a hand that lies on it. What is not seen is nearer
+            to the colours that are seen at the same height of a limb.
+        mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
+        hair: the back of a head looks like its crown.
+    """
+
+    calm: Share | None = None
+    parts: Parts | None = None
+    mirror: Mirror | None = None
+    hair: Hair | None = None
