@@ -17,6 +17,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from humanlrm.anatomy import hair_of, parts_of
 from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import CAMERA_DISTANCE
@@ -25,7 +26,6 @@ from humanlrm.mesh.palette import nearer_to_palette
 from humanlrm.mesh.unseen import alike, like_crown, toned, topmost
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.reconstruct import hair_of, parts_of
 from humanlrm.views import collate
 
 _POINTS = 3_000
@@ -69,9 +69,9 @@ def main(options: Options) -> None:
         field = model.field.colour(planes, points[None], normals[None])[0].numpy()
         toward = torch.nn.functional.normalize(torch.tensor([0, 0, CAMERA_DISTANCE]) - points, dim=-1)
         cosine = (toward * normals).sum(-1).numpy()
-        parts = parts_of(marks.numpy())
-        pieces = parts.clothes(points.numpy())
-        head = parts.clothes(marks[[INDEX["head"]]].numpy())[0]
+        parts_at = parts_of(marks.numpy())
+        parts = parts_at(points.numpy())
+        pieces, head = parts.clothes, parts_at(marks[[INDEX["head"]]].numpy()).clothes[0]
         fronts, backs, guess = cosine > _FRONT, cosine < _BACK, field.copy()
         seen_whole = [
             piece
@@ -82,8 +82,7 @@ def main(options: Options) -> None:
             back = backs & (pieces == piece)
             tone = alike(rgb[fronts & (pieces == piece)].mean(0), field[back].mean(0))
             guess[back] = toned(field[back], tone[None])
-        limb, along = parts.limbs(points.numpy()).argmin(axis=1), parts.height(points.numpy())
-        worn = nearer_to_palette(guess, rgb, fronts, limb, along)
+        worn = nearer_to_palette(guess, rgb, fronts, parts.limb, parts.height)
         for piece in seen_whole:
             front, back = fronts & (pieces == piece), backs & (pieces == piece)
             clothed.add(rgb[front], rgb[back], field[back], guess[back], worn[back])

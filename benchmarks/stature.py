@@ -1,5 +1,5 @@
 """Standing height over the summed lengths of the body's segments, for each kind of people: the constant
-``reconstruct.STATURE``.
+``anatomy.STATURE``.
 
 python -m benchmarks.stature [--count 200] [--assets DIR]
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from humanlrm.anatomy import STATURE, stature
 from humanlrm.people.generate import Cast
-from humanlrm.reconstruct import STATURE, stature
 
 
 def main() -> None:

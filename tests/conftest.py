@@ -4,13 +4,14 @@ from jaxtyping import install_import_hook
 
 # humanlrm.people is left out: its scalars are numpy's where ``float`` is written.
 _CHECKED = "camera rays frame landmarks views subject matting mesh render model data diffusion train evaluate"
-_CHECKED += " reconstruct multiview cli"
+_CHECKED += " anatomy balance reconstruct multiview completion cli"
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
 import signal  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
@@ -18,6 +19,7 @@ from humanlrm.data.loader import SampleSettings, Samplings  # noqa: E402
 from humanlrm.data.render import RenderSettings, Subject, render_subject  # noqa: E402
 from humanlrm.data.scan import Scan  # noqa: E402
 from humanlrm.data.shards import ShardFolder, write_shard  # noqa: E402
+from humanlrm.landmarks import INDEX  # noqa: E402
 from humanlrm.matting import PoseDetector  # noqa: E402
 from humanlrm.people.compose import make_person  # noqa: E402
 from humanlrm.views import Batch, collate  # noqa: E402
@@ -26,6 +28,18 @@ torch.set_num_threads(1)
 
 SETTINGS = RenderSettings(views=2, points=3000)
 PLAIN = replace(SETTINGS, cropped=0, own_mask=1, occluded=0, holding=0, fov_deg=(28.0, 31.0))
+#: Somebody who stands upright: x, y, z of each landmark on the person's left (the viewer's right); the middle.
+_SIDE = {
+    "shoulder": (0.18, 0.5, 0),
+    "elbow": (0.22, 0.2, 0),
+    "wrist": (0.24, -0.05, 0),
+    "hand": (0.24, -0.14, 0),
+    "hip": (0.1, 0, 0),
+    "knee": (0.11, -0.4, 0),
+    "ankle": (0.11, -0.8, 0),
+    "toe": (0.11, -0.84, 0.12),
+}
+_MIDDLE = {"neck": (0, 0.55, 0), "head": (0, 0.72, 0), "nose": (0, 0.7, 0.1)}
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +49,17 @@ def _same_start():
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def standing() -> np.ndarray:
+    """Landmarks of somebody who stands upright, box units."""
+    marks = np.zeros((len(INDEX), 3), np.float32)
+    for name, (x, y, z) in _SIDE.items():
+        marks[INDEX[f"left_{name}"]], marks[INDEX[f"right_{name}"]] = (x, y, z), (-x, y, z)
+    for name, place in _MIDDLE.items():
+        marks[INDEX[name]] = place
+    return marks
 
 
 @pytest.fixture(scope="session")

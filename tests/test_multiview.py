@@ -8,6 +8,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from humanlrm.anatomy import stature
 from humanlrm.cli import main
 from humanlrm.data.studio import Studio
 from humanlrm.data.triangulate import _around, _picture
@@ -16,7 +17,6 @@ from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.multiview import agreed, fuse, read_posed
-from humanlrm.reconstruct import stature
 from humanlrm.train.checkpoint import trained
 
 YAWS = (0.2, 1.9, 3.4, 5.0)

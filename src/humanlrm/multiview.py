@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from humanlrm.anatomy import crown, mirror_of, stature
 from humanlrm.data.adapters.multiview import nerfstudio_shots
 from humanlrm.data.capture import Capture, CaptureView
 from humanlrm.data.capture_inputs import middle_depth, visual_hull
@@ -30,11 +31,8 @@ from humanlrm.reconstruct import (
     Loaded,
     Reconstruction,
     Settings,
-    crown,
-    mirror_of,
     one_body,
     photo_of,
-    stature,
 )
 from humanlrm.subject import Photo, PhotoError, SubjectCrop, find_subject
 from humanlrm.views import Given

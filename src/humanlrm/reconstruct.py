@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from humanlrm.anatomy import anatomy_of, crown, stature
 from humanlrm.diffusion.uncertainty import Uncertainty
-from humanlrm.landmarks import BONES, INDEX, LANDMARKS, LIMBS
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh import (
     Photo,
@@ -31,10 +31,7 @@ from humanlrm.mesh import (
     save,
     simplify,
 )
-from humanlrm.mesh.anatomy import Anatomy, Hair, Parts
 from humanlrm.mesh.extract import Sdf
-from humanlrm.mesh.mirror import Mirror
-from humanlrm.mesh.photo_views import Share
 from humanlrm.mesh.texture import heat_map
 from humanlrm.mesh.unseen import FieldColor
 from humanlrm.model.bones import Bones
@@ -43,26 +40,9 @@ from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.subject import SubjectCrop, find_subject, load_photo
 
-#: Standing height over the sum of shank, thigh, trunk (hip to neck) and neck-to-head: its median over people of all
-#: kinds is printed by ``python -m benchmarks.stature --assets DIR``.
-STATURE = 1.094
 _FACES = 24_000
-#: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
-_HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
-#: How far from the middle of the skull something above it belongs to the head, in lengths of the neck (our choice).
-_ABOVE = 1.3
-#: Between these heights above the middle of the skull hair begins at the nape, and between these places behind it
-#: behind the ears, in lengths of the neck (our choice).
-_NAPE, _EARS = (-0.6, -0.4), (0.0, 0.2)
-#: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
-_LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
-_CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
-#: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
-_HEM = 0.03
 #: Farther from all bones than this there is nobody, whatever is worn (box units; our choice).
 _FAR = 0.35
-#: Segments of both legs, side by side.
-_SEGMENTS = [(f"{s}_{a}", f"{s}_{b}") for s in ("left", "right") for a, b in (("ankle", "knee"), ("knee", "hip"))]
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
 _SMOOTHING = 3
@@ -260,13 +240,6 @@ def extract(model: Model, planes: Triplane, resolution: int, faces: int | None =
     return meet_outlines(surface, outlines_of(planes.given.image), bare)
 
 
-def crown(points: Float[np.ndarray, "P 3"], landmarks: Float[np.ndarray, "J 3"]) -> Bool[np.ndarray, "P"]:
-    """Which points are on the upper half of the head, or not far above it."""
-    up = landmarks[INDEX["head"]] - landmarks[INDEX["neck"]]
-    from_head = points - landmarks[INDEX["head"]]
-    return (from_head @ up > 0) & (np.linalg.norm(from_head, axis=1) < _ABOVE * np.linalg.norm(up))
-
-
 def distance_of(model: Model, planes: Triplane) -> Sdf:
     """The field's distance (box units), with arms and legs where landmarks are known. Far from all bones the field is
     not asked: the distance to them is enough."""
@@ -347,115 +320,3 @@ def colour_of(model: Model, planes: Triplane, subject: SubjectCrop) -> FieldColo
         return model.field.colour(sharp, points[None].to(device), normals[None].to(device))[0].cpu()
 
     return colour
-
-
-def anatomy_of(landmarks: Float[np.ndarray, "J 3"]) -> Anatomy:
-    """Where what of a person is, by the landmarks (box units)."""
-    return Anatomy(head_share(landmarks), parts_of(landmarks), mirror_of(landmarks), hair_of(landmarks))
-
-
-def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
-    """Where the head is. The field reads pixels, and would paint a face on the back of it."""
-    neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
-    up = (head - neck) / max(float(np.linalg.norm(head - neck)), 1e-6)
-
-    def share(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        height = (points - neck) @ up
-        beside = np.linalg.norm(points - neck - height[:, None] * up, axis=1)
-        return (_ramp(height, *_HEAD_FROM) * (1 - _ramp(beside, *_HEAD_TO))).astype(np.float32)
-
-    return share
-
-
-def _ramp(x: Float[np.ndarray, "P"], start: float, end: float) -> Float[np.ndarray, "P"]:
-    """0 up to ``start``, 1 from ``end`` on."""
-    return np.clip((x - start) / (end - start), 0, 1)
-
-
-def mirror_of(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
-    """The plane between the halves of the head."""
-    neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
-    up, across = head - neck, np.cross(head - neck, nose - head)
-    up, across = (v / max(float(np.linalg.norm(v)), 1e-6) for v in (up, across))
-    return Mirror(head, across, up, head_share(landmarks))
-
-
-def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> Hair:
-    """Hair is on the crown and on the back of a head, behind the ears and above the nape, in lengths of the neck."""
-    neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
-    length, on_head = max(float(np.linalg.norm(head - neck)), 1e-6), head_share(landmarks)
-    up = (head - neck) / length
-    forward = nose - head - ((nose - head) @ up) * up
-    forward = forward / max(float(np.linalg.norm(forward)), 1e-6)
-
-    def height(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        return np.where(on_head(points) > 0.5, (points - head) @ up / length, -np.inf)
-
-    def back(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        high, behind = (points - head) @ up / length, (head - points) @ forward / length
-        return (on_head(points) * _ramp(high, *_NAPE) * _ramp(behind, *_EARS)).astype(np.float32)
-
-    return Hair(height, back)
-
-
-def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> Parts:
-    """The person's limbs, and what clothes mostly cover together: trunk and arms, hips and legs, head, hands, feet."""
-    marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], Bones()
-    ends = [LANDMARKS[end].rpartition("_") for _, end in BONES]
-    named = [(side, _LIMBS[name]) if name in _LIMBS else ("", "trunk") for side, _, name in ends]
-    limb_of = np.unique(named, axis=0, return_inverse=True)[1].reshape(-1)
-    trunk = limb_of[named.index(("", "trunk"))]
-    covered = np.array([_CLOTHES[kind] for _, kind in named])
-    hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
-    up = landmarks[INDEX["neck"]] - hips
-    length = max(float(np.linalg.norm(up)), 1e-6)
-    up = up / length
-    lengths = np.linalg.norm(landmarks[BONES[:, 1]] - landmarks[BONES[:, 0]], axis=-1)
-    begin = _begin_of_bones(lengths)
-
-    def from_bones(points: Float[np.ndarray, "P 3"]) -> tuple[Float[np.ndarray, "P E"], Float[np.ndarray, "P E"]]:
-        """How far from each, and where along it."""
-        distances, along = bones.distances(torch.from_numpy(points)[None], marks)
-        return distances[0].numpy(), along[0].numpy()
-
-    def nearest(points: Float[np.ndarray, "P 3"]) -> tuple[Int[np.ndarray, "P"], Float[np.ndarray, "P"]]:
-        """The bone, and where along it."""
-        distances, along = from_bones(points)
-        found = distances.argmin(-1)
-        return found, along[np.arange(len(points)), found]
-
-    def limbs(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P L"]:
-        distances, _ = from_bones(points)
-        return np.stack([distances[:, limb_of == limb].min(axis=1) for limb in range(limb_of.max() + 1)], axis=1)
-
-    def clothes(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
-        found, _ = nearest(points)
-        low = (limb_of[found] == trunk) & ((points - hips) @ up < _HEM * length)
-        return np.where(low, _CLOTHES["leg"], covered[found])
-
-    def height(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        found, along = nearest(points)
-        return np.where(limb_of[found] == trunk, (points - hips) @ up, begin[found] + along * lengths[found])
-
-    return Parts(limbs, clothes, height)
-
-
-def _begin_of_bones(lengths: Float[np.ndarray, "E"]) -> Float[np.ndarray, "E"]:
-    """How far from the beginning of an arm or a leg its bones begin."""
-    begin = np.zeros(len(BONES))
-    for bone, (_, outer) in enumerate(LIMBS):
-        begin[BONES[:, 0] == outer] = begin[bone] + lengths[bone]
-    return begin
-
-
-def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:
-    """Standing height in box units from the lengths of the body's segments, whatever the pose (our choice).
-
-    Of a shank and a thigh the longer side counts: what points along the rays is estimated too short.
-    """
-    first, second = (np.stack([landmarks[INDEX[name]] for name in names]) for names in zip(*_SEGMENTS, strict=True))
-    left, right = np.linalg.norm(first - second, axis=1).reshape(2, -1)
-    hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
-    neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
-    upper = np.linalg.norm(neck - hips) + np.linalg.norm(head - neck)
-    return STATURE * float(np.maximum(left, right).sum() + upper)

@@ -21,17 +21,18 @@ def doughnut():
     return surface_of(trimesh.creation.torus(0.5, 0.2, 48, 24))
 
 
-def up(points):
-    return points[:, 1]
-
-
 def one(points):
     return np.zeros(len(points), int)
 
 
-def apart(belonging):
-    """How far points are from two limbs, by the number of the one to which they belong."""
-    return lambda points: np.where(np.arange(2) == belonging(points)[:, None], 0, 1).astype(np.float32)
+def parts_by(limb, clothes):
+    """Of two limbs, by the number of the one to which points belong, and of what covers them."""
+
+    def parts(points):
+        apart = np.where(np.arange(2) == limb(points)[:, None], 0, 1).astype(np.float32)
+        return Parts(apart, clothes(points), points[:, 1])
+
+    return parts
 
 
 def small_body(name: str):
@@ -172,7 +173,7 @@ def test_beyond_the_border_colours_go_on_to_the_end_of_the_part():
     photo = photo_of(surface, RED)
     cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
     below = lambda points: (points[:, 1] < -0.3).astype(np.int64)  # noqa: E731
-    parts = Parts(apart(below), below, up)
+    parts = parts_by(below, below)
     mesh = bake(surface, blue_field, [cut], 256, anatomy=Anatomy(parts=parts))
     colours, height = vertex_colors(mesh), mesh.vertices[:, 1]
     front, middle = mesh.normals[:, 2] > 0.6, np.abs(mesh.vertices[:, 0]) < 0.2
@@ -199,8 +200,7 @@ def test_a_hand_in_front_is_not_painted_onto_the_back():
 
     limb = lambda points: (np.linalg.norm(points - hand_at, axis=1) < hand_radius + 0.01).astype(np.int64)  # noqa: E731
     plain, parted = (
-        bake(surface, ghost, [photo], 256, anatomy=Anatomy(parts=parts))
-        for parts in (None, Parts(apart(limb), limb, up))
+        bake(surface, ghost, [photo], 256, anatomy=Anatomy(parts=parts)) for parts in (None, parts_by(limb, limb))
     )
     back = (plain.vertices[:, 2] < -0.55) & (np.linalg.norm(plain.vertices[:, :2], axis=1) < 0.1)
     on_hand = plain.vertices[:, 2] > 0.85
@@ -272,7 +272,7 @@ def test_the_back_of_a_head_takes_the_colour_of_its_crown():
 
 def test_a_dark_guess_of_a_back_is_brought_nearer_to_the_front():
     surface, colour = ball(), np.array([0.8, 0.4, 0.2], np.float32)
-    one_piece = Parts(apart(one), one, up)
+    one_piece = parts_by(one, one)
 
     def dark(points, normals):
         return torch.full_like(points, 0.1)
@@ -423,8 +423,7 @@ def test_what_turns_its_back_ends_where_the_front_does():
         return (share * torch.tensor(RED) + (1 - share) * torch.tensor(BLUE)).float()
 
     vague, worn = (
-        bake(surface, soft, [photo], 256, anatomy=Anatomy(parts=parts))
-        for parts in (None, Parts(apart(one), halves, up))
+        bake(surface, soft, [photo], 256, anatomy=Anatomy(parts=parts)) for parts in (None, parts_by(one, halves))
     )
     height, back = vague.vertices[:, 1], vague.normals[:, 2] < -0.6
     near = back & (np.abs(height) > 0.1) & (np.abs(height) < 0.2)
@@ -435,7 +434,7 @@ def test_what_turns_its_back_ends_where_the_front_does():
 
 def test_vertices_have_the_colours_that_are_baked():
     surface = ball()
-    anatomy = Anatomy(parts=Parts(apart(one), one, up))
+    anatomy = Anatomy(parts=parts_by(one, one))
     photo = photo_of(surface, RED)
     colours = color_vertices(surface, blue_field, [photo], anatomy)
     mesh = bake(surface, blue_field, [photo], 512, anatomy=anatomy)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from humanlrm.anatomy import anatomy_of
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.data.capture import CaptureView
@@ -32,7 +33,7 @@ from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
-from humanlrm.reconstruct import anatomy_of, colour_of, extract, photo_of
+from humanlrm.reconstruct import colour_of, extract, photo_of
 from humanlrm.subject import SubjectCrop
 from humanlrm.views import Given
 

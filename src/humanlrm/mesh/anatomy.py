@@ -9,24 +9,29 @@ from jaxtyping import Float, Int
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.photo_views import Share
 
-#: Points to the number of what each belongs to.
-Belonging = Callable[[Float[np.ndarray, "P 3"]], Int[np.ndarray, "P"]]
-
 
 @dataclass(frozen=True)
 class Parts:
-    """What a person consists of.
+    """Of what parts of a person points are.
 
     Attributes:
-        limbs: how far points are from the bones of each limb, box units: of the trunk, of an arm... They belong to the
-            nearest.
-        clothes: what covers the place: a jacket, trousers...
-        height: how far along its limb it is, box units.
+        limbs: how far they are from the bones of each limb, box units: of the trunk, of an arm...
+        clothes: what covers them: a jacket, trousers...
+        height: how far along their limb they are, box units.
     """
 
-    limbs: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P L"]]
-    clothes: Belonging
-    height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+    limbs: Float[np.ndarray, "P L"]
+    clothes: Int[np.ndarray, "P"]
+    height: Float[np.ndarray, "P"]
+
+    @property
+    def limb(self) -> Int[np.ndarray, "P"]:
+        """The one to which they belong."""
+        return self.limbs.argmin(axis=1)
+
+
+#: Points (box units) to their parts.
+PartsOf = Callable[[Float[np.ndarray, "P 3"]], Parts]
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,6 @@ class Anatomy:
     """
 
     calm: Share | None = None
-    parts: Parts | None = None
+    parts: PartsOf | None = None
     mirror: Mirror | None = None
     hair: Hair | None = None

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from humanlrm.mesh.anatomy import Anatomy, Hair, Parts
+from humanlrm.mesh.anatomy import Anatomy, Hair, Parts, PartsOf
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.palette import nearer_to_palette
 from humanlrm.mesh.photo_views import PhotoViews
@@ -77,7 +77,7 @@ def matched(
     guess[asked] = blended(own, guess[asked], along[asked], away[asked], unseen[asked])
     if anatomy.parts is not None:
         shifted = toned(seen.own, tone) + shift
-        guess += texels.of(surface, _toward_palette(view, seen, anatomy.parts, shifted, around, hidden))
+        guess += texels.of(surface, _toward_palette(view, seen, shifted, around, hidden))
     return guess
 
 
@@ -100,7 +100,7 @@ class _Seen:
         weight, shown: how far to trust what the photos show there, and what that is (:meth:`PhotoViews.look`).
         along, away: how much they run along the rays, and turn their back (:meth:`PhotoViews.along`).
         own: the field's colours.
-        limbs, clothes: how far they are from each limb and what covers them; ``None``: nobody knows.
+        parts: of what they are parts; ``None``: nobody knows.
         edges: which of them are neighbours.
     """
 
@@ -110,8 +110,7 @@ class _Seen:
     along: Float[np.ndarray, "V"]
     away: Float[np.ndarray, "V"]
     own: Float[np.ndarray, "V 3"]
-    limbs: Float[np.ndarray, "V L"] | None
-    clothes: Int[np.ndarray, "V"] | None
+    parts: Parts | None
     edges: csr_array
 
     @property
@@ -125,7 +124,7 @@ def _seen(
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
     field_color: FieldColor,
-    parts: Parts | None,
+    parts_of: PartsOf | None,
 ) -> _Seen:
     points = surface.vertices.astype(np.float32)
     return _Seen(
@@ -133,8 +132,7 @@ def _seen(
         *view.look(points, normals),
         *view.along(points, normals),
         ask(field_color, points, normals),
-        None if parts is None else parts.limbs(points),
-        None if parts is None else parts.clothes(points),
+        None if parts_of is None else parts_of(points),
         adjacency(surface),
     )
 
@@ -165,13 +163,14 @@ def _tone(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 4"]:
     A field guesses the more grey and dark, the stranger clothes and light are to it.
     """
     tone = np.tile(_AS_IT_IS, (len(at.own), 1))
-    if at.clothes is None:
+    if at.parts is None:
         return tone
+    clothes = at.parts.clothes
     head = 0 if view.calm is None else view.calm(at.surface.vertices.astype(np.float32))
     away = at.away * (1 - head)
-    for piece in np.unique(at.clothes[away > 0]):
-        here = (at.clothes == piece) & (away > 0)
-        front = (at.clothes == piece) & (at.weight > 0.9)
+    for piece in np.unique(clothes[away > 0]):
+        here = (clothes == piece) & (away > 0)
+        front = (clothes == piece) & (at.weight > 0.9)
         if min(front.sum(), here.sum()) < _ENOUGH:
             continue
         wanted = alike(at.shown[front].mean(axis=0), at.own[here].mean(axis=0))
@@ -207,9 +206,9 @@ class _Hidden:
 
 def _hidden(view: PhotoViews, at: _Seen) -> _Hidden | None:
     """``None``: there are none."""
-    assert at.limbs is not None
+    assert at.parts is not None
     points = at.surface.vertices.astype(np.float32)
-    near = (~view.shows(points, at.limbs)).astype(np.float32)
+    near = (~view.shows(points, at.parts.limbs)).astype(np.float32)
     hidden = (near + at.edges @ near > 0) & (at.weight < 0.5)
     if hidden.all() or not hidden.any():
         return None
@@ -261,7 +260,6 @@ def _from_around(
 def _toward_palette(
     view: PhotoViews,
     at: _Seen,
-    parts: Parts,
     shifted: Float[np.ndarray, "V 3"],
     around: Float[np.ndarray, "V 3"],
     hidden: _Hidden | None,
@@ -272,10 +270,10 @@ def _toward_palette(
         shifted: the field's colours, corrected.
         around: what lies around.
     """
-    assert at.limbs is not None
+    assert at.parts is not None
     points = at.surface.vertices.astype(np.float32)
     guess = blended(shifted, around, at.along, at.away, _unseen(at, hidden))
-    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, at.limbs.argmin(axis=1), parts.height(points))
+    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, at.parts.limb, at.parts.height)
     head = 0 if view.calm is None else view.calm(points)
     return (np.maximum(at.away, at.along) * (1 - head))[:, None] * (palette - guess)
 
@@ -321,9 +319,10 @@ def like_crown(
 
 def _within(at: _Seen, hidden: Bool[np.ndarray, "V"]) -> csr_array:
     """The edges without those to a hidden vertex that lead from one piece of clothes to another."""
-    assert at.clothes is not None
+    assert at.parts is not None
     start, end = at.edges.nonzero()
-    joined = (at.clothes[start] == at.clothes[end]) | ~(hidden[start] | hidden[end])
+    clothes = at.parts.clothes
+    joined = (clothes[start] == clothes[end]) | ~(hidden[start] | hidden[end])
     return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), at.edges.shape)
 
 
