@@ -145,7 +145,7 @@ def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> Su
     """
     if photo.alpha is not None:
         alpha = main_part(photo.alpha)
-        return assemble_crop(photo.rgb, alpha, _pose_of_cutout(photo.rgb, alpha, detector), size_px)
+        return assemble_crop(photo.rgb, alpha, pose_of_cutout(photo.rgb, alpha, detector), size_px)
     pose = detector.best(photo.rgb)
     alpha = main_part(refine_mask(photo.rgb, pose.mask)) if pose is not None else None
     if pose is None or alpha is None or not alpha.any():
@@ -250,10 +250,11 @@ def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
     return out
 
 
-def _pose_of_cutout(
+def pose_of_cutout(
     rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], detector: PoseDetector
 ) -> Pose | None:
-    """Detect on the person alone, over grey, in a window around it, so that a wide canvas does not make it small."""
+    """The pose of the person with this mask: detected on the person alone, over grey, in a window around it, so that
+    neither somebody else is found nor a wide canvas makes it small."""
     rows, columns = np.flatnonzero((alpha > 0.5).any(1)), np.flatnonzero((alpha > 0.5).any(0))
     grow = 1 + max(np.ptp(rows), np.ptp(columns)) // 8
     top, left = max(0, rows[0] - grow), max(0, columns[0] - grow)

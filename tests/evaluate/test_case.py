@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from humanlrm.evaluate.case import SIDES, ColouredSurface, Shooting, pair_case, stands_in_front
+from humanlrm.evaluate.disturb import Condition
 from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.scores import Scorer, component_count, soundness
 from humanlrm.frame import project_ndc
@@ -48,6 +49,18 @@ def test_three_sides_show_the_person_from_three_sides(shoot):
     cases = [shoot(yaw_deg=yaw) for yaw in (0, 120)]
     noses = [c.truth.landmarks[INDEX["nose"]] - c.truth.landmarks[INDEX["head"]] for c in cases]
     assert noses[0] @ noses[1] < 0
+
+
+def test_landmarks_are_not_those_of_the_person_in_front(shoot, monkeypatch):
+    """The mask is known: whoever brings a cut-out is not given the pose of somebody else either."""
+    behind = Condition("occlusion", "person in front, share of mask", 0.25)
+
+    def off(case):
+        return (case.shown.landmarks[:, :2].numpy() - case.truth.landmarks[:, :2]).std(0).max()
+
+    found = off(shoot(behind))
+    monkeypatch.setattr("humanlrm.evaluate.case._SOMEBODY_ELSE", 0.0)
+    assert found < 0.5 * off(shoot(behind))
 
 
 def test_exact_landmarks_are_the_true_ones(shoot):

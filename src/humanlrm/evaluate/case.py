@@ -19,13 +19,16 @@ from humanlrm.landmarks import INDEX
 from humanlrm.matting import Pose, PoseDetector, main_part, refine_mask
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.subject import PhotoError, SubjectCrop, assemble_crop, find_subject, load_photo
+from humanlrm.subject import PhotoError, SubjectCrop, assemble_crop, find_subject, load_photo, pose_of_cutout
 
 #: Side of every picture that is compared.
 IMAGE_PX = 256
 SIDES = tuple(YAW_DEG)
 #: How upright the trunk and how vertical the legs of somebody who stands are, and how frontal the trunk (cosines).
 _UPRIGHT, _LEG, _FRONTAL = 0.9, 0.8, 0.85
+#: A pose whose mask agrees less with the exact one (IoU) is of the person in front: the one behind is looked at alone,
+#: as a cut-out is.
+_SOMEBODY_ELSE = 0.5
 #: Points next to the surface are not hidden by the face they lie on, metres.
 _LIFT_M = 0.004
 
@@ -154,7 +157,10 @@ def make_case(
 def _shown(rgb: np.ndarray, alpha: np.ndarray, detector: PoseDetector, shooting: Shooting) -> SubjectCrop:
     poses = detector(rgb)
     if shooting.mask == "exact":
-        return assemble_crop(rgb, alpha, max(poses, key=lambda pose: _overlap(pose, alpha), default=None), 256)
+        pose = max(poses, key=lambda pose: _overlap(pose, alpha), default=None)
+        if pose is None or _overlap(pose, alpha) < _SOMEBODY_ELSE:
+            pose = pose_of_cutout(rgb, alpha, detector)
+        return assemble_crop(rgb, alpha, pose, 256)
     if not poses:
         raise PhotoError("no person found in the photograph")
     found = main_part(refine_mask(rgb, poses[0].mask))
