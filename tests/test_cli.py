@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,52 @@ def test_a_file_that_is_no_picture_is_refused(capsys, tmp_path, weights):
     assert_refused(capsys, tmp_path, ("reconstruct", "notes.jpg", "--weights", weights), "notes.jpg", "not a picture")
 
 
+@pytest.mark.parametrize(
+    ("output", "more", "word"),
+    [("me.obj", (), "is an input"), ("you.obj", ("--preview", "you.png"), "choose another name"),
+     ("me.jpg/you.glb", (), "may be written"), ("folder.glb", (), "it is a folder")],
+)  # fmt: skip
+def test_nothing_of_the_users_is_overwritten(capsys, tmp_path, astronaut, output, more, word):
+    """The texture of an OBJ lies beside it as a PNG."""
+    shutil.copy(astronaut, tmp_path / "me.png")
+    shutil.copy(AVATAR, tmp_path / "me.jpg")
+    (tmp_path / "folder.glb").mkdir()
+    before = (tmp_path / "me.png").read_bytes()
+    assert_refused(capsys, tmp_path, ("reconstruct", "me.png", "-o", output, *more), word)
+    assert (tmp_path / "me.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", [("--up=-y",), ("--unit", "m")])
+def test_what_belongs_to_cameras_is_refused_without_them(capsys, tmp_path, option):
+    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, *option), "--cameras")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("people", "--out", "p"), ("train", "tiny", "--data", "."), ("train-poses", "--data", "."), ("evaluate",),
+     ("export", "--run", "r", "--data", ".", "--out", "o"), ("prepare", "scans", "--source", ".", "--out", "o")],
+)  # fmt: skip
+def test_an_extra_that_is_not_installed_is_named(capsys, tmp_path, monkeypatch, arguments):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert_refused(capsys, tmp_path, arguments, "anny", "humanlrm[train]")
+
+
+def test_photos_need_no_extra():
+    """Reconstruction from one photo and from several, and a folder of photos measured."""
+    code = """
+import sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"anny", "igl", "webdataset", "tensorboard", "accelerate", "transformers", "ray"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotInstalled())
+import humanlrm.cli, humanlrm.completion, humanlrm.evaluate.command, humanlrm.multiview
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_picture_without_a_person_is_refused(capsys, tmp_path, weights):
     Image.new("RGB", (200, 200), (90, 120, 60)).save(tmp_path / "lawn.png")
     assert_refused(capsys, tmp_path, ("reconstruct", "lawn.png", "--weights", weights), "no person found")
@@ -132,9 +180,10 @@ def test_an_unknown_preset_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize("folder", [".", "missing"])
 def test_training_without_data_is_refused(capsys, tmp_path, folder):
     assert_refused(capsys, tmp_path, ("train", "tiny", "--data", folder, "--workers", 0), "humanlrm people")
+    assert_refused(capsys, tmp_path, ("train-poses", "--data", folder), "humanlrm people")
 
 
-@pytest.mark.parametrize("option", ["--samples", "--batch"])
+@pytest.mark.parametrize("option", ["--samples", "--batch", "--learning-rate"])
 def test_training_on_nothing_is_refused(capsys, tmp_path, option):
     assert_refused(capsys, tmp_path, ("train", "tiny", "--data", ".", option, 0), "positive")
 

@@ -102,6 +102,13 @@ def test_nobody_is_found_in_noise(detector):
     assert detector(noise) == []
 
 
+@pytest.mark.parametrize("name", ["moon", "text", "cat"])
+def test_what_is_no_person_is_not_taken_for_one(detector, name):
+    """The landmark net is sure of all three."""
+    picture = getattr(skimage.data, name)()
+    assert detector.best(picture if picture.ndim == 3 else np.dstack([picture] * 3)) is None
+
+
 def test_a_damaged_file_is_named(monkeypatch, tmp_path):
     source = Path(matting.__file__).parent / "detector"
     for file in source.glob("*.tflite"):

@@ -187,6 +187,18 @@ def test_half_body_is_truncated_below_and_gets_room(tmp_path, detector, astronau
     assert subject.alpha[0, row, column] > 0.9
 
 
+def test_a_photo_may_be_an_image_in_memory(tmp_path, astronaut):
+    path = saved(tmp_path, astronaut)
+    for source in (astronaut, np.asarray(astronaut)):
+        np.testing.assert_array_equal(load_photo(source).rgb, load_photo(path).rgb)
+    cutout = np.dstack([np.asarray(astronaut), np.zeros(astronaut.size[::-1], np.uint8)])
+    cutout[100:200, 100:200, 3] = 255
+    assert load_photo(cutout).alpha.sum() == 100**2
+    for wrong in (np.zeros((64, 64, 3), np.float32), np.zeros((3, 64, 64), np.uint8), np.zeros(64, np.uint8)):
+        with pytest.raises(PhotoError, match="8-bit numbers"):
+            load_photo(wrong)
+
+
 def test_noise_and_flat_photos_hold_nobody(tmp_path, detector):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     for pixels in (noise, np.full_like(noise, 127)):

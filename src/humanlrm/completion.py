@@ -22,7 +22,7 @@ from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.reconstruct import Clock, Reconstruction, Reconstructor, Settings, built, distance_of, framed, with_room
-from humanlrm.subject import SubjectCrop, find_subject, load_photo
+from humanlrm.subject import PhotoSource, SubjectCrop, find_subject, load_photo
 
 When = Literal["auto", "always", "never"]
 #: Folder of the denoiser of landmarks within a weights folder.
@@ -93,7 +93,7 @@ class Completer(Reconstructor):
 
     @torch.no_grad()
     def people(
-        self, photo: str | Path, settings: Settings | None = None, completion: Completion | None = None
+        self, photo: PhotoSource, settings: Settings | None = None, completion: Completion | None = None
     ) -> People:
         """The main person of a photo.
 

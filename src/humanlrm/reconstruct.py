@@ -38,7 +38,7 @@ from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
-from humanlrm.subject import SubjectCrop, find_subject, load_photo
+from humanlrm.subject import PhotoSource, SubjectCrop, find_subject, load_photo
 
 _FACES = 24_000
 #: Farther from all bones than this there is nobody, whatever is worn (box units; our choice).
@@ -82,12 +82,13 @@ class Settings:
             raise ValueError(f"faces must be at least 100, got {self.faces}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reconstruction:
     """A reconstructed person.
 
     Attributes:
-        mesh: textured mesh in box units (``frame.py``).
+        mesh: textured mesh in box units (``frame.py``); times ``metres_per_unit`` they are metres, as :meth:`save`
+            writes them.
         subject: what the network was shown.
         landmarks: corrected landmarks (as detected, where the model has no landmark head), box units.
         metres_per_unit: metric scale, from ``height_m``.
@@ -103,6 +104,12 @@ class Reconstruction:
     seconds: dict[str, float]
     others: tuple[SubjectCrop, ...] = ()
     uncertainty: Uncertainty | None = None
+
+    def __repr__(self) -> str:
+        """Without the arrays."""
+        faces, side, height_m = len(self.mesh.faces), len(self.mesh.texture), self.metres_per_unit
+        height_m *= float(np.ptp(self.mesh.vertices[:, 1]))
+        return f"Reconstruction({faces:,} faces, {height_m:.2f} m high, texture {side} px)"
 
     def save(self, path: str | Path) -> Path:
         """Writes .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leaves a half-written file.
@@ -163,8 +170,8 @@ class Loaded:
 class Reconstructor(Loaded):
     """From a photo to a mesh."""
 
-    def __call__(self, photo: str | Path, settings: Settings | None = None) -> Reconstruction:
-        """Reconstructs the main person of a photo.
+    def __call__(self, photo: PhotoSource, settings: Settings | None = None) -> Reconstruction:
+        """Reconstructs the main person of a photo: a file, a Pillow image, or an array of 8-bit numbers.
 
         Raises:
             PhotoError: the photo cannot be read or shows nobody.

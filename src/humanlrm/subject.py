@@ -31,6 +31,10 @@ _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _ROOM_CUT, _ROOM_WHOLE = 3.0, 0.5
 
 
+#: A file, or an image in memory.
+PhotoSource = str | Path | Image.Image | np.ndarray
+
+
 class PhotoError(ValueError):
     """A photo that cannot be used: one line with what was given, what was expected and what to do."""
 
@@ -108,21 +112,29 @@ class SubjectCrop:
         return _image(self.photo_rgb, self.photo_alpha, self.crop, size_px)
 
 
-def load_photo(path: str | Path) -> Photo:
-    """Decode a picture file: upright by EXIF, 8-bit sRGB, first frame, reduced to ``WORKING_SIDE_PX``.
+def load_photo(source: PhotoSource) -> Photo:
+    """Decode a picture: upright by EXIF, 8-bit sRGB, first frame, reduced to ``WORKING_SIDE_PX``.
 
     An alpha channel that is not (nearly) opaque everywhere becomes the person's outline.
+
+    Args:
+        source: a file, a Pillow image, or an array of 8-bit numbers (H W, H W 3 or H W 4).
 
     Raises:
         PhotoError: no such file, a folder, not a picture, damaged, too large, too small, of an unsupported kind, or
             transparent everywhere.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise PhotoError(f"{path} is a folder; give one picture file")
-    if not path.is_file():
-        raise PhotoError(f"{path} does not exist; give the path of a picture file")
-    image = _decode(path)
+    if isinstance(source, Image.Image | np.ndarray):
+        path = Path("the image")
+        with _one_error(path):
+            image = _upright(_as_image(source), path)
+    else:
+        path = Path(source)
+        if path.is_dir():
+            raise PhotoError(f"{path} is a folder; give one picture file")
+        if not path.is_file():
+            raise PhotoError(f"{path} does not exist; give the path of a picture file")
+        image = _decode(path)
     rgb = np.asarray(image.convert("RGB"))
     if image.mode != "RGBA":
         return Photo(rgb, None, path.name)
@@ -193,15 +205,30 @@ def _decode(path: Path) -> Image.Image:
         _check_header(path)
         with Image.open(path) as image:
             image.draft(None, (WORKING_SIDE_PX, WORKING_SIDE_PX))
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise PhotoError(f"{path} has {width} x {height} px; at most {MAX_PIXELS:,} are read: reduce it first")
-            if min(width, height) < _MIN_SIDE_PX:
-                raise PhotoError(f"{path} has {width} x {height} px; expected at least {_MIN_SIDE_PX} on each side")
-            image.load()
-            upright = ImageOps.exif_transpose(_eight_bit(image, path))
-        upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BOX)
+            return _upright(image, path)
+
+
+def _upright(image: Image.Image, path: Path) -> Image.Image:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"{path} has {width} x {height} px; at most {MAX_PIXELS:,} are read: reduce it first")
+    if min(width, height) < _MIN_SIDE_PX:
+        raise PhotoError(f"{path} has {width} x {height} px; expected at least {_MIN_SIDE_PX} on each side")
+    image.load()
+    upright = ImageOps.exif_transpose(_eight_bit(image, path))
+    upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BOX)
     return upright
+
+
+def _as_image(source: Image.Image | np.ndarray) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (3, 4)):
+        raise PhotoError(
+            f"an array of shape {source.shape} and type {source.dtype} is no photo; give 8-bit numbers (uint8), "
+            "height x width, with 3 or 4 channels or none"
+        )
+    return Image.fromarray(np.ascontiguousarray(source))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """From a plan to files: resumable, complete, comparable."""
 
+import io
 import json
 import re
 import sys
@@ -71,6 +72,16 @@ def test_every_number_in_the_table_has_an_interval_and_its_conditions(measured):
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| procedural-val | all")}
     assert len(widths) == 2  # both tables are rectangles
     assert all(line.count("|") in widths for line in text.splitlines() if line.startswith("| set"))
+
+
+def test_a_narrow_terminal_shows_every_number(measured):
+    """Of rich's tables a narrow terminal shows some letters of each cell."""
+    narrow, written = io.StringIO(), json.loads((measured / "report.json").read_text())
+    command.measure(
+        plan(("inflated", "mean-body"), count=2, views=1), measured, 1, None, Console(file=narrow, width=40)
+    )
+    for found in written["summary"]:
+        assert f"{found['chamfer_cm']['mean']:.2f}" in narrow.getvalue()
 
 
 def test_subjects_that_are_done_are_not_measured_again(measured, monkeypatch):

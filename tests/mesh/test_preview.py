@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from humanlrm.frame import canonical_camera
-from humanlrm.mesh.preview import contact_sheet, orbit_camera, render_views
+from humanlrm.mesh.preview import contact_sheet, fitting, orbit_camera, render_views
 from humanlrm.mesh.texture import bake
 
 from .analytic_bodies import ball, position_field
@@ -13,6 +14,17 @@ def test_the_front_view_is_the_canonical_camera():
     camera, canonical = orbit_camera(0.0, 64), canonical_camera(64)
     np.testing.assert_allclose(camera.w2c, canonical.w2c, atol=1e-6)
     np.testing.assert_allclose(camera.K, canonical.K)
+
+
+def test_a_body_that_reaches_out_of_the_picture_is_looked_at_from_farther_away():
+    around = [orbit_camera(yaw, 64) for yaw in (0.0, 90.0)]
+    inside = ball().vertices
+    assert fitting(around, inside) is around
+    low = np.concatenate([inside, np.float32([[0, -1.2, 1.0]])])
+    for before, after in zip(around, fitting(around, low), strict=True):
+        assert float((after.project(torch.from_numpy(low))[:, :2] / 32 - 1).abs().max()) < 1
+        assert before.project(torch.from_numpy(low))[-1, 1] > 64
+        np.testing.assert_allclose(after.w2c, before.w2c)
 
 
 def test_views_show_their_sides_of_a_ball_coloured_by_position():

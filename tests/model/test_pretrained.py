@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,9 +7,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from humanlrm.landmarks import CLUE_CHANNELS
-from humanlrm.model.config import small, tiny
+from humanlrm.model.config import preset_of, small, tiny
 from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import CheckpointError, from_pretrained, load_tensors, save_pretrained, with_landmarks
+from humanlrm.model.pretrained import (
+    CheckpointError,
+    copied,
+    from_pretrained,
+    load_tensors,
+    save_pretrained,
+    with_landmarks,
+)
 from humanlrm.views import Given
 
 
@@ -122,3 +130,22 @@ def test_landmarks_can_be_those_of_other_weights():
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
     with pytest.raises(CheckpointError, match="same small config"):
         with_landmarks(tiny(), one, small(), other)
+
+
+def test_a_copy_of_weights_may_be_changed_and_stays_changed(folder, tmp_path):
+    (folder / "poses").mkdir()
+    to = copied(folder, tmp_path / "copy")
+    assert sorted(path.name for path in to.iterdir()) == ["config.json", "model.safetensors"]
+    (to / "config.json").write_text("{}")
+    copied(folder, to)
+    assert (to / "config.json").read_text() == "{}"
+    assert (folder / "config.json").read_text() != "{}"
+
+
+def test_weights_have_the_permissions_of_their_config(folder):
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
+
+
+def test_a_config_knows_its_preset():
+    assert preset_of(tiny()) == "tiny"
+    assert preset_of(replace(tiny(), depth=2)) is None

@@ -68,6 +68,12 @@ def test_an_interrupted_job_renders_only_what_is_missing(rendered: Path):
     assert shard.stat().st_mtime_ns == before
 
 
+def test_a_larger_job_goes_on_where_a_smaller_one_ended(rendered: Path):
+    assert Job(rendered, 2, 40).todo() == []
+    assert [seeds for _, seeds in Job(rendered, 3, 40).todo()] == [range(40, 43)]
+    assert [seeds for _, seeds in Job(rendered, 60, 40).todo()] == [range(40, 90), range(90, 100)]
+
+
 def test_a_missing_pack_is_said_before_processes_start(tmp_path: Path):
     with pytest.raises(ValueError, match="asset pack"):
         run(Job(tmp_path, 1, kind="avatar"))

@@ -29,7 +29,7 @@ def test_a_run_shorter_than_its_warm_up_still_has_a_rate():
     assert all(0 < plan.rate(seen) <= plan.learning_rate for seen in range(11))
 
 
-@pytest.mark.parametrize("name", ["samples", "batch", "accumulate"])
+@pytest.mark.parametrize("name", ["samples", "batch", "accumulate", "learning_rate"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_run_without_samples_is_refused(name, value):
     with pytest.raises(ValueError, match="positive"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, commit, console
+from humanlrm.commands.terminal import asset_pack, commit, console, needs
 
 if TYPE_CHECKING:
     from humanlrm.model.history import Stage
@@ -25,7 +25,9 @@ class Evaluate:
         ids: file with the names of the scans that are wanted, e.g. a test list.
         pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
         photos: only reconstruct all photos of this folder, and write a page.
-        methods: humanlrm, humanlrm-four (given four views), inflated, mean-body, visual-hull (an oracle), command.
+        methods: humanlrm, humanlrm-textured (in the colours that are saved), humanlrm-four (given four views),
+            humanlrm-sampled, humanlrm-mean-of-4, humanlrm-best-of-4 (an oracle), inflated, mean-body, visual-hull (an
+            oracle), command.
         command: program for the method "command", e.g. 'tool {image} -o {out}'.
         protocols: plain, occlusion, robustness, landmarks.
         views: photographs per subject, evenly spread.
@@ -77,6 +79,7 @@ class Evaluate:
             return command.print_differences(*self.compare, console)
         if self.photos is not None:
             return command.measure_photos(self.photos, self.out, self.weights, self.resolution, console)
+        needs("train")
         if self.quick:
             return command.measure_quickly(
                 64 if self.count is None else self.count,
@@ -121,18 +124,20 @@ class Card:
     Attributes:
         weights: folder of exported weights.
         count: held-out people to measure.
-        preset: name for the card.
+        preset: name for the card. Default: of the preset that they have the config of.
     """
 
     weights: Path
     count: int = 64
-    preset: str = "small"
+    preset: str | None = None
 
     def run(self) -> int:
+        needs("train")
         from humanlrm.evaluate.card import TrainingFacts, model_card, write_card
         from humanlrm.evaluate.quick import evaluate_quick
+        from humanlrm.model.config import preset_of
         from humanlrm.model.history import read_history
-        from humanlrm.model.pretrained import from_pretrained
+        from humanlrm.model.pretrained import from_pretrained, read_pretrained
         from humanlrm.train.checkpoint import trained
 
         parameters = sum(p.numel() for p in trained(from_pretrained(self.weights)).values())
@@ -140,7 +145,8 @@ class Card:
             evaluate_quick(self.count, "translation", 128, self.weights, method, console)
             for method in ("humanlrm", "inflated")
         ]
-        text = model_card(TrainingFacts(self.preset, parameters, read_history(self.weights)), reports)
+        name = self.preset or preset_of(read_pretrained(self.weights)[0]) or self.weights.name
+        text = model_card(TrainingFacts(name, parameters, read_history(self.weights)), reports)
         console.print(write_card(self.weights, text).read_text(), highlight=False)
         return 0
 
@@ -154,7 +160,7 @@ class Export:
         data: the shards it was trained on, for the card.
         out: e.g. src/humanlrm/weights/small.
         count: held-out people to measure.
-        preset: name for the card.
+        preset: name for the card. Default: of the preset that they have the config of.
         part: what the run trained, for the card.
         landmarks: another run that trained the landmarks alone (small family): the estimate of them is taken from it.
         seed: seed of the run, for the card.
@@ -164,12 +170,13 @@ class Export:
     data: Path
     out: Path
     count: int = 64
-    preset: str = "small"
+    preset: str | None = None
     part: str = "all"
     landmarks: Path | None = None
     seed: int = 0
 
     def run(self) -> int:
+        needs("train")
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data
         from humanlrm.model.history import read_history, write_history

@@ -10,11 +10,14 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from humanlrm.commands.terminal import check_device, console
+from humanlrm.commands.terminal import check_device, check_folder, console
 
 if TYPE_CHECKING:
     from humanlrm.completion import Completion, People
     from humanlrm.reconstruct import Reconstruction, Settings
+
+#: What is written beside a mesh.
+_BESIDE = {".glb": (".uncertainty.png",), ".obj": (".mtl", ".png", ".uncertainty.png"), ".ply": ()}
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,10 @@ class Reconstruct:
 
     Attributes:
         photos: JPEG, PNG, WebP, TIFF...; an alpha channel is used as the person's outline. Several need --cameras.
-        output: .glb, .obj or .ply.
+        output: .glb, .obj (with .mtl and .png beside it) or .ply (with one colour per vertex).
         cameras: where the photos were taken from: a transforms.json as nerfstudio writes it (docs/multiview.md).
         up: axis of the cameras' world that points up: +x -x +y -y +z -z (write --up=-z), or "cameras": their mean up.
+            Default: +z.
         unit: of the camera positions: m, cm or mm. Then the size is measured, and --height-m does not count.
         height_m: standing height of the person in metres.
         resolution: lattice cells per side: 64, 128, 256 or 512.
@@ -37,7 +41,7 @@ class Reconstruct:
         samples: so many people who could be the one in the photo, as person.0.glb, person.1.glb... and a sheet of them.
         seed: sample k of a seed is always the same.
         guidance: of the samples: 1 is what the photo allows, more exaggerates what it tells.
-        uncertainty: also say how sure the surface is: vertex attributes, and a heat map as a texture beside the mesh.
+        uncertainty: also say how sure the surface is: vertex attributes, and a heat map beside a GLB or OBJ.
         weights: folder of other weights than the shipped ones.
         device: cpu, cuda or mps.
     """
@@ -45,7 +49,7 @@ class Reconstruct:
     photos: tyro.conf.Positional[tuple[Path, ...]]
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("person.glb")
     cameras: Path | None = None
-    up: str = "+z"
+    up: str | None = None
     unit: str | None = None
     height_m: float = 1.70
     resolution: int = 256
@@ -88,19 +92,35 @@ class Reconstruct:
     def _save(self, people: "tuple[Reconstruction, ...]") -> list[Path]:
         """Meshes, heat maps and the picture of all."""
         written = []
-        for number, person in enumerate(people):
-            path = self.output if len(people) == 1 else self.output.with_suffix(f".{number}{self.output.suffix}")
+        for person, path in zip(people, self._meshes(len(people)), strict=True):
             written.append(person.save(path))
-            if person.uncertainty is not None:
+            if person.uncertainty is not None and path.suffix.lower() != ".ply":
                 written.append(path.with_suffix(".uncertainty.png"))
                 _save_picture(person.heat_map(self.texture_px), written[-1])
-        preview = self.preview
-        if preview is None and len(people) > 1:
-            preview = self.output.with_suffix(".sheet.png")
-        if preview is not None:
+        if (preview := self._sheet(len(people))) is not None:
             _save_picture(np.concatenate([person.preview() for person in people]), preview)
             written.append(preview)
         return written
+
+    def _meshes(self, people: int) -> list[Path]:
+        if people == 1:
+            return [self.output]
+        return [self.output.with_suffix(f".{number}{self.output.suffix}") for number in range(people)]
+
+    def _sheet(self, people: int) -> Path | None:
+        return self.output.with_suffix(".sheet.png") if self.preview is None and people > 1 else self.preview
+
+    def _check_nothing_is_lost(self) -> None:
+        """A texture must not replace the photo, nor the preview the texture."""
+        files = self._meshes(self.samples)
+        files += [path.with_suffix(end) for path in files for end in _BESIDE[self.output.suffix.lower()]]
+        check_folder(*files, self._sheet(self.samples))
+        inputs = {path.resolve() for path in (*self.photos, self.cameras) if path is not None}
+        for path in (*files, self._sheet(self.samples)):
+            if path is not None and path.resolve() in inputs:
+                raise ValueError(f"{path} would be overwritten: it is an input; choose another --output")
+        if self.preview is not None and self.preview.resolve() in {path.resolve() for path in files}:
+            raise ValueError(f"--preview {self.preview} is also a file of --output {self.output}; choose another name")
 
     def _check(self) -> None:
         """Before any work is done."""
@@ -119,6 +139,9 @@ class Reconstruct:
             raise ValueError("--samples, --uncertainty and --complete always are for a single photo, without --cameras")
         if self.cameras is None and self.unit is not None:
             raise ValueError("--unit is the unit of --cameras; one photo has no scale: give --height-m")
+        if self.cameras is None and self.up is not None:
+            raise ValueError("--up is an axis of --cameras; without them the photo's own up counts")
+        self._check_nothing_is_lost()
         check_device(self.device)
 
     def _people(self, settings: "Settings", completion: "Completion") -> "People":
@@ -132,7 +155,7 @@ class Reconstruct:
         from humanlrm.multiview import MultiViewReconstructor
 
         reconstructor = MultiViewReconstructor(self.weights or SHIPPED, self.device)
-        return reconstructor(self.photos, cameras, self.unit, settings, self.up)
+        return reconstructor(self.photos, cameras, self.unit, settings, self.up or "+z")
 
 
 def _remarks(found: "People") -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, console, errors
+from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, console, errors, needs
 
 #: Imagined people of whom a new landmark lifter learns.
 _FIGURES = 20_000
@@ -74,9 +74,10 @@ class Train:
     assets: Path | None = None
 
     def run(self) -> int:
+        needs("train")
         from humanlrm.model.config import PRESETS
         from humanlrm.model.pretrained import save_pretrained
-        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.checkpoint import averaged_weights, checkpoints, trained
         from humanlrm.train.config import LossWeights, SampleSettings, TrainConfig, around_heads, head_weights
         from humanlrm.train.loop import train
         from humanlrm.train.render_config import RenderSchedule
@@ -97,6 +98,8 @@ class Train:
             weights=head_weights() if self.part == "head" else LossWeights(),
         )
         data = self._mixture()
+        if self.initial is None and getattr(config, "landmarks", True) and not checkpoints(self.run_folder):
+            console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
         with TrainingReport(self.run_folder, self.samples, console, self.device, bf16) as report:
             model = train(
                 config,
@@ -111,6 +114,9 @@ class Train:
                 self.encoder,
                 self._figures() if self.initial is None else None,
             )
+        if not console.quiet:
+            seen = averaged_weights(self.run_folder)[2].seen
+            console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
         if self.export is not None:
             save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
             console.print(f"weights written to {self.export}", highlight=False)
@@ -172,6 +178,7 @@ class TrainDiffusion:
     export: Path | None = None
 
     def run(self) -> int:
+        needs("train")
         from humanlrm.model.denoiser_config import DENOISERS
         from humanlrm.model.paper import PaperLRM
         from humanlrm.model.pretrained import from_pretrained, save_pretrained
@@ -202,7 +209,7 @@ class TrainPoses:
 
     Attributes:
         data: folders of shards, best of people that the model was not trained on: there it errs as on strangers.
-        weights: folder of a model of the small family.
+        weights: folder of a model of the small family. Default: a copy of the shipped ones in the run's folder.
         run: folder of examples, checkpoints and logs.
         photos: how many augmented photos the model looks at, once.
         samples: how many photos the denoiser sees, again and again.
@@ -223,19 +230,23 @@ class TrainPoses:
     export: Path | None = None
 
     def run(self) -> int:
+        needs("train")
         from humanlrm.commands.terminal import commit
         from humanlrm.completion import POSES
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data, pose_card, write_card
         from humanlrm.model.denoiser_config import PoseDenoiserConfig
         from humanlrm.model.history import Stage
-        from humanlrm.model.pretrained import SHIPPED, save_pretrained
+        from humanlrm.model.pretrained import SHIPPED, copied, save_pretrained
         from humanlrm.train.checkpoint import averaged_weights, trained
         from humanlrm.train.poses import gather, recipe, train_poses
         from humanlrm.train.report import TrainingReport
 
         torch.set_num_threads(self.threads)
-        weights = self.weights or SHIPPED
+        for folder in self.data:
+            ShardFolder(folder)  # what is missing is said here, not by every process
+        # The package's own weights stay as they are.
+        weights = self.weights or copied(SHIPPED, self.run_folder / "weights")
         out = self.export or weights / POSES
         with console.status(f"Looking at {self.photos:,} photos"):
             examples = gather(
@@ -253,7 +264,7 @@ class TrainPoses:
             licences.update(theirs)
         stage = Stage("poses", dict(sources), sorted(licences), state.seen, state.seconds / 3600, self.seed, commit())
         write_card(out, pose_card(sum(p.numel() for p in model.parameters()), len(examples), stage))
-        console.print(f"weights written to {out}", highlight=False)
+        console.print(f"weights written to {out}; sample with --weights {out.parent}", highlight=False)
         return 0
 
 

@@ -11,7 +11,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
-from webdataset.writer import TarWriter
 
 #: What Pillow and numpy raise for damaged files.
 DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
@@ -49,6 +48,8 @@ def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     count = 0
+    from webdataset.writer import TarWriter  # the extra "train"; who only reads photos does without
+
     with TarWriter(str(partial)) as writer:
         for record in records:
             writer.write(record)

@@ -10,14 +10,17 @@ lips would open them.
 """
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import igl
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, unit_face_normals
+
+if TYPE_CHECKING:
+    import igl
 
 #: How far in front of a face its outside is looked at, metres.
 _STEP_M = 0.004
@@ -73,6 +76,8 @@ class SolidScan:
         points = points.astype(np.float64)
         order = _neighbours_first(points)
         points = points[order]
+        import igl  # the extra "train"; who measures or fuses photos does without
+
         found = igl.point_mesh_squared_distance(points, self.vertices, self.faces[self.outer])
         squared, face, nearest = (np.asarray(part) for part in found)
         distance, away = np.sqrt(squared), points - nearest
@@ -117,7 +122,9 @@ class SolidScan:
         return np.asarray(self._hierarchy.winding_number(points, radii)) if len(points) else np.zeros(0)
 
     @cached_property
-    def _hierarchy(self) -> igl.FastWindingNumberBVH:
+    def _hierarchy(self) -> "igl.FastWindingNumberBVH":
+        import igl
+
         hierarchy = igl.FastWindingNumberBVH()
         hierarchy.init(self.vertices, self.faces)
         return hierarchy

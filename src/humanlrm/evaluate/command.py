@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segments
 from rich.table import Table
 
 from humanlrm.evaluate.page import report_page
@@ -28,7 +30,7 @@ from humanlrm.evaluate.sources import describe
 
 
 def _bar(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console)
 
 
@@ -38,7 +40,12 @@ def _print(console: Console, title: str, titles: list[str], lines: list[list[str
         shown.add_column(name, justify="left" if place < words else "right")
     for line in lines:
         shown.add_row(*line)
-    console.print(shown)
+    # In too narrow a terminal no cell would show its number: lines may be longer than it.
+    options = console.options.update(width=1000)
+    options = options.update(width=max(console.width, Measurement.get(console, options, shown).maximum))
+    for segments in console.render_lines(shown, options, pad=False):
+        console.print(Segments(segments), end="", soft_wrap=True)
+        console.print()
 
 
 def measure(plan: Plan, out: Path, workers: int, ray: str | None, console: Console) -> int:

@@ -16,7 +16,7 @@ from humanlrm.evaluate.report import write_text
 from humanlrm.evaluate.scores import component_count, mask_agreement
 from humanlrm.evaluate.strips import photo_tile, save_strip, thumbnail
 from humanlrm.mesh.export import firsts, vertex_colors
-from humanlrm.mesh.preview import YAW_DEG, orbit_camera
+from humanlrm.mesh.preview import YAW_DEG, fitting, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.pretrained import SHIPPED
 from humanlrm.reconstruct import Reconstruction, Reconstructor, Settings
@@ -93,11 +93,10 @@ def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path
     seconds = time.perf_counter() - start
     mesh = welded(found)
     shown = found.subject
-    cameras = [orbit_camera(YAW_DEG[side], IMAGE_PX) for side in SIDES]
-    pictures = render(mesh, cameras)
-    iou = mask_agreement(pictures[0], shown.alpha[0].numpy() > 0.5, shown.known[0].numpy() > 0.5)
-    tiles = [photo_tile(shown, IMAGE_PX)]
-    rendered = [*pictures, *render(mesh, cameras[:1], normals=True)]
+    around = [orbit_camera(YAW_DEG[side], IMAGE_PX) for side in SIDES]
+    iou = mask_agreement(render(mesh, around[:1])[0], shown.alpha[0].numpy() > 0.5, shown.known[0].numpy() > 0.5)
+    tiles, cameras = [photo_tile(shown, IMAGE_PX)], fitting(around, mesh.surface.vertices)
+    rendered = [*render(mesh, cameras), *render(mesh, cameras[:1], normals=True)]
     tiles += [Image.fromarray((picture.rgb * 255).astype(np.uint8)) for picture in rendered]
     strip = Image.new("RGB", (IMAGE_PX * len(tiles), IMAGE_PX))
     for place, tile in enumerate(tiles):

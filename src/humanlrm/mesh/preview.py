@@ -1,5 +1,6 @@
 """Pictures of a textured mesh from all sides, by ray casting: no GPU and no window."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ Shading = Literal["color", "soft", "normals"]
 _BACKGROUND = 1.0
 #: Light that reaches even faces turned away, so that shading shows shape and hides no colour.
 _AMBIENT = 0.65
+#: How far from the middle a surface ends that did not fit (1 is the border).
+_WITHIN = 0.95
 #: Rays per pixel side.
 _SUPERSAMPLE = 2
 
@@ -46,7 +49,22 @@ def render_views(
             f"render_views: views are {tuple(YAW_DEG)}, shadings color, soft, normals; got {views}, {shading!r}"
         )
     scene = RayScene(mesh.vertices, mesh.faces)
-    return [_render(mesh, scene, orbit_camera(YAW_DEG[view], size_px * _SUPERSAMPLE), shading) for view in views]
+    cameras = fitting([orbit_camera(YAW_DEG[view], size_px * _SUPERSAMPLE) for view in views], mesh.vertices)
+    return [_render(mesh, scene, camera, shading) for camera in cameras]
+
+
+def fitting(cameras: list[Cameras], vertices: Float[np.ndarray, "V 3"]) -> list[Cameras]:
+    """The cameras, zoomed out by one factor if a surface does not fit into the picture of one of them: feet that point
+    at the photo's camera hang far below seen from the side."""
+    points = torch.from_numpy(vertices)
+    half = [torch.tensor(camera.size_px[::-1]) / 2 for camera in cameras]
+    pixels = [camera.project(points)[:, :2] for camera in cameras]
+    reach = max(float((px / h - 1).abs().max()) for px, h in zip(pixels, half, strict=True))
+    if reach <= 1:
+        return cameras
+    zoom = torch.ones(3, 3)
+    zoom[:2, :2] = _WITHIN / reach
+    return [replace(camera, K=camera.K * zoom) for camera in cameras]
 
 
 def orbit_camera(yaw_deg: float, size_px: int) -> Cameras:

@@ -224,3 +224,8 @@ def paper() -> PaperConfig:
 
 
 PRESETS: dict[str, Callable[[], Config]] = {"tiny": tiny, "small": small, "base": base, "paper": paper}
+
+
+def preset_of(config: AnyConfig) -> str | None:
+    """The preset that has this config; ``None``: none has."""
+    return next((name for name, preset in PRESETS.items() if preset() == config), None)

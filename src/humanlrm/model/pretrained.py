@@ -1,6 +1,7 @@
 """Weights on disk to a model: a folder of ``config.json`` and ``model.safetensors`` that must agree."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -144,5 +145,18 @@ def save_pretrained(folder: Path, config: AnyConfig, tensors: dict[str, Tensor])
     text, binary = folder / "config.json.partial", folder / "model.safetensors.partial"
     text.write_text(json.dumps(asdict(config), indent=1) + "\n")
     save_file({name: t.detach().half().contiguous() for name, t in tensors.items()}, binary)
+    # safetensors makes private files; weights have the permissions of their config.
+    binary.chmod(text.stat().st_mode & 0o777)
     text.replace(folder / "config.json")
     binary.replace(folder / "model.safetensors")
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """The files of a weights folder at another place, where they may be changed; nothing is copied twice."""
+    to.mkdir(parents=True, exist_ok=True)
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        if not (to / path.name).exists():
+            partial = to / f"{path.name}.partial"
+            shutil.copyfile(path, partial)
+            partial.replace(to / path.name)
+    return to

@@ -5,8 +5,8 @@ Everything here is in metres, +Y up, facing +Z, the person's left at +X; anny it
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-import anny
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,9 @@ from scipy.spatial.transform import Rotation
 from humanlrm.people.avatar_shape import Rig
 from humanlrm.people.joints import REST_JOINTS, SIDES, face_and_crown
 from humanlrm.people.posepack import POSE_INDEX, retargeted, smallest_rotation
+
+if TYPE_CHECKING:
+    import anny
 
 #: Vertices of the body proper; the numbers above are tongue, joints, eyes, teeth and the helpers for clothes and hair.
 BODY_VERTICES = 13380
@@ -70,7 +73,9 @@ class BaseMesh:
 
 
 @cache
-def _model() -> anny.Anny:
+def _model() -> "anny.Anny":
+    import anny  # the extra "train"; who only looks at photos does without
+
     return anny.Anny(topology="makehuman", skinning_method="lbs").to(dtype=torch.float32)
 
 

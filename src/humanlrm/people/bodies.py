@@ -5,8 +5,8 @@ Everything here is in metres, +Y up, facing +Z, the person's left at +X. anny it
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-import anny
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -14,6 +14,9 @@ from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
 
 from humanlrm.people.joints import face_and_crown, landmarks_of
+
+if TYPE_CHECKING:
+    import anny
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Body:
 
 
 @cache
-def _model() -> anny.Anny:
+def _model() -> "anny.Anny":
+    import anny  # the extra "train"; who only looks at photos does without
+
     return anny.Anny(skinning_method="lbs").to(dtype=torch.float32)
 
 

@@ -41,7 +41,7 @@ def run_on_ray(
 
     # Workers run elsewhere: relative folders would be theirs.
     job = replace(job, out=job.out.absolute(), assets=None if job.assets is None else job.assets.absolute())
-    tasks = [(path, seeds) for path, seeds in job.shards() if not path.exists()]
+    tasks = job.todo()
     if not tasks:
         return []
     try:

@@ -13,9 +13,11 @@ from humanlrm.people.preview import Sheet, check_picture, save_picture, sheet
 
 def render(job: Job, workers: int, ray: str | None, console: Console, errors: Console) -> int:
     """Renders the shards of a job that do not exist yet; 1 if a person failed, which is said by name."""
+    todo = job.todo()
+    there = job.count - sum(len(seeds) for _, seeds in todo)
     with Progress(console=console) as bar:
         task = bar.add_task("people", total=len(job.shards()))
-        bar.advance(task, sum(path.exists() for path, _ in job.shards()))
+        bar.advance(task, len(job.shards()) - len(todo))
 
         def advance(outcome: Outcome, done: int, todo: int) -> None:
             bar.advance(task)
@@ -30,7 +32,8 @@ def render(job: Job, workers: int, ray: str | None, console: Console, errors: Co
     for line in failures:
         errors.print(line, style="red", highlight=False)
     made = sum(outcome.subjects for outcome in outcomes)
-    console.print(f"{made} people written to {job.out}, {len(failures)} failed", highlight=False)
+    before = f", {there} were there already" if there else ""
+    console.print(f"{made} people written to {job.out}, {len(failures)} failed{before}", highlight=False)
     return 1 if failures else 0
 
 

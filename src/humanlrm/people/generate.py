@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from humanlrm.data.environment import load_environments
+from humanlrm.data.records import entries_of
 from humanlrm.data.render import RenderSettings, Subject, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import write_shard
@@ -92,6 +93,14 @@ class Job:
         starts = range(self.first_seed, stop, SHARD)
         return [(self.out / f"people-{s:08d}.tar", range(s, min(s + SHARD, stop))) for s in starts]
 
+    def todo(self) -> list[tuple[Path, range]]:
+        """The shards that are not there, or end where a smaller job ended (or where the last person failed)."""
+        return [(path, seeds) for path, seeds in self.shards() if not path.exists() or _last_seed(path) < seeds[-1]]
+
+
+def _last_seed(shard: Path) -> int:
+    return max((int(entry.key) for entry in entries_of(shard)), default=-1)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -147,7 +156,7 @@ def _render_shard(task: tuple[Path, range]) -> Outcome:
 
 
 def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] | None = None) -> list[Outcome]:
-    """Renders the shards that do not exist yet; an interrupted job goes on where it was.
+    """Renders the shards that are not complete yet; an interrupted job goes on where it was.
 
     Args:
         workers: processes; each computes with one thread.
@@ -157,7 +166,7 @@ def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] 
         ValueError, FileNotFoundError: the asset pack is missing or incomplete.
     """
     Cast(job.assets, job.kind)  # what is missing is said here, not by every process
-    tasks = [task for task in job.shards() if not task[0].exists()]
+    tasks = job.todo()
     outcomes: list[Outcome] = []
     with processes(workers, _start, (job,)) as pool:
         for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):

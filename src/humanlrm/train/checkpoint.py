@@ -158,9 +158,9 @@ def load_checkpoint(
     with _reading(folder):
         config = read_any_config(json.loads((folder / "config.json").read_text()))
         if config != model.config:
-            raise CheckpointError(
-                f"{folder} is a checkpoint of {config}, this run trains {model.config}; choose another --run"
-            )
+            ours, theirs = (asdict(c) | {"kind": type(c).__name__} for c in (model.config, config))
+            differ = ", ".join(f"{k} {theirs.get(k)}, not {ours.get(k)}" for k in ours if ours[k] != theirs.get(k))
+            raise CheckpointError(f"{folder} is a checkpoint of another model ({differ}); choose another --run")
         load_tensors(model, load_file(folder / "model.safetensors"), folder)
         average.update(load_file(folder / "average.safetensors"))
         moments = load_file(folder / "optimizer.safetensors")

@@ -23,7 +23,7 @@ class TrainingReport:
     def __init__(self, run: Path, samples: int, console: Console, device: str = "cpu", bf16: bool = False) -> None:
         self._bar = Bar(
             TextColumn("training"),
-            BarColumn(),
+            BarColumn(12),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
