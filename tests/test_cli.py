@@ -183,9 +183,13 @@ def test_training_without_data_is_refused(capsys, tmp_path, folder):
     assert_refused(capsys, tmp_path, ("train-poses", "--data", folder), "humanlrm people")
 
 
-@pytest.mark.parametrize("option", ["--samples", "--batch", "--learning-rate"])
+@pytest.mark.parametrize("option", ["--samples", "--batch"])
 def test_training_on_nothing_is_refused(capsys, tmp_path, option):
     assert_refused(capsys, tmp_path, ("train", "tiny", "--data", ".", option, 0), "positive")
+
+
+def test_an_impossible_learning_rate_is_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("train", "tiny", "--data", ".", "--learning-rate", -1), "learning rate")
 
 
 @pytest.mark.parametrize(("option", "value"), [("--count", 0), ("--seed", -1)])

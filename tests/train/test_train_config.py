@@ -29,11 +29,17 @@ def test_a_run_shorter_than_its_warm_up_still_has_a_rate():
     assert all(0 < plan.rate(seen) <= plan.learning_rate for seen in range(11))
 
 
-@pytest.mark.parametrize("name", ["samples", "batch", "accumulate", "learning_rate"])
+@pytest.mark.parametrize("name", ["samples", "batch", "accumulate"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_run_without_samples_is_refused(name, value):
     with pytest.raises(ValueError, match="positive"):
         TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_an_impossible_rate_is_refused_before_anything_is_fitted(rate):
+    with pytest.raises(ValueError, match="learning rate"):
+        TrainConfig(learning_rate=rate)
 
 
 def test_the_cosine_starts_after_warm_up_is_half_way_down_in_the_middle_and_ends_at_a_fiftieth():

@@ -114,8 +114,8 @@ class TrainConfig:
                 f"training needs positive samples, batch and accumulate, "
                 f"got {self.samples}, {self.batch} and {self.accumulate}"
             )
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"training needs a positive learning rate, got {self.learning_rate}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
+            raise ValueError(f"training needs a learning rate that is not negative, got {self.learning_rate}")
 
     def rate(self, seen: int) -> float:
         """Learning rate after ``seen`` samples: linear warm-up, then as ``fall`` says, never below a fiftieth."""
