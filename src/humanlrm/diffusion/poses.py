@@ -12,8 +12,8 @@ from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 from humanlrm.model.triplane import sample_plane
 from humanlrm.views import Given
 
-#: Steps of the solver: the network is small, so there is no reason to hurry.
-_STEPS = 16
+#: Of Heun's method: as near to the truth as fifty (``benchmarks/uncertainty.py``).
+STEPS = 12
 #: Noise to start from, in deviations of the data.
 _MOST_NOISE = 80.0
 #: A landmark that is seen is at most so many deviations of its heat map's place away from the estimate (our choice);
@@ -72,6 +72,7 @@ def sample_poses(
     seed: int = 0,
     guidance: float = 1.0,
     variety: float = _VARIETY,
+    steps: int = STEPS,
 ) -> Float[Tensor, "B K J 3"]:
     """Landmarks of ``samples`` people who could be the one in each photo; sample k of a seed is always the same.
 
@@ -80,11 +81,12 @@ def sample_poses(
     Args:
         guidance: 1 takes the condition as it is; more exaggerates it.
         variety: 1 samples what is allowed, less stays nearer to what is likely.
+        steps: of Heun's method.
     """
     people = len(condition.given)
     noise = variety * starting_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(people, 1, 1)
     denoise = guided(denoiser, condition.repeated(samples), guidance)
-    found = heun(denoise, noise, noise_levels(_STEPS, _MOST_NOISE))
+    found = heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
     estimate, reach = (x.repeat_interleave(samples, dim=0) for x in (condition.estimate, condition.reach))
     return _seen_there(denoiser.restored(found, estimate), estimate, reach).unflatten(0, (people, samples))
 
