@@ -87,8 +87,7 @@ class Reconstruction:
     """A reconstructed person.
 
     Attributes:
-        mesh: textured mesh in box units (``frame.py``); times ``metres_per_unit`` they are metres, as :meth:`save`
-            writes them.
+        mesh: textured mesh in box units (``frame.py``); times ``metres_per_unit`` it is in metres.
         subject: what the network was shown.
         landmarks: corrected landmarks (as detected, where the model has no landmark head), box units.
         metres_per_unit: metric scale, from ``height_m``.
@@ -107,9 +106,9 @@ class Reconstruction:
 
     def __repr__(self) -> str:
         """Without the arrays."""
-        faces, side, height_m = len(self.mesh.faces), len(self.mesh.texture), self.metres_per_unit
-        height_m *= float(np.ptp(self.mesh.vertices[:, 1]))
-        return f"Reconstruction({faces:,} faces, {height_m:.2f} m high, texture {side} px)"
+        height_m = self.metres_per_unit * float(np.ptp(self.mesh.vertices[:, 1]))
+        faces, side_px = len(self.mesh.faces), len(self.mesh.texture)
+        return f"Reconstruction({faces:,} faces, {height_m:.2f} m high, texture {side_px} px)"
 
     def save(self, path: str | Path) -> Path:
         """Writes .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leaves a half-written file.

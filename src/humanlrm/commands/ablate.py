@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from humanlrm.commands.terminal import check_bf16, console, needs
+from humanlrm.commands.terminal import check_bf16, console, needs_train
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Ablate:
     workers: int = 1
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.ablations import Study, study
         from humanlrm.evaluate.report import write_text
 

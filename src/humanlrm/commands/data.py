@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, console, errors, needs
+from humanlrm.commands.terminal import asset_pack, console, errors, needs_train
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class People:
     figure: Path = Path("people-statistics.png")
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.data.render import RenderSettings
         from humanlrm.people.command import preview, render, report
         from humanlrm.people.generate import Job
@@ -104,7 +104,7 @@ class Prepare:
     licence: str | None = None
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from rich.progress import Progress as Bar
         from rich.table import Table
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, commit, console, needs
+from humanlrm.commands.terminal import asset_pack, commit, console, needs_train
 
 if TYPE_CHECKING:
     from humanlrm.model.history import Stage
@@ -79,7 +79,7 @@ class Evaluate:
             return command.print_differences(*self.compare, console)
         if self.photos is not None:
             return command.measure_photos(self.photos, self.out, self.weights, self.resolution, console)
-        needs("train")
+        needs_train()
         if self.quick:
             return command.measure_quickly(
                 64 if self.count is None else self.count,
@@ -132,7 +132,7 @@ class Card:
     preset: str | None = None
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.evaluate.card import TrainingFacts, model_card, write_card
         from humanlrm.evaluate.quick import evaluate_quick
         from humanlrm.model.config import preset_of
@@ -176,7 +176,7 @@ class Export:
     seed: int = 0
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data
         from humanlrm.model.history import read_history, write_history

@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from humanlrm.commands.terminal import check_device, check_folder, console
+from humanlrm.commands.terminal import check_device, check_writable, console
 
 if TYPE_CHECKING:
     from humanlrm.completion import Completion, People
@@ -114,10 +114,11 @@ class Reconstruct:
         """A texture must not replace the photo, nor the preview the texture."""
         files = self._meshes(self.samples)
         files += [path.with_suffix(end) for path in files for end in _BESIDE[self.output.suffix.lower()]]
-        check_folder(*files, self._sheet(self.samples))
+        sheet = self._sheet(self.samples)
         inputs = {path.resolve() for path in (*self.photos, self.cameras) if path is not None}
-        for path in (*files, self._sheet(self.samples)):
-            if path is not None and path.resolve() in inputs:
+        for path in files if sheet is None else [*files, sheet]:
+            check_writable(path)
+            if path.resolve() in inputs:
                 raise ValueError(f"{path} would be overwritten: it is an input; choose another --output")
         if self.preview is not None and self.preview.resolve() in {path.resolve() for path in files}:
             raise ValueError(f"--preview {self.preview} is also a file of --output {self.output}; choose another name")

@@ -11,40 +11,37 @@ from rich.console import Console
 #: Of several processes that torchrun started, only the first speaks.
 console = Console(quiet=os.environ.get("RANK", "0") != "0")
 errors = Console(stderr=True)
+#: What the extra "train" brings.
+_TRAIN = ("anny", "igl", "webdataset", "tensorboard", "accelerate")
 
 
-#: What comes with an extra.
-_EXTRAS = {"train": ("anny", "igl", "webdataset", "tensorboard", "accelerate"), "cluster": ("ray",)}
-
-
-def needs(extra: str) -> None:
+def needs_train() -> None:
     """Before any work is done.
 
     Raises:
-        ValueError: the extra is not installed.
+        ValueError: the extra "train" is not installed.
     """
-    lacking = [name for name in _EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    lacking = [name for name in _TRAIN if importlib.util.find_spec(name) is None]
     if lacking:
         raise ValueError(
-            f"this needs {', '.join(lacking)}, which are not installed: pip install 'humanlrm[{extra}]', "
-            f"or in a clone pip install -e '.[{extra}]'"
+            f"this needs {', '.join(lacking)}, which are not installed: pip install 'humanlrm[train]', "
+            "or in a clone pip install -e '.[train]'"
         )
 
 
-def check_folder(*files: Path | None) -> None:
+def check_writable(path: Path) -> None:
     """Before any work is done.
 
     Raises:
-        ValueError: a file could not be written where it is wanted.
+        ValueError: a file cannot be written there.
     """
-    for path in files:
-        there = path.parent if path is not None else Path()
-        while path is not None and not there.exists():
-            there = there.parent
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            raise ValueError(f"cannot write {path}: {there} is no folder that may be written to")
-        if path is not None and path.is_dir():
-            raise ValueError(f"cannot write {path}: it is a folder")
+    there = path.parent
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"cannot write {path}: {there} is no folder that may be written to")
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder")
 
 
 def asset_pack(given: Path | None) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, console, errors, needs
+from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, console, errors, needs_train
 
 #: Imagined people of whom a new landmark lifter learns.
 _FIGURES = 20_000
@@ -74,10 +74,10 @@ class Train:
     assets: Path | None = None
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.model.config import PRESETS
         from humanlrm.model.pretrained import save_pretrained
-        from humanlrm.train.checkpoint import averaged_weights, checkpoints, trained
+        from humanlrm.train.checkpoint import checkpoints, newest_state, trained
         from humanlrm.train.config import LossWeights, SampleSettings, TrainConfig, around_heads, head_weights
         from humanlrm.train.loop import train
         from humanlrm.train.render_config import RenderSchedule
@@ -115,7 +115,7 @@ class Train:
                 self._figures() if self.initial is None else None,
             )
         if not console.quiet:
-            seen = averaged_weights(self.run_folder)[2].seen
+            seen = newest_state(self.run_folder).seen
             console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
         if self.export is not None:
             save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
@@ -178,7 +178,7 @@ class TrainDiffusion:
     export: Path | None = None
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.model.denoiser_config import DENOISERS
         from humanlrm.model.paper import PaperLRM
         from humanlrm.model.pretrained import from_pretrained, save_pretrained
@@ -230,7 +230,7 @@ class TrainPoses:
     export: Path | None = None
 
     def run(self) -> int:
-        needs("train")
+        needs_train()
         from humanlrm.commands.terminal import commit
         from humanlrm.completion import POSES
         from humanlrm.data.shards import ShardFolder

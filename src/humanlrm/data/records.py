@@ -45,11 +45,11 @@ def image_bytes(pixels: np.ndarray, form: str, **options: int) -> bytes:
 
 def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
     """Writes encoded records to ``path`` by way of a temporary name; returns how many there were."""
+    from webdataset.writer import TarWriter  # the extra "train"; who only reads photos does without
+
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     count = 0
-    from webdataset.writer import TarWriter  # the extra "train"; who only reads photos does without
-
     with TarWriter(str(partial)) as writer:
         for record in records:
             writer.write(record)

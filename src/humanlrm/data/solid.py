@@ -73,11 +73,11 @@ class SolidScan:
 
     def signed_distance(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """Distance to the outer surface (metres, float16), negative inside."""
+        import igl  # the extra "train"; who measures or fuses photos does without
+
         points = points.astype(np.float64)
         order = _neighbours_first(points)
         points = points[order]
-        import igl  # the extra "train"; who measures or fuses photos does without
-
         found = igl.point_mesh_squared_distance(points, self.vertices, self.faces[self.outer])
         squared, face, nearest = (np.asarray(part) for part in found)
         distance, away = np.sqrt(squared), points - nearest

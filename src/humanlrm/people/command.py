@@ -23,7 +23,7 @@ def render(job: Job, workers: int, ray: str | None, console: Console, errors: Co
             bar.advance(task)
 
         if ray is None:
-            outcomes = run(job, workers, advance)
+            outcomes = run(job, workers, advance, todo)
         else:
             from humanlrm.people.cluster import run_on_ray
 

@@ -155,18 +155,24 @@ def _render_shard(task: tuple[Path, range]) -> Outcome:
     return _workshop(*task)
 
 
-def run(job: Job, workers: int = 1, report: Callable[[Outcome, int, int], None] | None = None) -> list[Outcome]:
+def run(
+    job: Job,
+    workers: int = 1,
+    report: Callable[[Outcome, int, int], None] | None = None,
+    todo: list[tuple[Path, range]] | None = None,
+) -> list[Outcome]:
     """Renders the shards that are not complete yet; an interrupted job goes on where it was.
 
     Args:
         workers: processes; each computes with one thread.
         report: called after each shard with (outcome, shards done, shards to do).
+        todo: of the job, if that is known already: whole shards are listed for it.
 
     Raises:
         ValueError, FileNotFoundError: the asset pack is missing or incomplete.
     """
     Cast(job.assets, job.kind)  # what is missing is said here, not by every process
-    tasks = job.todo()
+    tasks = job.todo() if todo is None else todo
     outcomes: list[Outcome] = []
     with processes(workers, _start, (job,)) as pool:
         for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):

@@ -123,13 +123,28 @@ def averaged_weights(run: Path) -> tuple[AnyConfig, dict[str, Tensor], TrainerSt
     Raises:
         CheckpointError: the run has no checkpoint, or a damaged one.
     """
+    newest = _newest(run)
+    with _reading(newest):
+        config = read_any_config(json.loads((newest / "config.json").read_text()))
+        return config, load_file(newest / "average.safetensors"), _state(newest)
+
+
+def newest_state(run: Path) -> TrainerState:
+    """State of a run's newest checkpoint; same errors as :func:`averaged_weights`, without reading weights."""
+    newest = _newest(run)
+    with _reading(newest):
+        return _state(newest)
+
+
+def _state(checkpoint: Path) -> TrainerState:
+    return TrainerState(**json.loads((checkpoint / "state.json").read_text()))
+
+
+def _newest(run: Path) -> Path:
     saved = checkpoints(run)
     if not saved:
         raise CheckpointError(f"{run}: no checkpoint; train first, e.g. `humanlrm train small --data DIR --run {run}`")
-    with _reading(saved[-1]):
-        config = read_any_config(json.loads((saved[-1] / "config.json").read_text()))
-        state = TrainerState(**json.loads((saved[-1] / "state.json").read_text()))
-        return config, load_file(saved[-1] / "average.safetensors"), state
+    return saved[-1]
 
 
 def initial_weights(folder: Path) -> dict[str, Tensor]:
@@ -174,4 +189,4 @@ def load_checkpoint(
         for name, parameter in trained(model, density).items():
             if f"step.{name}" in moments:  # it had a gradient
                 optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in _MOMENTS}
-        return TrainerState(**json.loads((folder / "state.json").read_text()))
+        return _state(folder)
