@@ -37,7 +37,7 @@ from humanlrm.train.config import TrainConfig
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.objective import Moment, Objective, objective
 from humanlrm.train.pictures import Pictures, draw
-from humanlrm.train.sharding import average_numbers, clip, split, split_like, whole
+from humanlrm.train.sharding import average_numbers, clip, own_group, split, split_like, whole
 from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
@@ -111,6 +111,7 @@ class _Run:
         return self.config.batch * self.config.accumulate * self.accelerator.num_processes
 
 
+@own_group()
 def train(
     model_config: Config,
     config: TrainConfig,

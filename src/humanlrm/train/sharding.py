@@ -4,12 +4,15 @@
 what a cluster runs is tested on two processes of a laptop.
 """
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.distributed import all_reduce
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed import all_reduce, destroy_process_group, is_available, is_initialized
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -19,6 +22,28 @@ from humanlrm.train.objective import Objective
 
 #: What is gathered, used and given back by itself; everything else is gathered for the whole step.
 _UNITS = (Block, PlaneBlock)
+#: What models of this process were split along.
+_MESHES: list[DeviceMesh] = []
+
+
+@contextmanager
+def own_group() -> Iterator[None]:
+    """Ends the process group that was made inside, if one was, and the threads that carried its messages.
+
+    A thread that still gives back the tensors of the last message while Python ends aborts the process, and torchrun
+    takes the run for failed (pytorch/pytorch#179291). Threads end with the last reference to their group; torch's own
+    caches keep the meshes of split models, and those their groups, for as long as the process lives.
+    """
+    before = is_available() and is_initialized()
+    try:
+        yield
+    finally:
+        if is_available() and is_initialized() and not before:
+            destroy_process_group()
+            while _MESHES:
+                getattr(_MESHES.pop(), "_pg_registry", {}).clear()
+            gc.collect()
+            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def split(losses: Objective, device: str, processes: int) -> None:
@@ -27,6 +52,7 @@ def split(losses: Objective, device: str, processes: int) -> None:
     Needs a process group. Parameters become other objects: optimisers have to be made afterwards.
     """
     mesh = init_device_mesh(torch.device(device).type, (processes,))
+    _MESHES.append(mesh)
     for module in losses.modules():
         if isinstance(module, _UNITS):
             fully_shard(module, mesh=mesh)
