@@ -7,7 +7,6 @@ _CHECKED = "camera rays frame landmarks views subject matting mesh render model 
 _CHECKED += " anatomy balance reconstruct multiview completion cli"
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
-import signal  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -44,11 +43,8 @@ _MIDDLE = {"neck": (0, 0.55, 0), "head": (0, 0.72, 0), "nose": (0, 0.7, 0.1)}
 
 @pytest.fixture(autouse=True)
 def _same_start():
-    """Tests do not depend on their order: torch's numbers start anew, and SIGTERM is given back after training."""
+    """Tests do not depend on their order: torch's numbers start anew."""
     torch.manual_seed(0)
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

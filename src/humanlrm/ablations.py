@@ -22,6 +22,7 @@ from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import TrainingStopped, train
 from humanlrm.train.render_config import RenderSchedule
+from humanlrm.train.stop import stopped
 from humanlrm.workers import processes
 
 METRICS = {"chamfer_cm": 2, "p2s_cm": 2, "s2p_cm": 2, "normals_abs": 3, "psnr_front": 1, "psnr_back": 1, "iou_side": 3}
@@ -145,7 +146,7 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
 
     Raises:
         ValueError: no readable data, or ``figures`` or ``out`` holds another study.
-        TrainingStopped: by SIGTERM; a row that is not finished is not measured.
+        TrainingStopped: by SIGTERM or SIGINT; a row that is not finished is not measured.
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
@@ -246,10 +247,7 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path, folder: Path) ->
     train(config, schedule, data, folder / "run", initial=initial)
     _, weights, state = averaged_weights(folder / "run")
     if state.seen < samples:
-        raise TrainingStopped(
-            f"{variant.name}: asked to stop after {state.seen:,} of {samples:,} samples; "
-            "run the same command again to go on"
-        )
+        raise TrainingStopped(f"{variant.name}: {stopped(state.seen, samples)}")
     save_pretrained(folder / "weights", config, weights)
 
 

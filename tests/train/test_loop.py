@@ -101,14 +101,18 @@ def test_a_killed_process_goes_on_and_ends_with_the_same_weights(shards, uninter
     assert same(tmp_path, uninterrupted)
 
 
-def test_sigterm_saves_and_ends_the_run_early(shards, uninterrupted, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_asks_a_run_to_stop_loses_nothing(number, shards, uninterrupted, tmp_path):
+    before = signal.getsignal(number)
+
     def ask_to_stop(progress):
         if progress.state.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     seldom = replace(plan(8, 2), checkpoint_s=1e9)
     train(tiny(), seldom, shards, tmp_path, report=ask_to_stop, workers=0)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-0000002"]
+    assert signal.getsignal(number) is before
     train(tiny(), seldom, shards, tmp_path, workers=0)
     assert same(tmp_path, uninterrupted)
 
@@ -325,3 +329,12 @@ def test_biases_norms_and_embeddings_do_not_decay_and_the_lifter_changes_slowly(
     assert len(decayed) + len(rest) == len(names)
     slow = {names[id(p)] for group in groups if group["share"] < 1 for p in group["params"]}
     assert slow == {name for name in names.values() if name.startswith("corrector.lifter.")}
+
+
+def test_who_presses_ctrl_c_twice_means_now(shards, tmp_path):
+    def insist(progress):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), plan(8, 2), shards, tmp_path, report=insist, workers=0)

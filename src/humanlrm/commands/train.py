@@ -82,6 +82,7 @@ class Train:
         from humanlrm.train.loop import train
         from humanlrm.train.render_config import RenderSchedule
         from humanlrm.train.report import TrainingReport
+        from humanlrm.train.stop import stopped
 
         if self.preset not in PRESETS:
             raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
@@ -114,9 +115,12 @@ class Train:
                 self.encoder,
                 self._figures() if self.initial is None else None,
             )
-        if not console.quiet:
-            seen = newest_state(self.run_folder).seen
-            console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
+        if console.quiet:  # what the first process writes may not be there yet
+            return 0
+        seen = newest_state(self.run_folder).seen
+        if seen < self.samples:
+            raise ValueError(stopped(seen, self.samples))
+        console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
         if self.export is not None:
             save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
             console.print(f"weights written to {self.export}", highlight=False)

@@ -33,6 +33,11 @@ INPUTS = "inputs.npz"
 _ARRAYS = ("detected", "landmarks", "to_frame", "target_frame")
 #: Lattice of the visual hull, and its side in sizes of the person.
 _LATTICE, _ROOM = 48, 1.4
+#: Weight of "people have one size" against "all rays meet", which decides where they do.
+_ALIKE = 0.1
+#: Half of a person's thickness where no two cameras tell it, in sizes of the person, and how much it may be more until
+#: two at a right angle bound it.
+_THICK, _BOUND = 0.2, 1.6
 #: Rays of a target's pixel along each side.
 _OVERSAMPLING = 3
 
@@ -106,12 +111,13 @@ def visual_hull(capture: Capture) -> Float[np.ndarray, "N 3"]:
         ValueError: there are none.
     """
     eyes, rays, angles = (np.stack(part) for part in zip(*map(_mask_ray, capture.views), strict=True))
-    # The point nearest to all rays: normal equations of the distances.
-    across = np.eye(3) - rays[:, :, None] * rays[:, None, :]
-    middle = np.linalg.lstsq(across.sum(0), np.einsum("vij,vj->i", across, eyes), rcond=None)[0]
-    size = (np.linalg.norm(middle - eyes, axis=1) * angles).max()
+    middle, depths = _middle(eyes, rays, angles)
+    size = (depths * angles).max()
     steps = (np.arange(_LATTICE) + 0.5) / _LATTICE - 0.5
     points = middle + size * _ROOM * np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    # Cameras that face each other see a hull that reaches from one to the other, most of it near the nearer camera.
+    told, axes = np.linalg.eigh(np.eye(3) - rays.T @ rays / len(rays))
+    points = points[np.abs((points - middle) @ axes[:, 0]) < size * (_THICK + _BOUND * told[0])]
     for view in capture.views:
         pixel, z = _project(view.camera, points)
         # One pixel all around the photograph says whether the person goes on beyond the nearest border pixel.
@@ -121,6 +127,27 @@ def visual_hull(capture: Capture) -> Float[np.ndarray, "N 3"]:
     if len(points) == 0:
         raise ValueError(f"capture {capture.id}: no place lies in all masks; are cameras and masks of the same views?")
     return points
+
+
+def _middle(
+    eyes: Float[np.ndarray, "V 3"], rays: Float[np.ndarray, "V 3"], angles: Float[np.ndarray, "V"]
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "V"]]:
+    """The point nearest to all rays, and how far along each it lies.
+
+    Rays of two cameras that face each other meet nowhere in particular: there it decides that a person has about one
+    size, so that who looks half as large is twice as far away.
+    """
+    count = len(eyes)
+    # Unknown: the point, the depth along each ray, and the size.
+    meet = np.zeros((3 * count, 4 + count))
+    alike = np.zeros((count, 4 + count))
+    for k in range(count):
+        meet[3 * k : 3 * k + 3, :3] = -np.eye(3)
+        meet[3 * k : 3 * k + 3, 3 + k] = rays[k]
+        alike[k, 3 + k], alike[k, -1] = _ALIKE, -_ALIKE / angles[k]
+    wanted = np.concatenate([-eyes.ravel(), np.zeros(count)])
+    found = np.linalg.lstsq(np.concatenate([meet, alike]), wanted, rcond=None)[0]
+    return found[:3], found[3:-1]
 
 
 def _mask_ray(view: CaptureView) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], np.floating]:

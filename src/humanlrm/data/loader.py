@@ -154,8 +154,9 @@ def batches(data: Samplings, batch: int, start: int = 0, stride: int = 1, worker
 
 
 def _outlive(worker: int) -> None:
-    """Workers leave SIGTERM to the training loop, which saves its state before it ends them."""
+    """Workers leave SIGTERM and Ctrl-C to the training loop, which saves its state before it ends them."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def make_sample(

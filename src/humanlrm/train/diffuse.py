@@ -23,6 +23,7 @@ from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.train.checkpoint import TrainerState, checkpoints, load_checkpoint, save_checkpoint, trained
 from humanlrm.train.loop import Progress, TrainingStopped
+from humanlrm.train.stop import asked_to_stop, stopped
 
 Item = TypeVar("Item")
 AnyDenoiser = TypeVar("AnyDenoiser", Denoiser, PoseDenoiser)
@@ -176,7 +177,7 @@ def run_denoising(
 
     Raises:
         CheckpointError: the run is one of another denoiser.
-        TrainingStopped: the loss became infinite or NaN.
+        TrainingStopped: the loss became infinite or NaN, or the process was asked to stop; then all is saved.
     """
     parameters = trained(model)
     average = {name: p.detach().clone() for name, p in parameters.items()}
@@ -184,22 +185,27 @@ def run_denoising(
     saved = checkpoints(run)
     state = load_checkpoint(saved[-1], model, average, optimizer) if saved else TrainerState()
     last_saved = started = time.monotonic()
-    for batch in stream(state.seen):
-        loss = _step(model, optimizer, lambda rng, batch=batch: told(batch, rng), config, state)
-        decay = min(config.ema, (1 + state.step) / (10 + state.step))
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                average[name].lerp_(parameter, 1 - decay)
-        now = time.monotonic()
-        elapsed, started = now - started, now
-        state.seconds += elapsed
-        if report is not None and state.step % config.log_every == 0:
-            report(
-                Progress(state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops_per_s=0.0)
-            )
-        if state.seen >= config.samples or now - last_saved > config.checkpoint_s:
-            save_checkpoint(run, model, average, optimizer, state, config.keep)
-            last_saved = now
+    with asked_to_stop() as asked:
+        for batch in stream(state.seen):
+            loss = _step(model, optimizer, lambda rng, batch=batch: told(batch, rng), config, state)
+            decay = min(config.ema, (1 + state.step) / (10 + state.step))
+            with torch.no_grad():
+                for name, parameter in parameters.items():
+                    average[name].lerp_(parameter, 1 - decay)
+            now = time.monotonic()
+            elapsed, started = now - started, now
+            state.seconds += elapsed
+            if report is not None and state.step % config.log_every == 0:
+                report(
+                    Progress(
+                        state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops_per_s=0.0
+                    )
+                )
+            if state.seen >= config.samples or asked or now - last_saved > config.checkpoint_s:
+                save_checkpoint(run, model, average, optimizer, state, config.keep)
+                last_saved = now
+            if asked and state.seen < config.samples:
+                raise TrainingStopped(stopped(state.seen, config.samples))
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(average[name])

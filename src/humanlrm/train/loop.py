@@ -1,7 +1,6 @@
 """The training loop: one visible loop on ``accelerate``, for one process or many, resumable at any moment."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -38,6 +37,7 @@ from humanlrm.train.lift import fit_lifter
 from humanlrm.train.objective import Moment, Objective, objective
 from humanlrm.train.pictures import Pictures, draw
 from humanlrm.train.sharding import average_numbers, clip, own_group, split, split_like, whole
+from humanlrm.train.stop import asked_to_stop
 from humanlrm.train.throughput import step_flops
 from humanlrm.views import Batch, collate
 
@@ -129,8 +129,8 @@ def train(
 
     A new run starts from ``initial``, another run or a folder of exported weights, or else by fitting the landmark
     lifter (``figures``: see ``train.lift.fit_lifter``). The image encoder of a new run starts from ``encoder``, a hub
-    id or a folder (only the paper's family; see ``model.encoders.load_weights``). On SIGTERM the loop writes a
-    checkpoint and returns early.
+    id or a folder (only the paper's family; see ``model.encoders.load_weights``). On SIGTERM or Ctrl-C the loop
+    writes a checkpoint and returns early.
 
     Processes that torchrun started share every step; together they take the samples that one process would take with
     a batch so many times as large.
@@ -143,7 +143,7 @@ def train(
         ValueError: the encoder's weights cannot be had, or are another network's.
         TrainingStopped: loss or gradient became infinite or NaN.
     """
-    asked_to_stop, threads = _on_sigterm(), torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.manual_seed(config.seed)
     shards = ShardFolder(data) if isinstance(data, Path) else data
     saved = checkpoints(run)
@@ -177,23 +177,24 @@ def train(
     going = _Run(accelerator, losses, wrapped, optimizer, average, config, run)
     last_saved = last_reported = started = time.monotonic()
     saved_step = reported_step = state.step
-    while state.seen < config.samples and not _any(asked_to_stop, accelerator):
-        micro = [next(stream).to(torch.device(device)) for _ in range(config.accumulate)]
-        terms = _step(going, micro, state)
-        now = time.monotonic()
-        state.seconds, started = state.seconds + (now - started) * accelerator.num_processes, now
-        if report is not None and state.step % config.log_every == 0 and (accelerator.is_main_process or sharded):
-            steps_per_s = (state.step - reported_step) / (now - last_reported)
-            progress = _progress(going, state, terms, steps_per_s, flops, micro[0], validation)
-            if accelerator.is_main_process:
-                report(progress)
-            last_reported, reported_step = time.monotonic(), state.step
-        due = [1] if accelerator.is_main_process and now - last_saved > config.checkpoint_s else []
-        if _any(due, accelerator) if sharded else due:
+    with asked_to_stop() as asked:
+        while state.seen < config.samples and not _any(asked, accelerator):
+            micro = [next(stream).to(torch.device(device)) for _ in range(config.accumulate)]
+            terms = _step(going, micro, state)
+            now = time.monotonic()
+            state.seconds, started = state.seconds + (now - started) * accelerator.num_processes, now
+            if report is not None and state.step % config.log_every == 0 and (accelerator.is_main_process or sharded):
+                steps_per_s = (state.step - reported_step) / (now - last_reported)
+                progress = _progress(going, state, terms, steps_per_s, flops, micro[0], validation)
+                if accelerator.is_main_process:
+                    report(progress)
+                last_reported, reported_step = time.monotonic(), state.step
+            due = [1] if accelerator.is_main_process and now - last_saved > config.checkpoint_s else []
+            if _any(due, accelerator) if sharded else due:
+                _save(going, state)
+                last_saved, saved_step = now, state.step
+        if state.step != saved_step and (accelerator.is_main_process or sharded):
             _save(going, state)
-            last_saved, saved_step = now, state.step
-    if state.step != saved_step and (accelerator.is_main_process or sharded):
-        _save(going, state)
     return averaged(model, average)
 
 
@@ -252,14 +253,6 @@ def _stream(
 def _before(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
     yield first
     yield from rest
-
-
-def _on_sigterm() -> list[int]:
-    """A list that stays empty until the process is asked to end."""
-    asked: list[int] = []
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    return asked
 
 
 def _any(asked: list[int], accelerator: Accelerator) -> bool:

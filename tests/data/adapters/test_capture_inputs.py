@@ -9,7 +9,7 @@ import torch
 
 from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.capture import Capture, encode_capture
-from humanlrm.data.capture_inputs import capture_inputs, encode_inputs, visual_hull
+from humanlrm.data.capture_inputs import capture_inputs, encode_inputs, middle_depth, visual_hull
 from humanlrm.data.intake.adapter import Options
 from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.records import ShardError, write_records
@@ -58,6 +58,22 @@ def test_the_hull_holds_the_person_and_little_else(capture, person):
     assert (hull.max(0) > person.vertices.max(0) - 0.06).all()
     assert (hull.min(0) > person.vertices.min(0) - 0.2).all()
     assert (hull.max(0) < person.vertices.max(0) + 0.2).all()
+
+
+def test_two_photographs_from_opposite_sides_see_the_person_in_one_place(capture, person):
+    """Their masks bound a spindle that reaches from camera to camera; the depth of its middle is off by its length."""
+    eyes = np.stack([view.camera.c2w.numpy()[:3, 3] for view in capture.views])
+    out = eyes - person.vertices.mean(0)
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    pair = np.unravel_index((out @ out.T).argmin(), (len(out), len(out)))
+    assert out[pair[0]] @ out[pair[1]] < -0.9
+    hull = visual_hull(replace(capture, views=tuple(capture.views[k] for k in pair)))
+    for k in pair:
+        camera = capture.views[k].camera.c2w.numpy()
+        crop = assemble_crop(capture.views[k].rgb, capture.views[k].alpha / np.float32(255), None, 64).crop
+        ahead = (person.vertices - camera[:3, 3]) @ camera[:3, 2]
+        assert abs(middle_depth(capture.views[k].camera, crop, hull) - ahead.mean()) < 0.12
+    assert np.ptp(hull @ out[pair[0]]) < 1.2
 
 
 def test_a_target_shows_the_person_as_its_canonical_camera_would(inputs, scene):
