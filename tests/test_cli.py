@@ -244,6 +244,28 @@ def test_a_card_is_written_anew(tmp_path, weights, capsys):
     assert "| humanlrm | 1 | translation |" in text
 
 
+def test_an_exported_run_tells_all_the_data_that_it_has_seen(tmp_path, shards, capsys):
+    copy = shutil.copytree(shards, tmp_path / "other")
+    options = ("--run", "run", "--samples", 2, "--batch", 2, "--workers", 0)
+    assert run("train", "tiny", "--data", shards, copy, *options) == 0
+    assert run("export", "--run", "run", "--out", "weights", "--count", 1) == 0
+    assert "4 procedural" in (tmp_path / "weights" / "MODEL_CARD.md").read_text()
+    shutil.rmtree(copy)
+    capsys.readouterr()
+    assert run("export", "--run", "run", "--out", "weights2", "--count", 1) == 1
+    assert "other, which is gone; name its folders of shards with --data" in capsys.readouterr().err
+
+
+def test_a_run_is_no_folder_of_weights(tmp_path, shards, astronaut, capsys):
+    assert run("train", "tiny", "--data", shards, "--run", "run", "--samples", 2, "--batch", 2, "--workers", 0) == 0
+    assert run("reconstruct", astronaut, "-o", "a.glb", "--weights", "run") == 1
+    assert "run is a training run; `humanlrm export --run run --out DIR` makes weights" in capsys.readouterr().err
+
+
+def test_options_that_a_folder_of_photos_does_not_know_are_refused(tmp_path, capsys):
+    assert_refused(capsys, tmp_path, ("evaluate", "--photos", ".", "--methods", "inflated"), "--methods does not go")
+
+
 def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):
     assert_refused(capsys, tmp_path, ("export", "--run", "none", "--data", ".", "--out", "out"), "no checkpoint")
 

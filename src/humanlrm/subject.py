@@ -1,5 +1,6 @@
 """From a photo file to what the network sees: load, find the person, cut the square of the sample frame."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -129,6 +130,8 @@ def load_photo(source: PhotoSource) -> Photo:
         with _one_error(path):
             image = _upright(_as_image(source), path)
     else:
+        if not isinstance(source, str | os.PathLike):
+            raise PhotoError(f"a photo is a path, a Pillow image or an array, not {type(source).__name__}")
         path = Path(source)
         if path.is_dir():
             raise PhotoError(f"{path} is a folder; give one picture file")

@@ -92,6 +92,26 @@ def test_a_second_run_does_only_what_is_missing_and_what_was_mended(tmp_path, ca
     assert contents(tmp_path / "out") == second
 
 
+def test_shards_of_one_folder_are_made_with_the_same_options(tmp_path, capture_tree, capsys):
+    call = ("multiview", "--source", capture_tree, "--out", tmp_path / "out", "--limit", 1)
+    assert run(*call, "--licence", "CC-BY-NC-4.0") == 0
+    assert "(CC-BY-NC-4.0)" in capsys.readouterr().out
+    before = contents(tmp_path / "out")
+    assert run(*call) == 1
+    assert "holds shards with licence CC-BY-NC-4.0, not None; give another --out" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+
+
+def test_who_lies_down_is_named(tmp_path, person, detector):
+    """A file whose up axis is another one."""
+    layouts.scans_glb(tmp_path, person)
+    settings = RenderSettings(views=1, points=600, cropped=0, own_mask=1)
+    lying = job(tmp_path, settings=settings, options=Options(up="+z", unit="height"))
+    planned = plan(lying)
+    said = dict(summary(lying, planned, [prepare_shard(planned.todo[0], lying, detector)]))
+    assert planned.todo[0][1][0].id in said["lie, or stand on their head"]
+
+
 def test_another_process_makes_what_this_one_makes(tmp_path, capture_tree, detector):
     whole = job(tmp_path, name="multiview", source=capture_tree)
     items = ADAPTERS["multiview"].find(capture_tree)

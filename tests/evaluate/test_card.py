@@ -1,7 +1,7 @@
 import pytest
 
 from humanlrm.data.shards import ShardFolder
-from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, write_card
+from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, pose_card, write_card
 from humanlrm.evaluate.geometry import SurfaceDistance
 from humanlrm.evaluate.quick import QuickReport, QuickRow
 from humanlrm.model.history import Stage
@@ -15,8 +15,8 @@ REPORT = QuickReport("humanlrm", "translation", [QuickRow("a", SurfaceDistance(2
 
 
 def test_data_is_counted_by_source_and_licence(shards, rendered):
-    sources, licences = describe_data(ShardFolder(shards))
-    assert sources == {rendered.scan.source: 2}
+    sources, licences = describe_data([ShardFolder(shards), ShardFolder(shards)])
+    assert sources == {rendered.scan.source: 4}
     assert licences == [rendered.scan.licence]
 
 
@@ -42,3 +42,19 @@ def test_a_card_is_written_whole(tmp_path):
     path = write_card(tmp_path, "# card\n")
     assert path.read_text() == "# card\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_card_names_each_licence_once():
+    stage = Stage("all", {"composed": 2}, ["CC-BY-4.0 AND CC0-1.0", "CC0-1.0", "MIT"], 10, 0.02, 0, "abc")
+    text = model_card(TrainingFacts("tiny", 1, [stage]), [])
+    assert "CC-BY-4.0; CC0-1.0; MIT;" in text
+    assert "0.02 core-hours" in text
+    assert "may be used under the licence of the project" in text
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "CC-BY-ND-4.0 AND CC0-1.0", "not stated", "research only"])
+def test_a_card_does_not_promise_what_the_data_forbids(licence):
+    stage = Stage("all", {"scans": 2}, ["MIT", licence], 10, 0.02, 0, "abc")
+    for text in (model_card(TrainingFacts("tiny", 1, [stage]), []), pose_card(1, 2, stage)):
+        assert "may be used under the licence of the project" not in text
+        assert f"data under {licence.split(' AND ')[0]}:" in text

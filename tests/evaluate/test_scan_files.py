@@ -4,6 +4,7 @@ import trimesh
 from PIL import Image
 
 from humanlrm.evaluate.scan_files import read_mesh, read_scan
+from humanlrm.evaluate.sources import orphans
 from humanlrm.mesh.surface import is_closed
 
 RED, BLUE = [200, 40, 40], [40, 40, 200]
@@ -56,8 +57,8 @@ def test_all_parts_of_a_file_belong_to_the_scan(tmp_path):
     assert len(scan.faces) == 24
 
 
-@pytest.mark.parametrize(("scale", "height"), [(1.0, 1.8), (100.0, 1.70), (0.01, 1.70)])
-def test_impossible_heights_become_a_metre_seventy(tmp_path, scale, height):
+@pytest.mark.parametrize(("scale", "height"), [(1.0, 1.8), (100.0, 1.8), (1000.0, 1.8), (0.01, 1.70)])
+def test_heights_tell_units_and_impossible_ones_become_a_metre_seventy(tmp_path, scale, height):
     trimesh.creation.box((0.5 * scale, 1.8 * scale, 0.3 * scale)).export(tmp_path / "a.ply")
     scan = read_scan(tmp_path / "a.ply", "scans")
     assert np.ptp(scan.vertices[:, 1]) == pytest.approx(height)
@@ -77,3 +78,11 @@ def test_a_damaged_file_names_itself(tmp_path, content):
     (tmp_path / "a.ply").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.ply"):
         read_scan(tmp_path / "a.ply", "scans")
+
+
+def test_scans_and_photos_without_a_partner_are_named(tmp_path):
+    for name in ("a", "b"):
+        trimesh.creation.box((0.5, 1.8, 0.3)).export(tmp_path / f"{name}.ply")
+    for name in ("a", "c"):
+        (tmp_path / f"{name}.jpg").write_bytes(b"")
+    assert orphans(tmp_path) == ["b.ply", "c.jpg"]

@@ -1,6 +1,6 @@
 """``humanlrm evaluate`` and ``humanlrm export``: how good weights are, and weights that say so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,7 @@ class Evaluate:
         scans: folder of scans (OBJ, PLY, GLB; +Y up), rendered from --views sides.
         ids: file with the names of the scans that are wanted, e.g. a test list.
         pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
-        photos: only reconstruct all photos of this folder, and write a page.
+        photos: only reconstruct all photos of this folder (--weights, --resolution), and write a page.
         methods: humanlrm, humanlrm-textured (in the colours that are saved), humanlrm-four (given four views),
             humanlrm-sampled, humanlrm-mean-of-4, humanlrm-best-of-4 (an oracle), inflated, mean-body, visual-hull (an
             oracle), command.
@@ -78,6 +78,7 @@ class Evaluate:
         if self.compare is not None:
             return command.print_differences(*self.compare, console)
         if self.photos is not None:
+            self._only("photos", "out", "weights", "resolution", "assets")
             return command.measure_photos(self.photos, self.out, self.weights, self.resolution, console)
         needs_train()
         if self.quick:
@@ -93,6 +94,12 @@ class Evaluate:
         if self.json is not None:
             raise ValueError("--json belongs to --quick; otherwise report.json is in --out")
         return command.measure(self._plan(), self.out, self.workers, self.ray, console)
+
+    def _only(self, *names: str) -> None:
+        """Raises ValueError: another option was given beside these."""
+        others = [f for f in fields(self) if f.name not in names and getattr(self, f.name) != f.default]
+        if others:
+            raise ValueError(f"--{others[0].name} does not go with --{names[0]}")
 
     def _plan(self):
         from humanlrm.evaluate.case import Shooting
@@ -157,7 +164,8 @@ class Export:
 
     Attributes:
         run_folder: the training run.
-        data: the shards it was trained on, for the card.
+        data: folders of the shards it was trained on, for the card. Default: those that the run has noted; give them if
+            they have moved.
         out: e.g. src/humanlrm/weights/small.
         count: held-out people to measure.
         preset: name for the card. Default: of the preset that they have the config of.
@@ -167,8 +175,8 @@ class Export:
     """
 
     run_folder: Annotated[Path, tyro.conf.arg(name="run")]
-    data: Path
     out: Path
+    data: tuple[Path, ...] = ()
     count: int = 64
     preset: str | None = None
     part: str = "all"
@@ -184,7 +192,7 @@ class Export:
         from humanlrm.train.checkpoint import averaged_weights
 
         config, tensors, state = averaged_weights(self.run_folder)
-        sources, licences = describe_data(ShardFolder(self.data))
+        sources, licences = describe_data(map(ShardFolder, self._folders()))
         stages = read_history(self.run_folder)
         if self.landmarks is not None:
             other, theirs, seen = averaged_weights(self.landmarks)
@@ -194,6 +202,18 @@ class Export:
         save_pretrained(self.out, config, tensors)
         write_history(self.out, stages)
         return Card(self.out, self.count, self.preset).run()
+
+    def _folders(self) -> list[Path]:
+        from humanlrm.model.history import noted_data
+
+        runs = [self.run_folder] if self.landmarks is None else [self.run_folder, self.landmarks]
+        noted = list(dict.fromkeys(folder for run in runs for folder in noted_data(run)))
+        gone = [folder for folder in noted if not folder.is_dir()]
+        if not self.data and (gone or not noted):
+            what = f"was trained on {gone[0]}, which is gone" if gone else "does not say what it was trained on"
+            raise ValueError(f"{self.run_folder} {what}; name its folders of shards with --data")
+        given = [folder.resolve() for folder in self.data]
+        return list(dict.fromkeys([*given, *(folder for folder in noted if folder not in gone)]))
 
     def _stage(self, part: str, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
         from humanlrm.model.history import Stage

@@ -1,6 +1,5 @@
 """``humanlrm train``, ``train-diffusion``, ``train-poses`` and ``describe``."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,6 +75,7 @@ class Train:
     def run(self) -> int:
         needs_train()
         from humanlrm.model.config import PRESETS
+        from humanlrm.model.history import note_data
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import checkpoints, newest_state, trained
         from humanlrm.train.config import LossWeights, SampleSettings, TrainConfig, around_heads, head_weights
@@ -101,6 +101,8 @@ class Train:
         data = self._mixture()
         if self.initial is None and getattr(config, "landmarks", True) and not checkpoints(self.run_folder):
             console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
+        if not console.quiet:
+            note_data(self.run_folder, self.data)
         with TrainingReport(self.run_folder, self.samples, console, self.device, bf16) as report:
             model = train(
                 config,
@@ -261,12 +263,8 @@ class TrainPoses:
             model = train_poses(PoseDenoiserConfig(), plan, examples, self.run_folder, report)
         state = averaged_weights(self.run_folder)[2]
         save_pretrained(out, model.config, dict(trained(model)))
-        sources, licences = Counter(), set()
-        for folder in self.data:
-            own, theirs = describe_data(ShardFolder(folder))
-            sources.update(own)
-            licences.update(theirs)
-        stage = Stage("poses", dict(sources), sorted(licences), state.seen, state.seconds / 3600, self.seed, commit())
+        sources, licences = describe_data(ShardFolder(folder) for folder in self.data)
+        stage = Stage("poses", sources, licences, state.seen, state.seconds / 3600, self.seed, commit())
         write_card(out, pose_card(sum(p.numel() for p in model.parameters()), len(examples), stage))
         console.print(f"weights written to {out}; sample with --weights {out.parent}", highlight=False)
         return 0

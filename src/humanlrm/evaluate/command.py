@@ -1,5 +1,6 @@
 """What ``humanlrm evaluate`` does and prints; each function returns the exit code."""
 
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +27,10 @@ from humanlrm.evaluate.report import (
     write_text,
 )
 from humanlrm.evaluate.run import Plan, run
-from humanlrm.evaluate.sources import describe
+from humanlrm.evaluate.sources import describe, orphans
+
+#: Of failures so many reasons are printed; all are in the report.
+_REASONS = 5
 
 
 def _bar(console: Console) -> Progress:
@@ -58,6 +62,8 @@ def measure(plan: Plan, out: Path, workers: int, ray: str | None, console: Conso
         raise ValueError(f"workers must be positive, got {workers}")
     for line in describe(plan.sources.units()):
         console.print(line, highlight=False)
+    if plan.sources.pairs is not None and (alone := orphans(plan.sources.pairs)):
+        console.print(f"without a partner of the same name: {', '.join(alone)}", style="yellow", highlight=False)
     with _bar(console) as bar:
         task = bar.add_task("subjects")
         rows = run(plan, out, workers, ray, lambda done, all_: bar.update(task, completed=done, total=all_))
@@ -76,6 +82,8 @@ def measure(plan: Plan, out: Path, workers: int, ray: str | None, console: Conso
     for protocol in dict.fromkeys(curve.protocol for curve in found):
         mine = [curve for curve in found if curve.protocol == protocol]
         _print(console, f"Protocol: {protocol}", *curve_lines(mine, CURVE_METRICS[protocol], bounds=False), words=5)
+    for reason, count in Counter(row.failure for row in rows if row.failure).most_common(_REASONS):
+        console.print(f"failed, {count}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{out / 'report.json'}  report.md  index.html  sheets/   {failed(rows)} cases failed", highlight=False
     )

@@ -8,13 +8,12 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from humanlrm.data.intake import mesh_files
+from humanlrm.data.intake.upright import Placement
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface
 
 SUFFIXES = (".obj", ".ply", ".glb")
-#: A scan higher or lower than this is not in metres; it is scaled to 1.70 m.
-_PLAUSIBLE_M = (0.4, 2.6)
-_ASSUMED_M = 1.70
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ def read_mesh(path: Path) -> FileMesh:
 
 
 def read_scan(path: Path, set_name: str) -> Scan:
-    """A scan file: +Y up. Metres, or scaled to 1.70 m if that is impossible; turned outside out.
+    """A scan file: +Y up. Metres, centimetres or millimetres, as its height tells, or else scaled to 1.70 m; turned
+    outside out.
 
     Raises:
         ValueError: the file cannot be read as a triangle mesh.
@@ -51,9 +51,8 @@ def read_scan(path: Path, set_name: str) -> Scan:
     mesh = mesh_files.read_mesh(path, colourless=True)
     vertices, faces, uv_faces = mesh.vertices, mesh.faces, mesh.uv_faces
     height = float(np.ptp(vertices[:, 1]))
-    if not _PLAUSIBLE_M[0] <= height <= _PLAUSIBLE_M[1]:
-        vertices = vertices * (_ASSUMED_M / max(height, 1e-9))
-        height = _ASSUMED_M
+    metres, _ = Placement().metres(max(height, 1e-9))
+    vertices, height = vertices * metres, height * metres
     if TriangleSurface(vertices, faces).volume < 0:
         faces, uv_faces = faces[:, ::-1].copy(), uv_faces[:, ::-1].copy()
     tags: dict[str, str | float] = {"height_m": height}
@@ -82,7 +81,7 @@ def find_scans(folder: Path, ids: Path | None = None) -> list[Path]:
 
 def person_picture(path: Path) -> Path | None:
     """The photo that belongs to a scan file: the same name with a picture's suffix."""
-    for suffix in (".png", ".jpg", ".jpeg", ".webp"):
+    for suffix in PICTURES:
         if (
             path.with_suffix(suffix).is_file()
             and path.with_suffix(suffix).suffix.lower() in Image.registered_extensions()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from humanlrm.data.scan import Scan
-from humanlrm.evaluate.scan_files import find_scans, person_picture, read_scan
+from humanlrm.evaluate.scan_files import PICTURES, find_scans, person_picture, read_scan
 from humanlrm.people.avatars import AvatarLibrary, make_avatar
 from humanlrm.people.compose import make_person
 from humanlrm.people.generate import VALIDATION_SEED
@@ -134,6 +134,14 @@ def _paired(folder: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{folder} holds no photo beside a scan of the same name; expected NAME.jpg and NAME.obj")
     return found
+
+
+def orphans(folder: Path) -> list[str]:
+    """Names in a folder of pairs that are a scan without a photo, or a photo without a scan."""
+    scans = find_scans(folder)
+    alone = [path.name for path in scans if person_picture(path) is None]
+    photos = {path for path in folder.rglob("*") if path.suffix.lower() in PICTURES}
+    return alone + sorted(path.name for path in photos if path.stem not in {scan.stem for scan in scans})
 
 
 def describe(units: list[Unit]) -> Iterator[str]:

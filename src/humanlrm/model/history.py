@@ -1,10 +1,13 @@
 """What weights have been through: one entry per training run, kept beside the weights and carried into the next run."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 _FILE = "history.json"
+_DATA = "data.json"
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,32 @@ def read_history(folder: Path) -> list[Stage]:
         raise ValueError(f"{path} is no history of weights: {error}") from error
 
 
+def noted_data(run: Path) -> list[Path]:
+    """Folders of shards that a run has seen, as it noted them.
+
+    Raises:
+        ValueError: the note is damaged.
+    """
+    path = run / _DATA
+    try:
+        return [Path(name) for name in json.loads(path.read_text())] if path.exists() else []
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no list of folders: {error}") from error
+
+
+def note_data(run: Path, folders: Iterable[Path]) -> None:
+    """Notes which folders of shards a run sees from now on, beside those that it has seen."""
+    names = dict.fromkeys([*map(str, noted_data(run)), *(str(folder.resolve()) for folder in folders)])
+    _write(run / _DATA, list(names))
+
+
 def write_history(folder: Path, stages: list[Stage]) -> None:
     """Written under a temporary name first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{_FILE}.partial"
-    partial.write_text(json.dumps([asdict(stage) for stage in stages], indent=1) + "\n")
-    partial.replace(folder / _FILE)
+    _write(folder / _FILE, [asdict(stage) for stage in stages])
+
+
+def _write(path: Path, content: list[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)

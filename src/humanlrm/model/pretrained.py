@@ -67,6 +67,10 @@ def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:
 
 
 def _read(folder: Path) -> tuple[AnyConfig, dict[str, Tensor]]:
+    if not (folder / "config.json").exists() and any(folder.glob("step-*")):
+        raise CheckpointError(
+            f"{folder} is a training run; `humanlrm export --run {folder} --out DIR` makes weights of it"
+        )
     try:
         config = read_any_config(json.loads((folder / "config.json").read_text()))
         return config, load_file(folder / "model.safetensors")

@@ -9,6 +9,7 @@ import trimesh
 from trimesh.caching import TrackedArray
 
 from humanlrm.data.intake.atlas import Part, coloured_part, flat_part, merge_textures
+from humanlrm.data.intake.mesh_files import read_mesh
 from humanlrm.data.intake.pickles import array_of, read_object_npy, read_pickle
 from humanlrm.data.intake.pictures import distort, level, undistort
 from humanlrm.data.intake.upright import TO_Y_UP, Placement
@@ -186,3 +187,25 @@ def test_whatever_is_no_array_is_refused(tmp_path, evil):
 def test_an_entry_that_does_not_fit_is_named(tmp_path, value, words):
     with pytest.raises(ValueError, match=words):
         array_of({"x": value}, "x", (3,), tmp_path / "a.pkl")
+
+
+_TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n"
+
+
+@pytest.mark.parametrize(
+    ("material", "lost"),
+    [(None, "a.mtl"), ("newmtl m\nKd 0.5 0.5 0.5\nmap_Kd -bm 1 skin.png\n", "skin.png")],
+)
+def test_an_obj_whose_texture_is_lost_is_no_grey_person(tmp_path, material, lost):
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl m\n{_TRIANGLE}")
+    if material is not None:
+        (tmp_path / "a.mtl").write_text(material)
+    with pytest.raises(ValueError, match=rf"a\.obj names {lost}, which is missing"):
+        read_mesh(tmp_path / "a.obj")
+    assert len(read_mesh(tmp_path / "a.obj", colourless=True).faces) == 1
+
+
+def test_a_part_of_one_colour_may_have_texture_coordinates(tmp_path):
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl m\n{_TRIANGLE}")
+    (tmp_path / "a.mtl").write_text("newmtl m\nKd 1.0 0.0 0.0\n")
+    assert (read_mesh(tmp_path / "a.obj").texture.reshape(-1, 3) == [255, 0, 0]).all()

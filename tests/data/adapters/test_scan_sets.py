@@ -163,7 +163,7 @@ def refusal(name: str, root, options: Options | None = None) -> str:
 def test_a_scan_without_its_texture_is_refused_by_name(tmp_path, person):
     layouts.scans_obj(tmp_path, person)
     (tmp_path / "a" / "person.png").unlink()
-    assert "person.obj has neither a readable texture nor vertex colours" in refusal("scans", tmp_path)
+    assert "person.obj names person.png, which is missing" in refusal("scans", tmp_path)
 
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "glb"])

@@ -51,7 +51,32 @@ def read_mesh(path: Path, texture: Path | None = None, colourless: bool = False)
     if not meshes:
         raise ValueError(f"{path} holds no triangles; give a mesh, not a point cloud")
     picture = None if texture is None else read_texture(texture)
-    return assemble([_part(mesh, picture, path, colourless) for mesh in meshes], path)
+    lost = None if texture is not None or colourless else _lost(path)
+    return assemble([_part(mesh, picture, path, colourless, lost) for mesh in meshes], path)
+
+
+def _lost(path: Path) -> str | None:
+    """The first material file or picture that an OBJ names and that is not there: without it trimesh paints grey."""
+    if path.suffix.lower() != ".obj":
+        return None
+    for library in _named(path, "mtllib"):
+        if not library.is_file():
+            return library.name
+        for picture in _named(library, "map_Kd"):
+            if not picture.is_file():
+                return picture.name
+    return None
+
+
+def _named(path: Path, keyword: str) -> list[Path]:
+    """Files that the lines of a text file with this keyword name; options before the name are left out."""
+    lines = path.read_text(errors="replace").splitlines()
+    found = [line.split(None, 1)[1].strip() for line in lines if line.lower().startswith(f"{keyword.lower()} ")]
+    whole = [path.parent / name.replace("\\", "/") for name in found]
+    return [
+        one if one.is_file() or " -" not in f" {name}" else one.parent / name.split()[-1]
+        for one, name in zip(whole, found, strict=True)
+    ]
 
 
 def read_texture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
@@ -97,7 +122,11 @@ def assemble(parts: list[Part], path: Path) -> Geometry:
 
 
 def _part(
-    mesh: trimesh.Trimesh, texture: UInt8[np.ndarray, "_ _ 3"] | None, path: Path, colourless: bool = False
+    mesh: trimesh.Trimesh,
+    texture: UInt8[np.ndarray, "_ _ 3"] | None,
+    path: Path,
+    colourless: bool,
+    lost: str | None,
 ) -> Part:
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     visual = mesh.visual
@@ -107,6 +136,8 @@ def _part(
         if uv is None:
             raise ValueError(f"{path} has no texture coordinates for its texture")
         return Part(vertices, faces, np.asarray(uv, np.float64), faces, texture)
+    if uv is not None and lost is not None:
+        raise ValueError(f"{path} names {lost}, which is missing; put it beside it")
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if uv is not None and image is not None:
         try:
