@@ -94,8 +94,11 @@ def test_a_second_run_does_only_what_is_missing_and_what_was_mended(tmp_path, ca
 
 def test_shards_of_one_folder_are_made_with_the_same_options(tmp_path, capture_tree, capsys):
     call = ("multiview", "--source", capture_tree, "--out", tmp_path / "out", "--limit", 1)
-    assert run(*call, "--licence", "CC-BY-NC-4.0") == 0
+    assert run(*call, "--licence", "CC-BY-NC-4.0", "--preview", tmp_path / "sheet.png") == 0
     assert "(CC-BY-NC-4.0)" in capsys.readouterr().out
+    shown = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert shown.shape == (128, 128, 3)
+    assert 0.05 < (shown != 230).any(-1).mean() < 0.9
     before = contents(tmp_path / "out")
     assert run(*call) == 1
     assert "holds shards with licence CC-BY-NC-4.0, not None; give another --out" in capsys.readouterr().err

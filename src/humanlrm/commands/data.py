@@ -87,6 +87,7 @@ class Prepare:
         height_m: height of scans of unknown unit.
         image_px: longer side of the photographs of captures.
         licence: of your own scans or photographs; it is kept in the shards.
+        preview: also write a contact sheet of up to 60 people in the shards to this picture.
     """
 
     name: tyro.conf.Positional[str]
@@ -102,15 +103,21 @@ class Prepare:
     height_m: float = 1.7
     image_px: int = 512
     licence: str | None = None
+    preview: Path | None = None
 
     def run(self) -> int:
         needs_train()
         from rich.progress import Progress as Bar
         from rich.table import Table
 
+        from humanlrm.data.contact import sheet_of
         from humanlrm.data.intake.adapter import Options
         from humanlrm.data.prepare import Job, plan, run, summary
+        from humanlrm.data.shards import ShardFolder
+        from humanlrm.people.preview import check_picture, save_picture
 
+        if self.preview is not None:
+            check_picture(self.preview)
         options = Options(self.up, self.unit, self.height_m, self.image_px, self.licence)
         job = Job(self.name, self.source, self.out, options, self.split, self.part, self.every, self.limit)
         planned = plan(job)
@@ -124,4 +131,7 @@ class Prepare:
         skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
         for line in skipped:
             errors.print(f"skipped {line}", style="red", highlight=False, soft_wrap=True, markup=False)
+        if self.preview is not None:
+            save_picture(sheet_of(ShardFolder(self.out)), self.preview)
+            console.print(f"{self.preview}", highlight=False)
         return 1 if skipped else 0

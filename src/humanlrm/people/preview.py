@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from humanlrm.camera import Cameras, look_at
+from humanlrm.data.contact import grid
 from humanlrm.data.light import Light, shown
 from humanlrm.data.scan import Scan
 from humanlrm.data.studio import Studio
@@ -56,10 +57,7 @@ class Sheet:
 def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
     """The picture of a plan, people in the order of their seeds."""
     tiles = [tile for person in _in_order(plan, workers) for tile in person]
-    columns = min(plan.columns, len(tiles))
-    blank = np.full_like(tiles[0], 255)
-    rows = [tiles[k : k + columns] for k in range(0, len(tiles), columns)]
-    return np.concatenate([np.concatenate(row + [blank] * (columns - len(row)), axis=1) for row in rows])
+    return grid(tiles, plan.columns)
 
 
 def _in_order(plan: Sheet, workers: int) -> Iterator[list[UInt8[np.ndarray, "h w 3"]]]:
