@@ -163,6 +163,19 @@ def test_an_eye_is_trained_with_the_landmarks_at_a_lower_rate(batch):
     assert shares[id(model.corrector.lifter.delta.weight)] == 0.1
 
 
+def test_the_planes_learn_to_see_with_an_eye_of_their_own(batch):
+    torch.manual_seed(0)
+    model = build(replace(tiny(), sight=True)).train()
+    assert isinstance(model, HumanLRM)
+    sight = model.decoder.sight
+    assert sight is not None
+    with torch.no_grad():
+        for layer in sight.leave:
+            layer.weight.normal_(0, 0.05)
+    objective(model, batch).total(LossWeights()).backward()
+    assert [name for name, p in sight.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
 @pytest.mark.parametrize("eye", [True, False])
 def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
     """They are found with fewer of the encoder's maps if the eye sees the coarse ones anew."""

@@ -13,6 +13,7 @@ from humanlrm.model.pretrained import (
     CheckpointError,
     copied,
     from_pretrained,
+    load_grown,
     load_tensors,
     save_pretrained,
     with_landmarks,
@@ -30,6 +31,13 @@ def model():
 def folder(model, tmp_path):
     save_pretrained(tmp_path / "weights", tiny(), tensors_of(model))
     return tmp_path / "weights"
+
+
+@pytest.fixture
+def photo_like() -> Given:
+    generator = torch.Generator().manual_seed(0)
+    landmarks = torch.rand(1, 19, 4, generator=generator)
+    return Given(torch.rand(1, 5, 64, 64, generator=generator), landmarks, torch.zeros(1, 19, 2, CLUE_CHANNELS))
 
 
 def tensors_of(model) -> dict[str, torch.Tensor]:
@@ -149,3 +157,25 @@ def test_weights_have_the_permissions_of_their_config(folder):
 def test_a_config_knows_its_preset():
     assert preset_of(tiny()) == "tiny"
     assert preset_of(replace(tiny(), depth=2)) is None
+
+
+def test_a_larger_model_starts_where_older_weights_ended(photo_like):
+    """More layers and an eye for the planes change nothing until they are trained; the eye starts as the landmarks'."""
+    older = replace(tiny(), eye=True)
+    torch.manual_seed(1)
+    before, after = build(older).eval(), build(replace(older, depth=3, sight=True)).eval()
+    with torch.no_grad():
+        for parameter in before.parameters():
+            if parameter.requires_grad and parameter.ndim >= 2:
+                parameter.add_(torch.randn_like(parameter) * 0.02)
+    load_grown(after, tensors_of(before), Path("older"))
+    with torch.no_grad():
+        one, two = before.planes_of(photo_like), after.planes_of(photo_like)
+    assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in ("xy", "zy", "xz"))
+    eye, own = (dict(part.named_parameters()) for part in (after.corrector.eye, after.decoder.sight.eye))
+    assert all(torch.equal(p, own[name]) for name, p in eye.items())
+
+
+def test_what_a_larger_model_shares_with_older_weights_has_to_fit(model):
+    with pytest.raises(CheckpointError, match=r"older: .* has shape"):
+        load_grown(build(replace(tiny(), width=48, sight=True)), tensors_of(model), Path("older"))

@@ -38,6 +38,7 @@ class ModelConfig:
         lifter_width: channels of the landmark lifter.
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
+        sight: the planes see with an eye of their own as well (``model.decoder.Sight``).
         head: the field has a part of its own for heads (``model.head``).
         upright: people who stand are set upright, half of the way (``balance.upright``).
     """
@@ -59,6 +60,7 @@ class ModelConfig:
     lifter_width: int = 768
     lifter_depth: int = 3
     normal_step: float = 0.01
+    sight: bool = False
     head: bool = False
     upright: bool = False
 

@@ -1,20 +1,53 @@
 """From image features and landmarks to feature planes: a transformer over plane tokens, then learned upsampling."""
 
+from dataclasses import dataclass
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.landmarks import COUNT
-from humanlrm.model.blocks import Block, Pointwise, conv, spread
+from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, conv, spread
 from humanlrm.model.bones import Bones
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import Pyramid
+from humanlrm.model.encoder import FineMaps, LiteEye, Pyramid
 
 _MIDDLE = 40
 _SKIP = 16
 _BONES = 4
 _SIDE_UP = 6
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What :class:`Sight` adds, at strides 8 and 16."""
+
+    stride8: Float[Tensor, "B M h8 w8"]
+    stride16: Float[Tensor, "B D h w"]
+
+
+class Sight(nn.Module):
+    """An eye of the planes' own: features that are learned beside the encoder's frozen ones (our choice).
+
+    What leaves it starts at zero, so a new one changes nothing.
+    """
+
+    def __init__(self, config: ModelConfig, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.eye = LiteEye()
+        outputs = (_MIDDLE, config.width, config.width)
+        self.norms = nn.ModuleList([ChannelNorm(count) for count in channels[2:]])
+        self.leave = nn.ModuleList([Pointwise(*sizes) for sizes in zip(channels[2:], outputs, strict=True)])
+        for layer in self.leave:
+            nn.init.zeros_(layer.weight)  # pyright: ignore[reportArgumentType]
+            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, fine: FineMaps) -> Seen:
+        own = self.eye(fine)
+        maps = (own.stride8, own.stride16, own.stride32)
+        at8, at16, at32 = (leave(norm(found)) for leave, norm, found in zip(self.leave, self.norms, maps, strict=True))
+        return Seen(at8, at16 + nn.functional.interpolate(at32, scale_factor=2, mode="bilinear"))
 
 
 class PlaneTransformer(nn.Module):
@@ -33,11 +66,17 @@ class PlaneTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, pyramid: Pyramid, pictures: list[Float[Tensor, "B 4 _ _"]], marks: Float[Tensor, "B J D"]
+        self,
+        pyramid: Pyramid,
+        pictures: list[Float[Tensor, "B 4 _ _"]],
+        marks: Float[Tensor, "B J D"],
+        own: Seen | None = None,
     ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B D s s"], Float[Tensor, "B D s s"]]:
         """Pictures of the bones at token resolution in XY, ZY, XZ order, and landmark tokens, to plane tokens."""
         coarse = nn.functional.interpolate(self.from32(pyramid.stride32), scale_factor=2, mode="bilinear")
         image = self.from16(pyramid.stride16) + coarse
+        if own is not None:
+            image = image + own.stride16
         height = image.shape[-2]
         drawn = [rearrange(net(p), "B D h w -> B (h w) D") for net, p in zip(self.bones, pictures, strict=True)]
         xy = rearrange(image, "B D h w -> B (h w) D") + self.place + drawn[0]
@@ -75,8 +114,11 @@ class ImagePlane(nn.Module):
         pyramid: Pyramid,
         bones: Float[Tensor, "B 4 h8 w8"],
         skip: Float[Tensor, "B 16 h2 w2"],
+        own: Seen | None = None,
     ) -> Float[Tensor, "B C h2 w2"]:
         x = spread(self.to8(tokens), 2) + self.skip8(pyramid.stride8) + self.bones8(bones)
+        if own is not None:
+            x = x + own.stride8
         x = x + self.mix8(x)
         x = spread(self.to4(x), 2) + self.skip4(pyramid.stride4)
         x = x + self.mix4(x)
@@ -103,6 +145,7 @@ class TriplaneDecoder(nn.Module):
     def __init__(self, config: ModelConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.draw = Bones()
+        self.sight = Sight(config, channels) if config.sight else None
         self.transformer = PlaneTransformer(config, channels)
         self.image_plane = ImagePlane(config, channels)
         self.side_plane = SidePlane(config)
@@ -122,7 +165,8 @@ class TriplaneDecoder(nn.Module):
         xz = self.draw.picture(landmarks, (0, 2, 1), _SIDE_UP * self.transformer.side)
         pool = nn.functional.avg_pool2d
         small = [pool(front, 2), pool(zy, _SIDE_UP), pool(xz, _SIDE_UP)]
-        xy_tokens, zy_tokens, xz_tokens = self.transformer(pyramid, small, marks)
-        plane = self.image_plane(xy_tokens, pyramid, front, skip)
+        own = None if self.sight is None else self.sight(pyramid)
+        xy_tokens, zy_tokens, xz_tokens = self.transformer(pyramid, small, marks, own)
+        plane = self.image_plane(xy_tokens, pyramid, front, skip, own)
         sides = self.side_plane(torch.cat([zy_tokens, xz_tokens]), torch.cat([zy, xz]))
         return front, plane, *sides.chunk(2)

@@ -20,8 +20,9 @@ from humanlrm.views import Given
 
 #: Beginnings of the names of what ``HumanLRM.landmarks_of`` needs beside the frozen encoder.
 LANDMARK_PARTS = ("corrector.", "place32")
-#: The same of the field's part for heads, which older weights lack: training adds it.
-HEAD = "field.head."
+#: The same of parts that older weights lack and training adds: the field's for heads, the planes' eye, more layers. New
+#: ones change nothing of what the rest does.
+ADDED = ("field.head.", "decoder.sight.", *(f"decoder.transformer.blocks.{layer}." for layer in range(1, 12)))
 _FEET = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "toe")]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from humanlrm.model.config import AnyConfig, Config, ModelConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
-from humanlrm.model.lrm import LANDMARK_PARTS, Model, build
+from humanlrm.model.lrm import ADDED, LANDMARK_PARTS, HumanLRM, Model, build
 from humanlrm.model.pose_denoiser import PoseDenoiser
 
 Kind = TypeVar("Kind", DenoiserConfig, PoseDenoiserConfig)
@@ -29,18 +29,18 @@ class CheckpointError(ValueError):
     """Weights that do not fit; the message names the first difference."""
 
 
-def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path, lacking: str | None = None) -> None:
+def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path, lacking: tuple[str, ...] = ()) -> None:
     """Copies tensors into the trained parameters of a model.
 
     Args:
-        lacking: beginning of the names of a part that the tensors may do without: then it stays as it is.
+        lacking: beginnings of the names of parts that the tensors may do without: then they stay as they are.
 
     Raises:
         CheckpointError: names or shapes differ; names the first difference.
     """
     parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if lacking is not None and not any(name.startswith(lacking) for name in tensors):
-        parameters = {n: p for n, p in parameters.items() if not n.startswith(lacking)}
+    gone = tuple(part for part in lacking if not any(name.startswith(part) for name in tensors))
+    parameters = {n: p for n, p in parameters.items() if not n.startswith(gone)}
     for name in sorted(parameters.keys() | tensors.keys()):
         if name not in tensors:
             raise CheckpointError(f"{where}: the weights lack {name}, which the config asks for")
@@ -52,6 +52,20 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path, lack
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
+
+
+def load_grown(model: Model, tensors: dict[str, Tensor], where: Path) -> None:
+    """Copies tensors into a model that may have parts that they lack (``lrm.ADDED``); the planes' eye starts as that of
+    the landmarks, which has looked at people before.
+
+    Raises:
+        CheckpointError: names or shapes of other parts differ; names the first difference.
+    """
+    load_tensors(model, tensors, where, ADDED)
+    if not isinstance(model, HumanLRM) or model.decoder.sight is None or model.corrector.eye is None:
+        return
+    if not any(name.startswith("decoder.sight.") for name in tensors):
+        model.decoder.sight.eye.load_state_dict(model.corrector.eye.state_dict())
 
 
 def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:

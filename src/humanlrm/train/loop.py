@@ -22,8 +22,8 @@ from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights
 from humanlrm.model.history import read_history, write_history
-from humanlrm.model.lrm import HEAD, Model, build
-from humanlrm.model.pretrained import load_tensors
+from humanlrm.model.lrm import Model, build
+from humanlrm.model.pretrained import load_grown
 from humanlrm.train.checkpoint import (
     TrainerState,
     checkpoints,
@@ -151,7 +151,7 @@ def train(
     if encoder is not None and not saved:
         load_weights(model.encoder, encoder)
     if initial is not None and not saved:
-        load_tensors(model, initial_weights(initial), initial, lacking=HEAD)
+        load_grown(model, initial_weights(initial), initial)
         write_history(run, read_history(initial))
     elif not saved and model.corrector is not None:
         steps = min(config.lifter_steps, config.samples)
