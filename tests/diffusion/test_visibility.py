@@ -71,7 +71,7 @@ def test_a_cut_through_the_body_counts_even_if_the_landmarks_were_squeezed_into_
 def test_something_in_front_is_noticed_though_all_landmarks_are_inside():
     found = visibility(behind_a_box())
     assert found.much
-    assert found.reasons == (f"something stands in front of {found.hidden:.0%} of the body",)
+    assert found.reasons == (f"covered, or not where it is thought to be: {found.hidden:.0%} of the body",)
 
 
 def test_landmarks_that_were_not_found_count_as_hidden():

@@ -81,7 +81,7 @@ def visibility(subject: SubjectCrop) -> Visibility:
     if bool((found & ~known).any()):
         reasons.append(f"outside the photo: {_names(found & ~known)}")
     if behind > _LITTLE:
-        reasons.append(f"something stands in front of {float(behind):.0%} of the body")
+        reasons.append(f"covered, or not where it is thought to be: {float(behind):.0%} of the body")
     if bool((~found).any()):
         reasons.append(f"not found: {_names(~found)}")
     return Visibility(min(1.0, float(gone.clamp(min=_cut_off(given)) + behind + lost)), tuple(reasons))
