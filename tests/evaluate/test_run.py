@@ -113,7 +113,8 @@ def test_a_damaged_part_names_itself(tmp_path):
 
 
 def test_a_report_compared_with_itself_shows_no_difference(measured):
-    report = Report.read(measured / "report.json")
+    report = Report.read(measured)
+    assert report == Report.read(measured / "report.json")
     found = compare_reports(report, report)
     assert {d.found.mean for d in found} == {0}
     assert {d.verdict for d in found} == {"no difference shown"}

@@ -42,7 +42,7 @@ class Evaluate:
         out: folder to write.
         workers: processes.
         ray: address of a Ray cluster, or "local".
-        compare: print the paired differences of two report.json instead: second minus first.
+        compare: print the paired differences of two report.json, or their folders, instead: second minus first.
         quick: the measure of model cards instead: procedural people, one photo each, geometry at 1.70 m.
         json: with --quick, also write the rows to this file.
     """

@@ -62,13 +62,13 @@ class Report:
 
     @staticmethod
     def read(path: Path) -> "Report":
-        """Inverse of :meth:`write`.
+        """Inverse of :meth:`write`; ``path`` may be the folder of an evaluation.
 
         Raises:
             ValueError: the file is missing or is no report.
         """
         try:
-            content = json.loads(path.read_text())
+            content = json.loads((path / "report.json" if path.is_dir() else path).read_text())
             return Report(content["settings"], [Row.from_json(row) for row in content["rows"]])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no evaluation report ({error}); give the report.json of an --out") from error
