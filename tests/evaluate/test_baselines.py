@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colours, visual_hull
-from humanlrm.evaluate.case import IMAGE_PX
+from humanlrm.evaluate.case import IMAGE_PX, SIDES
 from humanlrm.evaluate.images import iou, render
-from humanlrm.evaluate.methods import lrm, lrm_of_four, lrm_textured
+from humanlrm.evaluate.methods import lrm, lrm_of_several, lrm_textured
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, SquareCrop
 from humanlrm.landmarks import CLUE_CHANNELS
@@ -116,9 +116,10 @@ def test_as_it_is_saved_our_model_looks_like_the_photo_from_the_front(case):
     assert off["saved"] < 0.5 * off["field"]
 
 
-def test_our_model_given_four_views_stands_in_the_frame_of_the_photo(case):
+@pytest.mark.parametrize("sides", [SIDES, ("front", "back")])
+def test_our_model_given_several_views_stands_in_the_frame_of_the_photo(sides, case):
     torch.manual_seed(0)
-    found = lrm_of_four(build(tiny()).eval(), 64)(case)
+    found = lrm_of_several(build(tiny()).eval(), 64, sides)(case)
     assert is_closed(found.surface.faces)
     middle = lambda vertices: (vertices.min(0) + vertices.max(0)) / 2  # noqa: E731
     apart = middle(found.surface.vertices) - middle(case.truth.surface.vertices)

@@ -26,8 +26,8 @@ class Evaluate:
         pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
         photos: only reconstruct all photos of this folder (--weights, --resolution), and write a page.
         methods: humanlrm, humanlrm-textured (in the colours that are saved), humanlrm-four (given four views),
-            humanlrm-sampled, humanlrm-mean-of-4, humanlrm-best-of-4 (an oracle), inflated, mean-body, visual-hull (an
-            oracle), command.
+            humanlrm-two (front and back), humanlrm-sampled, humanlrm-mean-of-4, humanlrm-best-of-4 (an oracle),
+            inflated, mean-body, visual-hull (an oracle), command.
         command: program for the method "command", e.g. 'tool {image} -o {out}'.
         protocols: plain, occlusion, robustness, landmarks.
         views: photographs per subject, evenly spread.

@@ -40,11 +40,11 @@ from humanlrm.views import Given
 #: A program that takes longer has failed, seconds.
 _PATIENCE_S = 1800
 _CHUNK = 65_536
-#: Our model with the colours that are saved; given four views; one sampled person (``humanlrm.completion``), four of
-#: them, and of the four the one nearest to the truth.
-TEXTURED, FOUR = "humanlrm-textured", "humanlrm-four"
+#: Our model with the colours that are saved; given four views, or the front and the back alone; one sampled person
+#: (``humanlrm.completion``), four of them, and of the four the one nearest to the truth.
+TEXTURED, FOUR, TWO = "humanlrm-textured", "humanlrm-four", "humanlrm-two"
 SAMPLED, MEAN, BEST = "humanlrm-sampled", "humanlrm-mean-of-4", "humanlrm-best-of-4"
-OURS = ("humanlrm", TEXTURED, FOUR, SAMPLED, MEAN, BEST)
+OURS = ("humanlrm", TEXTURED, FOUR, TWO, SAMPLED, MEAN, BEST)
 _SEVERAL = 4
 #: Samples of the surfaces among which the best is chosen.
 _FEW_POINTS = 5_000
@@ -143,14 +143,15 @@ def _coloured(surface: TriangleSurface, colour: FieldColor) -> ColouredSurface:
     return ColouredSurface(surface, torch.cat(parts).numpy())
 
 
-def lrm_of_four(model: Model, resolution: int = 128) -> Method:
-    """Our model given four views instead of one (``humanlrm.multiview``): the true pictures from all ``SIDES`` with
-    their masks and cameras, as the oracle visual hull gets them; landmarks are detected in them."""
+def lrm_of_several(model: Model, resolution: int = 128, sides: tuple[str, ...] = SIDES) -> Method:
+    """Our model given several views instead of one (``humanlrm.multiview``): the true pictures from some of ``SIDES``
+    with their masks and cameras, as the oracle visual hull gets them; landmarks are detected in them."""
     detector = PoseDetector(careful=True)
 
     @torch.no_grad()
     def run(case: Case) -> ColouredSurface:
-        person = fuse(model, [_posed_picture(*side) for side in zip(SIDES, case.truth.pictures, strict=True)], detector)
+        pictures = dict(zip(SIDES, case.truth.pictures, strict=True))
+        person = fuse(model, [_posed_picture(side, pictures[side]) for side in sides], detector)
         found = _coloured(person.surface(resolution), person.field.colour)
         back = np.linalg.inv(person.from_world)
         vertices = (found.surface.vertices @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
@@ -230,7 +231,9 @@ def open_method(name: str, weights: Path | None, resolution: int, template: str 
             denoiser = pose_denoiser_from_pretrained(folder / POSES)
             several = lrm_sampled(model, denoiser, resolution, 1 if name == SAMPLED else _SEVERAL)
             return best_of(several) if name == BEST else several
-        return (lrm if name == "humanlrm" else lrm_of_four)(model, resolution)
+        if name in (FOUR, TWO):
+            return lrm_of_several(model, resolution, SIDES if name == FOUR else ("front", "back"))
+        return lrm(model, resolution)
     if name == "command":
         if template is None:
             raise ValueError("the method command needs --command 'tool {image} -o {out}'")
