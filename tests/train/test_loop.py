@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
 from humanlrm.train.objective import objective
+from humanlrm.train.stop import asked_to_stop
 
 SCRIPT = Path(__file__).parent / "train_tiny.py"
 
@@ -101,6 +103,15 @@ def test_a_killed_process_goes_on_and_ends_with_the_same_weights(shards, uninter
     assert same(tmp_path, uninterrupted)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """It interrupts, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_asks_a_run_to_stop_loses_nothing(number, shards, uninterrupted, tmp_path):
     before = signal.getsignal(number)
@@ -331,6 +342,7 @@ def test_biases_norms_and_embeddings_do_not_decay_and_the_lifter_changes_slowly(
     assert slow == {name for name in names.values() if name.startswith("corrector.lifter.")}
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_who_presses_ctrl_c_twice_means_now(shards, tmp_path):
     def insist(progress):
         os.kill(os.getpid(), signal.SIGINT)
@@ -338,3 +350,13 @@ def test_who_presses_ctrl_c_twice_means_now(shards, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(tiny(), plan(8, 2), shards, tmp_path, report=insist, workers=0)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_run_in_the_background_does_not_hear_the_ctrl_c_of_others():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asked_to_stop() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked == [signal.SIGTERM]

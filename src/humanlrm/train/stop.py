@@ -16,7 +16,8 @@ def stopped(seen: int, samples: int) -> str:
 def asked_to_stop() -> Iterator[list[int]]:
     """A list that stays empty until the process is asked to end, by SIGTERM (what clusters send) or SIGINT (Ctrl-C).
 
-    Whoever asks a second time means now: then the signal does what it did before. Outside of the main thread, where
+    Whoever asks a second time means now: then the signal does what it did before. A signal that is ignored stays so:
+    shells start what runs in the background like this, since Ctrl-C means others. Outside of the main thread, where
     Python hears no signals, nobody can ask.
     """
     asked: list[int] = []
@@ -24,6 +25,7 @@ def asked_to_stop() -> Iterator[list[int]]:
         yield asked
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
     def hear(number: int, _: FrameType | None) -> None:
         asked.append(number)
