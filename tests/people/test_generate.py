@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from humanlrm.cli import main
+from humanlrm.data.contact import check_picture
 from humanlrm.data.render import RenderSettings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.data.solid import SolidScan
@@ -15,7 +16,7 @@ from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.describe import describe, figure, yaw_deg
 from humanlrm.people.generate import Cast, Job, Workshop, run
-from humanlrm.people.preview import Sheet, check_picture, sheet
+from humanlrm.people.preview import Sheet, sheet
 
 SMALL = RenderSettings(views=1, image_px=64, depth_px=32, points=300)
 ASSETS = Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None

@@ -110,11 +110,10 @@ class Prepare:
         from rich.progress import Progress as Bar
         from rich.table import Table
 
-        from humanlrm.data.contact import sheet_of
+        from humanlrm.data.contact import check_picture, save_picture, sheet_of
         from humanlrm.data.intake.adapter import Options
         from humanlrm.data.prepare import Job, plan, run, summary
         from humanlrm.data.shards import ShardFolder
-        from humanlrm.people.preview import check_picture, save_picture
 
         if self.preview is not None:
             check_picture(self.preview)

@@ -1,11 +1,21 @@
-"""Contact sheets: tiles in rows, and what a folder of shards shows to a network."""
+"""Contact sheets: tiles in rows, what a folder of shards shows to a network, and the files they are written to."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from humanlrm.data.shards import ShardFolder
 
 _GROUND, _COLUMNS, _MOST = 230, 12, 60
+_FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {},
+    ".jpg": {"quality": 80},
+    ".jpeg": {"quality": 80},
+    ".webp": {"quality": 85, "method": 6},
+}
 
 
 def grid(tiles: list[UInt8[np.ndarray, "h w 3"]], columns: int) -> UInt8[np.ndarray, "H W 3"]:
@@ -30,3 +40,26 @@ def sheet_of(shards: ShardFolder) -> UInt8[np.ndarray, "H W 3"]:
         share = record.alpha[..., None] / np.float32(255)
         tiles.append((record.rgb * share + _GROUND * (1 - share) + 0.5).astype(np.uint8)[::2, ::2])
     return grid(tiles, _COLUMNS)
+
+
+def check_picture(path: Path) -> None:
+    """Before any work is done.
+
+    Raises:
+        ValueError: the suffix is not of PNG, JPEG or WebP.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise ValueError(f"a picture's name ends in {', '.join(_FORMATS)}, got {path}")
+
+
+def save_picture(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
+    """Writes PNG, JPEG or WebP by its suffix, to a temporary name first.
+
+    Raises:
+        ValueError: the suffix is none of these.
+    """
+    check_picture(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    Image.fromarray(pixels).save(partial, **_FORMATS[path.suffix.lower()])
+    partial.replace(path)

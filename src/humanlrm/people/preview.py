@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -131,34 +130,3 @@ def _labelled(tile: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, 
     image = Image.fromarray(tile)
     ImageDraw.Draw(image).text((3, len(tile) - 12), text, fill=(90, 90, 90))
     return np.asarray(image)
-
-
-_FORMATS: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"quality": 80},
-    ".jpeg": {"quality": 80},
-    ".webp": {"quality": 85, "method": 6},
-}
-
-
-def check_picture(path: Path) -> None:
-    """Before any work is done.
-
-    Raises:
-        ValueError: the suffix is not of PNG, JPEG or WebP.
-    """
-    if path.suffix.lower() not in _FORMATS:
-        raise ValueError(f"people: a picture's name ends in {', '.join(_FORMATS)}, got {path}")
-
-
-def save_picture(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
-    """Writes PNG, JPEG or WebP by its suffix, to a temporary name first.
-
-    Raises:
-        ValueError: the suffix is none of these.
-    """
-    check_picture(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    Image.fromarray(pixels).save(partial, **_FORMATS[path.suffix.lower()])
-    partial.replace(path)
