@@ -5,7 +5,8 @@
 Over the clothes of people that are seen whole, with true landmarks and at true surface points, under the photo's light:
 error of the colours of what turns its back on the camera, as PSNR, and mean brightness and saturation there and on the
 front; "in front colours" is what the front makes of it as a palette. Then the same over the backs of heads of people
-who face the camera: the field's colours, and what the crown makes of them.
+who face the camera: the field's colours, and what the crown makes of them. Then over arms and legs, or parts of them,
+that a photo cuts off or hides, of which it shows the other one: the field's colours, and those of the twin.
 """
 
 from dataclasses import dataclass
@@ -20,19 +21,22 @@ from rich.table import Table
 from humanlrm.anatomy import hair_of, parts_of
 from humanlrm.data.loader import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
-from humanlrm.frame import CAMERA_DISTANCE
+from humanlrm.frame import CAMERA_DISTANCE, project_ndc
 from humanlrm.landmarks import INDEX
-from humanlrm.mesh.palette import nearer_to_palette
+from humanlrm.mesh.palette import nearer_to_palette, nearer_to_twin
 from humanlrm.mesh.unseen import alike, like_crown, toned, topmost
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.views import collate
+from humanlrm.model.triplane import sample_plane
+from humanlrm.views import Batch, collate
 
 _POINTS = 3_000
 #: Cosines of normal and view direction from which on a place is on the front, and below which it is on the back.
 _FRONT, _BACK = 0.4, -0.2
 #: Fewer points than this have no mean; photographs that show less than this of the crop are cut off.
 _ENOUGH, _WHOLE = 20, 0.9
+#: A pixel shows the person from this alpha on, and what lies at most so far behind the first surface (box units).
+_SHOWN, _BEHIND = 0.9, 0.04
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ def main(options: Options) -> None:
     assert isinstance(model, HumanLRM)
     settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
     views = Samplings(ShardFolder(options.data), settings, seed=5)
-    clothed, heads = _Colours(), _Colours()
+    clothed, heads, limbs = _Colours(), _Colours(), _Colours()
     for k in range(0, len(views), max(1, len(views) // options.count)):
         batch = collate([views[k]])
         marks = batch.wanted.landmarks[0]
-        if not bool(marks.isfinite().all()) or float(batch.given.image[0, 4].mean()) < _WHOLE:
+        if not bool(marks.isfinite().all()):
             continue
         points, normals, rgb = batch.wanted.surface[0], batch.wanted.normals[0], batch.wanted.rgb[0]
         inside = points.isfinite().all(-1) & (points.abs().amax(-1) < 1)
@@ -73,6 +77,16 @@ def main(options: Options) -> None:
         parts = parts_at(points.numpy())
         pieces, head = parts.clothes, parts_at(marks[[INDEX["head"]]].numpy()).clothes[0]
         fronts, backs, guess = cosine > _FRONT, cosine < _BACK, field.copy()
+        pixels = _pixels(batch, points)
+        front = fronts & pixels & _first(batch, points)
+        limb = (parts.limb, parts.height)
+        twins = nearer_to_twin(field, rgb, front, *limb, parts.twin)
+        hidden = ~pixels & (twins != field).any(-1)
+        if hidden.sum() >= _ENOUGH:
+            limbs.add(rgb[front & np.isin(parts.limb, parts.twin[np.unique(parts.limb[hidden])])], rgb[hidden],
+                      field[hidden], twins[hidden])  # fmt: skip
+        if float(batch.given.image[0, 4].mean()) < _WHOLE:
+            continue
         seen_whole = [
             piece
             for piece in np.unique(pieces[pieces != head])
@@ -95,6 +109,20 @@ def main(options: Options) -> None:
             heads.add(rgb[front], rgb[back], field[back], like_crown(field[back], crown, share[back]))
     Console().print(clothed.table("pieces of clothes"))
     Console().print(heads.table("backs of heads"))
+    Console().print(limbs.table("photos with limbs that only the other side tells of"))
+
+
+def _pixels(batch: Batch, points: torch.Tensor) -> np.ndarray:
+    """Of which points (P 3) the photo has a pixel that shows the person, though perhaps another side."""
+    at = project_ndc(points)
+    alpha, known = sample_plane(batch.given.image[:, 3:], at[None])[0].T
+    return ((at.abs().amax(-1) < 1) & (torch.minimum(alpha, known) > _SHOWN)).numpy()
+
+
+def _first(batch: Batch, points: torch.Tensor) -> np.ndarray:
+    """Which points (P 3) lie on the first surface along their rays."""
+    enters = sample_plane(batch.wanted.depth[:, :1].nan_to_num(nan=-1.0), project_ndc(points)[None])[0, :, 0]
+    return (points[:, 2] > enters - _BEHIND).numpy()
 
 
 class _Colours:

@@ -20,9 +20,12 @@ _ABOVE = 1.3
 #: Between these heights above the middle of the skull hair begins at the nape, and between these places behind it
 #: behind the ears, in lengths of the neck (our choice).
 _NAPE, _EARS = (-0.6, -0.4), (0.0, 0.2)
+#: How far from the tip of the nose a face's skin is, in lengths of the neck (our choice).
+_FACE = 0.35
 #: Limbs by the landmark to which a bone leads (all others are the trunk), and what covers each.
 _LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
 _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
+_OTHER = {"left": "right", "right": "left"}
 #: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
 _HEM = 0.03
 #: Segments of both legs, side by side.
@@ -31,7 +34,9 @@ _SEGMENTS = [(f"{s}_{a}", f"{s}_{b}") for s in ("left", "right") for a, b in (("
 
 def anatomy_of(landmarks: Float[np.ndarray, "J 3"]) -> Anatomy:
     """Where what of a person is, by the landmarks (box units)."""
-    return Anatomy(head_share(landmarks), parts_of(landmarks), mirror_of(landmarks), hair_of(landmarks))
+    return Anatomy(
+        head_share(landmarks), parts_of(landmarks), mirror_of(landmarks), hair_of(landmarks), face_of(landmarks)
+    )
 
 
 def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
@@ -78,19 +83,35 @@ def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> Hair:
     return Hair(height, back)
 
 
+def face_of(landmarks: Float[np.ndarray, "J 3"]) -> Share:
+    """Cheeks, nose and upper lip: what is near the tip of the nose."""
+    nose = landmarks[INDEX["nose"]]
+    reach = _FACE * float(np.linalg.norm(landmarks[INDEX["head"]] - landmarks[INDEX["neck"]]))
+
+    def share(points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
+        return (np.linalg.norm(points - nose, axis=1) < reach).astype(np.float32)
+
+    return share
+
+
 def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> PartsOf:
     """The person's limbs, and what clothes mostly cover together: trunk and arms, hips and legs, head, hands, feet."""
     marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], Bones()
     ends = [LANDMARKS[end].rpartition("_") for _, end in BONES]
     named = [(side, _LIMBS[name]) if name in _LIMBS else ("", "trunk") for side, _, name in ends]
-    limb_of = np.unique(named, axis=0, return_inverse=True)[1].reshape(-1)
-    trunk = limb_of[named.index(("", "trunk"))]
+    limbs_named, limb_of = np.unique(named, axis=0, return_inverse=True)
+    limb_of, names = limb_of.reshape(-1), [tuple(name) for name in limbs_named.tolist()]
+    twin = np.array([names.index((_OTHER.get(side, side), kind)) for side, kind in names])
+    bare = np.array([kind == "hand" for _, kind in names])
+    trunk = names.index(("", "trunk"))
     covered = np.array([_CLOTHES[kind] for _, kind in named])
     hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
     up = landmarks[INDEX["neck"]] - hips
     length = max(float(np.linalg.norm(up)), 1e-6)
     up = up / length
     lengths = np.linalg.norm(landmarks[BONES[:, 1]] - landmarks[BONES[:, 0]], axis=-1)
+    # Arms are as long as each other, whatever is estimated, and so are legs.
+    lengths[: len(LIMBS)] = np.tile(lengths[: len(LIMBS)].reshape(2, -1).mean(axis=0), 2)
     begin = _begin_of_bones(lengths)
 
     def parts(points: Float[np.ndarray, "P 3"]) -> Parts:
@@ -100,7 +121,7 @@ def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> PartsOf:
         of_trunk = limb_of[bone] == trunk
         limbs = np.stack([distances[:, limb_of == limb].min(axis=1) for limb in range(limb_of.max() + 1)], axis=1)
         clothes = np.where(of_trunk & (above < _HEM * length), _CLOTHES["leg"], covered[bone])
-        return Parts(limbs, clothes, np.where(of_trunk, above, begin[bone] + along * lengths[bone]))
+        return Parts(limbs, clothes, np.where(of_trunk, above, begin[bone] + along * lengths[bone]), twin, bare)
 
     return parts
 

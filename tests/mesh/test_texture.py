@@ -30,7 +30,7 @@ def parts_by(limb, clothes):
 
     def parts(points):
         apart = np.where(np.arange(2) == limb(points)[:, None], 0, 1).astype(np.float32)
-        return Parts(apart, clothes(points), points[:, 1])
+        return Parts(apart, clothes(points), points[:, 1], np.arange(2), np.zeros(2, bool))
 
     return parts
 
@@ -181,6 +181,22 @@ def test_beyond_the_border_colours_go_on_to_the_end_of_the_part():
     part, other = front & middle & (height < -0.02) & (height > -0.2), front & (height < -0.4)
     np.testing.assert_allclose(colours[part], np.broadcast_to(shown, colours[part].shape), atol=0.15)
     assert np.abs(colours[other] - BLUE).mean() < np.abs(colours[other] - RED).mean()
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_hands_beyond_the_border_are_as_bare_as_the_face(bare: bool):
+    surface = ball()
+    photo = photo_of(surface, RED)
+    cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
+    below = lambda points: (points[:, 1] < -0.2).astype(np.int64)  # noqa: E731
+
+    def parts(points):
+        return replace(parts_by(below, below)(points), bare=np.array([False, bare]))
+
+    face = lambda points: (points[:, 1] > 0.2).astype(np.float32)  # noqa: E731
+    mesh = bake(surface, blue_field, [cut], 256, anatomy=Anatomy(parts=parts, face=face))
+    hand = vertex_colors(mesh)[mesh.vertices[:, 1] < -0.35]
+    assert (np.abs(hand - RED).mean() < np.abs(hand - BLUE).mean()) == bare
 
 
 def test_a_hand_in_front_is_not_painted_onto_the_back():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.photo_views import Share
@@ -17,12 +17,16 @@ class Parts:
     Attributes:
         limbs: how far they are from the bones of each limb, box units: of the trunk, of an arm...
         clothes: what covers them: a jacket, trousers...
-        height: how far along their limb they are, box units.
+        height: how far along their limb they are, box units; of twins the same numbers mean the same place.
+        twin: of each limb the one on the other side of the body; of what has none itself.
+        bare: which limbs are mostly bare: hands.
     """
 
     limbs: Float[np.ndarray, "P L"]
     clothes: Int[np.ndarray, "P"]
     height: Float[np.ndarray, "P"]
+    twin: Int[np.ndarray, "L"]
+    bare: Bool[np.ndarray, "L"]
 
     @property
     def limb(self) -> Int[np.ndarray, "P"]:
@@ -56,12 +60,14 @@ class Anatomy:
             from the field: a head's.
         parts: where no photo shows the person, or only another limb in front, colours go on within what is covered by
             the same clothes: a jacket's down to the hips, and behind a hand that lies on it. What is not seen is nearer
-            to the colours that are seen at the same height of a limb.
+            to the colours that are seen at the same height of a limb, or of its twin.
         mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
         hair: the back of a head looks like its crown.
+        face: where a face's skin is: what is bare, and never seen, is of its colour.
     """
 
     calm: Share | None = None
     parts: PartsOf | None = None
     mirror: Mirror | None = None
     hair: Hair | None = None
+    face: Share | None = None

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from humanlrm.mesh.anatomy import Anatomy, Hair, Parts, PartsOf
 from humanlrm.mesh.clean import adjacency
-from humanlrm.mesh.palette import nearer_to_palette
-from humanlrm.mesh.photo_views import PhotoViews
+from humanlrm.mesh.palette import nearer_to_palette, nearer_to_twin
+from humanlrm.mesh.photo_views import PhotoViews, Share
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 from humanlrm.mesh.texels import Texels
 
@@ -41,6 +41,8 @@ _TOPMOST, _LIKE_CROWN = 0.6, 0.65
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 #: The tone that changes nothing.
 _AS_IT_IS = np.array([1, 0, 0, 0], np.float32)
+#: How much hands that no photo shows are like what is shown of them, or like the face.
+_LIKE_SKIN = 0.8
 #: Where colours come from around by this share or more, the field is not asked.
 _SETTLED = 0.999
 #: How far from the colours around it half of what the field tells of a back is left out (our choice).
@@ -77,7 +79,7 @@ def matched(
     guess[asked] = blended(own, guess[asked], along[asked], away[asked], unseen[asked])
     if anatomy.parts is not None:
         shifted = toned(seen.own, tone) + shift
-        guess += texels.of(surface, _toward_palette(view, seen, shifted, around, hidden))
+        guess += texels.of(surface, _toward_palette(view, seen, shifted, around, hidden, anatomy.face))
     return guess
 
 
@@ -193,13 +195,15 @@ def toned(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> F
 
 @dataclass(frozen=True)
 class _Hidden:
-    """Vertices that no photo tells of, but of others that the same clothes cover.
+    """Vertices that no photo tells of, and others that the same clothes cover.
 
     Attributes:
-        where: which they are.
+        all: vertices that no photo tells of.
+        where: those of them from which a way over the same clothes leads to one that a photo does tell of.
         nearest: of those, the nearest of the others; the rest are their own.
     """
 
+    all: Bool[np.ndarray, "V"]
     where: Bool[np.ndarray, "V"]
     nearest: Int[np.ndarray, "V"]
 
@@ -215,7 +219,7 @@ def _hidden(view: PhotoViews, at: _Seen) -> _Hidden | None:
     options = {"unweighted": True, "min_only": True, "return_predecessors": True}
     steps, _, nearest = dijkstra(_within(at, hidden), indices=np.flatnonzero(~hidden), **options)
     reached = hidden & np.isfinite(steps)
-    return _Hidden(reached, np.where(reached, nearest, np.arange(len(points))))
+    return _Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(points))))
 
 
 def _unseen(at: _Seen, hidden: _Hidden | None) -> Float[np.ndarray, "V"]:
@@ -263,8 +267,11 @@ def _toward_palette(
     shifted: Float[np.ndarray, "V 3"],
     around: Float[np.ndarray, "V 3"],
     hidden: _Hidden | None,
+    face: Share | None,
 ) -> Float[np.ndarray, "V 3"]:
-    """What makes guesses on backs and sides alike to what photos show (:func:`nearer_to_palette`); heads stay.
+    """What makes guesses on backs and sides alike to what photos show (:func:`nearer_to_palette`), and what is hidden,
+    too, where they show the other arm or leg only (:func:`nearer_to_twin`); heads stay. Hands that no photo shows are
+    as bare as the other hand, or as the face.
 
     Args:
         shifted: the field's colours, corrected.
@@ -273,9 +280,32 @@ def _toward_palette(
     assert at.parts is not None
     points = at.surface.vertices.astype(np.float32)
     guess = blended(shifted, around, at.along, at.away, _unseen(at, hidden))
-    palette = nearer_to_palette(guess, at.shown, at.weight > 0.9, at.parts.limb, at.parts.height)
-    head = 0 if view.calm is None else view.calm(points)
-    return (np.maximum(at.away, at.along) * (1 - head))[:, None] * (palette - guess)
+    sure, where = at.weight > 0.9, (at.parts.limb, at.parts.height)
+    palette = nearer_to_palette(guess, at.shown, sure, *where) - guess
+    worn = nearer_to_twin(guess, at.shown, sure, *where, at.parts.twin)
+    turned = np.maximum(at.away, at.along)
+    unseen = turned
+    if hidden is not None:
+        unseen = np.maximum(turned, hidden.all)
+        for hand in map(int, np.flatnonzero(at.parts.bare)):
+            skin = _skin(at, hand, face)
+            asked = hidden.all & (at.parts.limb == hand)
+            worn[asked] = guess[asked] if skin is None else guess[asked] + _LIKE_SKIN * (skin - guess[asked])
+    head = np.zeros(len(points)) if view.calm is None else view.calm(points)
+    return (1 - head)[:, None] * (turned[:, None] * palette + unseen[:, None] * (worn - guess))
+
+
+def _skin(at: _Seen, hand: int, face: Share | None) -> Float[np.ndarray, "3"] | None:
+    """Median colour of what photos show of a hand and its twin, or else of the face; ``None``: of all too little."""
+    assert at.parts is not None
+    limb = at.parts.limb
+    hands = (at.weight > 0.5) & ((limb == hand) | (limb == at.parts.twin[hand]))
+    if 3 * hands.sum() >= _ENOUGH:
+        return np.median(at.shown[hands], axis=0)
+    if face is None:
+        return None
+    shown = (at.weight > 0.9) & (face(at.surface.vertices.astype(np.float32)) > 0.5)
+    return np.median(at.shown[shown], axis=0) if 3 * shown.sum() >= _ENOUGH else None
 
 
 def blended(
