@@ -25,9 +25,12 @@ from humanlrm.people.posepack import (
     with_shoulder_girdle,
     world_rotations,
 )
+from humanlrm.people.unusual import unusual
 
 #: Everyday poses are drawn this often, clips of the pose pack otherwise (our choice).
 EVERYDAY_SHARE = 0.7
+#: How often a training pose is made of two others (:mod:`humanlrm.people.unusual`; our choice).
+UNUSUAL_SHARE = 0.35
 #: Of a body: what the world rotations of its pose's joints make of its landmarks, +Y up, at any scale and place.
 Skeleton = Callable[[Float[np.ndarray, "22 3 3"]], Float[np.ndarray, "19 3"]]
 
@@ -47,10 +50,19 @@ _SWAY_DEG, _MAX_TILT_DEG = 1.5, 15.0
 
 def random_pose(poses: PosePack, split: Split, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
     """A pose of one side of the split and its source: perturbed, and mirrored half of the time. It is to be
-    :func:`settled` on the body that takes it."""
-    source, quats = everyday.draw(split, rng) if rng.random() < EVERYDAY_SHARE else poses.draw(rng)
-    quats = perturbed(with_shoulder_girdle(quats), rng)
+    :func:`settled` on the body that takes it. Some that people are trained with are unusual; of those that weights are
+    measured with none is."""
+    source, quats = _draw(poses, split, rng)
+    if split == "train" and rng.random() < UNUSUAL_SHARE:
+        other, upper = _draw(poses, split, rng)
+        source, quats = f"unusual/{source}/{other}", unusual(quats, upper, rng)
+    quats = perturbed(quats, rng)
     return source, mirrored(quats) if rng.random() < 0.5 else quats
+
+
+def _draw(poses: PosePack, split: Split, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
+    source, quats = everyday.draw(split, rng) if rng.random() < EVERYDAY_SHARE else poses.draw(rng)
+    return source, with_shoulder_girdle(quats)
 
 
 def settled(quats: Float[np.ndarray, "22 4"], skeleton: Skeleton) -> Float[np.ndarray, "22 4"]:
