@@ -183,6 +183,17 @@ def test_beyond_the_border_colours_go_on_to_the_end_of_the_part():
     assert np.abs(colours[other] - BLUE).mean() < np.abs(colours[other] - RED).mean()
 
 
+@pytest.mark.parametrize(("top", "told"), [(0.03, False), (0.3, True)])
+def test_a_few_pixels_at_the_border_are_not_the_colour_of_trousers(top: float, told: bool):
+    surface = ball()
+    photo = photo_of(surface, RED)
+    cut = replace(photo, rgb=photo.rgb[: len(photo.rgb) // 2], alpha=photo.alpha[: len(photo.alpha) // 2])
+    below = lambda points: (points[:, 1] < top).astype(np.int64)  # noqa: E731
+    mesh = bake(surface, blue_field, [cut], 256, anatomy=Anatomy(parts=parts_by(below, below)))
+    far = vertex_colors(mesh)[(mesh.vertices[:, 1] < -0.4) & (mesh.normals[:, 2] > 0)]
+    assert (np.abs(far - RED).mean() < np.abs(far - BLUE).mean()) == told
+
+
 @pytest.mark.parametrize("bare", [True, False])
 def test_hands_beyond_the_border_are_as_bare_as_the_face(bare: bool):
     surface = ball()

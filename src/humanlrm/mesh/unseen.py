@@ -195,7 +195,8 @@ def toned(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> F
 
 @dataclass(frozen=True)
 class _Hidden:
-    """Vertices that no photo tells of, and others that the same clothes cover.
+    """Vertices that no photo tells of, and others that the same clothes cover. Clothes of which photos show next to
+    nothing tell nothing: a few pixels at the border are not the colour of trousers.
 
     Attributes:
         all: vertices that no photo tells of.
@@ -218,7 +219,9 @@ def _hidden(view: PhotoViews, at: _Seen) -> _Hidden | None:
         return None
     options = {"unweighted": True, "min_only": True, "return_predecessors": True}
     steps, _, nearest = dijkstra(_within(at, hidden), indices=np.flatnonzero(~hidden), **options)
-    reached = hidden & np.isfinite(steps)
+    clothes = at.parts.clothes
+    told = np.bincount(clothes[at.weight > 0.5], minlength=clothes.max() + 1) >= _ENOUGH
+    reached = hidden & np.isfinite(steps) & told[clothes]
     return _Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(points))))
 
 
@@ -300,7 +303,7 @@ def _skin(at: _Seen, hand: int, face: Share | None) -> Float[np.ndarray, "3"] | 
     assert at.parts is not None
     limb = at.parts.limb
     hands = (at.weight > 0.5) & ((limb == hand) | (limb == at.parts.twin[hand]))
-    if 3 * hands.sum() >= _ENOUGH:
+    if hands.sum() >= _ENOUGH:
         return np.median(at.shown[hands], axis=0)
     if face is None:
         return None
