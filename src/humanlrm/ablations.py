@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.evaluate.report import failed, write_text
+from humanlrm.evaluate.report import failed
 from humanlrm.evaluate.rows import Row, summary
 from humanlrm.evaluate.run import Plan, run
 from humanlrm.evaluate.sources import Sources
+from humanlrm.files import write_text
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.train.checkpoint import averaged_weights

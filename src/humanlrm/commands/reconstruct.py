@@ -11,6 +11,7 @@ import tyro
 from PIL import Image
 
 from humanlrm.commands.terminal import check_device, check_writable, console
+from humanlrm.files import whole
 
 if TYPE_CHECKING:
     from humanlrm.completion import Completion, People
@@ -178,10 +179,8 @@ def _remarks(found: "People") -> list[str]:
 
 
 def _save_picture(pixels, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    Image.fromarray(pixels).save(partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        Image.fromarray(pixels).save(partial, Image.registered_extensions()[path.suffix.lower()])
 
 
 def _peak_mib() -> float:

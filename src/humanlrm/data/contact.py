@@ -8,13 +8,14 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from humanlrm.data.shards import ShardFolder
+from humanlrm.files import whole
 
 _GROUND, _COLUMNS, _MOST = 230, 12, 60
 _FORMATS: dict[str, dict[str, Any]] = {
-    ".png": {},
-    ".jpg": {"quality": 80},
-    ".jpeg": {"quality": 80},
-    ".webp": {"quality": 85, "method": 6},
+    ".png": {"format": "PNG"},
+    ".jpg": {"format": "JPEG", "quality": 80},
+    ".jpeg": {"format": "JPEG", "quality": 80},
+    ".webp": {"format": "WEBP", "quality": 85, "method": 6},
 }
 
 
@@ -53,13 +54,11 @@ def check_picture(path: Path) -> None:
 
 
 def save_picture(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
-    """Writes PNG, JPEG or WebP by its suffix, to a temporary name first.
+    """Writes PNG, JPEG or WebP by its suffix.
 
     Raises:
         ValueError: the suffix is none of these.
     """
     check_picture(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    Image.fromarray(pixels).save(partial, **_FORMATS[path.suffix.lower()])
-    partial.replace(path)
+    with whole(path) as partial:
+        Image.fromarray(pixels).save(partial, **_FORMATS[path.suffix.lower()])

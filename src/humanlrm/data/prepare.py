@@ -26,6 +26,7 @@ from humanlrm.data.render import RenderSettings, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import encode
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
+from humanlrm.files import write_text
 from humanlrm.landmarks import INDEX
 from humanlrm.matting import PoseDetector
 from humanlrm.workers import processes
@@ -165,10 +166,7 @@ def _check_settings(job: Job) -> None:
                     f"{job.out} holds shards with {name} {there.get(name)}, not {value}; give another --out"
                 )
         return
-    job.out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(wanted, indent=1) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(wanted, indent=1) + "\n")
 
 
 def choose(found: list[Item], job: Job) -> list[Item]:

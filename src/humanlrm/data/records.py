@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
+
+from humanlrm.files import whole
 
 #: What Pillow and numpy raise for damaged files.
 DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
@@ -44,17 +45,14 @@ def image_bytes(pixels: np.ndarray, form: str, **options: int) -> bytes:
 
 
 def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
-    """Writes encoded records to ``path`` by way of a temporary name; returns how many there were."""
+    """Writes encoded records to ``path``, all or none; returns how many there were."""
     from webdataset.writer import TarWriter  # the extra "train"; who only reads photos does without
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     count = 0
-    with TarWriter(str(partial)) as writer:
+    with whole(path) as partial, TarWriter(str(partial)) as writer:
         for record in records:
             writer.write(record)
             count += 1
-    os.replace(partial, path)
     return count
 
 

@@ -23,6 +23,7 @@ from humanlrm.camera import Cameras
 from humanlrm.data.records import Entry, ShardError
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.teacher import clean_views
+from humanlrm.files import whole
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.paper import PaperLRM
 
@@ -95,12 +96,10 @@ def _write(
     config = teacher.config
     shape = (0, 3, config.bottleneck, config.plane_side, config.plane_side)
     stacked = torch.stack(latents) if latents else torch.zeros(shape)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     about = json.dumps({"teacher": name, "views": views, "rows": rows})
-    # One entry: safetensors writes several in any order.
-    save_file({"latent": stacked.contiguous()}, partial, {"about": about})
-    partial.replace(path)
+    with whole(path) as partial:
+        # One entry: safetensors writes several in any order.
+        save_file({"latent": stacked.contiguous()}, partial, {"about": about})
     return rows
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.quick import QuickReport
+from humanlrm.files import write_text
 from humanlrm.model.history import Stage
 
 
@@ -131,7 +132,5 @@ def _row(report: QuickReport) -> str:
 
 
 def write_card(folder: Path, text: str) -> Path:
-    """``MODEL_CARD.md`` beside the weights, by way of a temporary name."""
-    partial = folder / "MODEL_CARD.md.partial"
-    partial.write_text(text)
-    return partial.replace(folder / "MODEL_CARD.md")
+    """``MODEL_CARD.md`` beside the weights."""
+    return write_text(folder / "MODEL_CARD.md", text)

@@ -24,10 +24,10 @@ from humanlrm.evaluate.report import (
     number,
     table,
     write_sheets,
-    write_text,
 )
 from humanlrm.evaluate.run import Plan, run
 from humanlrm.evaluate.sources import describe, orphans
+from humanlrm.files import write_text
 
 #: Of failures so many reasons are printed; all are in the report.
 _REASONS = 5

@@ -12,9 +12,9 @@ from PIL import Image
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, ColouredSurface
 from humanlrm.evaluate.images import render
 from humanlrm.evaluate.page import html_table, image_tag, page
-from humanlrm.evaluate.report import write_text
 from humanlrm.evaluate.scores import component_count, mask_agreement
 from humanlrm.evaluate.strips import photo_tile, save_strip, thumbnail
+from humanlrm.files import write_text
 from humanlrm.mesh.export import firsts, vertex_colors
 from humanlrm.mesh.preview import YAW_DEG, fitting, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed

@@ -21,6 +21,7 @@ from humanlrm.evaluate.baselines import inflated_silhouette
 from humanlrm.evaluate.geometry import Alignment, SurfaceDistance, check_alignment, compare
 from humanlrm.evaluate.methods import lrm_surface
 from humanlrm.evaluate.stage import PHOTO_PX, Stage, random_lamps
+from humanlrm.files import write_text
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh.surface import TriangleSurface
@@ -149,12 +150,9 @@ class QuickReport:
         return lines + [(f"failed: {failure}", "", "", "", "") for failure in self.failures]
 
     def write(self, path: Path) -> None:
-        """All rows as JSON, written under a temporary name first."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
+        """All rows as JSON."""
         content = {**asdict(self), "mean": {**asdict(self.mean), "chamfer": self.mean.chamfer}}
-        partial.write_text(json.dumps(content, indent=1))
-        partial.replace(path)
+        write_text(path, json.dumps(content, indent=1))
 
 
 def evaluate_quick(

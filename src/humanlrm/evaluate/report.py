@@ -11,6 +11,7 @@ from humanlrm.evaluate.rows import Interval, Row, grouped, paired, summary
 from humanlrm.evaluate.run import strip_path
 from humanlrm.evaluate.scores import METRIC, METRICS, Metric
 from humanlrm.evaluate.strips import sheet
+from humanlrm.files import whole, write_text
 
 #: Columns of the table that is printed; the report holds all.
 MAIN = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "psnr_front", "psnr_back", "iou_front", "iou_side")
@@ -72,13 +73,6 @@ class Report:
             return Report(content["settings"], [Row.from_json(row) for row in content["rows"]])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no evaluation report ({error}); give the report.json of an --out") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Under a temporary name first."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def failed(rows: list[Row]) -> int:
@@ -227,11 +221,10 @@ def write_sheets(report: Report, out: Path) -> list[Path]:
 def _write_sheet(path: Path, out: Path, rows: list[Row]) -> list[Path]:
     if not rows:
         return []
-    partial = path.with_name(path.name + ".partial")
-    Image.fromarray(sheet([(_caption(row), strip_path(out, row, row.method)) for row in rows])).save(
-        partial, "JPEG", quality=85
-    )
-    return [partial.replace(path)]
+    picture = Image.fromarray(sheet([(_caption(row), strip_path(out, row, row.method)) for row in rows]))
+    with whole(path) as partial:
+        picture.save(partial, "JPEG", quality=85)
+    return [path]
 
 
 def _caption(row: Row) -> str:

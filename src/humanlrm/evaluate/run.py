@@ -21,6 +21,7 @@ from humanlrm.evaluate.scores import Scorer
 from humanlrm.evaluate.sources import Sources, Unit
 from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.strips import save_strip, strip
+from humanlrm.files import write_text
 from humanlrm.matting import PoseDetector
 from humanlrm.model.pretrained import SHIPPED, read_pretrained
 from humanlrm.workers import processes
@@ -161,11 +162,8 @@ def strip_path(out: Path, case: Case | Row, method: str) -> Path:
 
 
 def write_part(out: Path, unit: Unit, rows: list[Row]) -> Path:
-    """The rows of a unit, under a temporary name first."""
-    path = out / "parts" / f"{unit.stem}.json"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps([row.as_json() for row in rows]))
-    return partial.replace(path)
+    """The rows of a unit."""
+    return write_text(out / "parts" / f"{unit.stem}.json", json.dumps([row.as_json() for row in rows]))
 
 
 def read_parts(out: Path, units: list[Unit]) -> list[Row]:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from humanlrm.evaluate.case import Case
 from humanlrm.evaluate.scores import Scored
+from humanlrm.files import whole
 from humanlrm.subject import SubjectCrop
 
 TILE_PX = 128
@@ -45,10 +46,9 @@ def strip(case: Case, scored: Scored | None) -> Image.Image:
 
 
 def save_strip(image: Image.Image, path: Path) -> None:
-    """WebP, under a temporary name first."""
-    partial = path.with_name(path.name + ".partial")
-    image.save(partial, "WEBP", quality=82)
-    partial.replace(path)
+    """WebP."""
+    with whole(path) as partial:
+        image.save(partial, "WEBP", quality=82)
 
 
 def thumbnail(path: Path, height_px: int) -> bytes:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from humanlrm.files import write_text
+
 _FILE = "history.json"
 _DATA = "data.json"
 
@@ -68,12 +70,8 @@ def note_data(run: Path, folders: Iterable[Path]) -> None:
 
 
 def write_history(folder: Path, stages: list[Stage]) -> None:
-    """Written under a temporary name first."""
     _write(folder / _FILE, [asdict(stage) for stage in stages])
 
 
 def _write(path: Path, content: list[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")

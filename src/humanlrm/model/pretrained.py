@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from humanlrm.files import whole
 from humanlrm.model.config import AnyConfig, Config, ModelConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
@@ -158,23 +159,18 @@ def with_landmarks(
 
 
 def save_pretrained(folder: Path, config: AnyConfig, tensors: dict[str, Tensor]) -> None:
-    """Writes ``config.json`` and float16 ``model.safetensors``, each under a temporary name first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text, binary = folder / "config.json.partial", folder / "model.safetensors.partial"
-    text.write_text(json.dumps(asdict(config), indent=1) + "\n")
-    save_file({name: t.detach().half().contiguous() for name, t in tensors.items()}, binary)
-    # safetensors makes private files; weights have the permissions of their config.
-    binary.chmod(text.stat().st_mode & 0o777)
-    text.replace(folder / "config.json")
-    binary.replace(folder / "model.safetensors")
+    """Writes ``config.json`` and float16 ``model.safetensors``."""
+    with whole(folder / "config.json") as text, whole(folder / "model.safetensors") as binary:
+        text.write_text(json.dumps(asdict(config), indent=1) + "\n")
+        save_file({name: t.detach().half().contiguous() for name, t in tensors.items()}, binary)
+        # safetensors makes private files; weights have the permissions of their config.
+        binary.chmod(text.stat().st_mode & 0o777)
 
 
 def copied(folder: Path, to: Path) -> Path:
     """The files of a weights folder at another place, where they may be changed; nothing is copied twice."""
-    to.mkdir(parents=True, exist_ok=True)
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         if not (to / path.name).exists():
-            partial = to / f"{path.name}.partial"
-            shutil.copyfile(path, partial)
-            partial.replace(to / path.name)
+            with whole(to / path.name) as partial:
+                shutil.copyfile(path, partial)
     return to

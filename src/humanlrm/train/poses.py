@@ -16,6 +16,7 @@ from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.poses import condition_of
 from humanlrm.diffusion.process import NoiseLevels
 from humanlrm.diffusion.visibility import below_the_photo
+from humanlrm.files import whole
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
@@ -198,6 +199,5 @@ def _gather(path: Path, start: int) -> None:
                 "share": usual(given, wanted.landmarks)[known],
             }
         )
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: torch.cat([part[name] for part in found]) for name in found[0]}, partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        save_file({name: torch.cat([part[name] for part in found]) for name in found[0]}, partial)
