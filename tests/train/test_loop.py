@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from train_tiny import RENDERING, plan
 
@@ -159,6 +160,15 @@ def together(*arguments: object) -> None:
         for r in ("0", "1")
     ]
     assert [process.wait() for process in both] == [0, 0]
+
+
+def test_only_the_first_process_writes_into_the_run(shards, tmp_path, monkeypatch):
+    """Two that write the history of the weights that they start from at once have left one without its file."""
+    save_pretrained(tmp_path / "weights", tiny(), dict(trained(build(tiny()))))
+    write_history(tmp_path / "weights", [Stage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")])
+    monkeypatch.setattr(Accelerator, "is_main_process", False)
+    train(tiny(), plan(2, 2), shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
+    assert not (tmp_path / "run").exists()
 
 
 def apart(a: Path, b: Path, data: Path) -> float:

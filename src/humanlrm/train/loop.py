@@ -152,7 +152,6 @@ def train(
         load_weights(model.encoder, encoder)
     if initial is not None and not saved:
         load_grown(model, initial_weights(initial), initial)
-        write_history(run, read_history(initial))
     elif not saved and model.corrector is not None:
         steps = min(config.lifter_steps, config.samples)
         fit_lifter(model.corrector.lifter, shards, steps, config.seed, figures)
@@ -163,6 +162,8 @@ def train(
     if saved:
         state = load_checkpoint(saved[-1], model, average, optimizer, losses.density)
     accelerator = _accelerator(device, model_config, config)
+    if initial is not None and not saved and accelerator.is_main_process:
+        write_history(run, read_history(initial))
     sharded = config.sharded and accelerator.num_processes > 1
     torch.set_num_threads(threads)  # accelerate decides on a number of its own
     stream = _stream(shards, model_config, config, state, accelerator, workers)
