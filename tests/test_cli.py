@@ -16,6 +16,7 @@ from PIL import Image
 from humanlrm.cli import main
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import tiny
+from humanlrm.model.history import read_history
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import SHIPPED, save_pretrained
 from humanlrm.train.checkpoint import trained
@@ -254,6 +255,32 @@ def test_an_exported_run_tells_all_the_data_that_it_has_seen(tmp_path, shards, c
     capsys.readouterr()
     assert run("export", "--run", "run", "--out", "weights2", "--count", 1) == 1
     assert "other, which is gone; name its folders of shards with --data" in capsys.readouterr().err
+
+
+def test_a_run_says_what_it_trains_and_does_not_go_on_with_something_else(tmp_path, shards, capsys):
+    begin = ("train", "tiny", "--data", shards, "--run", "run", "--batch", 2, "--workers", 0, "--seed", 5)
+    assert run(*begin, "--samples", 2, "--part", "landmarks") == 0
+    capsys.readouterr()
+    assert run(*begin, "--samples", 4, "--part", "field") == 1
+    assert "run trains the part 'landmarks'" in capsys.readouterr().err
+    assert run(*begin, "--samples", 4, "--part", "landmarks") == 0
+    assert "going on from 2 of 4 samples" in capsys.readouterr().out
+    assert list((tmp_path / "run" / "log").iterdir())
+    assert run("export", "--run", "run", "--out", "weights", "--count", 1) == 0
+    assert "weights cannot sample half bodies until" in capsys.readouterr().out
+    (stage,) = read_history(tmp_path / "weights")
+    assert (stage.part, stage.seed, stage.samples) == ("landmarks", 5, 4)
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(tmp_path, shards, capsys):
+    begin = ("train", "tiny", "--data", shards, "--run", "run", "--workers", 0)
+    assert_refused(capsys, tmp_path, (*begin, "--initial", "nowhere"), "nowhere")
+
+
+def test_what_the_system_says_of_a_file_is_said_without_a_number(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run("people", "--count", 1, "--out", "file") == 1
+    assert capsys.readouterr().err.strip() == "humanlrm: file: File exists"
 
 
 def test_a_run_is_no_folder_of_weights(tmp_path, shards, astronaut, capsys):

@@ -34,12 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
         return command.run()
     except (ValueError, OSError) as error:
         errors.print(
-            f"humanlrm: {' '.join(str(error).split())}", style="red", highlight=False, soft_wrap=True, markup=False
+            f"humanlrm: {' '.join(_said(error).split())}", style="red", highlight=False, soft_wrap=True, markup=False
         )
         return 1
     except KeyboardInterrupt:
         errors.print("humanlrm: stopped", style="red")
         return 130
+
+
+def _said(error: ValueError | OSError) -> str:
+    """What the system says of a file, without a number."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 if __name__ == "__main__":

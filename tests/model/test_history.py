@@ -1,6 +1,6 @@
 import pytest
 
-from humanlrm.model.history import Stage, note_data, noted_data, read_history, write_history
+from humanlrm.model.history import Notes, Stage, check_goes_on, note, read_history, read_notes, write_history
 
 STAGE = Stage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")
 
@@ -18,8 +18,23 @@ def test_a_damaged_history_is_named(tmp_path, text):
         read_history(tmp_path)
 
 
-def test_a_run_notes_all_data_that_it_has_seen(tmp_path):
-    assert noted_data(tmp_path / "run") == []
-    note_data(tmp_path / "run", [tmp_path / "a", tmp_path / "b"])
-    note_data(tmp_path / "run", [tmp_path / "b", tmp_path / "c"])
-    assert noted_data(tmp_path / "run") == [tmp_path / name for name in "abc"]
+def test_a_run_notes_what_it_trains_and_all_data_that_it_has_seen(tmp_path):
+    run = tmp_path / "run"
+    assert read_notes(run) is None
+    note(run, "field", 7, [tmp_path / "a", tmp_path / "b"])
+    note(run, "field", 8, [tmp_path / "b", tmp_path / "c"])
+    assert read_notes(run) == Notes("field", 7, [str(tmp_path / name) for name in "abc"])
+
+
+def test_a_run_goes_on_with_the_part_that_it_began_with(tmp_path):
+    check_goes_on(tmp_path, "field")
+    note(tmp_path, "landmarks", 0, [])
+    check_goes_on(tmp_path, "landmarks")
+    with pytest.raises(ValueError, match=r"trains the part 'landmarks'.*--initial"):
+        check_goes_on(tmp_path, "field")
+
+
+def test_damaged_notes_are_named(tmp_path):
+    (tmp_path / "run.json").write_text('{"part": 3}')
+    with pytest.raises(ValueError, match=r"run\.json holds no notes"):
+        read_notes(tmp_path)

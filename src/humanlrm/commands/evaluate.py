@@ -154,7 +154,7 @@ class Card:
         ]
         name = self.preset or preset_of(read_pretrained(self.weights)[0]) or self.weights.name
         text = model_card(TrainingFacts(name, parameters, read_history(self.weights)), reports)
-        console.print(write_card(self.weights, text).read_text(), highlight=False)
+        console.print(write_card(self.weights, text).read_text(), highlight=False, soft_wrap=True)
         return 0
 
 
@@ -167,11 +167,9 @@ class Export:
         data: folders of the shards it was trained on, for the card. Default: those that the run has noted; give them if
             they have moved.
         out: e.g. src/humanlrm/weights/small.
-        count: held-out people to measure.
+        count: held-out people to measure, a few seconds each.
         preset: name for the card. Default: of the preset that they have the config of.
-        part: what the run trained, for the card.
         landmarks: another run that trained the landmarks alone (small family): the estimate of them is taken from it.
-        seed: seed of the run, for the card.
     """
 
     run_folder: Annotated[Path, tyro.conf.arg(name="run")]
@@ -179,14 +177,14 @@ class Export:
     data: tuple[Path, ...] = ()
     count: int = 64
     preset: str | None = None
-    part: str = "all"
     landmarks: Path | None = None
-    seed: int = 0
 
     def run(self) -> int:
         needs_train()
+        from humanlrm.completion import POSES
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data
+        from humanlrm.model.config import ModelConfig
         from humanlrm.model.history import read_history, write_history
         from humanlrm.model.pretrained import save_pretrained, with_landmarks
         from humanlrm.train.checkpoint import averaged_weights
@@ -197,17 +195,23 @@ class Export:
         if self.landmarks is not None:
             other, theirs, seen = averaged_weights(self.landmarks)
             tensors = with_landmarks(config, tensors, other, theirs)
-            stages.append(self._stage("landmarks", sources, licences, seen))
-        stages.append(self._stage(self.part, sources, licences, state))
+            stages.append(_stage(self.landmarks, sources, licences, seen))
+        stages.append(_stage(self.run_folder, sources, licences, state))
         save_pretrained(self.out, config, tensors)
         write_history(self.out, stages)
+        if isinstance(config, ModelConfig) and not (self.out / POSES).is_dir():
+            console.print(
+                f"{self.out} cannot sample half bodies until `humanlrm train-poses --weights {self.out}` has been run",
+                highlight=False,
+            )
         return Card(self.out, self.count, self.preset).run()
 
     def _folders(self) -> list[Path]:
-        from humanlrm.model.history import noted_data
+        from humanlrm.model.history import read_notes
 
         runs = [self.run_folder] if self.landmarks is None else [self.run_folder, self.landmarks]
-        noted = list(dict.fromkeys(folder for run in runs for folder in noted_data(run)))
+        notes = [found for run in runs if (found := read_notes(run)) is not None]
+        noted = list(dict.fromkeys(Path(folder) for found in notes for folder in found.data))
         gone = [folder for folder in noted if not folder.is_dir()]
         if not self.data and (gone or not noted):
             what = f"was trained on {gone[0]}, which is gone" if gone else "does not say what it was trained on"
@@ -215,7 +219,10 @@ class Export:
         given = [folder.resolve() for folder in self.data]
         return list(dict.fromkeys([*given, *(folder for folder in noted if folder not in gone)]))
 
-    def _stage(self, part: str, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
-        from humanlrm.model.history import Stage
 
-        return Stage(part, sources, licences, state.seen, state.seconds / 3600, self.seed, commit())
+def _stage(run: Path, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
+    from humanlrm.model.history import Stage, read_notes
+
+    notes = read_notes(run)
+    part, seed = ("unknown", -1) if notes is None else (notes.part, notes.seed)
+    return Stage(part, sources, licences, state.seen, state.seconds / 3600, seed, commit())

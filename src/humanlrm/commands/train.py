@@ -75,7 +75,6 @@ class Train:
     def run(self) -> int:
         needs_train()
         from humanlrm.model.config import PRESETS
-        from humanlrm.model.history import note_data
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import checkpoints, newest_state, trained
         from humanlrm.train.config import LossWeights, SampleSettings, TrainConfig, around_heads, head_weights
@@ -101,9 +100,9 @@ class Train:
         data = self._mixture()
         if self.initial is None and getattr(config, "landmarks", True) and not checkpoints(self.run_folder):
             console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
-        if not console.quiet:
-            note_data(self.run_folder, self.data)
-        with TrainingReport(self.run_folder, self.samples, console, self.device, bf16) as report:
+        if begun := newest_state(self.run_folder).seen if checkpoints(self.run_folder) else 0:
+            console.print(f"going on from {begun:,} of {self.samples:,} samples", highlight=False)
+        with TrainingReport(self.run_folder, self.samples, console, self.device, bf16, begun) as report:
             model = train(
                 config,
                 plan,

@@ -87,6 +87,7 @@ class ShardFolder:
     """Random access to all subjects of the ``*.tar`` files below a folder: rendered scans and multi-view captures.
 
     Attributes:
+        folder: where they are.
         entries: every readable subject, in the order of file names.
         problems: one line for each shard that was skipped, and for its records that cannot be trained on. Never silent:
             callers print them.
@@ -96,6 +97,7 @@ class ShardFolder:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
         self.entries: list[Entry] = []
         self.problems: list[str] = []
         shards = sorted(Path(folder).rglob("*.tar"))

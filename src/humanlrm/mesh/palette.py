@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 _PALETTE, _NEAR, _ALIKE = 64, 0.06, 20
 #: How much of the way from the guess to the palette's colour is gone, and to the twin's (our choice;
 #: ``benchmarks/backs.py``).
-_SHARE, _TWIN_SHARE = 0.65, 0.65
+_SHARE, _TWIN_SHARE = 0.65, 0.8
 
 
 def nearer_to_palette(

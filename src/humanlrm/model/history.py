@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from humanlrm.files import write_text
 
 _FILE = "history.json"
-_DATA = "data.json"
+_NOTES = "run.json"
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,57 @@ def read_history(folder: Path) -> list[Stage]:
         raise ValueError(f"{path} is no history of weights: {error}") from error
 
 
-def noted_data(run: Path) -> list[Path]:
-    """Folders of shards that a run has seen, as it noted them.
+@dataclass(frozen=True)
+class Notes:
+    """What a run says of itself.
+
+    Attributes:
+        part: what it trains (``TrainConfig.part``).
+        seed: with which it began.
+        data: folders of shards that it has seen.
+    """
+
+    part: str
+    seed: int
+    data: list[str]
+
+
+def read_notes(run: Path) -> Notes | None:
+    """Of a run; ``None`` if it has none.
 
     Raises:
-        ValueError: the note is damaged.
+        ValueError: they are damaged.
     """
-    path = run / _DATA
+    path = run / _NOTES
     try:
-        return [Path(name) for name in json.loads(path.read_text())] if path.exists() else []
+        return Notes(**json.loads(path.read_text())) if path.exists() else None
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no list of folders: {error}") from error
+        raise ValueError(f"{path} holds no notes of a run: {error}") from error
 
 
-def note_data(run: Path, folders: Iterable[Path]) -> None:
-    """Notes which folders of shards a run sees from now on, beside those that it has seen."""
-    names = dict.fromkeys([*map(str, noted_data(run)), *(str(folder.resolve()) for folder in folders)])
-    _write(run / _DATA, list(names))
+def note(run: Path, part: str, seed: int, folders: Iterable[Path]) -> None:
+    """Notes what a run does, or that it goes on, perhaps with other folders of shards."""
+    before = read_notes(run) or Notes(part, seed, [])
+    names = dict.fromkeys([*before.data, *(str(folder.resolve()) for folder in folders)])
+    _write(run / _NOTES, asdict(replace(before, data=list(names))))
+
+
+def check_goes_on(run: Path, part: str) -> None:
+    """Before a run goes on.
+
+    Raises:
+        ValueError: it trained something else until now.
+    """
+    before = read_notes(run)
+    if before is not None and before.part != part:
+        raise ValueError(
+            f"{run} trains the part {before.part!r}; for {part!r} give another --run, which starts with --initial {run}"
+        )
 
 
 def write_history(folder: Path, stages: list[Stage]) -> None:
     _write(folder / _FILE, [asdict(stage) for stage in stages])
 
 
-def _write(path: Path, content: list[Any]) -> None:
+def _write(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")

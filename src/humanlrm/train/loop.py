@@ -21,7 +21,7 @@ from humanlrm.data.loader import SampleSettings, Samplings, batches
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights
-from humanlrm.model.history import read_history, write_history
+from humanlrm.model.history import check_goes_on, note, read_history, write_history
 from humanlrm.model.lrm import Model, build
 from humanlrm.model.pretrained import load_grown
 from humanlrm.train.checkpoint import (
@@ -140,13 +140,15 @@ def train(
 
     Raises:
         ShardError: no readable data.
-        ValueError: the encoder's weights cannot be had, or are another network's.
+        ValueError: the encoder's weights cannot be had, or are another network's; or the run trained another part.
         TrainingStopped: loss or gradient became infinite or NaN.
     """
     threads = torch.get_num_threads()
     torch.manual_seed(config.seed)
     shards = ShardFolder(data) if isinstance(data, Path) else data
     saved = checkpoints(run)
+    if saved:
+        check_goes_on(run, config.part)
     model = build(model_config).train()
     if encoder is not None and not saved:
         load_weights(model.encoder, encoder)
@@ -162,8 +164,11 @@ def train(
     if saved:
         state = load_checkpoint(saved[-1], model, average, optimizer, losses.density)
     accelerator = _accelerator(device, model_config, config)
-    if initial is not None and not saved and accelerator.is_main_process:
-        write_history(run, read_history(initial))
+    if accelerator.is_main_process:
+        if initial is not None and not saved:
+            write_history(run, read_history(initial))
+        parts = [folder for folder, _ in shards.parts] if isinstance(shards, Mixture) else [shards]
+        note(run, config.part, config.seed, [shard.folder for shard in parts])
     sharded = config.sharded and accelerator.num_processes > 1
     torch.set_num_threads(threads)  # accelerate decides on a number of its own
     stream = _stream(shards, model_config, config, state, accelerator, workers)
@@ -184,14 +189,15 @@ def train(
             terms = _step(going, micro, state)
             now = time.monotonic()
             state.seconds, started = state.seconds + (now - started) * accelerator.num_processes, now
-            if report is not None and state.step % config.log_every == 0 and (accelerator.is_main_process or sharded):
+            due = state.step % config.log_every == 0 or state.seen >= config.samples
+            if report is not None and due and (accelerator.is_main_process or sharded):
                 steps_per_s = (state.step - reported_step) / (now - last_reported)
                 progress = _progress(going, state, terms, steps_per_s, flops, micro[0], validation)
                 if accelerator.is_main_process:
                     report(progress)
                 last_reported, reported_step = time.monotonic(), state.step
-            due = [1] if accelerator.is_main_process and now - last_saved > config.checkpoint_s else []
-            if _any(due, accelerator) if sharded else due:
+            late = [1] if accelerator.is_main_process and now - last_saved > config.checkpoint_s else []
+            if _any(late, accelerator) if sharded else late:
                 _save(going, state)
                 last_saved, saved_step = now, state.step
         if state.step != saved_step and (accelerator.is_main_process or sharded):

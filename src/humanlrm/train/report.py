@@ -17,10 +17,15 @@ from humanlrm.train.throughput import matmul_peak
 class TrainingReport:
     """Callable that the loop reports to; a context manager that owns progress bar and log file.
 
+    Args:
+        begun: how many of the ``samples`` a run that goes on has seen.
+
     ``mfu`` is the share of the fastest matrix product, measured for a second at the start, that the steps reach.
     """
 
-    def __init__(self, run: Path, samples: int, console: Console, device: str = "cpu", bf16: bool = False) -> None:
+    def __init__(
+        self, run: Path, samples: int, console: Console, device: str = "cpu", bf16: bool = False, begun: int = 0
+    ) -> None:
         self._bar = Bar(
             TextColumn("training"),
             BarColumn(12),
@@ -29,7 +34,7 @@ class TrainingReport:
             TextColumn("{task.fields[text]}"),
             console=console,
         )
-        self._task = self._bar.add_task("training", total=samples, text="")
+        self._task = self._bar.add_task("training", total=samples, completed=begun, text="")
         self._run = run
         self._device, self._dtype = device, torch.bfloat16 if bf16 else torch.float32
 
