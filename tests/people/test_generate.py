@@ -69,6 +69,17 @@ def test_an_interrupted_job_renders_only_what_is_missing(rendered: Path):
     assert shard.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize(("first", "count", "twice"), [(41, 3, True), (30, 11, True), (42, 8, False), (30, 10, False)])
+def test_a_job_that_would_make_people_again_is_refused(rendered: Path, first: int, count: int, twice: bool):
+    """The shard that is there begins at seed 40 and ends at 41."""
+    job = Job(rendered, count, first, settings=SMALL)
+    if twice:
+        with pytest.raises(ValueError, match=r"people-00000040\.tar holds the seeds 40 to 41 already; give --seed 42"):
+            job.todo()
+    else:
+        assert len(job.todo()) == 1
+
+
 def test_a_larger_job_goes_on_where_a_smaller_one_ended(rendered: Path):
     assert Job(rendered, 2, 40).todo() == []
     assert [seeds for _, seeds in Job(rendered, 3, 40).todo()] == [range(40, 43)]

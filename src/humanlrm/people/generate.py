@@ -94,7 +94,20 @@ class Job:
         return [(self.out / f"people-{s:08d}.tar", range(s, min(s + SHARD, stop))) for s in starts]
 
     def todo(self) -> list[tuple[Path, range]]:
-        """The shards that are not there, or end where a smaller job ended (or where the last person failed)."""
+        """The shards that are not there, or end where a smaller job ended (or where the last person failed).
+
+        Raises:
+            ValueError: a shard that begins elsewhere holds some of the people already; they would count twice.
+        """
+        own = {path for path, _ in self.shards()}
+        for path in sorted(set(self.out.glob("people-*.tar")) - own):
+            first = int(path.stem.rpartition("-")[2])
+            if self.first_seed - SHARD < first < self.first_seed + self.count and (last := _last_seed(path)) >= max(
+                first, self.first_seed
+            ):
+                raise ValueError(
+                    f"{path} holds the seeds {first} to {last} already; give --seed {last + 1}, or another --out"
+                )
         return [(path, seeds) for path, seeds in self.shards() if not path.exists() or _last_seed(path) < seeds[-1]]
 
 
@@ -169,7 +182,7 @@ def run(
         todo: of the job, if that is known already: whole shards are listed for it.
 
     Raises:
-        ValueError, FileNotFoundError: the asset pack is missing or incomplete.
+        ValueError, FileNotFoundError: the asset pack is missing or incomplete, or people would be there twice.
     """
     Cast(job.assets, job.kind)  # what is missing is said here, not by every process
     tasks = job.todo() if todo is None else todo
