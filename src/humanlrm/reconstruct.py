@@ -32,8 +32,8 @@ from humanlrm.mesh import (
     simplify,
 )
 from humanlrm.mesh.extract import Sdf
+from humanlrm.mesh.seen import FieldColor
 from humanlrm.mesh.texture import heat_map
-from humanlrm.mesh.unseen import FieldColor
 from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained

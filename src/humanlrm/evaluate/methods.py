@@ -25,9 +25,9 @@ from humanlrm.evaluate.scan_files import read_mesh
 from humanlrm.evaluate.stage import Picture
 from humanlrm.matting import PoseDetector
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
+from humanlrm.mesh.seen import FieldColor
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.mesh.texture import color_vertices
-from humanlrm.mesh.unseen import FieldColor
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained

@@ -8,9 +8,10 @@ from jaxtyping import Float, UInt8
 from humanlrm.mesh.anatomy import Anatomy
 from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.photo_views import Photo, PhotoView, PhotoViews, unit
+from humanlrm.mesh.seen import FieldColor, ask
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.mesh.texels import Texels, TexturedMesh, paint, rasterise
-from humanlrm.mesh.unseen import FieldColor, ask, matched
+from humanlrm.mesh.unseen import matched
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
 
 #: Colours of numbers from 0 to 1.

@@ -1,30 +1,18 @@
 """Colours that no photo tells: the field's, made to go with what photos show around them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array, diags_array
-from scipy.sparse.csgraph import dijkstra
-from scipy.sparse.linalg import cg
-from torch import Tensor
+from jaxtyping import Bool, Float
 
-from humanlrm.mesh.anatomy import Anatomy, Hair, Parts, PartsOf
-from humanlrm.mesh.clean import adjacency
+from humanlrm.mesh.anatomy import Anatomy, Hair
 from humanlrm.mesh.palette import nearer_to_palette, nearer_to_twin
 from humanlrm.mesh.photo_views import PhotoViews, Share
+from humanlrm.mesh.seen import ENOUGH, FieldColor, Hidden, Seen, ask, hidden_of, relaxed, seen_of, within
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 from humanlrm.mesh.texels import Texels
-
-#: Points and unit normals to sRGB in [0, 1].
-FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
 
 #: Correction of the field's colour: box units over which it fades on the unseen side, and how firmly it holds to each
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
 _SHIFT_REACH, _SHIFT_HOLD = 0.3, 0.05
-_CHUNK = 65536
 #: How firmly places where the surface runs along the rays hold to their own colour; and backs: the field reads the
 #: pixels before them, and copies prints (our choice).
 _LEAST_HOLD, _BACK_HOLD = 0.002, 0.1
@@ -34,8 +22,6 @@ _HIDDEN_HOLD = 0.005
 #: Share of a back's colour that is the mean of what photos show of the same clothes, and how dark, against that mean, a
 #: back may be on average: the field knows what lights do on synthetic people (our choice; ``benchmarks/backs.py``).
 _ALIKE, _DARKEST = 0.25, 0.8
-#: Fewer vertices than this have no mean.
-_ENOUGH = 30
 #: A crown is what lies above this share of a head's height over its middle; how much the back of the head is like it.
 _TOPMOST, _LIKE_CROWN = 0.6, 0.65
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -66,9 +52,9 @@ def matched(
     Args:
         points, directions: of the texels: places, and normals there.
     """
-    seen = _seen(view, surface, normals, field_color, anatomy.parts)
+    seen = seen_of(view, surface, normals, field_color, anatomy.parts)
     shift, tone = _color_shift(view, seen), _tone(view, seen)
-    hidden = None if anatomy.parts is None else _hidden(view, seen)
+    hidden = None if anatomy.parts is None else hidden_of(view, seen)
     around = _from_around(seen, shift, tone, hidden, anatomy.hair)
     along, away = view.along(points, directions)
     unseen = texels.of(surface, _unseen(seen, hidden)[:, None])[:, 0]
@@ -83,63 +69,7 @@ def matched(
     return guess
 
 
-@torch.no_grad()
-def ask(
-    field_color: FieldColor, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
-) -> Float[np.ndarray, "P 3"]:
-    out = np.zeros((len(points), 3), dtype=np.float32)
-    for first in range(0, len(points), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        out[part] = field_color(torch.from_numpy(points[part]), torch.from_numpy(normals[part])).float().cpu().numpy()
-    return out
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A surface, and what is known of its vertices.
-
-    Attributes:
-        weight, shown: how far to trust what the photos show there, and what that is (:meth:`PhotoViews.look`).
-        along, away: how much they run along the rays, and turn their back (:meth:`PhotoViews.along`).
-        own: the field's colours.
-        parts: of what they are parts; ``None``: nobody knows.
-        edges: which of them are neighbours.
-    """
-
-    surface: TriangleSurface
-    weight: Float[np.ndarray, "V"]
-    shown: Float[np.ndarray, "V 3"]
-    along: Float[np.ndarray, "V"]
-    away: Float[np.ndarray, "V"]
-    own: Float[np.ndarray, "V 3"]
-    parts: Parts | None
-    edges: csr_array
-
-    @property
-    def degree(self) -> Float[np.ndarray, "V"]:
-        """How many neighbours each vertex has."""
-        return np.asarray(self.edges.sum(axis=1)).ravel()
-
-
-def _seen(
-    view: PhotoViews,
-    surface: TriangleSurface,
-    normals: Float[np.ndarray, "V 3"],
-    field_color: FieldColor,
-    parts_of: PartsOf | None,
-) -> _Seen:
-    points = surface.vertices.astype(np.float32)
-    return _Seen(
-        surface,
-        *view.look(points, normals),
-        *view.along(points, normals),
-        ask(field_color, points, normals),
-        None if parts_of is None else parts_of(points),
-        adjacency(surface),
-    )
-
-
-def _color_shift(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 3"]:
+def _color_shift(view: PhotoViews, at: Seen) -> Float[np.ndarray, "V 3"]:
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
     Minimises hold * |u - difference|^2 on seen vertices + |differences of u along edges|^2 + screening * |u|^2: a
@@ -156,10 +86,10 @@ def _color_shift(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 3"]:
     # On a regular mesh of this edge length the solution falls by e over the reach.
     screening = (length / _SHIFT_REACH) ** 2 / 4 * degree
     right = hold[:, None] * np.where(seen[:, None], at.shown - at.own, 0) + steps
-    return _relaxed(at.edges, degree + hold + screening, right)
+    return relaxed(at.edges, degree + hold + screening, right)
 
 
-def _tone(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 4"]:
+def _tone(view: PhotoViews, at: Seen) -> Float[np.ndarray, "V 4"]:
     """What makes backs alike to what the photos show of the same clothes (see :func:`toned`); heads stay as they are.
 
     A field guesses the more grey and dark, the stranger clothes and light are to it.
@@ -173,7 +103,7 @@ def _tone(view: PhotoViews, at: _Seen) -> Float[np.ndarray, "V 4"]:
     for piece in np.unique(clothes[away > 0]):
         here = (clothes == piece) & (away > 0)
         front = (clothes == piece) & (at.weight > 0.9)
-        if min(front.sum(), here.sum()) < _ENOUGH:
+        if min(front.sum(), here.sum()) < ENOUGH:
             continue
         wanted = alike(at.shown[front].mean(axis=0), at.own[here].mean(axis=0))
         tone[here] += away[here, None] * (wanted - _AS_IT_IS)
@@ -193,48 +123,16 @@ def toned(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> F
     return colors * tone[:, :1] + tone[:, 1:]
 
 
-@dataclass(frozen=True)
-class _Hidden:
-    """Vertices that no photo tells of, and others that the same clothes cover. Clothes of which photos show next to
-    nothing tell nothing: a few pixels at the border are not the colour of trousers.
-
-    Attributes:
-        all: vertices that no photo tells of.
-        where: those of them from which a way over the same clothes leads to one that a photo does tell of.
-        nearest: of those, the nearest of the others; the rest are their own.
-    """
-
-    all: Bool[np.ndarray, "V"]
-    where: Bool[np.ndarray, "V"]
-    nearest: Int[np.ndarray, "V"]
-
-
-def _hidden(view: PhotoViews, at: _Seen) -> _Hidden | None:
-    """``None``: there are none."""
-    assert at.parts is not None
-    points = at.surface.vertices.astype(np.float32)
-    near = (~view.shows(points, at.parts.limbs)).astype(np.float32)
-    hidden = (near + at.edges @ near > 0) & (at.weight < 0.5)
-    if hidden.all() or not hidden.any():
-        return None
-    options = {"unweighted": True, "min_only": True, "return_predecessors": True}
-    steps, _, nearest = dijkstra(_within(at, hidden), indices=np.flatnonzero(~hidden), **options)
-    clothes = at.parts.clothes
-    told = np.bincount(clothes[at.weight > 0.5], minlength=clothes.max() + 1) >= _ENOUGH
-    reached = hidden & np.isfinite(steps) & told[clothes]
-    return _Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(points))))
-
-
-def _unseen(at: _Seen, hidden: _Hidden | None) -> Float[np.ndarray, "V"]:
+def _unseen(at: Seen, hidden: Hidden | None) -> Float[np.ndarray, "V"]:
     """1 where vertices are hidden, else 0."""
     return np.zeros_like(at.along) if hidden is None else hidden.where.astype(np.float32)
 
 
 def _from_around(
-    at: _Seen,
+    at: Seen,
     shift: Float[np.ndarray, "V 3"],
     tone: Float[np.ndarray, "V 4"],
-    hidden: _Hidden | None,
+    hidden: Hidden | None,
     hair: Hair | None,
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
@@ -254,10 +152,10 @@ def _from_around(
         hold = np.maximum(hold, back)
     edges = at.edges
     if hidden is not None:
-        edges = _within(at, hidden.where)
+        edges = within(at, hidden.where)
         known, hold = known[hidden.nearest], np.where(hidden.where, _HIDDEN_HOLD, hold)
     hold = hold * at.degree
-    found = _relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
+    found = relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
     if hidden is not None:
         for _ in range(_SEAM):
             found[hidden.where] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden.where]
@@ -266,10 +164,10 @@ def _from_around(
 
 def _toward_palette(
     view: PhotoViews,
-    at: _Seen,
+    at: Seen,
     shifted: Float[np.ndarray, "V 3"],
     around: Float[np.ndarray, "V 3"],
-    hidden: _Hidden | None,
+    hidden: Hidden | None,
     face: Share | None,
 ) -> Float[np.ndarray, "V 3"]:
     """What makes guesses on backs and sides alike to what photos show (:func:`nearer_to_palette`), and what is hidden,
@@ -298,17 +196,17 @@ def _toward_palette(
     return (1 - head)[:, None] * (turned[:, None] * palette + unseen[:, None] * (worn - guess))
 
 
-def _skin(at: _Seen, hand: int, face: Share | None) -> Float[np.ndarray, "3"] | None:
+def _skin(at: Seen, hand: int, face: Share | None) -> Float[np.ndarray, "3"] | None:
     """Median colour of what photos show of a hand and its twin, or else of the face; ``None``: of all too little."""
     assert at.parts is not None
     limb = at.parts.limb
     hands = (at.weight > 0.5) & ((limb == hand) | (limb == at.parts.twin[hand]))
-    if hands.sum() >= _ENOUGH:
+    if hands.sum() >= ENOUGH:
         return np.median(at.shown[hands], axis=0)
     if face is None:
         return None
     shown = (at.weight > 0.9) & (face(at.surface.vertices.astype(np.float32)) > 0.5)
-    return np.median(at.shown[shown], axis=0) if 3 * shown.sum() >= _ENOUGH else None
+    return np.median(at.shown[shown], axis=0) if 3 * shown.sum() >= ENOUGH else None
 
 
 def blended(
@@ -331,11 +229,11 @@ def blended(
     return own + share[:, None] * (around - own)
 
 
-def _crown(at: _Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:
+def _crown(at: Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:
     """Median colour of the topmost part of a head that the photos show; ``None``: they show too little of one."""
     height = hair.height(at.surface.vertices.astype(np.float32))
     top = topmost(height, (at.weight > 0.9) & np.isfinite(height))
-    return np.median(at.shown[top], axis=0) if 3 * top.sum() >= _ENOUGH else None
+    return np.median(at.shown[top], axis=0) if 3 * top.sum() >= ENOUGH else None
 
 
 def topmost(height: Float[np.ndarray, "P"], shown: Bool[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
@@ -350,25 +248,7 @@ def like_crown(
     return colors + _LIKE_CROWN * share[:, None] * (crown - colors)
 
 
-def _within(at: _Seen, hidden: Bool[np.ndarray, "V"]) -> csr_array:
-    """The edges without those to a hidden vertex that lead from one piece of clothes to another."""
-    assert at.parts is not None
-    start, end = at.edges.nonzero()
-    clothes = at.parts.clothes
-    joined = (clothes[start] == clothes[end]) | ~(hidden[start] | hidden[end])
-    return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), at.edges.shape)
-
-
-def _relaxed(
-    edges: csr_array, diagonal: Float[np.ndarray, "V"], right: Float[np.ndarray, "V C"]
-) -> Float[np.ndarray, "V C"]:
-    """Solves (diagonal - edges) u = right, to a tenth of a grey level; a direct solver takes ten times longer."""
-    system, jacobi = (diags_array(diagonal) - edges).tocsr(), diags_array(1 / diagonal)
-    columns = [cg(system, column, rtol=1e-3, M=jacobi, maxiter=500)[0] for column in right.T]
-    return np.stack(columns, axis=-1).astype(np.float32)
-
-
-def _border_steps(view: PhotoViews, at: _Seen) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
+def _border_steps(view: PhotoViews, at: Seen) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
     """Of each vertex the sum of the field's steps to its neighbours across the photos' border, and whether it is such a
     neighbour on the inner side."""
     steps, inner = np.zeros_like(at.own), np.zeros(len(at.own), dtype=bool)
