@@ -78,13 +78,12 @@ def main(options: Options) -> None:
         pieces, head = parts.clothes, parts_at(marks[[INDEX["head"]]].numpy()).clothes[0]
         fronts, backs, guess = cosine > _FRONT, cosine < _BACK, field.copy()
         pixels = _pixels(batch, points)
-        front = fronts & pixels & _first(batch, points)
-        limb = (parts.limb, parts.height)
-        twins = nearer_to_twin(field, rgb, front, *limb, parts.twin)
+        shown = fronts & pixels & _first(batch, points)
+        twins = nearer_to_twin(field, rgb, shown, parts.limb, parts.height, parts.twin)
         hidden = ~pixels & (twins != field).any(-1)
         if hidden.sum() >= _ENOUGH:
-            limbs.add(rgb[front & np.isin(parts.limb, parts.twin[np.unique(parts.limb[hidden])])], rgb[hidden],
-                      field[hidden], twins[hidden])  # fmt: skip
+            others = shown & np.isin(parts.limb, parts.twin[np.unique(parts.limb[hidden])])
+            limbs.add(rgb[others], rgb[hidden], field[hidden], twins[hidden])
         if float(batch.given.image[0, 4].mean()) < _WHOLE:
             continue
         seen_whole = [

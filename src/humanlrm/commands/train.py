@@ -98,9 +98,10 @@ class Train:
             weights=head_weights() if self.part == "head" else LossWeights(),
         )
         data = self._mixture()
-        if self.initial is None and getattr(config, "landmarks", True) and not checkpoints(self.run_folder):
+        begun = newest_state(self.run_folder).seen if checkpoints(self.run_folder) else 0
+        if self.initial is None and getattr(config, "landmarks", True) and not begun:
             console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
-        if begun := newest_state(self.run_folder).seen if checkpoints(self.run_folder) else 0:
+        if begun:
             console.print(f"going on from {begun:,} of {self.samples:,} samples", highlight=False)
         with TrainingReport(self.run_folder, self.samples, console, self.device, bf16, begun) as report:
             model = train(

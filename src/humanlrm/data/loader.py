@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from humanlrm.data.degrade import camera_errors, mask_errors, random_tone
 from humanlrm.data.records import ShardError
 from humanlrm.data.render import Samples, ViewRecord
-from humanlrm.data.shards import Mixture, ShardFolder
+from humanlrm.data.shards import Mixture, ShardFolder, folders_of
 from humanlrm.data.targets import TargetView, as_targets
 from humanlrm.landmarks import CLUE_CHANNELS, COUNT, INDEX, MIRROR
 from humanlrm.views import Batch, Given, Wanted, collate
@@ -64,7 +64,7 @@ class Samplings(Dataset[Batch]):
 
     def __init__(self, shards: ShardFolder | Mixture, settings: SampleSettings, seed: int) -> None:
         self.shards, self.settings, self.seed = shards, settings, seed
-        parts = shards.parts if isinstance(shards, Mixture) else ((shards, 1.0),)
+        parts = folders_of(shards)
         self.folders = [_Views(folder, [seed] if k == 0 else [seed, k]) for k, (folder, _) in enumerate(parts)]
         self.turns = _schedule([weight for _, weight in parts], seed)
 

@@ -224,6 +224,11 @@ def _can_be_trained_on(entry: Entry) -> bool:
     return entry.kind == SUBJECT or (entry.kind == CAPTURE and INPUTS in entry.files)
 
 
+def folders_of(shards: "ShardFolder | Mixture") -> tuple[tuple[ShardFolder, float], ...]:
+    """Folders and their shares, which sum to 1."""
+    return shards.parts if isinstance(shards, Mixture) else ((shards, 1.0),)
+
+
 class Mixture:
     """Several folders of which a training run draws in given proportions; one folder may have any share of it.
 

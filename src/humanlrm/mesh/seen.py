@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -58,6 +59,11 @@ class Seen:
     parts: Parts | None
     edges: csr_array
 
+    @cached_property
+    def points(self) -> Float[np.ndarray, "V 3"]:
+        """Where they are, in single precision."""
+        return self.surface.vertices.astype(np.float32)
+
     @property
     def degree(self) -> Float[np.ndarray, "V"]:
         """How many neighbours each vertex has."""
@@ -103,8 +109,7 @@ def hidden_of(view: PhotoViews, at: Seen) -> Hidden | None:
     """Which vertices no photo tells of, because its border, something in front or another limb hides them; ``None``:
     there are none."""
     assert at.parts is not None
-    points = at.surface.vertices.astype(np.float32)
-    near = (~view.shows(points, at.parts.limbs)).astype(np.float32)
+    near = (~view.shows(at.points, at.parts.limbs)).astype(np.float32)
     hidden = (near + at.edges @ near > 0) & (at.weight < 0.5)
     if hidden.all() or not hidden.any():
         return None
@@ -113,7 +118,7 @@ def hidden_of(view: PhotoViews, at: Seen) -> Hidden | None:
     clothes = at.parts.clothes
     told = np.bincount(clothes[at.weight > 0.5], minlength=clothes.max() + 1) >= ENOUGH
     reached = hidden & np.isfinite(steps) & told[clothes]
-    return Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(points))))
+    return Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(hidden))))
 
 
 def within(at: Seen, hidden: Bool[np.ndarray, "V"]) -> csr_array:

@@ -98,7 +98,7 @@ def _tone(view: PhotoViews, at: Seen) -> Float[np.ndarray, "V 4"]:
     if at.parts is None:
         return tone
     clothes = at.parts.clothes
-    head = 0 if view.calm is None else view.calm(at.surface.vertices.astype(np.float32))
+    head = 0 if view.calm is None else view.calm(at.points)
     away = at.away * (1 - head)
     for piece in np.unique(clothes[away > 0]):
         here = (clothes == piece) & (away > 0)
@@ -147,7 +147,7 @@ def _from_around(
     hold = (_LEAST_HOLD + (1 - at.along) ** 2) * (1 - (1 - _BACK_HOLD) * at.away)
     if hair is not None and (crown := _crown(at, hair)) is not None:
         # A head's back would take the colour of its sides, which is mostly skin.
-        back = hair.back(at.surface.vertices.astype(np.float32)) * at.away
+        back = hair.back(at.points) * at.away
         known = like_crown(known, crown, back)
         hold = np.maximum(hold, back)
     edges = at.edges
@@ -179,33 +179,30 @@ def _toward_palette(
         around: what lies around.
     """
     assert at.parts is not None
-    points = at.surface.vertices.astype(np.float32)
     guess = blended(shifted, around, at.along, at.away, _unseen(at, hidden))
     sure, where = at.weight > 0.9, (at.parts.limb, at.parts.height)
     palette = nearer_to_palette(guess, at.shown, sure, *where) - guess
-    worn = nearer_to_twin(guess, at.shown, sure, *where, at.parts.twin)
+    worn = nearer_to_twin(guess, at.shown, sure, *where, at.parts.twin) - guess
     turned = np.maximum(at.away, at.along)
     unseen = turned
     if hidden is not None:
         unseen = np.maximum(turned, hidden.all)
-        for hand in map(int, np.flatnonzero(at.parts.bare)):
-            skin = _skin(at, hand, face)
-            asked = hidden.all & (at.parts.limb == hand)
-            worn[asked] = guess[asked] if skin is None else guess[asked] + _LIKE_SKIN * (skin - guess[asked])
-    head = np.zeros(len(points)) if view.calm is None else view.calm(points)
-    return (1 - head)[:, None] * (turned[:, None] * palette + unseen[:, None] * (worn - guess))
+        bare = hidden.all & at.parts.bare[at.parts.limb]
+        skin = _skin(at, face)
+        worn[bare] = 0 if skin is None else _LIKE_SKIN * (skin - guess[bare])
+    head = np.zeros(len(guess)) if view.calm is None else view.calm(at.points)
+    return (1 - head)[:, None] * (turned[:, None] * palette + unseen[:, None] * worn)
 
 
-def _skin(at: Seen, hand: int, face: Share | None) -> Float[np.ndarray, "3"] | None:
-    """Median colour of what photos show of a hand and its twin, or else of the face; ``None``: of all too little."""
+def _skin(at: Seen, face: Share | None) -> Float[np.ndarray, "3"] | None:
+    """Median colour of what photos show of the hands, or else of the face; ``None``: of both too little."""
     assert at.parts is not None
-    limb = at.parts.limb
-    hands = (at.weight > 0.5) & ((limb == hand) | (limb == at.parts.twin[hand]))
+    hands = (at.weight > 0.5) & at.parts.bare[at.parts.limb]
     if hands.sum() >= ENOUGH:
         return np.median(at.shown[hands], axis=0)
     if face is None:
         return None
-    shown = (at.weight > 0.9) & (face(at.surface.vertices.astype(np.float32)) > 0.5)
+    shown = (at.weight > 0.9) & (face(at.points) > 0.5)
     return np.median(at.shown[shown], axis=0) if 3 * shown.sum() >= ENOUGH else None
 
 
@@ -231,7 +228,7 @@ def blended(
 
 def _crown(at: Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:
     """Median colour of the topmost part of a head that the photos show; ``None``: they show too little of one."""
-    height = hair.height(at.surface.vertices.astype(np.float32))
+    height = hair.height(at.points)
     top = topmost(height, (at.weight > 0.9) & np.isfinite(height))
     return np.median(at.shown[top], axis=0) if 3 * top.sum() >= ENOUGH else None
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from humanlrm.people.posepack import POSE_JOINTS, Split
+from humanlrm.people.posepack import POSE_JOINTS, Split, with_turns
 
 #: Directions of the left upper arm and the left forearm (+X left, +Y up, +Z forward) in the chest's frame.
 GESTURES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -145,8 +145,7 @@ def everyday_pose(name: str, rng: np.random.Generator) -> Float[np.ndarray, "22 
         turns |= _arm(side, gesture, rng)
     turns["neck"] = _euler(rng.normal(4, 5), rng.normal(0, 5), 0)
     turns["head"] = _euler(rng.normal(0, 7) + 14 * (name == "texting"), rng.normal(0, 12), rng.normal(0, 4))
-    quats = [turns.get(joint, Rotation.identity()).as_quat(scalar_first=True) for joint in POSE_JOINTS]
-    return np.stack(quats).astype(np.float32)
+    return with_turns(np.tile(np.array([1, 0, 0, 0], np.float32), (len(POSE_JOINTS), 1)), turns)
 
 
 def _euler(x_deg: float, y_deg: float, z_deg: float) -> Rotation:
@@ -174,8 +173,8 @@ def _arm(side: str, gesture: str, rng: np.random.Generator) -> dict[str, Rotatio
     return {f"{side}_{joint}": turn if side == "left" else _mirror(turn) for joint, turn in turns.items()}
 
 
-def _leg(side: str, *, forward: float, out: float, knee: float, toe_out: float, ankle: float) -> dict[str, Rotation]:
-    """Hip, knee and ankle in degrees: thigh forward and outward, knee bend, foot turned out, toes up."""
+def leg(side: str, *, forward: float, out: float, knee: float, toe_out: float, ankle: float) -> dict[str, Rotation]:
+    """Hip, knee and ankle of a leg, in degrees: thigh forward and outward, knee bend, foot turned out, toes up."""
     hip = Rotation.from_euler("y", toe_out, degrees=True) * _euler(-forward, 0, out)
     turns = {"hip": hip, "knee": _euler(knee, 0, 0), "ankle": _euler(-ankle, 0, 0)}
     return {f"{side}_{joint}": turn if side == "left" else _mirror(turn) for joint, turn in turns.items()}
@@ -199,10 +198,8 @@ def _stance(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
     bent = {"contrapposto": rng.uniform(8, 30)}.get(stance, abs(rng.normal(0, 3)))
     turns = {"pelvis": _euler(rng.normal(0, 2), rng.normal(0, 5), -tilt)}
     turns |= _upright(rng.normal(2, 4), -tilt * rng.uniform(0.8, 1.8), rng.normal(0, 6))
-    turns |= _leg("right", forward=0, out=apart - tilt, knee=abs(rng.normal(1, 2)), toe_out=rng.normal(12, 6), ankle=0)
-    turns |= _leg(
-        "left", forward=bent * 0.75, out=apart + tilt, knee=bent, toe_out=rng.normal(18, 8), ankle=bent * 0.25
-    )
+    turns |= leg("right", forward=0, out=apart - tilt, knee=abs(rng.normal(1, 2)), toe_out=rng.normal(12, 6), ankle=0)
+    turns |= leg("left", forward=bent * 0.75, out=apart + tilt, knee=bent, toe_out=rng.normal(18, 8), ankle=bent * 0.25)
     return turns
 
 
@@ -211,10 +208,10 @@ def _stride(rng: np.random.Generator, length: float) -> dict[str, Rotation]:
     reach = rng.uniform(12, 30) * length
     turns = {"pelvis": _euler(rng.normal(2, 2), -reach * 0.15, rng.normal(0, 2))}
     turns |= _upright(rng.normal(2, 3), 0.0, reach * 0.4)
-    turns |= _leg(
+    turns |= leg(
         "left", forward=reach, out=1, knee=rng.uniform(2, 12), toe_out=rng.normal(6, 4), ankle=rng.uniform(-5, 12)
     )
-    turns |= _leg(
+    turns |= leg(
         "right",
         forward=-reach * 0.8,
         out=1,
@@ -234,7 +231,7 @@ def _seat(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
     turns = {"pelvis": _euler(lean * 0.4, 0, 0)} | _upright(lean * 0.8, rng.normal(0, 4), rng.normal(0, 6))
     apart = rng.uniform(4, 16) + 8 * squat
     for side in ("left", "right"):
-        turns |= _leg(
+        turns |= leg(
             side,
             forward=forward + lean * 0.4,
             out=apart,
@@ -243,7 +240,7 @@ def _seat(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
             ankle=30 * squat,
         )
     if stance == "sit_crossed":
-        turns |= _leg("left", forward=forward + 14, out=-14, knee=knee - 8, toe_out=-6, ankle=rng.normal(-10, 8))
+        turns |= leg("left", forward=forward + 14, out=-14, knee=knee - 8, toe_out=-6, ankle=rng.normal(-10, 8))
     return turns
 
 
@@ -272,5 +269,5 @@ def _hard(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
         turns["pelvis"] = _euler(-90, 0, 0) * _euler(0, rng.normal(0, 25), 0)
     for side, (forward, out, knee, ankle) in (("left", left), ("right", right)):
         thigh = forward + lean * 0.5 + (0.35 * knee if stance == "bend" else 0)
-        turns |= _leg(side, forward=thigh, out=out, knee=knee, toe_out=rng.normal(6, 5), ankle=ankle)
+        turns |= leg(side, forward=thigh, out=out, knee=knee, toe_out=rng.normal(6, 5), ankle=ankle)
     return turns

@@ -102,9 +102,8 @@ class Job:
         own = {path for path, _ in self.shards()}
         for path in sorted(set(self.out.glob("people-*.tar")) - own):
             first = int(path.stem.rpartition("-")[2])
-            if self.first_seed - SHARD < first < self.first_seed + self.count and (last := _last_seed(path)) >= max(
-                first, self.first_seed
-            ):
+            near = self.first_seed - SHARD < first < self.first_seed + self.count
+            if near and (last := _last_seed(path)) >= self.first_seed:
                 raise ValueError(
                     f"{path} holds the seeds {first} to {last} already; give --seed {last + 1}, or another --out"
                 )

@@ -111,6 +111,14 @@ def perturbed(
     return turned.as_quat(scalar_first=True).astype(np.float32)
 
 
+def with_turns(quats: Float[np.ndarray, "22 4"], turns: dict[str, Rotation]) -> Float[np.ndarray, "22 4"]:
+    """The pose with other local rotations at some joints, by their names."""
+    turned = quats.copy()
+    for joint, turn in turns.items():
+        turned[POSE_INDEX[joint]] = turn.as_quat(scalar_first=True)
+    return turned
+
+
 def with_shoulder_girdle(quats: Float[np.ndarray, "22 4"]) -> Float[np.ndarray, "22 4"]:
     """The pose with collar bones that follow the arms, where a pose leaves them still: they sink by about 15 degrees
     with hanging arms, rise with raised ones and swing forward with reaching ones. The arms keep their direction.

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from humanlrm.people.posepack import POSE_INDEX, POSE_JOINTS, world_rotations
+from humanlrm.people import everyday
+from humanlrm.people.posepack import POSE_INDEX, POSE_JOINTS, with_turns, world_rotations
 
 #: How often each is done; a pose to which none would be done has its legs let loose.
 _CROSSED, _LOOSE, _BENT, _TILTED = 0.5, 0.5, 0.35, 0.25
@@ -49,19 +50,14 @@ def crossed(lower: Float[np.ndarray, "22 4"], upper: Float[np.ndarray, "22 4"]) 
 
 def with_loose_legs(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[np.ndarray, "22 4"]:
     """One leg or both anywhere that hips and knees let them be; a leg that is drawn up is mostly bent."""
-    found = quats.copy()
+    turns: dict[str, Rotation] = {}
     sides = ("left", "right") if rng.random() > _ONE_LEG else (str(rng.choice(["left", "right"])),)
     for side in sides:
-        sign = 1.0 if side == "left" else -1.0
-        forward, outward = (float(np.clip(rng.normal(m, s), low, high)) for m, s, low, high in (_FORWARD, _OUTWARD))
+        forward, out = (float(np.clip(rng.normal(m, s), low, high)) for m, s, low, high in (_FORWARD, _OUTWARD))
         knee = float(np.clip(rng.normal(0.5 * abs(forward), 35), *_KNEE))
-        toe_out = sign * rng.normal(10, 12)
-        hip = Rotation.from_euler("y", toe_out, degrees=True)
-        hip = hip * Rotation.from_euler("xyz", [-forward, 0, sign * outward], degrees=True)
-        ankle = Rotation.from_euler("x", rng.uniform(-10, 40), degrees=True)
-        for joint, turn in (("hip", hip), ("knee", Rotation.from_euler("x", knee, degrees=True)), ("ankle", ankle)):
-            found[POSE_INDEX[f"{side}_{joint}"]] = turn.as_quat(scalar_first=True)
-    return found
+        toe_out, ankle = rng.normal(10, 12), -rng.uniform(-10, 40)
+        turns |= everyday.leg(side, forward=forward, out=out, knee=knee, toe_out=toe_out, ankle=ankle)
+    return with_turns(quats, turns)
 
 
 def bent(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[np.ndarray, "22 4"]:
@@ -70,22 +66,18 @@ def bent(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[np
     bend = Rotation.from_euler("yx", [rng.normal(0, 25), angle], degrees=True)
     bend = bend * Rotation.from_euler("y", rng.normal(0, 12), degrees=True)
     at_hips, spine = _parted(bend, rng.uniform(0.4, 0.8))
-    found, turns = quats.copy(), Rotation.from_quat(quats, scalar_first=True)
-    pelvis = turns[0] * at_hips
-    found[0] = pelvis.as_quat(scalar_first=True)
-    for side in ("left", "right"):
-        hip = POSE_INDEX[f"{side}_hip"]
-        found[hip] = (at_hips.inv() * turns[hip]).as_quat(scalar_first=True)
+    turn = dict(zip(POSE_JOINTS, Rotation.from_quat(quats, scalar_first=True), strict=True))
     third = _parted(spine, 1 / 3)[0]
-    for name in ("spine1", "spine2", "spine3"):
-        joint = POSE_INDEX[name]
-        found[joint] = (third * turns[joint]).as_quat(scalar_first=True)
+    turns = {"pelvis": turn["pelvis"] * at_hips}
+    turns |= {name: at_hips.inv() * turn[name] for name in ("left_hip", "right_hip")}
+    turns |= {name: third * turn[name] for name in ("spine1", "spine2", "spine3")}
+    found = with_turns(quats, turns)
     if rng.random() < _ARMS_STAY:
         before, after = (world_rotations(pose)[POSE_INDEX["spine3"]] for pose in (quats, found))
         back = Rotation.from_matrix(after.T @ before)
-        for side in ("left", "right"):
-            collar, shoulder = turns[POSE_INDEX[f"{side}_clavicle"]], POSE_INDEX[f"{side}_shoulder"]
-            found[shoulder] = (collar.inv() * back * collar * turns[shoulder]).as_quat(scalar_first=True)
+        collars = {side: turn[f"{side}_clavicle"] for side in ("left", "right")}
+        arms = {f"{s}_shoulder": c.inv() * back * c * turn[f"{s}_shoulder"] for s, c in collars.items()}
+        found = with_turns(found, arms)
     return found
 
 
@@ -94,9 +86,7 @@ def tilted(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[
     angle = float(np.clip(abs(rng.normal(0, _TILT)), 0, _MOST_TILT))
     toward = rng.uniform(0, 2 * np.pi)
     tilt = Rotation.from_rotvec(np.deg2rad(angle) * np.array([np.cos(toward), 0, np.sin(toward)]))
-    found = quats.copy()
-    found[0] = (tilt * Rotation.from_quat(quats[0], scalar_first=True)).as_quat(scalar_first=True)
-    return found
+    return with_turns(quats, {"pelvis": tilt * Rotation.from_quat(quats[0], scalar_first=True)})
 
 
 def _parted(turn: Rotation, share: float) -> tuple[Rotation, Rotation]:

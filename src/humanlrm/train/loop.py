@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from humanlrm.data.loader import SampleSettings, Samplings, batches
-from humanlrm.data.shards import Mixture, ShardFolder
+from humanlrm.data.shards import Mixture, ShardFolder, folders_of
 from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights
 from humanlrm.model.history import check_goes_on, note, read_history, write_history
@@ -167,8 +167,7 @@ def train(
     if accelerator.is_main_process:
         if initial is not None and not saved:
             write_history(run, read_history(initial))
-        parts = [folder for folder, _ in shards.parts] if isinstance(shards, Mixture) else [shards]
-        note(run, config.part, config.seed, [shard.folder for shard in parts])
+        note(run, config.part, config.seed, [part.folder for part, _ in folders_of(shards)])
     sharded = config.sharded and accelerator.num_processes > 1
     torch.set_num_threads(threads)  # accelerate decides on a number of its own
     stream = _stream(shards, model_config, config, state, accelerator, workers)
