@@ -18,16 +18,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.anatomy import hair_of, parts_of
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.body.landmarks import INDEX
+from humanlrm.body.parts import hair_of, parts_of
+from humanlrm.data.dataset import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import CAMERA_DISTANCE, project_ndc
-from humanlrm.landmarks import INDEX
-from humanlrm.mesh.palette import nearer_to_palette, nearer_to_twin
-from humanlrm.mesh.unseen import alike, like_crown, toned, topmost
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import sample_plane
+from humanlrm.texture.complete import alike, like_crown, toned, topmost
+from humanlrm.texture.palette import nearer_to_palette, nearer_to_twin
 from humanlrm.views import Batch, collate
 
 _POINTS = 3_000

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import track
 
 from humanlrm.camera import Cameras, look_at, to_opengl
-from humanlrm.data.environment import Environment, load_environments, random_surroundings
-from humanlrm.data.studio import Studio
+from humanlrm.data.render.environment import Environment, load_environments, random_surroundings
+from humanlrm.data.render.renderer import Studio
 from humanlrm.people.generate import Cast
 
 _SIDE_PX, _FOV_DEG, _MARGIN = 480, 40.0, 1.15

@@ -17,12 +17,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.data.render import shoot
-from humanlrm.data.studio import Studio
-from humanlrm.matting import PoseDetector
+from humanlrm.data.render.renderer import Studio
+from humanlrm.data.render.shoot import shoot
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.people.generate import VALIDATION_SEED, Cast
+from humanlrm.photo.blazepose import PoseDetector
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.anatomy import stature
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.body.parts import stature
+from humanlrm.data.dataset import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained

@@ -14,10 +14,10 @@ import torch
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
-from humanlrm.diffusion.agreement import AgreementSettings
-from humanlrm.diffusion.complete import CompletionSettings, complete
-from humanlrm.diffusion.condition import condition_of, fitted
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.diffusion.latent.complete import CompletionSettings, complete
+from humanlrm.diffusion.latent.condition import condition_of, fitted
+from humanlrm.diffusion.latent.guidance import AgreementSettings
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import small_denoiser

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from humanlrm.evaluate.case import Shooting, make_case
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.corruptions import Condition
 from humanlrm.evaluate.methods import FLOORS, open_method
+from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.scores import Scorer
-from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
-from humanlrm.matting import PoseDetector
-from humanlrm.people.compose import make_person
 from humanlrm.people.generate import VALIDATION_SEED
+from humanlrm.people.procedural.person import make_person
+from humanlrm.photo.blazepose import PoseDetector
 
 
 def main() -> None:

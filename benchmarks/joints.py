@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.landmarks import INDEX
-from humanlrm.people.avatars import AvatarLibrary, landmarks_of_rig
-from humanlrm.people.bodies import landmarks, sample_body
+from humanlrm.body.landmarks import INDEX
+from humanlrm.people.avatars.person import AvatarLibrary, landmarks_of_rig
+from humanlrm.people.procedural.bodies import landmarks, sample_body
 
 #: Half the thickness of a slab, and half the width of a leg, in heights.
 _SLAB, _LEG = 0.012, 0.08

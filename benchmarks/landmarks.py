@@ -3,7 +3,7 @@
     python -m benchmarks.landmarks --people 24
     python -m benchmarks.landmarks --people 44 --first-seed 100 --fit
 
-The truth is the joints of the parametric body. With --fit it prints ``data.definitions.OFFSETS`` anew, which move
+The truth is the joints of the parametric body. With --fit it prints ``data.detector_offsets.OFFSETS`` anew, which move
 points from the detector's definitions to these; it must not be measured on the people it was fitted to.
 """
 
@@ -12,11 +12,11 @@ import time
 
 import numpy as np
 
-from humanlrm.data import definitions
+from humanlrm.body.landmarks import LANDMARKS
+from humanlrm.data import detector_offsets as definitions
 from humanlrm.data.triangulate import scan_landmarks
-from humanlrm.landmarks import LANDMARKS
-from humanlrm.matting import PoseDetector
-from humanlrm.people.compose import make_person
+from humanlrm.people.procedural.person import make_person
+from humanlrm.photo.blazepose import PoseDetector
 
 
 def main() -> None:

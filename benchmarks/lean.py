@@ -18,12 +18,12 @@ from rich.table import Table
 from scipy.spatial.transform import Rotation
 
 from humanlrm.evaluate.case import Case, Shooting, make_case
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.sources import Sources
-from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
-from humanlrm.matting import PoseDetector
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
+from humanlrm.photo.blazepose import PoseDetector
 
 _YAWS_DEG = (0.0, 120.0, 240.0)
 

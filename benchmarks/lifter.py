@@ -18,8 +18,8 @@ from rich.table import Table
 from torch import Tensor
 
 from humanlrm.data.shards import ShardFolder
-from humanlrm.model.corrector import Lifter
-from humanlrm.people.avatars import AvatarLibrary
+from humanlrm.model.landmark_head import Lifter
+from humanlrm.people.avatars.person import AvatarLibrary
 from humanlrm.people.figures import figures
 from humanlrm.train.lift import fit_lifter
 

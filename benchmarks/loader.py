@@ -7,7 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 
 

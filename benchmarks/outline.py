@@ -3,7 +3,7 @@
     python -m benchmarks.outline [--count 24] [--weights DIR]
 
 Held-out procedural people as in ``humanlrm evaluate --quick``, with estimated and with true landmarks, with and without
-``mesh.outline``: distances in cm at 1.70 m, and the IoU of the silhouette with the mask, in the input view.
+``mesh.silhouette``: distances in cm at 1.70 m, and the IoU of the silhouette with the mask, in the input view.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from rich.table import Table
 from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.quick import HEIGHT_M, measure, procedural_cases
 from humanlrm.frame import canonical_camera
-from humanlrm.matting import PoseDetector
-from humanlrm.mesh import RayScene, TriangleSurface
-from humanlrm.mesh.raycast import pixel_rays
+from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
+from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.reconstruct import extract, one_body
 
 _RESOLUTION = 128

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.data.environment import load_environments
-from humanlrm.data.render import RenderSettings, render_subject
-from humanlrm.matting import Pose, PoseDetector
+from humanlrm.data.render.environment import load_environments
+from humanlrm.data.render.shoot import RenderSettings, render_subject
 from humanlrm.people.generate import VALIDATION_SEED, Cast
+from humanlrm.photo.blazepose import Pose, PoseDetector
 
 
 class Watch(PoseDetector):

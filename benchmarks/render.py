@@ -18,24 +18,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from humanlrm.body.skeleton import Bones
 from humanlrm.frame import canonical_camera
-from humanlrm.model.bones import Bones
 from humanlrm.model.lrm import HumanLRM
+from humanlrm.photo.crop import find_subject, load_photo
 from humanlrm.rays import Rays, image_rays
 from humanlrm.reconstruct import Reconstructor
-from humanlrm.render import (
-    PLAIN,
-    LaplaceDensity,
-    RadianceField,
-    Rendering,
-    Sampling,
-    occupancy,
-    render_occupied,
-    render_rays,
-    render_surface,
-)
+from humanlrm.render.density import LaplaceDensity
+from humanlrm.render.field import RadianceField
+from humanlrm.render.occupancy import occupancy, render_occupied
+from humanlrm.render.surface import render_surface
 from humanlrm.render.turntable import orbit
-from humanlrm.subject import find_subject, load_photo
+from humanlrm.render.volume import PLAIN, Rendering, Sampling, render_rays
 from humanlrm.train.render_objective import radiance_field
 
 

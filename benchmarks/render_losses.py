@@ -16,7 +16,8 @@ import torch
 from humanlrm.model.config import small
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import build
-from humanlrm.render import LaplaceDensity, Sampling
+from humanlrm.render.density import LaplaceDensity
+from humanlrm.render.volume import Sampling
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import objective
 from humanlrm.train.perceptual import PerceptualLoss

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.anatomy import STATURE, stature
+from humanlrm.body.parts import STATURE, stature
 from humanlrm.people.generate import Cast
 
 

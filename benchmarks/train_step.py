@@ -17,7 +17,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block
 from humanlrm.model.config import ModelConfig, PaperConfig, base, small
 from humanlrm.model.lrm import build

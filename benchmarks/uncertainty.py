@@ -27,9 +27,9 @@ from scipy.spatial import KDTree
 from scipy.stats import spearmanr
 
 from humanlrm.completion import POSES
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.poses import condition_of, sample_poses, typical
+from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.diffusion.uncertainty import (
     SampledPoses,

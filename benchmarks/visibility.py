@@ -1,4 +1,4 @@
-"""How well ``diffusion.visibility`` finds hidden bodies: the measure against the truth of rendered people.
+"""How well ``photo.visibility`` finds hidden bodies: the measure against the truth of rendered people.
 
     python -m benchmarks.visibility --data SHARDS [--count 400]
 
@@ -16,12 +16,12 @@ import tyro
 from PIL import Image
 from scipy.stats import spearmanr
 
-from humanlrm.data.render import ViewRecord
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.data.render.shoot import ViewRecord
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.visibility import visibility
 from humanlrm.frame import SquareCrop
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.subject import SubjectCrop
+from humanlrm.photo.crop import SubjectCrop
+from humanlrm.photo.visibility import visibility
 
 _BINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.01)
 

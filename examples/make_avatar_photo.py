@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.light import Light
-from humanlrm.data.render import Studio
-from humanlrm.people.avatars import AvatarLibrary, make_avatar
+from humanlrm.data.render.light import Light
+from humanlrm.data.render.shoot import Studio
+from humanlrm.people.avatars.person import AvatarLibrary, make_avatar
 
 SIZE_PX, SCALE, SEED, AVATAR = 640, 2, 5, "Hispanic_F_3_Casual"
 

@@ -14,13 +14,13 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from humanlrm.data.loader import SampleSettings, Samplings  # noqa: E402
-from humanlrm.data.render import RenderSettings, Subject, render_subject  # noqa: E402
+from humanlrm.body.landmarks import INDEX  # noqa: E402
+from humanlrm.data.dataset import SampleSettings, Samplings  # noqa: E402
+from humanlrm.data.render.shoot import RenderSettings, Subject, render_subject  # noqa: E402
 from humanlrm.data.scan import Scan  # noqa: E402
 from humanlrm.data.shards import ShardFolder, write_shard  # noqa: E402
-from humanlrm.landmarks import INDEX  # noqa: E402
-from humanlrm.matting import PoseDetector  # noqa: E402
-from humanlrm.people.compose import make_person  # noqa: E402
+from humanlrm.people.procedural.person import make_person  # noqa: E402
+from humanlrm.photo.blazepose import PoseDetector  # noqa: E402
 from humanlrm.views import Batch, collate  # noqa: E402
 
 torch.set_num_threads(1)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from humanlrm.ablations import METRICS, VARIANTS, Study, study, table
 from humanlrm.cli import main
+from humanlrm.evaluate.ablation import METRICS, VARIANTS, Study, study, table
 from humanlrm.model.config import PaperConfig
 from humanlrm.train.loop import TrainingStopped, train
 
@@ -40,7 +40,7 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     """Of every kind of row one."""
     kinds = ("density", "all three", "a tenth", "trained on with rendering")
     chosen = tuple(next(v for v in VARIANTS if kind in v.name) for kind in kinds)
-    monkeypatch.setattr("humanlrm.ablations.VARIANTS", chosen)
+    monkeypatch.setattr("humanlrm.evaluate.ablation.VARIANTS", chosen)
     told: list[str] = []
     figures = tmp_path / "figures.json"
     found = study(plan, tmp_path, figures, told.append)
@@ -74,10 +74,10 @@ def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monk
     def stopped(config, schedule, *args, **options):
         return train(config, replace(schedule, samples=2), *args, **options)
 
-    monkeypatch.setattr("humanlrm.ablations.VARIANTS", VARIANTS[:1])
+    monkeypatch.setattr("humanlrm.evaluate.ablation.VARIANTS", VARIANTS[:1])
     longer = replace(plan, samples=4)
     with monkeypatch.context() as early:
-        early.setattr("humanlrm.ablations.train", stopped)
+        early.setattr("humanlrm.evaluate.ablation.train", stopped)
         with pytest.raises(TrainingStopped, match="after 2 of 4 samples"):
             study(longer, tmp_path, tmp_path / "figures.json")
     assert not list(tmp_path.rglob("weights"))

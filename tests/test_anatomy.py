@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from humanlrm.anatomy import crown, face_of, parts_of, stature
-from humanlrm.landmarks import INDEX
+from humanlrm.body.landmarks import INDEX
+from humanlrm.body.parts import crown, face_of, parts_of, stature
 
 SHANK_AND_THIGH = (("hip", "knee"), ("knee", "ankle"))
 

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from humanlrm.balance import MASSES, arm_of_weight, lean_deg, stands, upright
+from humanlrm.body.balance import MASSES, arm_of_weight, lean_deg, stands, upright
 from humanlrm.frame import project_ndc
-from humanlrm.people import everyday
-from humanlrm.people.posepack import world_rotations
-from humanlrm.people.stance import mean_skeleton, settled
+from humanlrm.people.poses import everyday
+from humanlrm.people.poses.balance import mean_skeleton, settled
+from humanlrm.people.poses.pack import world_rotations
 
 
 def person(name: str = "attention", lean: float = 0.0) -> torch.Tensor:

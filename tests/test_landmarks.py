@@ -1,6 +1,6 @@
 import numpy as np
 
-from humanlrm.landmarks import BONE_RADII, BONES, COUNT, INDEX, LANDMARKS, MIRROR
+from humanlrm.body.landmarks import BONE_RADII, BONES, COUNT, INDEX, LANDMARKS, MIRROR
 
 
 def test_mirroring_twice_gives_the_landmarks_back():

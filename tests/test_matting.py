@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from humanlrm import matting
+from humanlrm.photo import blazepose as matting
+from humanlrm.body.landmarks import COUNT, INDEX, MIRROR
 from humanlrm.frame import SquareCrop, project_ndc
-from humanlrm.landmarks import COUNT, INDEX, MIRROR
-from humanlrm.matting import Pose, PoseDetector, lift, main_part, refine_mask
+from humanlrm.photo.blazepose import Pose, PoseDetector, lift, main_part, refine_mask
 
 #: Tip of the nose, read off the photo.
 NOSE_PX = np.array([225.0, 124.0])

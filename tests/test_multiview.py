@@ -8,15 +8,15 @@ import torch
 import trimesh
 from PIL import Image
 
-from humanlrm.anatomy import stature
+from humanlrm.body.parts import stature
 from humanlrm.cli import main
-from humanlrm.data.studio import Studio
+from humanlrm.data.render.renderer import Studio
 from humanlrm.data.triangulate import _around, _picture
-from humanlrm.matting import PoseDetector
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.multiview import agreed, fuse, read_posed
+from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.train.checkpoint import trained
 
 YAWS = (0.2, 1.9, 3.4, 5.0)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.landmarks import INDEX
+from humanlrm.body.landmarks import INDEX
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.photo.crop import SubjectCrop, assemble_crop
 from humanlrm.reconstruct import distance_of, framed
-from humanlrm.subject import SubjectCrop, assemble_crop
 from humanlrm.views import Given
 
 

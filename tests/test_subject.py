@@ -6,10 +6,10 @@ import skimage.data
 import torch
 from PIL import Image
 
+from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN, project_ndc
-from humanlrm.landmarks import COUNT, INDEX
-from humanlrm.matting import Pose, PoseDetector
-from humanlrm.subject import MAX_PIXELS, WORKING_SIDE_PX, PhotoError, assemble_crop, find_subject, load_photo
+from humanlrm.photo.blazepose import Pose, PoseDetector
+from humanlrm.photo.crop import MAX_PIXELS, WORKING_SIDE_PX, PhotoError, assemble_crop, find_subject, load_photo
 
 GRADIENT = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
 

@@ -1,7 +1,7 @@
 """The front door for what one photo leaves open: several people who could be the one in it, and how sure each part is.
 
 A photo does not tell everything: legs below its border, an arm behind the back, which of two knees is in front. Poses
-are sampled by diffusion around the model's estimate (``diffusion.poses``), and a person is built on each.
+are sampled by diffusion around the model's estimate (``diffusion.pose_prior``), and a person is built on each.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.poses import condition_of, sample_poses, typical
+from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES, check_sampling
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, surface_uncertainty
-from humanlrm.diffusion.visibility import Visibility, below_the_photo, visibility
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
+from humanlrm.photo.crop import PhotoSource, SubjectCrop, find_subject, load_photo
+from humanlrm.photo.visibility import Visibility, below_the_photo, visibility
 from humanlrm.reconstruct import Clock, Reconstruction, Reconstructor, Settings, built, distance_of, framed, with_room
-from humanlrm.subject import PhotoSource, SubjectCrop, find_subject, load_photo
 
 When = Literal["auto", "always", "never"]
 #: Folder of the denoiser of landmarks within a weights folder.
@@ -43,7 +43,7 @@ class Completion:
             the body lies below the photo, where the mean of what may be there is no pair of legs. Behind things in
             front and beyond other borders the estimate is the nearest guess (docs/completion.md).
         samples: people; several are always sampled. They stand for 64 samples: the first for most of them, each further
-            one for those that are far from the ones before (``diffusion.poses.typical``).
+            one for those that are far from the ones before (``diffusion.pose_prior.typical``).
         seed: person k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
         uncertainty: also say how sure the surface is.

@@ -13,19 +13,21 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from humanlrm.anatomy import crown, mirror_of, stature
-from humanlrm.data.adapters.multiview import nerfstudio_shots
+from humanlrm.body.anatomy import Anatomy
+from humanlrm.body.parts import crown, mirror_of, stature
 from humanlrm.data.capture import Capture, CaptureView
 from humanlrm.data.capture_inputs import middle_depth, visual_hull
-from humanlrm.data.intake.pictures import Shot, cut, level, moved_world, photograph
-from humanlrm.data.intake.upright import METRES, TO_Y_UP
-from humanlrm.data.viewpoint import crop_frame
+from humanlrm.data.importers.io.pictures import Shot, cut, level, moved_world, photograph
+from humanlrm.data.importers.io.upright import METRES, TO_Y_UP
+from humanlrm.data.importers.multiview import nerfstudio_shots
+from humanlrm.data.render.camera_sampling import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
-from humanlrm.matting import PoseDetector
-from humanlrm.mesh import TriangleSurface, bake, meet_outlines, outlines_of
-from humanlrm.mesh.anatomy import Anatomy
+from humanlrm.mesh.silhouette import meet_outlines, outlines_of
+from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.crop import Photo, PhotoError, SubjectCrop, find_subject
 from humanlrm.reconstruct import (
     Clock,
     Loaded,
@@ -34,7 +36,7 @@ from humanlrm.reconstruct import (
     one_body,
     photo_of,
 )
-from humanlrm.subject import Photo, PhotoError, SubjectCrop, find_subject
+from humanlrm.texture.bake import bake
 from humanlrm.views import Given
 
 #: Errors of a view's landmarks across and along its line of sight (box units), which weight what the views say; an

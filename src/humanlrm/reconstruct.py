@@ -12,33 +12,24 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from humanlrm.anatomy import anatomy_of, crown, stature
+from humanlrm.body.parts import anatomy_of, crown, stature
+from humanlrm.body.skeleton import Bones
 from humanlrm.diffusion.uncertainty import Uncertainty
-from humanlrm.matting import PoseDetector
-from humanlrm.mesh import (
-    Photo,
-    TexturedMesh,
-    TriangleSurface,
-    bake,
-    clean,
-    contact_sheet,
-    detached_share,
-    extract_surface,
-    meet_outlines,
-    mend_border,
-    outlines_of,
-    render_views,
-    save,
-    simplify,
-)
-from humanlrm.mesh.extract import Sdf
-from humanlrm.mesh.seen import FieldColor
-from humanlrm.mesh.texture import heat_map
-from humanlrm.model.bones import Bones
+from humanlrm.mesh.clean import clean, detached_share, simplify
+from humanlrm.mesh.export import save
+from humanlrm.mesh.extract import Sdf, extract_surface
+from humanlrm.mesh.preview import contact_sheet, render_views
+from humanlrm.mesh.silhouette import meet_outlines, mend_border, outlines_of
+from humanlrm.mesh.surface import TriangleSurface
+from humanlrm.mesh.texels import TexturedMesh
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
-from humanlrm.subject import PhotoSource, SubjectCrop, find_subject, load_photo
+from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.crop import PhotoSource, SubjectCrop, find_subject, load_photo
+from humanlrm.texture.bake import bake, heat_map
+from humanlrm.texture.project import Photo
+from humanlrm.texture.seen import FieldColor
 
 _FACES = 24_000
 #: Farther from all bones than this there is nobody, whatever is worn (box units; our choice).

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from humanlrm.data.definitions import OFFSETS, fit, to_ours, vectors
-from humanlrm.landmarks import COUNT, INDEX, LANDMARKS, MIRROR
+from humanlrm.body.landmarks import COUNT, INDEX, LANDMARKS, MIRROR
+from humanlrm.data.detector_offsets import OFFSETS, fit, to_ours, vectors
 
 
 @pytest.fixture

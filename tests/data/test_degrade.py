@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from humanlrm.data.degrade import camera_errors, mask_errors, random_tone
+from humanlrm.data.augment.image_errors import camera_errors, mask_errors, random_tone
 
 
 def picture(seed: int = 0) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from humanlrm.data.environment import (
+from humanlrm.data.render.environment import (
     MAPS,
     Surroundings,
     environment_light,
@@ -13,7 +13,7 @@ from humanlrm.data.environment import (
     random_surroundings,
     taken_apart,
 )
-from humanlrm.data.light import Light
+from humanlrm.data.render.light import Light
 
 COLOUR = np.array([0.2, 0.5, 0.8], np.float32)
 

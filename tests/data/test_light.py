@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from humanlrm.data.light import Light, random_light
+from humanlrm.data.render.light import Light, random_light
 
 ABOVE = np.array([[0.0, 1.0, 0.0]], np.float32)
 WHITE = np.ones((1, 3), np.float32)

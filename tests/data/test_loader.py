@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.loader import SampleSettings, Samplings, batches, make_sample, taught
+from humanlrm.body.landmarks import COUNT, INDEX, MIRROR
+from humanlrm.data.dataset import SampleSettings, Samplings, batches, make_sample, taught
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder
-from humanlrm.landmarks import COUNT, INDEX, MIRROR
 from humanlrm.views import Batch
 
 SETTINGS = SampleSettings(points=40, surface=16)

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from humanlrm.data.loader import SampleSettings, Samplings, batches
+from humanlrm.data.dataset import SampleSettings, Samplings, batches
 from humanlrm.data.shards import Mixture, ShardFolder, write_shard
 
 SETTINGS = SampleSettings(8, 8, augment=False)

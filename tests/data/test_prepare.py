@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from humanlrm.cli import main
-from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.capture import CaptureFolder
-from humanlrm.data.intake.adapter import Item, Options
+from humanlrm.data.importers import ADAPTERS
+from humanlrm.data.importers.io.adapter import Item, Options
 from humanlrm.data.prepare import SHARD, Job, choose, key_of, plan, prepare_shard, summary
 from humanlrm.data.prepare import run as run_job
-from humanlrm.data.render import RenderSettings
+from humanlrm.data.render.shoot import RenderSettings
 from humanlrm.data.shards import ShardFolder
 
 sys.path.insert(0, str(Path(__file__).parent / "adapters"))

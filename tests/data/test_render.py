@@ -8,17 +8,17 @@ import torch
 import trimesh
 from scipy import ndimage
 
-from humanlrm.data.environment import Surroundings
-from humanlrm.data.light import Light
-from humanlrm.data.loader import SampleSettings, Samplings
-from humanlrm.data.render import RenderSettings, Studio, _facing, render_subject
+from humanlrm.body.landmarks import INDEX
+from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.render.environment import Surroundings
+from humanlrm.data.render.light import Light
+from humanlrm.data.render.shoot import RenderSettings, Studio, _facing, render_subject
+from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
-from humanlrm.data.solid import SolidScan
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
-from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene
-from humanlrm.people.compose import make_person
+from humanlrm.people.procedural.person import make_person
 
 PLAIN = RenderSettings(views=2, points=3000, cropped=0, own_mask=1, occluded=0, holding=0, fov_deg=(28.0, 31.0))
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import trimesh
 
+from humanlrm.body.landmarks import INDEX
+from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
-from humanlrm.data.solid import SolidScan
-from humanlrm.landmarks import INDEX
 
 
 def two_balls(inside: float = 0.1) -> Scan:

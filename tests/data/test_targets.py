@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from humanlrm.body.landmarks import MIRROR
 from humanlrm.camera import Cameras
-from humanlrm.data.loader import SampleSettings, Samplings, make_sample
+from humanlrm.data.dataset import SampleSettings, Samplings, make_sample
 from humanlrm.data.shards import ShardFolder
 from humanlrm.data.targets import TargetView, as_targets, relative_camera
 from humanlrm.frame import canonical_camera
-from humanlrm.landmarks import MIRROR
 from humanlrm.views import Batch, collate
 
 SETTINGS = SampleSettings(points=16, surface=600, augment=False, target_views=1)

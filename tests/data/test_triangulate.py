@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from humanlrm.body.landmarks import COUNT, INDEX, LANDMARKS
 from humanlrm.data.triangulate import Sightings, facing_rad, scan_landmarks, triangulate
-from humanlrm.landmarks import COUNT, INDEX, LANDMARKS
 
 
 def sightings(points: np.ndarray, views: int = 8) -> Sightings:

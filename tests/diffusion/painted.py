@@ -4,12 +4,12 @@ from functools import cache
 
 import numpy as np
 
-from humanlrm.data.light import Light
-from humanlrm.data.render import Samples, Subject, ViewRecord
+from humanlrm.body.landmarks import BONE_RADII, BONES, CLUE_CHANNELS, COUNT, INDEX
+from humanlrm.data.render.light import Light
+from humanlrm.data.render.shoot import Samples, Subject, ViewRecord
 from humanlrm.data.scan import Scan
-from humanlrm.landmarks import BONE_RADII, BONES, CLUE_CHANNELS, COUNT, INDEX
-from humanlrm.matting import Pose
-from humanlrm.subject import SubjectCrop, assemble_crop
+from humanlrm.photo.blazepose import Pose
+from humanlrm.photo.crop import SubjectCrop, assemble_crop
 
 _SIDE = {
     "shoulder": (0.19, 0.62),

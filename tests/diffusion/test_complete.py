@@ -8,17 +8,18 @@ import torch
 from painted import cut_at, whole
 from tiny_diffusion import lively, tiny_lrm
 
-from humanlrm.diffusion.agreement import Agreement, AgreementSettings
-from humanlrm.diffusion.complete import CompletionSettings, complete
-from humanlrm.diffusion.condition import condition_of, fitted
+from humanlrm.diffusion.latent.complete import CompletionSettings, complete
+from humanlrm.diffusion.latent.condition import condition_of, fitted
+from humanlrm.diffusion.latent.guidance import Agreement, AgreementSettings
 from humanlrm.diffusion.uncertainty import SampledPoses, carried_spread, surface_offsets, surface_uncertainty
 from humanlrm.frame import canonical_camera
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
 from humanlrm.model.triplane import GivenView
 from humanlrm.rays import image_rays
-from humanlrm.render import RadianceField, Sampling, render_rays, to_image
 from humanlrm.render.density import LaplaceDensity
+from humanlrm.render.field import RadianceField
+from humanlrm.render.volume import Sampling, render_rays, to_image
 from humanlrm.views import Given
 
 SIDE = 32

@@ -12,12 +12,12 @@ from tiny_diffusion import tiny_lrm
 from humanlrm.camera import Cameras
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder, write_shard
-from humanlrm.diffusion.pairs import HIDES, Pairs, collate_pairs, less_sure
-from humanlrm.diffusion.targets import LatentError, LatentFolder, fingerprint, write_latents
-from humanlrm.diffusion.teacher import clean_views
 from humanlrm.frame import canonical_camera
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
+from humanlrm.train.latent.pairs import HIDES, Pairs, collate_pairs, less_sure
+from humanlrm.train.latent.targets import LatentError, LatentFolder, fingerprint, write_latents
+from humanlrm.train.latent.teacher import clean_views
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from humanlrm.diffusion.poses import condition_of, sample_poses, typical
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT, LIMBS
+from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT, LIMBS
 from humanlrm.model.config import tiny
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import build

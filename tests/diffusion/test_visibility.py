@@ -7,11 +7,11 @@ import pytest
 import torch
 from painted import behind_a_box, cut_at, painted, whole
 
-from humanlrm.diffusion.condition import token_mask
-from humanlrm.diffusion.visibility import below_the_photo, hidden_pixels, visibility
+from humanlrm.body.landmarks import INDEX
+from humanlrm.diffusion.latent.condition import token_mask
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import INDEX
-from humanlrm.subject import assemble_crop
+from humanlrm.photo.crop import assemble_crop
+from humanlrm.photo.visibility import below_the_photo, hidden_pixels, visibility
 
 
 def test_of_somebody_who_is_seen_whole_nothing_is_hidden():

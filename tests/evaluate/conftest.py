@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from humanlrm.evaluate.case import Case, Shooting, make_case
-from humanlrm.evaluate.disturb import Condition
-from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
+from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
 
 SHOOTING = Shooting(points=4000)
 

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
+from humanlrm.body.landmarks import CLUE_CHANNELS
 from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colours, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES
 from humanlrm.evaluate.images import iou, render
 from humanlrm.evaluate.methods import lrm, lrm_of_several, lrm_textured
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, SquareCrop
-from humanlrm.landmarks import CLUE_CHANNELS
 from humanlrm.mesh.preview import orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.subject import SubjectCrop
+from humanlrm.photo.crop import SubjectCrop
 
 
 def disc(radius: float, size_px: int = 128) -> SubjectCrop:

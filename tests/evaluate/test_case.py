@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
+from humanlrm.body.landmarks import INDEX
 from humanlrm.evaluate.case import SIDES, ColouredSurface, Shooting, pair_case, stands_in_front
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.corruptions import Condition
 from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.scores import Scorer, component_count, soundness
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import INDEX
 from humanlrm.mesh.surface import TriangleSurface
 
 

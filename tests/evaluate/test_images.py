@@ -4,7 +4,7 @@ import trimesh
 
 from humanlrm.evaluate.case import IMAGE_PX, ColouredSurface
 from humanlrm.evaluate.images import FeatureDistance, iou, person_box, psnr_db, render, ssim
-from humanlrm.evaluate.stage import BACKGROUND, Picture
+from humanlrm.evaluate.renderer import BACKGROUND, Picture
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN
 from humanlrm.mesh.preview import orbit_camera
 from humanlrm.mesh.surface import TriangleSurface

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.corruptions import Condition
 from humanlrm.evaluate.rows import Row, grouped, interval, paired, summary
 
 

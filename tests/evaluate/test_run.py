@@ -13,7 +13,7 @@ from rich.console import Console
 
 from humanlrm.evaluate import command
 from humanlrm.evaluate.case import Shooting
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.corruptions import Condition
 from humanlrm.evaluate.methods import FLOORS, best_of, open_method
 from humanlrm.evaluate.methods import command as program
 from humanlrm.evaluate.report import Report, compare_reports, curves, disturbed_lines, markdown

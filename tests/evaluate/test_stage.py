@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.solid import SolidScan
-from humanlrm.evaluate.stage import CANONICAL_FOV_DEG, UNLIT, Lamps, Viewpoint, camera_at, random_lamps
+from humanlrm.data.render.solid import SolidScan
+from humanlrm.evaluate.renderer import CANONICAL_FOV_DEG, UNLIT, Lamps, Viewpoint, camera_at, random_lamps
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN
 
 

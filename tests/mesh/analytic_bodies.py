@@ -5,9 +5,9 @@ import torch
 import trimesh
 
 from humanlrm.frame import SquareCrop, canonical_camera
-from humanlrm.mesh.photo_views import Photo
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
+from humanlrm.texture.project import Photo
 
 RED, BLUE = np.array([0.8, 0.1, 0.1], np.float32), np.array([0.1, 0.1, 0.8], np.float32)
 

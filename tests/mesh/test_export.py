@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from humanlrm.mesh import export
 from humanlrm.mesh.export import metric_vertices, save, save_glb
 from humanlrm.mesh.texels import TexturedMesh
-from humanlrm.mesh.texture import bake
+from humanlrm.texture.bake import bake
 
 from .analytic_bodies import ball, blue_field, position_field, surface_of
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from humanlrm.body.anatomy import Anatomy
+from humanlrm.body.mirror import Mirror
 from humanlrm.frame import canonical_camera
-from humanlrm.mesh.anatomy import Anatomy
 from humanlrm.mesh.export import vertex_colors
-from humanlrm.mesh.mirror import Mirror
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import vertex_normals
-from humanlrm.mesh.texture import bake
+from humanlrm.texture.bake import bake
 
 from .analytic_bodies import BLUE, ball, blue_field, photo_of
 

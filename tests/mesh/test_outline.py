@@ -8,8 +8,8 @@ import trimesh
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
 from humanlrm.mesh.clean import is_sound
 from humanlrm.mesh.extract import extract_surface
-from humanlrm.mesh.outline import meet_outlines, mend_border, outlines_of
 from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.silhouette import meet_outlines, mend_border, outlines_of
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 
 RADIUS, SIZE = 0.6, 256

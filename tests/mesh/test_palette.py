@@ -1,6 +1,6 @@
 import numpy as np
 
-from humanlrm.mesh.palette import nearer_to_palette, nearer_to_twin
+from humanlrm.texture.palette import nearer_to_palette, nearer_to_twin
 
 WHITE, BLUE, RED = np.ones(3, np.float32), np.array([0.1, 0.2, 0.7], np.float32), np.array([0.9, 0.1, 0.1], np.float32)
 

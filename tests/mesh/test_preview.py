@@ -5,7 +5,7 @@ from PIL import Image
 
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.preview import contact_sheet, fitting, orbit_camera, render_views
-from humanlrm.mesh.texture import bake
+from humanlrm.texture.bake import bake
 
 from .analytic_bodies import ball, position_field
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 import trimesh
 
+from humanlrm.body.anatomy import Anatomy, Hair, Parts
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
-from humanlrm.mesh.anatomy import Anatomy, Hair, Parts
 from humanlrm.mesh.export import vertex_colors
-from humanlrm.mesh.photo_views import Photo, PhotoView
 from humanlrm.mesh.texels import rasterise
-from humanlrm.mesh.texture import bake, color_vertices, heat_map
-from humanlrm.mesh.unseen import alike, toned
 from humanlrm.mesh.unwrap import unwrap
+from humanlrm.texture.bake import bake, color_vertices, heat_map
+from humanlrm.texture.complete import alike, toned
+from humanlrm.texture.project import Photo, PhotoView
 
 from .analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
 

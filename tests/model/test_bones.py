@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from humanlrm.landmarks import BONE_RADII, BONES, COUNT, INDEX
-from humanlrm.model.bones import Bones
+from humanlrm.body.landmarks import BONE_RADII, BONES, COUNT, INDEX
+from humanlrm.body.skeleton import Bones
 
 
 def naive(points: torch.Tensor, landmarks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,6 +1,6 @@
 import torch
 
-from humanlrm.landmarks import COUNT, INDEX
+from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.model.head import Head, head_places
 
 

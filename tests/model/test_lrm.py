@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.balance import upright
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.balance import upright
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.people.stance import mean_skeleton
+from humanlrm.people.poses.balance import mean_skeleton
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import objective

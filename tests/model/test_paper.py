@@ -7,7 +7,7 @@ import torch
 from tiny_paper import tiny_paper
 
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.loader import SampleSettings
+from humanlrm.data.dataset import SampleSettings
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import PaperConfig, paper, read_config, small
 from humanlrm.model.lrm import build
@@ -15,8 +15,9 @@ from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.rays import image_rays
 from humanlrm.reconstruct import extract
-from humanlrm.render import RadianceField, Sampling, render_rays
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
+from humanlrm.render.field import RadianceField
+from humanlrm.render.volume import Sampling, render_rays
 from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer, train

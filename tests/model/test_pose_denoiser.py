@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from humanlrm.landmarks import COUNT
+from humanlrm.body.landmarks import COUNT
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from humanlrm.landmarks import CLUE_CHANNELS
+from humanlrm.body.landmarks import CLUE_CHANNELS
 from humanlrm.model.config import preset_of, small, tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import (

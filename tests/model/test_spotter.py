@@ -2,7 +2,7 @@ import torch
 
 from humanlrm.frame import project_ndc
 from humanlrm.model.encoder import LiteEncoder
-from humanlrm.model.spotter import Fusion, Spots, Spotter
+from humanlrm.model.heatmap_head import Fusion, Spots, Spotter
 
 SIDE = 12
 

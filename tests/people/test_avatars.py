@@ -11,13 +11,13 @@ from PIL import Image
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
-from humanlrm.landmarks import INDEX, LANDMARKS, MIRROR
-from humanlrm.people.avatar_colour import dye_of, likeness_to_skin, redyed
-from humanlrm.people.avatar_lining import lined
-from humanlrm.people.avatar_shape import Build, build_matrices, joint_transforms, random_build, skinned
-from humanlrm.people.avatars import AvatarLibrary, load_avatar, make_avatar, posed, skeleton
+from humanlrm.body.landmarks import INDEX, LANDMARKS, MIRROR
+from humanlrm.people.avatars.color import dye_of, likeness_to_skin, redyed
+from humanlrm.people.avatars.lining import lined
+from humanlrm.people.avatars.person import AvatarLibrary, load_avatar, make_avatar, posed, skeleton
+from humanlrm.people.avatars.rig import Build, build_matrices, joint_transforms, random_build, skinned
 from humanlrm.people.figures import figures
-from humanlrm.people.posepack import POSE_INDEX, POSE_JOINTS
+from humanlrm.people.poses.pack import POSE_INDEX, POSE_JOINTS
 
 SKIN, CLOTH = (200, 150, 120), (40, 60, 160)
 MIDDLE = {

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humanlrm.landmarks import INDEX, MIRROR
-from humanlrm.people.bodies import Body, landmarks, rig, sample_body, skin
-from humanlrm.people.poses import PHOTO_POSES, Arm, Leg, Pose, arm_clearance_m, bone_turns, mirrored, sample_pose
+from humanlrm.body.landmarks import INDEX, MIRROR
+from humanlrm.people.poses.random import PHOTO_POSES, Arm, Leg, Pose, arm_clearance_m, bone_turns, mirrored, sample_pose
+from humanlrm.people.procedural.bodies import Body, landmarks, rig, sample_body, skin
 
 
 @pytest.fixture(scope="module")

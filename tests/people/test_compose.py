@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from humanlrm.landmarks import COUNT, INDEX
-from humanlrm.people.compose import make_person
+from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.people.procedural.person import make_person
 
 SEEDS = tuple(range(12))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from humanlrm.mesh.raycast import RayScene
-from humanlrm.people.clearance import CLEAR_M, Probes, cleared
-from humanlrm.people.covering import Bones, covered, pulled_in, rings, uncovered_faces, under_shell
+from humanlrm.people.makehuman.covering import Bones, covered, pulled_in, rings, uncovered_faces, under_shell
+from humanlrm.people.poses.clearance import CLEAR_M, Probes, cleared
 
 
 def tube(radius: float, low: float, high: float, rows: int) -> tuple[np.ndarray, np.ndarray]:

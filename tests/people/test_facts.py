@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humanlrm.landmarks import INDEX
-from humanlrm.people.compose import make_person
+from humanlrm.body.landmarks import INDEX
 from humanlrm.people.facts import POSTURES, SKIN_CLASSES, age_years, angles_deg, skin_ita_deg, with_facts
+from humanlrm.people.procedural.person import make_person
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from humanlrm.people import garments
-from humanlrm.people.atlas import joined
-from humanlrm.people.bodies import rig, sample_body, skin
-from humanlrm.people.cloth import PATTERNS, mix, sample_cloth
-from humanlrm.people.compose import _dressed
-from humanlrm.people.lofts import hull_ring, loft, skirt
-from humanlrm.people.sites import ATLAS_PX, texels, vertex_sites
+from humanlrm.people.procedural import garments
+from humanlrm.people.procedural.atlas import joined
+from humanlrm.people.procedural.bodies import rig, sample_body, skin
+from humanlrm.people.procedural.cloth import PATTERNS, mix, sample_cloth
+from humanlrm.people.procedural.lofts import hull_ring, loft, skirt
+from humanlrm.people.procedural.person import _dressed
+from humanlrm.people.procedural.sites import ATLAS_PX, texels, vertex_sites
 
 
 def _rings(n=5, m=16):

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from humanlrm.body.landmarks import INDEX
 from humanlrm.cli import main
-from humanlrm.data.contact import check_picture
-from humanlrm.data.render import RenderSettings
+from humanlrm.data.contact_sheet import check_picture
+from humanlrm.data.render.shoot import RenderSettings
+from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.shards import ShardFolder
-from humanlrm.data.solid import SolidScan
-from humanlrm.landmarks import INDEX
 from humanlrm.mesh.raycast import RayScene
+from humanlrm.people.contact_sheet import Sheet, sheet
 from humanlrm.people.describe import describe, figure, yaw_deg
 from humanlrm.people.generate import Cast, Job, Workshop, run
-from humanlrm.people.preview import Sheet, sheet
 
 SMALL = RenderSettings(views=1, image_px=64, depth_px=32, points=300)
 ASSETS = Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from humanlrm.people import everyday
-from humanlrm.people.posepack import (
+from humanlrm.people.poses import everyday
+from humanlrm.people.poses.pack import (
     POSE_INDEX,
     POSE_JOINTS,
     POSE_PARENTS,

@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from humanlrm.balance import arm_of_weight, stands
-from humanlrm.people import everyday
-from humanlrm.people.bodies import sample_body, skeleton
-from humanlrm.people.posepack import POSE_INDEX, perturbed, world_rotations
-from humanlrm.people.poses import bone_turns, sample_pose
-from humanlrm.people.stance import balancing, mean_skeleton, settled
+from humanlrm.body.balance import arm_of_weight, stands
+from humanlrm.people.poses import everyday
+from humanlrm.people.poses.balance import balancing, mean_skeleton, settled
+from humanlrm.people.poses.pack import POSE_INDEX, perturbed, world_rotations
+from humanlrm.people.poses.random import bone_turns, sample_pose
+from humanlrm.people.procedural.bodies import sample_body, skeleton
 
 UP = np.array([0.0, 1.0, 0.0])
 

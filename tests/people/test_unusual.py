@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from humanlrm.people import everyday
-from humanlrm.people.posepack import POSE_INDEX, POSE_JOINTS, PosePack, world_rotations
-from humanlrm.people.stance import random_pose
-from humanlrm.people.unusual import bent, crossed, tilted, unusual, with_loose_legs
+from humanlrm.people.poses import everyday
+from humanlrm.people.poses.augmented import bent, crossed, tilted, unusual, with_loose_legs
+from humanlrm.people.poses.balance import random_pose
+from humanlrm.people.poses.pack import POSE_INDEX, POSE_JOINTS, PosePack, world_rotations
 
 LEGS = [POSE_INDEX[name] for name in POSE_JOINTS if name.split("_")[-1] in ("hip", "knee", "ankle", "toe")]
 

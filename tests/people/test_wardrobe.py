@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from humanlrm.landmarks import INDEX
-from humanlrm.people import everyday
-from humanlrm.people.base_mesh import BODY_VERTICES, Hand, base_mesh, bone_rotations, rig_of, shaped
-from humanlrm.people.closet import SLOT_OF, Wardrobe, random_outfit, skirts_for
-from humanlrm.people.cloth_print import printed
-from humanlrm.people.dressing import tucked
-from humanlrm.people.mhclo import Garment, load_garment
-from humanlrm.people.posepack import POSE_JOINTS
-from humanlrm.people.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
-from humanlrm.people.wardrobe import make_composed
+from humanlrm.body.landmarks import INDEX
+from humanlrm.people.poses import everyday
+from humanlrm.people.makehuman.assets import SLOT_OF, Wardrobe, random_outfit, skirts_for
+from humanlrm.people.makehuman.base_mesh import BODY_VERTICES, Hand, base_mesh, bone_rotations, rig_of, shaped
+from humanlrm.people.makehuman.cloth_print import printed
+from humanlrm.people.makehuman.dress import tucked
+from humanlrm.people.makehuman.mhclo import Garment, load_garment
+from humanlrm.people.makehuman.person import make_composed
+from humanlrm.people.makehuman.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
+from humanlrm.people.poses.pack import POSE_JOINTS
 
 KINDS = {
     "suit": ("spine", "upperleg"),

@@ -1,6 +1,6 @@
 import pytest
 
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, Samplings
 from humanlrm.data.shards import ShardFolder
 from humanlrm.views import Batch, collate
 

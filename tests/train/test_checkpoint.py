@@ -7,7 +7,7 @@ import torch
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import CheckpointError
-from humanlrm.render import LaplaceDensity
+from humanlrm.render.density import LaplaceDensity
 from humanlrm.train.checkpoint import (
     TrainerState,
     averaged_weights,

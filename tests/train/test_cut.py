@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from humanlrm.data.augment.truncate import cut
 from humanlrm.frame import project_ndc
-from humanlrm.train.cut import cut
 from humanlrm.views import Given, Wanted
 
 SIDE = 64

@@ -9,13 +9,11 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.data import Dataset
 
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.cli import main
 from humanlrm.data.shards import write_shard
-from humanlrm.diffusion.complete import CompletionSettings, complete
-from humanlrm.diffusion.condition import fitted
-from humanlrm.diffusion.pairs import Pair
-from humanlrm.diffusion.targets import LatentFolder
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.diffusion.latent.complete import CompletionSettings, complete
+from humanlrm.diffusion.latent.condition import fitted
 from humanlrm.model.config import tiny
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
@@ -23,6 +21,8 @@ from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import CheckpointError, denoiser_from_pretrained, save_pretrained
 from humanlrm.train.checkpoint import averaged_weights, checkpoints, trained
 from humanlrm.train.diffuse import DiffuseConfig, distil, train_denoiser
+from humanlrm.train.latent.pairs import Pair
+from humanlrm.train.latent.targets import LatentFolder
 from humanlrm.train.loop import TrainingStopped
 from humanlrm.views import Given
 

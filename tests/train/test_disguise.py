@@ -1,6 +1,6 @@
 import torch
 
-from humanlrm.train.disguise import disguised
+from humanlrm.data.augment.recolor import disguised
 from humanlrm.views import Given
 
 COUNT, SIDE = 64, 40

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.data.augment.synthetic_detections import imagined
 from humanlrm.frame import SUBJECT_SPAN
-from humanlrm.landmarks import COUNT, INDEX
-from humanlrm.train.imagine import imagined
 
 
 @pytest.fixture(scope="module")

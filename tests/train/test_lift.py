@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.data.shards import ShardFolder
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.model.corrector import Lifter
+from humanlrm.model.landmark_head import Lifter
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.losses import landmark_loss
 

@@ -19,7 +19,7 @@ from humanlrm.model.config import tiny
 from humanlrm.model.history import Stage, read_history, write_history
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
-from humanlrm.render import LaplaceDensity
+from humanlrm.render.density import LaplaceDensity
 from humanlrm.train import stop
 from humanlrm.train.checkpoint import checkpoints, trained
 from humanlrm.train.config import LossWeights, TrainConfig

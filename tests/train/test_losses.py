@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import COUNT, INDEX
 from humanlrm.train.losses import (
     bone_loss,
     eikonal_loss,

@@ -10,8 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from train_tiny import RENDERING
 
-from humanlrm.mesh import TriangleSurface
-from humanlrm.mesh.surface import is_closed
+from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.train.checkpoint import TrainerState

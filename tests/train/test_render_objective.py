@@ -4,14 +4,16 @@ from dataclasses import asdict, fields, replace
 import pytest
 import torch
 
+from humanlrm.body.landmarks import CLUE_CHANNELS
 from humanlrm.frame import canonical_camera
-from humanlrm.landmarks import CLUE_CHANNELS
 from humanlrm.model.config import tiny
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import build
 from humanlrm.rays import image_rays, pixel_rays
-from humanlrm.render import LaplaceDensity, RadianceField, Sampling, render_rays, to_image
+from humanlrm.render.density import LaplaceDensity
+from humanlrm.render.field import RadianceField
 from humanlrm.render.turntable import orbit
+from humanlrm.render.volume import Sampling, render_rays, to_image
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights

@@ -3,9 +3,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from humanlrm.landmarks import COUNT
-from humanlrm.people.bodies import landmarks, sample_body, skin
-from humanlrm.people.poses import PHOTO_POSES, Pose, bone_turns
+from humanlrm.body.landmarks import COUNT
+from humanlrm.people.poses.random import PHOTO_POSES, Pose, bone_turns
+from humanlrm.people.procedural.bodies import landmarks, sample_body, skin
 from humanlrm.train.poses import gather, legs_are_straight, usual
 from humanlrm.views import Given
 

@@ -1,8 +1,8 @@
 import torch
 
+from humanlrm.data.augment.rotate import turned
 from humanlrm.frame import project_ndc
 from humanlrm.model.triplane import sample_plane
-from humanlrm.train.turn import turned
 from humanlrm.views import Given, Wanted
 
 

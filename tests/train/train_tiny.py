@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from humanlrm.data.loader import SampleSettings
+from humanlrm.data.dataset import SampleSettings
 from humanlrm.model.config import tiny
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import Progress, train

@@ -39,7 +39,7 @@ class Ablate:
 
     def run(self) -> int:
         needs_train()
-        from humanlrm.ablations import Study, study
+        from humanlrm.evaluate.ablation import Study, study
         from humanlrm.evaluate.report import write_text
 
         plan = Study(

@@ -47,10 +47,10 @@ class People:
 
     def run(self) -> int:
         needs_train()
-        from humanlrm.data.render import RenderSettings
+        from humanlrm.data.render.shoot import RenderSettings
         from humanlrm.people.command import preview, render, report
+        from humanlrm.people.contact_sheet import Sheet
         from humanlrm.people.generate import Job
-        from humanlrm.people.preview import Sheet
 
         asked = (self.out is not None) + (self.preview is not None) + self.describe
         if asked != 1 or self.describe != (self.data is not None):
@@ -110,8 +110,8 @@ class Prepare:
         from rich.progress import Progress as Bar
         from rich.table import Table
 
-        from humanlrm.data.contact import check_picture, save_picture, sheet_of
-        from humanlrm.data.intake.adapter import Options
+        from humanlrm.data.contact_sheet import check_picture, save_picture, sheet_of
+        from humanlrm.data.importers.io.adapter import Options
         from humanlrm.data.prepare import Job, plan, run, summary
         from humanlrm.data.shards import ShardFolder
 

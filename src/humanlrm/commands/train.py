@@ -129,7 +129,7 @@ class Train:
         return 0
 
     def _figures(self):
-        from humanlrm.people.avatars import AvatarLibrary
+        from humanlrm.people.avatars.person import AvatarLibrary
         from humanlrm.people.figures import figures
 
         given = asset_pack(self.assets)

@@ -15,18 +15,18 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from humanlrm.body.landmarks import COUNT
 from humanlrm.camera import Cameras
 from humanlrm.data.capture import Capture, CaptureView
-from humanlrm.data.light import Light
 from humanlrm.data.records import DAMAGED, Entry, ShardError, image_bytes, npy_bytes, npz_bytes, read_files
-from humanlrm.data.render import Samples, ViewRecord
+from humanlrm.data.render.camera_sampling import crop_frame, frame_axes
+from humanlrm.data.render.light import Light
+from humanlrm.data.render.shoot import Samples, ViewRecord
 from humanlrm.data.targets import TargetView
-from humanlrm.data.viewpoint import crop_frame, frame_axes
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
-from humanlrm.landmarks import COUNT
-from humanlrm.matting import PoseDetector
 from humanlrm.mesh.raycast import pixel_rays
-from humanlrm.subject import assemble_crop
+from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.crop import assemble_crop
 
 #: File of a record that says it can be trained on.
 INPUTS = "inputs.npz"

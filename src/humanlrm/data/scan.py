@@ -21,7 +21,7 @@ class Scan:
         uv: texture coordinates, v = 0 at the bottom of the image (OBJ convention).
         uv_faces: index into ``uv`` of each face corner.
         texture: sRGB.
-        landmarks: true 3D positions of ``humanlrm.landmarks.LANDMARKS`` in metres; ``None`` or NaN where they are
+        landmarks: true 3D positions of ``humanlrm.body.landmarks.LANDMARKS`` in metres; ``None`` or NaN where they are
             not known (``data.triangulate`` finds them).
         tags: what is known about the person, e.g. ``{"height_m": 1.7, "sex": "female"}``.
     """

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.data.capture_inputs import INPUTS, input_landmarks, input_targets, load_input
-from humanlrm.data.light import Light
 from humanlrm.data.records import (
     CAPTURE,
     DAMAGED,
@@ -25,9 +25,9 @@ from humanlrm.data.records import (
     read_files,
     write_records,
 )
-from humanlrm.data.render import Samples, Subject, ViewRecord
+from humanlrm.data.render.light import Light
+from humanlrm.data.render.shoot import Samples, Subject, ViewRecord
 from humanlrm.data.targets import TargetView
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
 _FINITE = ("detected", "to_frame")

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from humanlrm.data.render import ViewRecord
+from humanlrm.data.render.shoot import ViewRecord
 from humanlrm.data.shards import ShardFolder
 
 #: Colour that is laid over the pixels which the mask leaves out.

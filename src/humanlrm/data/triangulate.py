@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.capture import Capture
-from humanlrm.data.definitions import to_ours
-from humanlrm.data.light import Light
+from humanlrm.data.detector_offsets import to_ours
+from humanlrm.data.render.camera_sampling import PHOTO_PX
+from humanlrm.data.render.light import Light
+from humanlrm.data.render.renderer import Studio
 from humanlrm.data.scan import Scan
-from humanlrm.data.studio import Studio
-from humanlrm.data.viewpoint import PHOTO_PX
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
-from humanlrm.landmarks import COUNT, INDEX
-from humanlrm.matting import PoseDetector
 from humanlrm.mesh.raycast import pixel_rays
+from humanlrm.photo.blazepose import PoseDetector
 
 #: A view agrees with a point if its ray passes within this share of the person's size (our choice).
 _TOLERANCE = 0.035

@@ -10,11 +10,12 @@ from scipy.ndimage import distance_transform_edt
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, project_ndc
-from humanlrm.mesh import clean, extract_surface
+from humanlrm.mesh.clean import clean
+from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.people.bodies import rig
-from humanlrm.subject import SubjectCrop
+from humanlrm.people.procedural.bodies import rig
+from humanlrm.photo.crop import SubjectCrop
 
 _DEEPEST = 0.16
 _RESOLUTION = 128

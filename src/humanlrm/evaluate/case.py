@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from humanlrm.body.landmarks import INDEX
 from humanlrm.camera import Cameras
-from humanlrm.evaluate import disturb
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate import corruptions
+from humanlrm.evaluate.corruptions import Condition
 from humanlrm.evaluate.geometry import SurfaceSamples, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
-from humanlrm.evaluate.stage import UNLIT, Lamps, Picture, Stage, Viewpoint, camera_at
+from humanlrm.evaluate.renderer import UNLIT, Lamps, Picture, Stage, Viewpoint, camera_at
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
-from humanlrm.landmarks import INDEX
-from humanlrm.matting import Pose, PoseDetector, main_part, refine_mask
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.subject import PhotoError, SubjectCrop, assemble_crop, find_subject, load_photo, pose_of_cutout
+from humanlrm.photo.blazepose import Pose, PoseDetector, main_part, refine_mask
+from humanlrm.photo.crop import PhotoError, SubjectCrop, assemble_crop, find_subject, load_photo, pose_of_cutout
 
 #: Side of every picture that is compared.
 IMAGE_PX = 256
@@ -138,18 +138,18 @@ def make_case(
     # The backdrop is the same under every condition: curves show the disturbance and nothing else.
     backdrop = np.random.default_rng([seed, round(view.yaw_deg)])
     rng = np.random.default_rng([seed, round(view.yaw_deg), *map(ord, condition.name)])
-    photo = stage.photograph(camera_at(stage, disturb.viewpoint(condition, view)), lamps, backdrop)
-    photo = disturb.photograph(condition, photo, rng)
-    shown = _shown(photo.rgb, disturb.mask(condition, photo.alpha), detector, shooting)
+    photo = stage.photograph(camera_at(stage, corruptions.viewpoint(condition, view)), lamps, backdrop)
+    photo = corruptions.photograph(condition, photo, rng)
+    shown = _shown(photo.rgb, corruptions.mask(condition, photo.alpha), detector, shooting)
     to_frame = stage.frame(photo, shown.crop)
     eye = photo.camera.c2w[:3, 3].numpy()
     truth = _truth(stage, to_frame, _Shot(photo.alpha, eye, photo.camera.project), lamps, shooting.points)
     if shooting.landmarks == "exact" and truth.landmarks is not None:
-        shown = replace(shown, landmarks=disturb.exact(truth.landmarks))
+        shown = replace(shown, landmarks=corruptions.exact(truth.landmarks))
     if condition.protocol == "landmarks":
-        change = disturb.landmarks(condition, shown.landmarks, truth.landmarks, truth.cm_per_unit, rng, seed)
+        change = corruptions.landmarks(condition, shown.landmarks, truth.landmarks, truth.cm_per_unit, rng, seed)
         shown = replace(shown, landmarks=change.landmarks)
-        limb, bound = disturb.limb_samples(change, truth.landmarks, truth.samples.points, truth.cm_per_unit)
+        limb, bound = corruptions.limb_samples(change, truth.landmarks, truth.samples.points, truth.cm_per_unit)
         truth = replace(truth, limb=limb, limb_bound_cm=bound)
     return Case(*names, view.yaw_deg, condition, shown, truth, stands_in_front(truth.landmarks))
 

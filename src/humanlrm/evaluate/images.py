@@ -8,7 +8,7 @@ from torch import Tensor
 
 from humanlrm.camera import Cameras
 from humanlrm.evaluate.case import ColouredSurface
-from humanlrm.evaluate.stage import BACKGROUND, Picture
+from humanlrm.evaluate.renderer import BACKGROUND, Picture
 from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.encoder import LiteEncoder

@@ -11,30 +11,30 @@ import numpy as np
 import torch
 from PIL import Image
 
-from humanlrm.anatomy import anatomy_of
+from humanlrm.body.parts import anatomy_of
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.data.capture import CaptureView
-from humanlrm.diffusion.poses import condition_of, sample_poses, typical
+from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method, SeveralMethod
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
+from humanlrm.evaluate.renderer import Picture
 from humanlrm.evaluate.scan_files import read_mesh
-from humanlrm.evaluate.stage import Picture
-from humanlrm.matting import PoseDetector
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
-from humanlrm.mesh.seen import FieldColor
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.mesh.texture import color_vertices
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
+from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.crop import SubjectCrop
 from humanlrm.reconstruct import colour_of, extract, photo_of
-from humanlrm.subject import SubjectCrop
+from humanlrm.texture.bake import color_vertices
+from humanlrm.texture.seen import FieldColor
 from humanlrm.views import Given
 
 #: A program that takes longer has failed, seconds.

@@ -20,15 +20,15 @@ from humanlrm.data.scan import Scan
 from humanlrm.evaluate.baselines import inflated_silhouette
 from humanlrm.evaluate.geometry import Alignment, SurfaceDistance, check_alignment, compare
 from humanlrm.evaluate.methods import lrm_surface
-from humanlrm.evaluate.stage import PHOTO_PX, Stage, random_lamps
+from humanlrm.evaluate.renderer import PHOTO_PX, Stage, random_lamps
 from humanlrm.files import write_text
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
-from humanlrm.matting import PoseDetector
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.people.compose import make_person
 from humanlrm.people.generate import VALIDATION_SEED
-from humanlrm.subject import SubjectCrop, assemble_crop
+from humanlrm.people.procedural.person import make_person
+from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.crop import SubjectCrop, assemble_crop
 
 #: All distances are scaled to a person of this height.
 HEIGHT_M = 1.70

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from humanlrm.evaluate.disturb import PROTOCOLS, Condition
+from humanlrm.evaluate.corruptions import PROTOCOLS, Condition
 from humanlrm.evaluate.rows import Interval, Row, grouped, paired, summary
 from humanlrm.evaluate.run import strip_path
 from humanlrm.evaluate.scores import METRIC, METRICS, Metric

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from humanlrm.evaluate.disturb import Condition
+from humanlrm.evaluate.corruptions import Condition
 
 _RESAMPLINGS = 1000
 

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 
 from humanlrm.evaluate.case import Case, Method, SeveralMethod, Shooting, make_case, pair_case
-from humanlrm.evaluate.disturb import PROTOCOLS, Condition, conditions
+from humanlrm.evaluate.corruptions import PROTOCOLS, Condition, conditions
 from humanlrm.evaluate.geometry import check_alignment
 from humanlrm.evaluate.methods import OURS, check_methods, open_method
+from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.rows import Row
 from humanlrm.evaluate.scan_files import person_picture
 from humanlrm.evaluate.scores import Scorer
 from humanlrm.evaluate.sources import Sources, Unit
-from humanlrm.evaluate.stage import Stage, Viewpoint, random_lamps
 from humanlrm.evaluate.strips import save_strip, strip
 from humanlrm.files import write_text
-from humanlrm.matting import PoseDetector
 from humanlrm.model.pretrained import SHIPPED, read_pretrained
+from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.workers import processes
 
 #: Of this many subjects per set the disturbed photographs are kept as pictures too.

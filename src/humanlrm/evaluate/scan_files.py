@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from humanlrm.data.intake import mesh_files
-from humanlrm.data.intake.upright import Placement
+from humanlrm.data.importers.io import mesh_files
+from humanlrm.data.importers.io.upright import Placement
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface
 

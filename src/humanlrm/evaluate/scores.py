@@ -16,7 +16,7 @@ from humanlrm.evaluate.geometry import (
     ordered_samples,
 )
 from humanlrm.evaluate.images import FeatureDistance, iou, person_box, psnr_db, render, ssim
-from humanlrm.evaluate.stage import Picture
+from humanlrm.evaluate.renderer import Picture
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import is_closed

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from humanlrm.data.scan import Scan
 from humanlrm.evaluate.scan_files import PICTURES, find_scans, person_picture, read_scan
-from humanlrm.people.avatars import AvatarLibrary, make_avatar
-from humanlrm.people.compose import make_person
+from humanlrm.people.avatars.person import AvatarLibrary, make_avatar
 from humanlrm.people.generate import VALIDATION_SEED
-from humanlrm.people.wardrobe import make_composed
+from humanlrm.people.makehuman.person import make_composed
+from humanlrm.people.procedural.person import make_person
 
 #: What can be named on the command line; folders have options of their own.
 SETS = ("procedural-val", "composed-val", "valid-val")

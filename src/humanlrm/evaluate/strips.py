@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from humanlrm.evaluate.case import Case
 from humanlrm.evaluate.scores import Scored
 from humanlrm.files import whole
-from humanlrm.subject import SubjectCrop
+from humanlrm.photo.crop import SubjectCrop
 
 TILE_PX = 128
 #: Captions of a strip's tiles: truth and prediction share a column's side.

@@ -31,7 +31,7 @@ class ModelConfig:
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
         eye: the landmark correction trains the encoder's coarser blocks for itself (``model.encoder.LiteEye``).
-        spotter: heat maps of the picture take part in the landmark correction (``model.spotter``).
+        spotter: heat maps of the picture take part in the landmark correction (``model.heatmap_head``).
         corrector_norms: the features that the landmark correction looks at are normalised.
         corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
         corrector_depth: its transformer layers in each round.

@@ -7,9 +7,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.landmarks import COUNT
+from humanlrm.body.landmarks import COUNT
+from humanlrm.body.skeleton import Bones
 from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, conv, spread
-from humanlrm.model.bones import Bones
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.encoder import FineMaps, LiteEye, Pyramid
 

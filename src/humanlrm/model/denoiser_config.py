@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from humanlrm.landmarks import COUNT
+from humanlrm.body.landmarks import COUNT
 
 
 @dataclass(frozen=True)

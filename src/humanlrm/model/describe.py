@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
 from humanlrm.model.lrm import Model, build
 

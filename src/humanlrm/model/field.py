@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.body.skeleton import Bones
 from humanlrm.frame import project_ndc
 from humanlrm.model.blocks import fourier
-from humanlrm.model.bones import Bones
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.head import Head, HeadPlaces, head_places
 from humanlrm.model.triplane import GivenView, Triplane, sample_plane

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from humanlrm.landmarks import INDEX
+from humanlrm.body.landmarks import INDEX
 from humanlrm.model.blocks import fourier
 
 _NECK, _HEAD, _NOSE = INDEX["neck"], INDEX["head"], INDEX["nose"]

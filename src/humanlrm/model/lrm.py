@@ -4,16 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.balance import upright
+from humanlrm.body.balance import upright
+from humanlrm.body.landmarks import INDEX
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import INDEX
 from humanlrm.model.blocks import Pointwise
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
-from humanlrm.model.corrector import Estimate, LandmarkCorrector, LandmarkTokens, settled
 from humanlrm.model.decoder import TriplaneDecoder
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.encoders import view_encoder
 from humanlrm.model.field import Field
+from humanlrm.model.landmark_head import Estimate, LandmarkCorrector, LandmarkTokens, settled
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import GivenView, Triplane, sample_plane
 from humanlrm.views import Given

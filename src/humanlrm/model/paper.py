@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import PaperConfig
-from humanlrm.model.corrector import settled
 from humanlrm.model.encoders import ViewEncoder, ViewTokens
+from humanlrm.model.landmark_head import settled
 from humanlrm.model.latent import LatentDecoder
 from humanlrm.model.modulation import CameraEmbedding, camera_numbers
 from humanlrm.model.paper_field import DensityField, PaperField

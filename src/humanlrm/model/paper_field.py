@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.body.skeleton import Bones
 from humanlrm.frame import project_ndc
-from humanlrm.model.bones import Bones
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.field import (
     FieldSamples,

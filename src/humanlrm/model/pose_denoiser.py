@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.landmarks import COUNT
+from humanlrm.body.landmarks import COUNT
 from humanlrm.model.denoiser import LevelEmbedding, Told
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 

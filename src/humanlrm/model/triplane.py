@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.model.spotter import Spots
+from humanlrm.model.heatmap_head import Spots
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import CLUE_CHANNELS, COUNT
 from humanlrm.model.blocks import Block, Pointwise
 from humanlrm.model.config import PaperConfig
-from humanlrm.model.corrector import Lifter
 from humanlrm.model.encoders import ViewTokens
+from humanlrm.model.landmark_head import Lifter
 from humanlrm.model.latent import smooth_conv
 from humanlrm.model.triplane import sample_plane
 
@@ -47,7 +47,7 @@ class ViewHead(nn.Module):
 class LandmarkHead(nn.Module):
     """Detected landmarks and view tokens to corrected 3D landmarks and to tokens for the plane decoder (our choice).
 
-    The lifter comes first (``model.corrector``); then every landmark is a token that looks at the image.
+    The lifter comes first (``model.landmark_head``); then every landmark is a token that looks at the image.
     """
 
     def __init__(self, encoder_width: int, config: PaperConfig) -> None:

@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from humanlrm.data.contact import check_picture, save_picture
+from humanlrm.data.contact_sheet import check_picture, save_picture
+from humanlrm.people.contact_sheet import Sheet, sheet
 from humanlrm.people.describe import describe, figure
 from humanlrm.people.generate import Job, Outcome, run
-from humanlrm.people.preview import Sheet, sheet
 
 
 def render(job: Job, workers: int, ray: str | None, console: Console, errors: Console) -> int:

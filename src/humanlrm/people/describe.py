@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from humanlrm.body.landmarks import INDEX, LANDMARKS
 from humanlrm.data.shards import ShardFolder
-from humanlrm.landmarks import INDEX, LANDMARKS
 from humanlrm.people.facts import POSTURES, SKIN_CLASSES
 
 #: Numbers of people: tag -> title and the borders of its bars.

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from skimage.color import rgb2lab
 
+from humanlrm.body.landmarks import INDEX
 from humanlrm.data.scan import Scan, nearest_texels
-from humanlrm.landmarks import INDEX
 
 #: Skin tones by individual typology angle (Chardon et al. 1991): name and lower bound in degrees.
 SKIN_CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("tan", 10.0), ("brown", -30.0),

@@ -6,11 +6,11 @@ They teach the landmark lifter what bodies can do; photographs teach it what the
 import numpy as np
 from jaxtyping import Float
 
-from humanlrm.landmarks import LANDMARKS
-from humanlrm.people.avatar_shape import random_build
-from humanlrm.people.avatars import CHILD_SHARE, AvatarLibrary, skeleton
-from humanlrm.people.posepack import world_rotations
-from humanlrm.people.stance import random_pose, settled
+from humanlrm.body.landmarks import LANDMARKS
+from humanlrm.people.avatars.person import CHILD_SHARE, AvatarLibrary, skeleton
+from humanlrm.people.avatars.rig import random_build
+from humanlrm.people.poses.balance import random_pose, settled
+from humanlrm.people.poses.pack import world_rotations
 
 #: Rigs that are taken in turn: the avatars' skeletons differ less than the random builds.
 _RIGS = 8

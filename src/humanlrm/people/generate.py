@@ -9,16 +9,16 @@ from typing import Literal
 import numpy as np
 import torch
 
-from humanlrm.data.environment import load_environments
 from humanlrm.data.records import entries_of
-from humanlrm.data.render import RenderSettings, Subject, render_subject
+from humanlrm.data.render.environment import load_environments
+from humanlrm.data.render.shoot import RenderSettings, Subject, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import write_shard
-from humanlrm.matting import PoseDetector
-from humanlrm.people.avatars import AvatarLibrary, make_avatar
-from humanlrm.people.compose import make_person
+from humanlrm.people.avatars.person import AvatarLibrary, make_avatar
 from humanlrm.people.facts import with_facts
-from humanlrm.people.wardrobe import make_composed
+from humanlrm.people.makehuman.person import make_composed
+from humanlrm.people.procedural.person import make_person
+from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.workers import processes
 
 #: Subjects per shard.

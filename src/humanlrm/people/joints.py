@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from humanlrm.landmarks import LANDMARKS
+from humanlrm.body.landmarks import LANDMARKS
 
 SIDES = (("left", "L"), ("right", "R"))
 #: Bones that begin at landmarks of a side.

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from humanlrm.data.loader import SampleSettings
+from humanlrm.data.dataset import SampleSettings
 from humanlrm.train.render_config import RenderSchedule
 
 #: How the learning rate falls after warm-up.

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from humanlrm.diffusion.condition import condition_of, fitted
-from humanlrm.diffusion.pairs import Pair, Pairs, collate_pairs
+from humanlrm.diffusion.latent.condition import condition_of, fitted
 from humanlrm.diffusion.process import NoiseLevels, denoising_loss
-from humanlrm.diffusion.targets import LatentFolder, write_latents
 from humanlrm.model.denoiser import Condition, Denoiser, Told
 from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.train.checkpoint import TrainerState, checkpoints, load_checkpoint, save_checkpoint, trained
+from humanlrm.train.latent.pairs import Pair, Pairs, collate_pairs
+from humanlrm.train.latent.targets import LatentFolder, write_latents
 from humanlrm.train.loop import Progress, TrainingStopped
 from humanlrm.train.stop import asked_to_stop, stopped
 
@@ -131,7 +131,7 @@ def train_denoiser(
 
     Args:
         lrm: whose latents these are, on the device to train on; with one view it is the student.
-        pairs: by the running number of the sample (``diffusion.pairs.Pairs``).
+        pairs: by the running number of the sample (``train.latent.pairs.Pairs``).
 
     Returns:
         the denoiser with the averaged weights, in evaluation mode.

@@ -5,10 +5,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from humanlrm.body.landmarks import COUNT, MIRROR
+from humanlrm.data.augment.synthetic_detections import imagined
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.landmarks import COUNT, MIRROR
-from humanlrm.model.corrector import SQUEEZED, Lifter
-from humanlrm.train.imagine import imagined
+from humanlrm.model.landmark_head import SQUEEZED, Lifter
 from humanlrm.train.losses import landmark_loss
 
 _BATCH = 256
@@ -31,10 +31,10 @@ def fit_lifter(
     """Trains the lifter in place; returns the mean loss of the last tenth of the steps (box units).
 
     Without a view of which true landmarks are known the lifter stays as it is and the loss is NaN.
-    Mirrored pairs, jitter and missing points are drawn as in ``data.loader``; deterministic in ``seed``.
+    Mirrored pairs, jitter and missing points are drawn as in ``data.dataset``; deterministic in ``seed``.
 
     Args:
-        figures: true landmarks of people who are photographed in imagination only (``train.imagine``), any unit, +Y
+        figures: true landmarks of people who are photographed in imagination only (``data.augment.synthetic_detections``), any unit, +Y
             up; by default those of the shards that are fully known.
     """
     detected, clues, truth = (torch.from_numpy(a) for a in shards.landmarks())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from humanlrm.data.loader import SampleSettings, Samplings, batches
+from humanlrm.data.dataset import SampleSettings, Samplings, batches
 from humanlrm.data.shards import Mixture, ShardFolder, folders_of
 from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights

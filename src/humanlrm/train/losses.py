@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.body.landmarks import BONES, INDEX
 from humanlrm.frame import project_ndc
-from humanlrm.landmarks import BONES, INDEX
-from humanlrm.model.spotter import squared_distances
+from humanlrm.model.heatmap_head import squared_distances
 
 #: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
 #: prediction would take its gradient away.

@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from humanlrm.data.augment.recolor import disguised
+from humanlrm.data.augment.rotate import turned
+from humanlrm.data.augment.truncate import cut
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.heatmap_head import Spots
 from humanlrm.model.lrm import HumanLRM, Model
-from humanlrm.model.spotter import Spots
 from humanlrm.model.triplane import Triplane
-from humanlrm.render import LaplaceDensity, SoftplusDensity
+from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
-from humanlrm.train.cut import cut
-from humanlrm.train.disguise import disguised
 from humanlrm.train.losses import (
     bone_loss,
     eikonal_loss,
@@ -32,7 +33,6 @@ from humanlrm.train.losses import (
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule
 from humanlrm.train.render_objective import radiance_field, render_losses
-from humanlrm.train.turn import turned
 from humanlrm.views import Batch, Wanted
 
 

@@ -10,12 +10,17 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from humanlrm.frame import canonical_camera
-from humanlrm.mesh import extract_surface
+from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, image_rays
-from humanlrm.render import LaplaceDensity, RadianceField, occupancy, render_surface, to_image, turntable
+from humanlrm.render.density import LaplaceDensity
+from humanlrm.render.field import RadianceField
+from humanlrm.render.occupancy import occupancy
+from humanlrm.render.surface import render_surface
+from humanlrm.render.turntable import turntable
+from humanlrm.render.volume import to_image
 from humanlrm.train.render_objective import radiance_field, view_scale
 from humanlrm.views import Batch, Targets
 

@@ -10,21 +10,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humanlrm.balance import at
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.body.balance import at
+from humanlrm.data.augment.rotate import turned
+from humanlrm.data.augment.truncate import cut
+from humanlrm.data.dataset import SampleSettings, Samplings
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.diffusion.poses import condition_of
+from humanlrm.diffusion.pose_prior import condition_of
 from humanlrm.diffusion.process import NoiseLevels
-from humanlrm.diffusion.visibility import below_the_photo
 from humanlrm.files import whole
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 from humanlrm.model.pretrained import from_pretrained
-from humanlrm.train.cut import cut
+from humanlrm.photo.visibility import below_the_photo
 from humanlrm.train.diffuse import DiffuseConfig, run_denoising
 from humanlrm.train.loop import Progress
-from humanlrm.train.turn import turned
 from humanlrm.views import Given, collate
 from humanlrm.workers import processes
 

@@ -3,7 +3,7 @@ not their weights, and neither resolution nor ray counts."""
 
 from dataclasses import dataclass, field
 
-from humanlrm.render import Sampling
+from humanlrm.render.volume import Sampling
 
 
 @dataclass(frozen=True)

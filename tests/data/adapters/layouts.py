@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from trimesh.caching import TrackedArray
 
 from humanlrm.camera import Cameras, look_at, to_opengl
-from humanlrm.data.intake.pictures import distort
-from humanlrm.data.render import Studio
+from humanlrm.data.importers.io.pictures import distort
+from humanlrm.data.render.shoot import Studio
 from humanlrm.data.scan import Scan
 
 # ---- scans

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.capture import Capture, encode_capture
 from humanlrm.data.capture_inputs import capture_inputs, encode_inputs, middle_depth, visual_hull
-from humanlrm.data.intake.adapter import Options
-from humanlrm.data.loader import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.importers import ADAPTERS
+from humanlrm.data.importers.io.adapter import Options
 from humanlrm.data.records import ShardError, write_records
-from humanlrm.data.render import depth_maps, sample_frame
+from humanlrm.data.render.shoot import depth_maps, sample_frame
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
-from humanlrm.subject import assemble_crop
+from humanlrm.photo.crop import assemble_crop
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import Moment, Objective
 from humanlrm.train.render_config import RenderSchedule, RenderStage

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from humanlrm.data.adapters import ADAPTERS
 from humanlrm.data.capture import Capture, CaptureFolder, encode_capture
-from humanlrm.data.intake.adapter import Options
+from humanlrm.data.importers import ADAPTERS
+from humanlrm.data.importers.io.adapter import Options
 from humanlrm.data.records import ShardError, write_records
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder

@@ -8,11 +8,11 @@ import pytest
 import trimesh
 from trimesh.caching import TrackedArray
 
-from humanlrm.data.intake.atlas import Part, coloured_part, flat_part, merge_textures
-from humanlrm.data.intake.mesh_files import read_mesh
-from humanlrm.data.intake.pickles import array_of, read_object_npy, read_pickle
-from humanlrm.data.intake.pictures import distort, level, undistort
-from humanlrm.data.intake.upright import TO_Y_UP, Placement
+from humanlrm.data.importers.io.atlas import Part, coloured_part, flat_part, merge_textures
+from humanlrm.data.importers.io.mesh_files import read_mesh
+from humanlrm.data.importers.io.pickles import array_of, read_object_npy, read_pickle
+from humanlrm.data.importers.io.pictures import distort, level, undistort
+from humanlrm.data.importers.io.upright import TO_Y_UP, Placement
 
 RNG = np.random.default_rng(0)
 

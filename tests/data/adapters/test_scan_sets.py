@@ -10,10 +10,10 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.adapters import ADAPTERS
-from humanlrm.data.intake.adapter import Options
-from humanlrm.data.intake.upright import TO_Y_UP
-from humanlrm.data.render import Studio
+from humanlrm.data.importers import ADAPTERS
+from humanlrm.data.importers.io.adapter import Options
+from humanlrm.data.importers.io.upright import TO_Y_UP
+from humanlrm.data.render.shoot import Studio
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import pixel_rays
 

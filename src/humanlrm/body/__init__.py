@@ -1,0 +1,1 @@
+"""All knowledge of bodies: landmarks, the capsules between them, balance, height, parts."""

@@ -1,0 +1,99 @@
+"""Imagined photographs for the landmark lifter: bodies seen from anywhere, and what a detector might say of them.
+
+No pixels: thousands in a second. Cameras are spread as in ``data.render.camera_sampling``. The detector's errors are a caricature of
+BlazePose's on our renders: limbs off by some percent, depth too flat, leaning, noisy, and now and then inverted. All of
+this is our choice.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.data.render.camera_sampling import FOV_DEG, MILD_PITCH_DEG, MILD_SHARE, PITCH_DEG
+from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
+
+_TRUNK = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]
+#: The mask's box is larger than the landmarks' by about this much, box units.
+_MARGIN = 0.14
+#: Nobody is photographed from nearer than this, box units.
+_NEAREST = 1.6
+#: A body is scaled by its extent in the picture, or by this share of its depth if that is more.
+_DEEPEST = 0.8
+_INVERTED = 0.08
+
+
+class _Dice:
+    """Random numbers of one generator, for n bodies."""
+
+    def __init__(self, n: int, rng: torch.Generator) -> None:
+        self.n, self.rng = n, rng
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(self.n, *shape, generator=self.rng)
+
+    def normal(self, deviation: float, *shape: int) -> Tensor:
+        return deviation * torch.randn(self.n, *shape, generator=self.rng)
+
+
+def imagined(
+    figures: Float[Tensor, "N J 3"], rng: torch.Generator
+) -> tuple[Float[Tensor, "N J 4"], Float[Tensor, "N J 3"]]:
+    """(detected, true) landmarks in the sample frame of an imagined photograph of each figure.
+
+    Args:
+        figures: true landmarks, any unit and place, +Y up.
+
+    Returns:
+        box units; ``detected`` with a visibility.
+    """
+    dice = _Dice(len(figures), rng)
+    turned = figures @ _view(dice).transpose(1, 2)
+    turned = turned - (turned.amax(1, keepdim=True) + turned.amin(1, keepdim=True)) / 2
+    # Who points at the camera would be enlarged until he reaches it.
+    extent = ((turned.amax(1) - turned.amin(1)) * torch.tensor([1.0, 1.0, _DEEPEST])).amax(1)
+    body = turned * ((SUBJECT_SPAN - _MARGIN - dice.normal(0.06).abs()) / extent)[:, None, None]
+    middle = 0.7 * body[:, _TRUNK, 2].mean(1) + 0.3 * body[..., 2].mean(1) + dice.normal(0.03)
+    z = body[..., 2] - middle[:, None]
+    narrowest, widest = FOV_DEG
+    fov_rad = narrowest * (widest / narrowest) ** dice.uniform(0, 1) * (math.pi / 180)
+    distance = (SUBJECT_SPAN / 2 / (dice.uniform(0.62, 0.94) * (fov_rad / 2).tan())).clamp(min=_NEAREST)
+    seen = body[..., :2] / (1 - z / distance[:, None])[..., None]
+    centre = ((seen.amin(1) + seen.amax(1)) / 2 + dice.normal(0.03, 2))[:, None]
+    truth = torch.cat([body[..., :2] - centre, z[..., None]], dim=-1)
+    return _detected(seen - centre, truth, dice), truth
+
+
+def _view(dice: _Dice) -> Float[Tensor, "N 3 3"]:
+    """Any yaw; pitch and roll of a hand-held camera."""
+    middle_deg, deviation_deg = MILD_PITCH_DEG
+    mild = dice.uniform(0, 1) < MILD_SHARE
+    pitch_deg = torch.where(mild, middle_deg + dice.normal(deviation_deg), dice.uniform(*PITCH_DEG)).clamp(*PITCH_DEG)
+    roll, pitch, yaw = dice.normal(0.03), pitch_deg * (math.pi / 180), dice.uniform(0, 2 * math.pi)
+    return _turn(roll, 0, 1) @ _turn(pitch, 1, 2) @ _turn(yaw, 2, 0)
+
+
+def _turn(angle_rad: Float[Tensor, "N"], first: int, second: int) -> Float[Tensor, "N 3 3"]:
+    """Rotations that take axis ``first`` toward axis ``second``."""
+    out = torch.eye(3).repeat(len(angle_rad), 1, 1)
+    out[:, first, first] = out[:, second, second] = angle_rad.cos()
+    out[:, second, first], out[:, first, second] = angle_rad.sin(), -angle_rad.sin()
+    return out
+
+
+def _detected(seen: Float[Tensor, "N J 2"], truth: Float[Tensor, "N J 3"], dice: _Dice) -> Float[Tensor, "N J 4"]:
+    """A detector's reading; x and y follow from pixels and depth as in ``matting.lift``."""
+    inverted = dice.uniform(0, 1, 1) < _INVERTED
+    gain = dice.uniform(0.3, 1.2, 1) * torch.where(inverted, -1.0, 1.0)
+    z = (
+        gain * truth[..., 2]
+        + dice.normal(0.12, 1) * truth[..., 1]
+        + dice.normal(1, COUNT) * dice.uniform(0.03, 0.12, 1)
+    )
+    z = z - 0.7 * z[:, _TRUNK].mean(1, keepdim=True)
+    far = torch.where(dice.uniform(0, 1, COUNT, 1) < 0.1, 4.0, 1.0)
+    pixels = seen + dice.normal(1, COUNT, 2) * (0.012 + dice.uniform(0, 0.03, 1, 1) * far)
+    xy = pixels * (1 - z / CAMERA_DISTANCE)[..., None]
+    return torch.cat([xy, z[..., None], dice.uniform(0.5, 1.1, COUNT, 1).clamp(max=1)], dim=-1)

@@ -1,0 +1,69 @@
+"""HuMMan v1.0, reconstruction split: ten calibrated Kinects around a person, with masks.
+
+Layout as read from caizhongang/humman_toolbox (``humman_recon/README.md``) and SHERF (``HuMMan_dataset.py``). The world
+is the frame of the first colour camera, so its Y axis points down.
+"""
+
+from pathlib import Path
+
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.io.pickles import array_of
+from humanlrm.data.importers.io.pictures import Shot, half_pixel, rigid, shoot_all
+from humanlrm.data.importers.io.texts import read_json
+from humanlrm.data.importers.io.upright import TO_Y_UP
+
+_LICENCE = "HuMMan: S-Lab licence, non-commercial"
+#: The test split's hand-made masks are better than the automatic ones.
+_MASKS = ("kinect_mask_manual", "kinect_mask")
+_SUFFIXES = (".png", ".jpg")
+
+
+def find(source: Path) -> list[Item]:
+    """Every frame of every sequence ``**/pXXXXXX_aXXXXXX`` that has a ``cameras.json``."""
+    items = []
+    for cameras in sorted(source.rglob("cameras.json")):
+        sequence = cameras.parent
+        names = {p.stem for p in sequence.glob("kinect_color/kinect_*/*") if p.suffix in _SUFFIXES}
+        items += [Item(f"{sequence.name}-{name}", sequence, sequence.name, k) for k, name in enumerate(sorted(names))]
+    return items
+
+
+def read(item: Item, options: Options) -> Capture:
+    """One frame; cameras whose picture or mask is missing are left out, as some are."""
+    path = item.path / "cameras.json"
+    frame = item.id.removeprefix(f"{item.group}-")
+    shots = []
+    for name, camera in sorted(read_json(path).items()):
+        if not name.startswith("kinect_color_"):
+            continue
+        number = name.removeprefix("kinect_color_")
+        image = _existing(item.path / "kinect_color" / f"kinect_{number}", frame)
+        masks = [_existing(item.path / folder / f"kinect_{number}", frame) for folder in _MASKS]
+        mask = next((found for found in masks if found is not None), None)
+        if image is None or mask is None:
+            continue
+        where = f"{path}, {name}"
+        K, R = array_of(camera, "K", (3, 3), path), array_of(camera, "R", (3, 3), path)
+        w2c = rigid(R, array_of(camera, "T", (3,), path), where)
+        shots.append(Shot(image, mask, half_pixel(K), w2c))
+    return Capture(
+        id=item.id,
+        source="humman",
+        licence=_LICENCE,
+        views=shoot_all(shots, TO_Y_UP[options.up or "-y"], options.image_px),
+        tags={"unit": "m", "up": "the first camera's" if options.up is None else f"stated: {options.up}"},
+    )
+
+
+def _existing(folder: Path, stem: str) -> Path | None:
+    return next((path for path in (folder / f"{stem}{s}" for s in _SUFFIXES) if path.is_file()), None)
+
+
+ADAPTER = Adapter(
+    "HuMMan v1.0 reconstruction",
+    "pXXXXXX_aXXXXXX/{cameras.json, kinect_color/kinect_NNN/*.png, kinect_mask/kinect_NNN/*.png}",
+    _LICENCE,
+    find,
+    read,
+)

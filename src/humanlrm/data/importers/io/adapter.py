@@ -1,0 +1,90 @@
+"""What an adapter is: it finds the people of a data set on disk and reads one at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.io.upright import Placement
+from humanlrm.data.scan import Scan
+
+
+@dataclass(frozen=True)
+class Item:
+    """One person at one moment.
+
+    Attributes:
+        id: unique within the data set.
+        path: the file or folder that holds it; messages name it.
+        group: the scan or sequence it belongs to; lists of held-out ids may name groups.
+        frame: running number within the group.
+        part: "train" or "test" where the data set's own folders say so.
+        companion: another file that its adapter needs.
+    """
+
+    id: str
+    path: Path
+    group: str
+    frame: int = 0
+    part: str | None = None
+    companion: Path | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user states about the files; ``None`` leaves it to the adapter.
+
+    Attributes:
+        up: the world's up axis: +x -x +y -y +z -z.
+        unit: m, cm, mm, auto (by the height) or height (set it to ``height_m``).
+        height_m: height of scans of unknown unit.
+        image_px: longer side of the photographs of captures.
+        licence: what the files may be used for.
+    """
+
+    up: str | None = None
+    unit: str | None = None
+    height_m: float = 1.7
+    image_px: int = 512
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        self.placement()
+        if not 64 <= self.image_px <= 4096:
+            raise ValueError(f"image_px must be between 64 and 4096, got {self.image_px}")
+
+    def placement(self, up: str = "+y", unit: str = "auto") -> Placement:
+        """The stated axes and unit, or else the data set's."""
+        return Placement(self.up or up, self.unit or unit, self.height_m)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A data set.
+
+    Attributes:
+        title: its name.
+        layout: its folders, one line.
+        licence: goes into every shard.
+        find: source folder to items; one that is damaged as a whole is an item whose reading fails.
+        read: item to scan or capture; raises ValueError for files that cannot be used. Call :meth:`load`.
+    """
+
+    title: str
+    layout: str
+    licence: str
+    find: Callable[[Path], list[Item]]
+    read: Callable[[Item, Options], Scan | Capture]
+
+    def load(self, item: Item, options: Options) -> Scan | Capture:
+        """One item.
+
+        Raises:
+            ValueError: its files cannot be used; names the file.
+        """
+        try:
+            return self.read(item, options)
+        except ValueError as error:
+            if str(item.path) in str(error):
+                raise
+            raise ValueError(f"{item.path}: {error}") from error

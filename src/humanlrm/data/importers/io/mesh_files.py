@@ -1,0 +1,171 @@
+"""Mesh files (OBJ, PLY, GLB) to one welded triangle mesh with one texture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from humanlrm.data.importers.io.atlas import Part, coloured_part, flat_part, merge_textures
+
+MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A textured mesh in the units and axes of its file.
+
+    Attributes:
+        vertices: each position once, so that texture seams are no holes.
+        faces, uv, uv_faces, texture: as in :class:`humanlrm.data.scan.Scan`.
+    """
+
+    vertices: Float[np.ndarray, "V 3"]
+    faces: Int[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "U 2"]
+    uv_faces: Int[np.ndarray, "F 3"]
+    texture: UInt8[np.ndarray, "H W 3"]
+
+
+def read_mesh(path: Path, texture: Path | None = None, colourless: bool = False) -> Geometry:
+    """Reads a mesh file with all its parts, materials and textures.
+
+    Args:
+        texture: this picture is the texture of the whole mesh, whatever its material file says.
+        colourless: parts without texture and colours are grey instead of an error.
+
+    Raises:
+        ValueError: the file or its texture is missing or damaged, or it has neither texture nor colours.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing")
+    options: dict = {"skip_materials": True} if texture is not None and path.suffix.lower() == ".obj" else {}
+    # trimesh's readers raise nearly anything on damaged files.
+    try:
+        scene = trimesh.load_scene(path, process=False, **options)
+        meshes = [mesh for mesh in scene.dump() if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a mesh ({error}); give an intact OBJ, PLY or GLB file") from error
+    if not meshes:
+        raise ValueError(f"{path} holds no triangles; give a mesh, not a point cloud")
+    picture = None if texture is None else read_texture(texture)
+    lost = None if texture is not None or colourless else _lost(path)
+    return assemble([_part(mesh, picture, path, colourless, lost) for mesh in meshes], path)
+
+
+def _lost(path: Path) -> str | None:
+    """The first material file or picture that an OBJ names and that is not there: without it trimesh paints grey."""
+    if path.suffix.lower() != ".obj":
+        return None
+    for library in _named(path, "mtllib"):
+        if not library.is_file():
+            return library.name
+        for picture in _named(library, "map_Kd"):
+            if not picture.is_file():
+                return picture.name
+    return None
+
+
+def _named(path: Path, keyword: str) -> list[Path]:
+    """Files that the lines of a text file with this keyword name; options before the name are left out."""
+    lines = path.read_text(errors="replace").splitlines()
+    found = [line.split(None, 1)[1].strip() for line in lines if line.lower().startswith(f"{keyword.lower()} ")]
+    whole = [path.parent / name.replace("\\", "/") for name in found]
+    return [
+        one if one.is_file() or " -" not in f" {name}" else one.parent / name.split()[-1]
+        for one, name in zip(whole, found, strict=True)
+    ]
+
+
+def read_texture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """A picture file as sRGB.
+
+    Raises:
+        ValueError: missing or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} (a texture) is missing") from error
+    except Exception as error:
+        raise ValueError(f"{path} (a texture) is not a readable picture ({error})") from error
+
+
+def assemble(parts: list[Part], path: Path) -> Geometry:
+    """Parts to one mesh: positions welded, degenerate triangles left out, one texture. ``path`` is for messages.
+
+    Raises:
+        ValueError: infinite or missing numbers, or indices beyond the vertices.
+    """
+    for part in parts:
+        if not (np.isfinite(part.vertices).all() and np.isfinite(part.uv).all()):
+            raise ValueError(f"{path} holds coordinates that are not finite")
+        for indices, count in ((part.faces, len(part.vertices)), (part.uv_faces, len(part.uv))):
+            if indices.min() < 0 or indices.max() >= count:
+                raise ValueError(f"{path} refers to vertex {indices.max()} of {count}; the file is damaged")
+    try:
+        texture, uvs = merge_textures(parts)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    uv_starts = np.cumsum([0, *(len(uv) for uv in uvs)])
+    vertices, welded = _weld(np.concatenate([part.vertices for part in parts]))
+    faces = welded[np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])]
+    uv_faces = np.concatenate([part.uv_faces + start for part, start in zip(parts, uv_starts[:-1], strict=True)])
+    whole = (faces != np.roll(faces, 1, axis=1)).all(1)
+    if not whole.any():
+        raise ValueError(f"{path} holds no triangle with three different corners")
+    return Geometry(vertices, faces[whole], np.concatenate(uvs), uv_faces[whole].astype(np.int64), texture)
+
+
+def _part(
+    mesh: trimesh.Trimesh,
+    texture: UInt8[np.ndarray, "_ _ 3"] | None,
+    path: Path,
+    colourless: bool,
+    lost: str | None,
+) -> Part:
+    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    visual = mesh.visual
+    uv, colours = getattr(visual, "uv", None), getattr(visual, "vertex_colors", None)
+    material = getattr(visual, "material", None)
+    if texture is not None:
+        if uv is None:
+            raise ValueError(f"{path} has no texture coordinates for its texture")
+        return Part(vertices, faces, np.asarray(uv, np.float64), faces, texture)
+    if uv is not None and lost is not None:
+        raise ValueError(f"{path} names {lost}, which is missing; put it beside it")
+    image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+    if uv is not None and image is not None:
+        try:
+            pixels = np.asarray(image.convert("RGB"))
+        except Exception as error:
+            raise ValueError(f"{path}: a texture is damaged ({error})") from error
+        return Part(vertices, faces, np.asarray(uv, np.float64), faces, pixels)
+    if colours is not None and getattr(visual, "kind", None) in ("vertex", "face"):
+        return coloured_part(vertices, faces, np.asarray(colours)[:, :3])
+    colour = _flat_colour(material)
+    if colour is None and colourless:
+        colour = np.full(3, 128, np.uint8)
+    if colour is None:
+        raise ValueError(f"{path} has neither a readable texture nor vertex colours; put its texture beside it")
+    return flat_part(vertices, faces, colour)
+
+
+def _flat_colour(material: object) -> UInt8[np.ndarray, "3"] | None:
+    """The one colour of a part, if its file states one."""
+    factor = getattr(material, "baseColorFactor", None)
+    if factor is None and "kd" in getattr(material, "kwargs", {}):
+        factor = getattr(material, "diffuse", None)
+    return None if factor is None else np.asarray(factor)[:3].astype(np.uint8)
+
+
+def _weld(vertices: Float[np.ndarray, "N 3"]) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "N"]]:
+    """Equal positions become one vertex."""
+    exact = np.ascontiguousarray(vertices.astype(np.float32) + np.float32(0))
+    keys = exact.view(np.dtype((np.void, 12)))[:, 0]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return exact[first].astype(np.float64), inverse.reshape(-1)

@@ -1,0 +1,83 @@
+"""ZJU-MoCap: 23 cameras around a person; positions in millimetres, lenses with distortion.
+
+Layout as read from zju3dv/neuralbody (``light_stage/multi_view_dataset.py``) and SHERF (``NeuBody_dataset.py``).
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.io.pickles import array_of, read_object_npy
+from humanlrm.data.importers.io.pictures import Shot, half_pixel, inside, rigid, shoot_all
+from humanlrm.data.importers.io.upright import TO_Y_UP
+
+_LICENCE = "ZJU-MoCap: non-commercial research only"
+_MASKS = ("mask_cihp", "mask")
+
+
+def find(source: Path) -> list[Item]:
+    """Every frame of every ``**/CoreView_NNN/annots.npy``."""
+    items = []
+    for path in sorted(source.rglob("annots.npy")):
+        name = path.parent.name
+        try:
+            count = len(_frames(path))
+        except ValueError:
+            count = 1  # reading the item says what is wrong
+        items += [Item(f"{name}-{k:06d}", path, name, k) for k in range(count)]
+    return items
+
+
+def read(item: Item, options: Options) -> Capture:
+    """One frame; millimetres become metres, pictures and masks are undistorted, +Z is up (inferred)."""
+    path = item.path
+    pictures, cameras = _frames(path)[item.frame], _cameras(path)
+    if not isinstance(pictures, dict) or not isinstance(pictures.get("ims"), list | tuple | np.ndarray):
+        raise ValueError(f"{path}: frame {item.frame} has no list of pictures (ims)")
+    names = [str(name) for name in pictures["ims"]]
+    if any(len(values) < len(names) for values in cameras.values()):
+        raise ValueError(f"{path}: frame {item.frame} has {len(names)} pictures and fewer cameras")
+    shots = []
+    for k, name in enumerate(names):
+        camera = {key: values[k] for key, values in cameras.items()}
+        K, R, D = (array_of(camera, key, shape, path) for key, shape in (("K", (3, 3)), ("R", (3, 3)), ("D", (5,))))
+        w2c = rigid(R, array_of(camera, "T", (3,), path) / 1000, f"{path}, camera {k}")
+        image = inside(path.parent, name)
+        masks = [inside(path.parent, f"{folder}/{Path(name).with_suffix('.png')}") for folder in _MASKS]
+        mask = next((found for found in masks if found.is_file()), masks[0])
+        shots.append(Shot(image, mask, half_pixel(K), w2c, D))
+    return Capture(
+        id=item.id,
+        source="zju-mocap",
+        licence=_LICENCE,
+        views=shoot_all(shots, TO_Y_UP[options.up or "+z"], options.image_px),
+        tags={"unit": "m", "up": options.up or "+z"},
+    )
+
+
+@lru_cache(maxsize=2)
+def _annotations(path: Path) -> dict:
+    found = read_object_npy(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected a dict of cams and ims, got {type(found).__name__}")
+    return found
+
+
+def _frames(path: Path) -> list:
+    frames = _annotations(path).get("ims")
+    if not isinstance(frames, list | tuple | np.ndarray) or len(frames) == 0:
+        raise ValueError(f"{path}: no frames (ims)")
+    return list(frames)
+
+
+def _cameras(path: Path) -> dict[str, list]:
+    cameras = _annotations(path).get("cams")
+    if not isinstance(cameras, dict) or any(name not in cameras for name in "KDRT"):
+        raise ValueError(f"{path}: cams needs K, D, R and T")
+    return {name: list(cameras[name]) for name in "KDRT"}
+
+
+ADAPTER = Adapter("ZJU-MoCap", "CoreView_NNN/{annots.npy, IMAGES..., mask_cihp/IMAGES...png}", _LICENCE, find, read)

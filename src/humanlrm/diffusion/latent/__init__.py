@@ -1,0 +1,1 @@
+"""Diffusion over latent triplanes, for the large presets (paper, first version)."""

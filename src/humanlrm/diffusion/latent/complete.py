@@ -1,0 +1,94 @@
+"""The front of the room: one photo that hides something to several whole people."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanlrm.diffusion.latent.condition import condition_of
+from humanlrm.diffusion.latent.guidance import Agreement, AgreementSettings
+from humanlrm.diffusion.sample import (
+    Solver,
+    check_sampling,
+    corrected,
+    ddim,
+    guided,
+    heun,
+    noise_levels,
+    starting_noise,
+)
+from humanlrm.model.denoiser import Denoiser
+from humanlrm.model.paper import PaperLRM
+from humanlrm.model.triplane import Triplane
+from humanlrm.photo.visibility import hidden_pixels
+from humanlrm.views import Given
+
+_SOLVERS: dict[str, Solver] = {"heun": heun, "ddim": ddim}
+
+
+@dataclass(frozen=True)
+class CompletionSettings:
+    """How people are sampled.
+
+    Attributes:
+        samples: people per photo.
+        steps: of the solver, 4 to 50.
+        solver: "heun" asks the network twice per step, "ddim" once.
+        seed: of the starting noise; sample k of a seed is always the same.
+        guidance: 1 takes the condition as it is, more exaggerates it at twice the cost.
+        agreement: pulls samples towards the photo's visible pixels; ``None``: the condition alone has to do.
+    """
+
+    samples: int = 1
+    steps: int = 8
+    solver: Literal["heun", "ddim"] = "heun"
+    seed: int = 0
+    guidance: float = 1.5
+    agreement: AgreementSettings | None = None
+
+    def __post_init__(self) -> None:
+        check_sampling(self.samples, self.seed, self.guidance)
+        if not 4 <= self.steps <= 50:
+            raise ValueError(f"steps must be between 4 and 50, got {self.steps}")
+        if self.solver not in _SOLVERS:
+            raise ValueError(f"solver must be one of {', '.join(_SOLVERS)}, got {self.solver!r}")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Sampled people.
+
+    Attributes:
+        latents: one per sample, as the reconstruction model decodes them.
+        planes: of each sample, a batch of one.
+    """
+
+    latents: Float[Tensor, "B 3 C s s"]
+    planes: list[Triplane]
+
+
+@torch.no_grad()
+def complete(lrm: PaperLRM, denoiser: Denoiser, given: Given, settings: CompletionSettings | None = None) -> Completed:
+    """Samples whole people who could be the one in a photo.
+
+    Args:
+        lrm: the reconstruction model whose latents the denoiser knows.
+        given: one photo, a batch of one.
+
+    Raises:
+        ValueError: more than one photo, or a photo that shows nothing of the person while agreement is asked for.
+    """
+    settings = settings or CompletionSettings()
+    if len(given.image) != 1:
+        raise ValueError(f"complete: expected one photo, got {len(given.image)}; call it once for each")
+    condition, seen = condition_of(lrm, denoiser, given)
+    denoise = guided(denoiser, condition.repeated(settings.samples), settings.guidance)
+    if settings.agreement is not None:
+        agreement = Agreement(lrm, denoiser, seen, hidden_pixels(given), settings.agreement, settings.seed)
+        denoise = corrected(denoise, agreement)
+    noise = starting_noise(settings.seed, settings.samples, tuple(condition.latent.shape[1:]))
+    found = _SOLVERS[settings.solver](denoise, noise.to(condition.latent), noise_levels(settings.steps))
+    latents = denoiser.restored(found)
+    return Completed(latents, [lrm.decode(latent[None], seen) for latent in latents])

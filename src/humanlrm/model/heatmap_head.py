@@ -1,0 +1,128 @@
+"""Where landmarks are in the picture, pixel by pixel: what a detector misread of a limb, the picture still shows."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanlrm.body.landmarks import COUNT
+from humanlrm.body.skeleton import Bones
+from humanlrm.frame import project_ndc, unproject_ndc
+from humanlrm.model.blocks import Pointwise, conv
+
+_WIDTH = 96
+_BONES = 4
+#: Twice the variance of the bells that are drawn where the guess is (ndc).
+_BELL = 0.02
+#: Pixels of the picture along a side of a cell of the maps.
+STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Landmarks as the picture shows them.
+
+    Attributes:
+        logits: of each landmark over the cells of the picture.
+        points: their mean places, box units.
+        told: of each landmark: the largest probability of a cell, and the deviation of its place (ndc).
+        relief: z where the cells' rays enter and leave the person, box units: only asked for so that the features
+            learn depth everywhere.
+    """
+
+    logits: Float[Tensor, "B J S S"]
+    points: Float[Tensor, "B J 3"]
+    told: Float[Tensor, "B J 2"]
+    relief: Float[Tensor, "B 2 S S"]
+
+
+class Spotter(nn.Module):
+    """Image features and a guess to heat maps, whose means are the landmarks (Sun et al. 2018; sizes are our choice).
+
+    The guess is drawn into the picture, so that the network has to say only what is wrong with it; depth is the guess's
+    and what a map of corrections says under the heat.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.draw = Bones()
+        self.from32, self.from16 = Pointwise(channels[4], _WIDTH), Pointwise(channels[3], _WIDTH)
+        self.from8 = Pointwise(channels[2], _WIDTH)
+        self.guess = conv(_BONES + COUNT + 2, _WIDTH)
+        self.mix16 = nn.Sequential(nn.SiLU(), conv(_WIDTH, _WIDTH), nn.SiLU())
+        self.mix8 = nn.ModuleList([nn.Sequential(nn.SiLU(), conv(_WIDTH, _WIDTH), nn.SiLU()) for _ in range(3)])
+        self.heat = Pointwise(_WIDTH, COUNT)
+        self.depth = Pointwise(_WIDTH, COUNT)
+        self.relief = Pointwise(_WIDTH, 2)
+        for layer in (self.depth, self.relief):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        guess: Float[Tensor, "B J 3"],
+        seen: Float[Tensor, "B 2 S S"],
+        stride8: Float[Tensor, "B C8 S S"],
+        stride16: Float[Tensor, "B C16 _ _"],
+        stride32: Float[Tensor, "B C32 _ _"],
+    ) -> Spots:
+        """Args: ``guess`` in box units, ``seen`` the mask and the known part of the picture, normalised features."""
+        side = stride8.shape[-1]
+        centres = _centres(side, guess)
+        squared = squared_distances(guess, side)
+        bones = self.draw.picture(guess, (0, 1, 2), side, perspective=True)
+        drawn = torch.cat([bones, (-squared / _BELL).exp(), seen], dim=1)
+        double = lambda x: nn.functional.interpolate(x, scale_factor=2, mode="bilinear")  # noqa: E731
+        x = double(self.from32(stride32)) + self.from16(stride16)
+        x = double(x + self.mix16(x)) + self.from8(stride8) + self.guess(drawn)
+        for mix in self.mix8:
+            x = x + mix(x)
+        logits = self.heat(x).float()
+        share = logits.flatten(2).softmax(-1).unflatten(-1, (side, side))
+        across, down = share.sum(2), share.sum(3)
+        place = torch.stack([across @ centres, down @ -centres], dim=-1)
+        spread = (across @ centres**2 + down @ centres**2 - (place**2).sum(-1)).clamp(min=1e-6).sqrt()
+        z = guess[..., 2] + (share * self.depth(x).float()).sum((2, 3))
+        told = torch.stack([share.flatten(2).amax(-1), spread], dim=-1)
+        return Spots(logits, unproject_ndc(place, z), told, self.relief(x).float())
+
+
+class Fusion(nn.Module):
+    """The guess, the spots and how sure both are, of all landmarks at once, to better landmarks. A new one is the
+    guess."""
+
+    def __init__(self, width: int = 384) -> None:
+        super().__init__()
+        self.enter = nn.Linear(COUNT * 10, width)
+        self.blocks = nn.ModuleList([_residual(width) for _ in range(2)])
+        self.norm = nn.LayerNorm(width)
+        self.share = nn.Linear(width, COUNT * 6)
+        nn.init.zeros_(self.share.weight)
+        nn.init.zeros_(self.share.bias)
+
+    def forward(
+        self, guess: Float[Tensor, "B J 3"], detected: Float[Tensor, "B J 4"], spots: Spots
+    ) -> Float[Tensor, "B J 3"]:
+        """Box units; how much of the way from the guess to the spot, and a correction beside it."""
+        apart = spots.points - guess
+        seen = (detected[..., 3:] > 0).to(detected)
+        x = self.enter(torch.cat([guess, apart, spots.told, detected[..., 3:], seen], dim=-1).flatten(1))
+        for block in self.blocks:
+            x = x + block(x)
+        share, beside = self.share(self.norm(x)).unflatten(-1, (COUNT, 6)).chunk(2, dim=-1)
+        return guess + share * apart + beside
+
+
+def squared_distances(points: Float[Tensor, "B J 3"], side: int) -> Float[Tensor, "B J {side} {side}"]:
+    """Of the cells of a heat map from where it shows points of the box (ndc)."""
+    ndc, centres = project_ndc(points), _centres(side, points)
+    return (centres - ndc[..., :1])[..., None, :] ** 2 + (-centres - ndc[..., 1:])[..., :, None] ** 2
+
+
+def _centres(side: int, like: Tensor) -> Float[Tensor, "{side}"]:
+    return (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side * 2 - 1
+
+
+def _residual(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))

@@ -1,0 +1,1 @@
+"""People made from rigged, textured avatars of the asset pack."""

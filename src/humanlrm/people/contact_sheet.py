@@ -1,0 +1,132 @@
+"""Contact sheets of synthetic people: each whole, from a side of its own, with its seed below it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+
+from humanlrm.camera import Cameras, look_at
+from humanlrm.data.contact_sheet import grid
+from humanlrm.data.render.light import Light, shown
+from humanlrm.data.render.renderer import Studio
+from humanlrm.data.scan import Scan
+from humanlrm.mesh.raycast import pixel_rays
+from humanlrm.people.generate import Cast, Kind
+from humanlrm.workers import processes
+
+#: Width over height of a tile, and rays per pixel side.
+_ASPECT, _SUPERSAMPLE = 0.72, 2
+#: Metres of the world that a tile's height shows: sizes are comparable, a jump or a reach fits.
+_TALL_M = 2.3
+_BACKGROUND = (0.93, 0.93, 0.92)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Which people a sheet shows: seeds ``first_seed`` to ``first_seed + count``.
+
+    Attributes:
+        kind: of people; None mixes them as training does.
+        tile_px: height of a person's tile.
+        columns: tiles side by side.
+        yaws_deg: of each person's tiles; empty for one tile from a random side.
+    """
+
+    count: int = 100
+    first_seed: int = 0
+    assets: Path | None = None
+    kind: Kind | None = None
+    tile_px: int = 190
+    columns: int = 17
+    yaws_deg: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.first_seed < 0:
+            raise ValueError(f"preview: count must be positive, seed not negative, got {self.count}, {self.first_seed}")
+
+    @property
+    def seeds(self) -> range:
+        return range(self.first_seed, self.first_seed + self.count)
+
+
+def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture of a plan, people in the order of their seeds."""
+    tiles = [tile for person in _in_order(plan, workers) for tile in person]
+    return grid(tiles, plan.columns)
+
+
+def _in_order(plan: Sheet, workers: int) -> Iterator[list[UInt8[np.ndarray, "h w 3"]]]:
+    if workers == 1:
+        cast = Cast(plan.assets, plan.kind)
+        yield from (_tiles(cast, seed, plan) for seed in plan.seeds)
+        return
+    with processes(workers, _start, (plan,)) as pool:
+        yield from pool.map(_work, plan.seeds)
+
+
+_worker: tuple[Cast, Sheet] | None = None
+
+
+def _start(plan: Sheet) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    _worker = Cast(plan.assets, plan.kind), plan
+
+
+def _work(seed: int) -> list[UInt8[np.ndarray, "h w 3"]]:
+    assert _worker is not None
+    cast, plan = _worker
+    return _tiles(cast, seed, plan)
+
+
+def _tiles(cast: Cast, seed: int, plan: Sheet) -> list[UInt8[np.ndarray, "h w 3"]]:
+    scan = cast(seed)
+    yaws = plan.yaws_deg or (float(np.random.default_rng([seed, 3]).uniform(-180, 180)),)
+    return [_labelled(picture(scan, yaw, plan.tile_px), str(seed)) for yaw in yaws]
+
+
+def picture(scan: Scan, yaw_deg: float, height_px: int, *, tall_m: float = _TALL_M) -> UInt8[np.ndarray, "h w 3"]:
+    """One person on a plain ground, the camera ``yaw_deg`` to the person's left, slightly above; soft light from
+    above the camera. The picture is ``tall_m`` metres high (more if the person is), the floor near its lower border."""
+    studio = Studio(scan)
+    tall_m = max(tall_m, 1.1 * float(np.ptp(scan.vertices[:, 1])))
+    camera = _camera(studio.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
+    origin, directions = pixel_rays(camera)
+    seen = studio.surface(origin, directions)
+    rows, columns = seen.distance.shape
+    whole = np.empty((rows, columns, 3), np.float32)
+    whole[:] = _BACKGROUND
+    irradiance = _light(yaw_deg).shade(seen.normals, open_share=seen.open_share)
+    whole[np.isfinite(seen.distance)] = shown(seen.albedo, irradiance)
+    s, h, w = _SUPERSAMPLE, rows // _SUPERSAMPLE, columns // _SUPERSAMPLE
+    return (whole.reshape(h, s, w, s, 3).mean(axis=(1, 3)) * 255 + 0.5).astype(np.uint8)
+
+
+def _camera(center: Float[np.ndarray, "3"], yaw_deg: float, height_px: int, tall_m: float) -> Cameras:
+    yaw, distance_m = np.deg2rad(yaw_deg), 6.0
+    target = np.array([center[0], tall_m * 0.47, center[2]])
+    eye = target + distance_m * np.array([np.sin(yaw), 0.12, np.cos(yaw)])
+    width_px = int(height_px * _ASPECT) // _SUPERSAMPLE * _SUPERSAMPLE
+    focal_px = height_px * distance_m / tall_m
+    K = torch.tensor([[focal_px, 0, width_px / 2], [0, focal_px, height_px / 2], [0, 0, 1.0]], dtype=torch.float64)
+    return Cameras(K, look_at(torch.from_numpy(eye), torch.from_numpy(target)), (height_px, width_px))
+
+
+def _light(yaw_deg: float) -> Light:
+    """A key light to the left above the camera, a weak one from the right."""
+    yaw = np.deg2rad(yaw_deg)
+    right, ahead = np.array([np.cos(yaw), 0, -np.sin(yaw)]), np.array([np.sin(yaw), 0, np.cos(yaw)])
+    up = np.array([0.0, 1.0, 0.0])
+    lamps = np.stack([ahead - 0.7 * right + 0.9 * up, ahead + 1.2 * right + 0.2 * up])
+    lamps /= np.linalg.norm(lamps, axis=1, keepdims=True)
+    return Light(np.full(3, 0.35, np.float32), lamps.astype(np.float32), np.array([[0.6] * 3, [0.12] * 3], np.float32))
+
+
+def _labelled(tile: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h w 3"]:
+    image = Image.fromarray(tile)
+    ImageDraw.Draw(image).text((3, len(tile) - 12), text, fill=(90, 90, 90))
+    return np.asarray(image)

@@ -1,0 +1,1 @@
+"""People of MakeHuman bodies, garments, hair and skins of the asset pack."""

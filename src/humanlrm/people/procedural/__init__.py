@@ -1,0 +1,1 @@
+"""People made from nothing but the package."""

@@ -1,0 +1,1 @@
+"""From a photo file to the crop that the network sees."""

@@ -1,0 +1,1 @@
+"""Colors of a surface: projection of photos, completion of what they do not show, baking."""

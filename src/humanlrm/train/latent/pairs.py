@@ -1,0 +1,148 @@
+"""Training pairs: a photo that hides something, and the latent that the teacher found for the whole person."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from humanlrm.data.augment.image_errors import camera_errors, mask_errors
+from humanlrm.data.dataset import SampleSettings, make_sample
+from humanlrm.data.shards import ShardFolder
+from humanlrm.frame import project_ndc
+from humanlrm.model.triplane import sample_plane
+from humanlrm.train.latent.targets import LatentError, LatentFolder, place_of
+from humanlrm.views import Given
+
+#: ``make_sample`` also draws points, which nobody needs here.
+_NO_POINTS = 8
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Attributes:
+    given: a photo; single pairs have no batch axis.
+    latent: the teacher's, not normalised.
+    """
+
+    given: Given
+    latent: Float[Tensor, "*B 3 C s s"]
+
+    def to(self, device: torch.device | str) -> "Pair":
+        return Pair(self.given.to(device), self.latent.to(device))
+
+
+def collate_pairs(pairs: list[Pair]) -> Pair:
+    """Single pairs to a batch."""
+    names = vars(pairs[0].given)
+    given = Given(**{name: torch.stack([getattr(pair.given, name) for pair in pairs]) for name in names})
+    return Pair(given, torch.stack([pair.latent for pair in pairs]))
+
+
+class Pairs(Dataset[Pair]):
+    """Index -> pair. The index is the running number of the sample, which seeds its randomness: every pass visits each
+    photo that has a latent once. Photos of people are neither mirrored nor recoloured, for their latents are not.
+
+    Args:
+        data: folder of shards.
+        latents: of the same folder.
+        image_px: side of the image; shards hold a whole multiple of it.
+        hidden: share of the photos of which something more is hidden (:data:`HIDES`).
+
+    Raises:
+        ShardError: no readable data.
+        LatentError: no photo of the shards has a latent.
+    """
+
+    def __init__(self, data: Path, latents: LatentFolder, image_px: int, seed: int = 0, hidden: float = 0.6) -> None:
+        self.shards, self.latents, self.seed, self.hidden = ShardFolder(data), latents, seed, hidden
+        self.settings = SampleSettings(_NO_POINTS, _NO_POINTS, augment=False, image_px=image_px)
+        self.photos = [
+            (index, view, place)
+            for index, entry in enumerate(self.shards.entries)
+            for view in range(entry.views)
+            if (place := (place_of(entry.shard, data), entry.key, view)) in latents
+        ]
+        if not self.photos:
+            raise LatentError("no photo of these shards has a latent: were they written for other shards?")
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Pair:
+        passes, position = divmod(index, len(self.photos))
+        order = np.random.default_rng([self.seed, passes, 0]).permutation(len(self.photos))
+        subject, view, place = self.photos[order[position]]
+        rng = np.random.default_rng([self.seed, index])
+        given = make_sample(*self.shards.load(subject, view), self.settings, rng).given
+        return Pair(degraded(given, rng, self.hidden), self.latents[place])
+
+
+def degraded(given: Given, rng: np.random.Generator, hidden: float) -> Given:
+    """A rendered photo with the errors of real ones and, with probability ``hidden``, something more hidden."""
+    image = np.ascontiguousarray(given.image.numpy().transpose(1, 2, 0))
+    image, landmarks = camera_errors(mask_errors(image, rng), rng), given.landmarks
+    if rng.random() < hidden:
+        hide = HIDES[rng.integers(len(HIDES))]
+        image = hide(image, rng)
+    image[..., :3] *= image[..., 4:] > 0.5
+    image = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return replace(given, image=image, landmarks=less_sure(landmarks, image, rng))
+
+
+def cut_below(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
+    """The photo ends somewhere between the person's shoulders and ankles."""
+    rows = np.flatnonzero((image[..., 3] > 0.5).any(1))
+    if len(rows):
+        image[int(rows[0] + rng.uniform(0.25, 0.9) * len(rows)) :] = 0
+    return image
+
+
+def cut_beside(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
+    """The photo ends left or right of the person's middle."""
+    columns = np.flatnonzero((image[..., 3] > 0.5).any(0))
+    if len(columns) == 0:
+        return image
+    gone = int(rng.uniform(0.2, 0.55) * len(columns))
+    if rng.random() < 0.5:
+        image[:, : columns[0] + gone] = 0
+    else:
+        image[:, columns[-1] + 1 - gone :] = 0
+    return image
+
+
+def cover_part(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
+    """A box stands in front of part of the person: no mask there, though the photo goes on."""
+    on = np.argwhere(image[..., 3] > 0.5)
+    if len(on) == 0:
+        return image
+    tall, wide = np.ptp(on, axis=0) + 1
+    size = rng.uniform(0.2, 0.6, 2) * (tall, max(wide, tall // 3))
+    away = np.abs(np.indices(image.shape[:2]).transpose(1, 2, 0) - on[rng.integers(len(on))])
+    inside = (away < size / 2).all(-1)
+    image[inside, :3] = rng.uniform(0, 1, 3)
+    image[inside, 3] = 0
+    return image
+
+
+#: How the loader hides more of a person than the renders do. The frame stays, as it does on a real photo whose hidden
+#: landmarks are predicted (our choice).
+HIDES: tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], ...] = (cut_below, cut_beside, cover_part)
+
+
+def less_sure(
+    landmarks: Float[Tensor, "J 4"], image: Float[Tensor, "5 H W"], rng: np.random.Generator
+) -> Float[Tensor, "J 4"]:
+    """Landmarks where the photo does not show the person are off by 0.08 units and barely visible, every fifth is
+    missing (our choice: the detector guesses them)."""
+    at = project_ndc(landmarks[None, :, :3])
+    seen = sample_plane(torch.nn.functional.max_pool2d(image[None, 3:4], 5, 1, 2), at)[0, :, 0] > 0.5
+    noise = torch.from_numpy(rng.normal(0, 0.08, (len(landmarks), 3)).astype(np.float32))
+    visible = torch.from_numpy(rng.uniform(0.02, 0.3, len(landmarks)).astype(np.float32))
+    found = torch.from_numpy(rng.random(len(landmarks)) > 0.2) & (landmarks[:, 3] > 0)
+    guess = torch.cat([landmarks[:, :3] + noise, torch.minimum(visible, landmarks[:, 3])[:, None]], dim=1)
+    return torch.where(seen[:, None], landmarks, guess * found[:, None])
