@@ -20,12 +20,11 @@ from rich.table import Table
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.body.parts import hair_of, parts_of
-from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
-from humanlrm.frame import CAMERA_DISTANCE, project_ndc
+from humanlrm.frame import CAMERA_DISTANCE, project_ndc, sample_plane
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.model.triplane import sample_plane
 from humanlrm.texture.complete import alike, like_crown, toned, topmost
 from humanlrm.texture.palette import nearer_to_palette, nearer_to_twin
 from humanlrm.views import Batch, collate
@@ -59,18 +58,18 @@ def main(options: Options) -> None:
     model = from_pretrained(options.weights)
     assert isinstance(model, HumanLRM)
     settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
-    views = Samplings(ShardFolder(options.data), settings, seed=5)
-    clothed, heads, limbs = _Colours(), _Colours(), _Colours()
+    views = TrainingDataset(ShardFolder(options.data), settings, seed=5)
+    clothed, heads, limbs = _Colors(), _Colors(), _Colors()
     for k in range(0, len(views), max(1, len(views) // options.count)):
         batch = collate([views[k]])
-        marks = batch.wanted.landmarks[0]
+        marks = batch.supervision.landmarks[0]
         if not bool(marks.isfinite().all()):
             continue
-        points, normals, rgb = batch.wanted.surface[0], batch.wanted.normals[0], batch.wanted.rgb[0]
+        points, normals, rgb = batch.supervision.surface[0], batch.supervision.normals[0], batch.supervision.rgb[0]
         inside = points.isfinite().all(-1) & (points.abs().amax(-1) < 1)
         points, normals, rgb = points[inside], normals[inside], rgb[inside].numpy()
-        planes = model.planes_of(batch.given, told=marks[None], estimate=False)
-        field = model.field.colour(planes, points[None], normals[None])[0].numpy()
+        planes = model.encode(batch.inputs, landmarks_override=marks[None], estimate=False)
+        field = model.field.color(planes, points[None], normals[None])[0].numpy()
         toward = torch.nn.functional.normalize(torch.tensor([0, 0, CAMERA_DISTANCE]) - points, dim=-1)
         cosine = (toward * normals).sum(-1).numpy()
         parts_at = parts_of(marks.numpy())
@@ -84,7 +83,7 @@ def main(options: Options) -> None:
         if hidden.sum() >= _ENOUGH:
             others = shown & np.isin(parts.limb, parts.twin[np.unique(parts.limb[hidden])])
             limbs.add(rgb[others], rgb[hidden], field[hidden], twins[hidden])
-        if float(batch.given.image[0, 4].mean()) < _WHOLE:
+        if float(batch.inputs.image[0, 4].mean()) < _WHOLE:
             continue
         seen_whole = [
             piece
@@ -114,17 +113,17 @@ def main(options: Options) -> None:
 def _pixels(batch: Batch, points: torch.Tensor) -> np.ndarray:
     """Of which points (P 3) the photo has a pixel that shows the person, though perhaps another side."""
     at = project_ndc(points)
-    alpha, known = sample_plane(batch.given.image[:, 3:], at[None])[0].T
+    alpha, known = sample_plane(batch.inputs.image[:, 3:], at[None])[0].T
     return ((at.abs().amax(-1) < 1) & (torch.minimum(alpha, known) > _SHOWN)).numpy()
 
 
 def _first(batch: Batch, points: torch.Tensor) -> np.ndarray:
     """Which points (P 3) lie on the first surface along their rays."""
-    enters = sample_plane(batch.wanted.depth[:, :1].nan_to_num(nan=-1.0), project_ndc(points)[None])[0, :, 0]
+    enters = sample_plane(batch.supervision.depth[:, :1].nan_to_num(nan=-1.0), project_ndc(points)[None])[0, :, 0]
     return (points[:, 2] > enters - _BEHIND).numpy()
 
 
-class _Colours:
+class _Colors:
     """What is found of pieces: their true colours, and guesses of their backs."""
 
     def __init__(self) -> None:
@@ -142,17 +141,17 @@ class _Colours:
         found = {"the field": field, "as textured": textured}
         found |= {} if worn is None else {"in front colours": worn}
         found["the front's mean"] = np.broadcast_to(front.mean(0), field.shape)
-        for name, colours in found.items():
-            self.errors.setdefault(name, []).append(float(np.square(colours - back).mean()))
-        for name, colours in ({"front": front, "back": back} | {f"back, {n}": c for n, c in found.items()}).items():
-            self.looks.setdefault(name, []).append(colours.mean(0))
+        for name, colors in found.items():
+            self.errors.setdefault(name, []).append(float(np.square(colors - back).mean()))
+        for name, colors in ({"front": front, "back": back} | {f"back, {n}": c for n, c in found.items()}).items():
+            self.looks.setdefault(name, []).append(colors.mean(0))
 
     def table(self, what: str) -> Table:
         table = Table("", "brightness", "saturation", "PSNR dB", title=f"{len(self.errors['the field'])} {what}")
         for name, means in self.looks.items():
-            colours, off = np.array(means), self.errors.get(name.removeprefix("back, "))
+            colors, off = np.array(means), self.errors.get(name.removeprefix("back, "))
             psnr = "" if off is None else f"{-10 * np.log10(np.mean(off)):.2f}"
-            table.add_row(name, f"{colours.mean():.3f}", f"{np.ptp(colours, axis=1).mean():.3f}", psnr)
+            table.add_row(name, f"{colors.mean():.3f}", f"{np.ptp(colors, axis=1).mean():.3f}", psnr)
         return table
 
 

@@ -21,8 +21,8 @@ from rich.progress import track
 
 from humanlrm.camera import Cameras, look_at, to_opengl
 from humanlrm.data.render.environment import Environment, load_environments, random_surroundings
-from humanlrm.data.render.renderer import Studio
-from humanlrm.people.generate import Cast
+from humanlrm.data.render.renderer import SceneRenderer
+from humanlrm.people.generate import PersonSampler
 
 _SIDE_PX, _FOV_DEG, _MARGIN = 480, 40.0, 1.15
 
@@ -45,7 +45,7 @@ class Options:
     assets: Path | None = None
 
 
-def ring(studio: Studio, views: int) -> list[Cameras]:
+def ring(studio: SceneRenderer, views: int) -> list[Cameras]:
     """Cameras around the middle of a person, who fills the pictures up to a margin."""
     far = _MARGIN * np.linalg.norm(studio.scan.vertices - studio.center, axis=1).max()
     distance = far / np.sin(np.deg2rad(_FOV_DEG / 2))
@@ -57,7 +57,9 @@ def ring(studio: Studio, views: int) -> list[Cameras]:
     return [Cameras(K, look_at(target + distance * way, target), (_SIDE_PX, _SIDE_PX)) for way in around]
 
 
-def write(studio: Studio, cameras: list[Cameras], environments: tuple[Environment, ...], seed: int, out: Path) -> None:
+def write(
+    studio: SceneRenderer, cameras: list[Cameras], environments: tuple[Environment, ...], seed: int, out: Path
+) -> None:
     """The photographs of one person, all in the same light."""
     rng = np.random.default_rng([seed, 9])
     surroundings = random_surroundings(rng, environments)
@@ -77,11 +79,11 @@ def write(studio: Studio, cameras: list[Cameras], environments: tuple[Environmen
 
 
 def main(options: Options) -> None:
-    cast = Cast(options.assets)
+    cast = PersonSampler(options.assets)
     environments = load_environments(options.assets)
     seeds = range(options.seed, options.seed + options.count)
     for seed in track(seeds, "people", console=Console(stderr=True)):
-        studio = Studio(cast(seed))
+        studio = SceneRenderer(cast(seed))
         write(studio, ring(studio, options.views), environments, seed, options.out / f"{seed:08d}")
     print(f"{options.out}: {options.count} people, {options.views} photographs of each")
 

@@ -17,11 +17,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.data.render.renderer import Studio
+from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.render.shoot import shoot
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.people.generate import VALIDATION_SEED, Cast
+from humanlrm.people.generate import VALIDATION_SEED, PersonSampler
 from humanlrm.photo.blazepose import PoseDetector
 
 
@@ -44,12 +44,12 @@ def main(options: Options) -> None:
     model = from_pretrained(options.weights)
     assert isinstance(model, HumanLRM)
     told = options.assets or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
-    cast = Cast(told)
+    cast = PersonSampler(told)
     detectors = {"one square": PoseDetector(threads=1), "five": PoseDetector(threads=1, careful=True)}
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in detectors}
     seconds = dict.fromkeys(detectors, 0.0)
     for seed in range(VALIDATION_SEED + 10_000, VALIDATION_SEED + 10_000 + options.count):
-        studio = Studio(cast(seed))
+        studio = SceneRenderer(cast(seed))
         for name, detector in detectors.items():
             rng = np.random.default_rng([seed, 3])
             crop, to_frame, _ = shoot(studio, detector, rng.uniform(0, 2 * np.pi), rng)
@@ -58,7 +58,7 @@ def main(options: Options) -> None:
             seconds[name] += time.perf_counter() - start
             true = studio.scan.moved(to_frame).landmarks
             with torch.no_grad():
-                corrected = model.landmarks_of(crop.given).points[0].numpy()
+                corrected = model.estimate_landmarks(crop.inputs).points[0].numpy()
             found = (crop.landmarks[:, :3].numpy(), corrected)
             errors[name].append(tuple(float(np.nanmean(np.linalg.norm(x - true, axis=1))) for x in found))  # pyright: ignore[reportArgumentType]
     table = Table("landmarks", "detected, mean", "median", "corrected, mean", "median", "time")

@@ -16,8 +16,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.body.parts import stature
-from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.body.height import stature
+from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -45,15 +45,20 @@ def main(options: Options) -> None:
     torch.set_num_threads(1)
     model = from_pretrained(options.weights)
     assert isinstance(model, HumanLRM)
-    views = Samplings(ShardFolder(options.data), SampleSettings(augment=False, image_px=model.config.image_px), seed=5)
+    views = TrainingDataset(
+        ShardFolder(options.data), SampleSettings(augment=False, image_px=model.config.image_px), seed=5
+    )
     errors: dict[str, list[np.ndarray]] = {}
     statures: list[float] = []
     for start in range(0, min(options.count, len(views)), _BATCH):
         batch = collate([views[k] for k in range(start, start + _BATCH)])
-        given, truth = batch.given, batch.wanted.landmarks
-        estimate = model.landmarks_of(given)
-        found = {"detected": given.landmarks[..., :3], "lifted": model.corrector.lifter(given.landmarks, given.clues)}
-        found |= {} if estimate.spots is None else {"spotted": estimate.spots.points}
+        given, truth = batch.inputs, batch.supervision.landmarks
+        estimate = model.estimate_landmarks(given)
+        found = {
+            "detected": given.landmarks[..., :3],
+            "lifted": model.landmark_head.lifter(given.landmarks, given.detector_features),
+        }
+        found |= {} if estimate.heatmaps is None else {"spotted": estimate.heatmaps.points}
         known = truth.isfinite().all(-1).all(-1)
         for name, points in (found | {"corrected": estimate.points}).items():
             errors.setdefault(name, []).append((points - truth)[known].numpy())

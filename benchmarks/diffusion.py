@@ -14,16 +14,16 @@ import torch
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.diffusion.latent.complete import CompletionSettings, complete
 from humanlrm.diffusion.latent.condition import condition_of, fitted
-from humanlrm.diffusion.latent.guidance import AgreementSettings
+from humanlrm.diffusion.latent.guidance import GuidanceSettings
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import small_denoiser
 from humanlrm.model.lrm import build
 from humanlrm.model.paper import PaperLRM
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def main(options: Options) -> None:
     denoiser = Denoiser(fitted(small_denoiser(), lrm)).eval()
     image = torch.rand(1, 5, 256, 256)
     image[:, 4] = 1
-    given = Given(image, torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, CLUE_CHANNELS))
+    given = Inputs(image, torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS))
     condition, _ = condition_of(lrm, denoiser, given)
     with FlopCounterMode(display=False) as flops:
         denoiser(condition.latent, torch.zeros(1), condition)
@@ -73,7 +73,7 @@ def main(options: Options) -> None:
         "ddim, no guidance": replace(plain, solver="ddim", guidance=1.0),
         "heun, no guidance": replace(plain, guidance=1.0),
         "heun, guidance": plain,
-        "heun, guidance, agreement": replace(plain, agreement=AgreementSettings()),
+        "heun, guidance, agreement": replace(plain, agreement=GuidanceSettings()),
     }
     for name, settings in cases.items():
         spent = cpu_s(lambda settings=settings: complete(lrm, denoiser, given, settings))

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from humanlrm.evaluate.case import Shooting, make_case
-from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.corruptions import Corruption
 from humanlrm.evaluate.methods import FLOORS, open_method
-from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
+from humanlrm.evaluate.renderer import EvalRenderer, Viewpoint, random_lamps
 from humanlrm.evaluate.scores import Scorer
 from humanlrm.people.generate import VALIDATION_SEED
 from humanlrm.people.procedural.person import make_person
@@ -32,10 +32,10 @@ def main() -> None:
         return result
 
     for seed in range(VALIDATION_SEED, VALIDATION_SEED + subjects):
-        stage = timed("person and its ray scene", lambda seed=seed: Stage(make_person(seed)))
+        stage = timed("person and its ray scene", lambda seed=seed: EvalRenderer(make_person(seed)))
         stage.outer  # noqa: B018
         names, lamps = ("procedural-val", str(seed), str(seed)), random_lamps(np.random.default_rng(seed))
-        how = (Viewpoint(0), Condition(), lamps, detector, Shooting(), seed)
+        how = (Viewpoint(0), Corruption(), lamps, detector, Shooting(), seed)
         case = timed("photograph and truth", lambda s=stage, n=names, h=how: make_case(s, n, *h))
         for name, method in methods.items():
             predicted = timed(name, lambda m=method, c=case: m(c))

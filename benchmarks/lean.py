@@ -18,8 +18,8 @@ from rich.table import Table
 from scipy.spatial.transform import Rotation
 
 from humanlrm.evaluate.case import Case, Shooting, make_case
-from humanlrm.evaluate.corruptions import Condition
-from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
+from humanlrm.evaluate.corruptions import Corruption
+from humanlrm.evaluate.renderer import EvalRenderer, Viewpoint, random_lamps
 from humanlrm.evaluate.sources import Sources
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -48,9 +48,9 @@ def main(options: Options) -> None:
     rows, groups = [], []
     sources = Sources(("valid-val",), poses=1, assets=options.assets)
     for unit in sources.units():
-        stage, lamps = Stage(sources.scan(unit)), random_lamps(np.random.default_rng([unit.seed, 13]))
+        stage, lamps = EvalRenderer(sources.scan(unit)), random_lamps(np.random.default_rng([unit.seed, 13]))
         names = (unit.set, unit.subject, unit.person)
-        how = (Condition(), lamps, detector, Shooting(points=100), unit.seed)
+        how = (Corruption(), lamps, detector, Shooting(points=100), unit.seed)
         cases = [make_case(stage, names, Viewpoint(yaw), *how) for yaw in _YAWS_DEG]
         for case in cases:
             rows.append(_turn(model, case))
@@ -69,8 +69,8 @@ def _turn(model: HumanLRM, case: Case) -> tuple[float, float, float, float]:
     """Error before and after the rotation, its pitch and yaw in degrees."""
     truth = case.truth.landmarks
     assert truth is not None
-    given = case.shown.given
-    estimate = model.believed(model.landmarks_of(given).points, given.image)[0].double().numpy()
+    given = case.shown.inputs
+    estimate = model.correct_posture(model.estimate_landmarks(given).points, given.image)[0].double().numpy()
     a, b = (points - points.mean(0) for points in (estimate, truth))
     rotation = Rotation.align_vectors(b, a)[0]
     pitch, yaw, _ = rotation.as_rotvec(degrees=True)

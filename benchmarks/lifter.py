@@ -62,11 +62,13 @@ def main() -> None:
     lifter = Lifter()
     with torch.enable_grad():
         fit_lifter(lifter, ShardFolder(options.data), options.steps, options.seed, imagined)
-    detected, clues, truth = (torch.from_numpy(a).float() for a in ShardFolder(options.validation).landmarks())
+    detected, detector_features, truth = (
+        torch.from_numpy(a).float() for a in ShardFolder(options.validation).landmarks()
+    )
     rows = {
         "as detected": detected[..., :3],
-        "lifted": lifter(detected, clues),
-        "lifted without clues": lifter(detected, torch.zeros_like(clues)),
+        "lifted": lifter(detected, detector_features),
+        "lifted without clues": lifter(detected, torch.zeros_like(detector_features)),
     }
     table = Table("landmarks", "mean", "median", "depth", title=f"{len(truth)} views, box units")
     for name, found in rows.items():

@@ -7,7 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
-from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     for augment in (True, False):
         settings = SampleSettings(1024, 256, augment, options.image_px, options.target_views)
-        data = Samplings(ShardFolder(options.shards), settings, seed=0)
+        data = TrainingDataset(ShardFolder(options.shards), settings, seed=0)
         data[0]
         wall, start = time.perf_counter(), time.process_time()
         for index in range(options.count):

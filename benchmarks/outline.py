@@ -64,7 +64,7 @@ def main(options: Options) -> None:
         mask = case.shown.alpha[0].numpy() > 0.5
         for told in ("estimated", "true"):
             marks = None if told == "estimated" else torch.from_numpy(case.landmarks.astype(np.float32))[None]
-            planes = model.planes_of(case.shown.given, marks)
+            planes = model.encode(case.shown.inputs, marks)
             surfaces = {"field alone": field_alone(model, planes), "meets the outline": extract(model, planes, 128)}
             for name, surface in surfaces.items():
                 off = measure(lambda _, s=surface: s, case).distance

@@ -13,8 +13,8 @@ import numpy as np
 
 from humanlrm.data.render.environment import load_environments
 from humanlrm.data.render.shoot import RenderSettings, render_subject
-from humanlrm.people.generate import VALIDATION_SEED, Cast
-from humanlrm.photo.blazepose import Pose, PoseDetector
+from humanlrm.people.generate import VALIDATION_SEED, PersonSampler
+from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 
 
 class Watch(PoseDetector):
@@ -22,11 +22,11 @@ class Watch(PoseDetector):
 
     seconds = 0.0
 
-    def __call__(self, rgb: np.ndarray) -> list[Pose]:
+    def __call__(self, rgb: np.ndarray) -> list[DetectedPose]:
         with self._watched():
             return super().__call__(rgb)
 
-    def best(self, rgb: np.ndarray) -> Pose | None:
+    def best(self, rgb: np.ndarray) -> DetectedPose | None:
         with self._watched():
             return super().best(rgb)
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=40, help="people made before the clock starts")
     parser.add_argument("--kind", choices=("procedural", "avatar", "composed"), default=None)
     options = parser.parse_args()
-    cast, detector = Cast(options.assets, options.kind), Watch(threads=1)
+    cast, detector = PersonSampler(options.assets, options.kind), Watch(threads=1)
     settings = RenderSettings(views=options.views, points=options.points)
     environments = load_environments(options.assets)
     render_subject(before := cast(0), detector, settings, 0, environments)

@@ -18,10 +18,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from humanlrm.body.skeleton import Bones
+from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.frame import canonical_camera
 from humanlrm.model.lrm import HumanLRM
-from humanlrm.photo.crop import find_subject, load_photo
+from humanlrm.photo.crop import find_subject
+from humanlrm.photo.load import load_photo
 from humanlrm.rays import Rays, image_rays
 from humanlrm.reconstruct import Reconstructor
 from humanlrm.render.density import LaplaceDensity
@@ -49,10 +50,10 @@ def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
     model = reconstructor.model
     assert isinstance(model, HumanLRM)
     subject = find_subject(load_photo(photo), reconstructor.detector, model.config.image_px)
-    planes = model.planes_of(subject.given)
+    planes = model.encode(subject.inputs)
     density = LaplaceDensity(beta, beta / 2)
-    bones, landmarks = model.field.bones, planes.given.landmarks
-    assert isinstance(bones, Bones)
+    bones, landmarks = model.field.bones, planes.inputs.landmarks
+    assert isinstance(bones, SkeletonCapsules)
     assert landmarks is not None
 
     def distance(points: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def main() -> None:
     batch, rng = random_batch(config.batch, config, model.config.image_px), torch.Generator().manual_seed(0)
     targets, perceptual = random_targets(config.batch, options.views, 128), PerceptualLoss(model.encoder)
     with torch.no_grad():
-        planes = model.planes_of(batch.given)
+        planes = model.encode(batch.inputs)
     planes = replace(planes, **{name: getattr(planes, name).requires_grad_() for name in ("xy", "zy", "xz")})
     field = radiance_field(model, planes, density)
     schedule = RenderSchedule()

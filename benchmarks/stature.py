@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.body.parts import STATURE, stature
-from humanlrm.people.generate import Cast
+from humanlrm.body.height import STATURE, stature
+from humanlrm.people.generate import PersonSampler
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--assets", type=Path)
     options = parser.parse_args()
-    cast = Cast(options.assets)
+    cast = PersonSampler(options.assets)
     ratios: dict[str, list[float]] = {}
     for seed in range(options.count):
         scan = cast(seed)

@@ -17,16 +17,16 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.blocks import Block
 from humanlrm.model.config import ModelConfig, PaperConfig, base, small
 from humanlrm.model.lrm import build
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import make_optimizer
-from humanlrm.train.objective import Moment, Objective
+from humanlrm.train.objective import Objective, StepContext
 from humanlrm.train.render_config import RenderSchedule
 from humanlrm.train.throughput import flop_counter, matmul_peak
-from humanlrm.views import Batch, Given, Targets, Wanted
+from humanlrm.views import Batch, Inputs, Supervision, Targets
 
 
 def random_batch(size: int, config: TrainConfig, image_px: int) -> Batch:
@@ -34,15 +34,15 @@ def random_batch(size: int, config: TrainConfig, image_px: int) -> Batch:
     box = lambda *shape: torch.rand(*shape) * 2 - 1  # noqa: E731
     points, surface = config.draw.points, config.draw.surface
     normals = torch.nn.functional.normalize(box(size, surface, 3), dim=-1)
-    wanted = Wanted(
+    wanted = Supervision(
         box(size, points, 3), box(size, points) / 5, box(size, surface, 3), normals, box(size, surface, 3).abs(),
         box(size, 2, image_px // 2, image_px // 2) / 5, box(size, COUNT, 3) / 2,
     )  # fmt: skip
     return Batch(
-        Given(
+        Inputs(
             torch.rand(size, 5, image_px, image_px),
             torch.rand(size, COUNT, 4),
-            torch.rand(size, COUNT, 2, CLUE_CHANNELS),
+            torch.rand(size, COUNT, 2, DETECTOR_FEATURE_CHANNELS),
         ),
         wanted,
     )
@@ -63,7 +63,7 @@ def whole_step(model: ModelConfig | PaperConfig, config: TrainConfig, batch: Bat
 
     def step() -> None:
         optimizer.zero_grad()
-        losses(batch, Moment(0.0, 0, patch))[0].backward()
+        losses(batch, StepContext(0.0, 0, patch))[0].backward()
         nn.utils.clip_grad_norm_(losses.parameters(), config.clip)
         optimizer.step()
 
@@ -81,7 +81,9 @@ def blocks_step(config: ModelConfig, size: int) -> Callable[[], None]:
 def _steps(config: TrainConfig, model: ModelConfig, batch: Batch) -> dict[str, Callable[[], None]]:
     """All that is measured of ``small``, by name."""
     schedule = RenderSchedule()
-    rendered = replace(batch, wanted=replace(batch.wanted, targets=random_targets(config.batch, schedule.views, 128)))
+    rendered = replace(
+        batch, wanted=replace(batch.supervision, targets=random_targets(config.batch, schedule.views, 128))
+    )
     rendering = replace(config, rendering=schedule)
     return {
         "3D losses": whole_step(model, config, batch, patch=False),

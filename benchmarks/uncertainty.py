@@ -27,9 +27,9 @@ from scipy.spatial import KDTree
 from scipy.stats import spearmanr
 
 from humanlrm.completion import POSES
-from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
+from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.diffusion.uncertainty import (
     SampledPoses,
@@ -39,11 +39,10 @@ from humanlrm.diffusion.uncertainty import (
     surface_uncertainty,
     together,
 )
-from humanlrm.frame import project_ndc
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
-from humanlrm.model.triplane import sample_plane
 from humanlrm.reconstruct import distance_of, extract
 from humanlrm.views import collate
 
@@ -79,23 +78,25 @@ def main(options: Options) -> None:
     model, denoiser = from_pretrained(options.weights), pose_denoiser_from_pretrained(options.weights / POSES)
     assert isinstance(model, HumanLRM)
     settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
-    views = Samplings(ShardFolder(options.data), settings, seed=5)
+    views = TrainingDataset(ShardFolder(options.data), settings, seed=5)
     errors: dict[str, list[np.ndarray]] = {}
     shown: list[np.ndarray] = []
     ranked: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     for k in range(min(options.count, len(views))):
         batch = collate([views[k]])
-        truth = batch.wanted.landmarks[0]
+        truth = batch.supervision.landmarks[0]
         if not bool(truth.isfinite().all()):
             continue
-        condition = condition_of(model, batch.given)
-        pool = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES), batch.given.image)
-        estimate = model.believed(condition.estimate, batch.given.image)[0]
+        condition = condition_of(model, batch.inputs)
+        pool = model.correct_posture(sample_poses(denoiser, condition, MOST_SAMPLES), batch.inputs.image)
+        estimate = model.correct_posture(condition.estimate, batch.inputs.image)[0]
         poses = pool[0, :_SAMPLES]
         others = sample_poses(denoiser, condition, MOST_SAMPLES, seed=1, variety=1.0)
-        ideal = model.believed(others, batch.given.image)[0]
-        four = typical(pool, _BEST_OF)[0]
-        slow = model.believed(sample_poses(denoiser, condition, MOST_SAMPLES, steps=_MANY_STEPS), batch.given.image)
+        ideal = model.correct_posture(others, batch.inputs.image)[0]
+        four = k_medoids(pool, _BEST_OF)[0]
+        slow = model.correct_posture(
+            sample_poses(denoiser, condition, MOST_SAMPLES, steps=_MANY_STEPS), batch.inputs.image
+        )
         off, chosen = (poses - truth).norm(dim=-1), (four - truth).norm(dim=-1)
         off_estimate = (estimate - truth).norm(dim=-1)
         found = {
@@ -106,7 +107,7 @@ def main(options: Options) -> None:
             "the most typical": chosen[0],
             "best of the four most typical": _best(chosen),
             "a sample in fifty steps": (slow[0, 0] - truth).norm(dim=-1),
-            "the most typical in fifty steps": (typical(slow, 1)[0, 0] - truth).norm(dim=-1),
+            "the most typical in fifty steps": (k_medoids(slow, 1)[0, 0] - truth).norm(dim=-1),
             "from a sample to it in fifty steps": (slow[0] - pool[0]).norm(dim=-1).mean(0),
             "ideally: mean": (ideal[:-_SAMPLES].mean(0) - ideal[-_SAMPLES:]).norm(dim=-1).mean(0),
             "ideally: best of the four most typical": _mean_best(four, ideal[-_SAMPLES:]),
@@ -114,20 +115,20 @@ def main(options: Options) -> None:
         }
         for name, values in found.items():
             errors.setdefault(name, []).append(values.numpy())
-        under = sample_plane(batch.given.image[:, 3:], project_ndc(truth[None]))[0]
+        under = sample_plane(batch.inputs.image[:, 3:], project_ndc(truth[None]))[0]
         shown.append((under > 0.5).all(-1).numpy())
         if len(shown) <= options.surfaces:
-            planes = model.planes_of(batch.given)
+            planes = model.encode(batch.inputs)
             surface = extract(model, planes, 64)
             fields = [
-                distance_of(model, model.planes_of(batch.given, told=pose[None], estimate=False))
+                distance_of(model, model.encode(batch.inputs, landmarks_override=pose[None], estimate=False))
                 for pose in poses[:_FIELDS]
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
             of_fields = surface_uncertainty(vertices, normals, fields).spread
             spread = together(of_fields, carried_spread(vertices, normals, SampledPoses(estimate, pool[0])))
             off_there = _around(vertices, estimate, off_estimate)
-            true_distance = _distance_to(batch.wanted.surface[0].numpy(), batch.wanted.normals[0].numpy())
+            true_distance = _distance_to(batch.supervision.surface[0].numpy(), batch.supervision.normals[0].numpy())
             found_errors = {
                 "along the normal": surface_offsets(vertices, normals, [true_distance])[0].abs().numpy(),
                 "to the nearest surface": true_distance(vertices).abs().numpy(),

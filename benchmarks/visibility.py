@@ -16,7 +16,7 @@ import tyro
 from PIL import Image
 from scipy.stats import spearmanr
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.data.render.shoot import ViewRecord
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import SquareCrop
@@ -43,9 +43,14 @@ def crop_of(record: ViewRecord, size_px: int) -> SubjectCrop:
     """A photo of a shard as if it had come from a file (the whole photo is not known)."""
     planes = [np.asarray(Image.fromarray(plane).resize((size_px, size_px))) for plane in (record.alpha, record.known)]
     alpha, known = (torch.from_numpy(plane / np.float32(255))[None] for plane in planes)
-    marks, clues = torch.from_numpy(record.detected.astype(np.float32)), torch.zeros(COUNT, 2, CLUE_CHANNELS)
+    marks, detector_features = (
+        torch.from_numpy(record.detected.astype(np.float32)),
+        torch.zeros(COUNT, 2, DETECTOR_FEATURE_CHANNELS),
+    )
     nothing = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32)
-    return SubjectCrop(alpha.repeat(3, 1, 1), alpha, known, marks, clues, SquareCrop((0.5, 0.5), 1.0), *nothing, ())
+    return SubjectCrop(
+        alpha.repeat(3, 1, 1), alpha, known, marks, detector_features, SquareCrop((0.5, 0.5), 1.0), *nothing, ()
+    )
 
 
 def main(options: Options) -> None:

@@ -3,8 +3,8 @@
 from jaxtyping import install_import_hook
 
 # humanlrm.people is left out: its scalars are numpy's where ``float`` is written.
-_CHECKED = "camera rays frame landmarks views subject matting mesh render model data diffusion train evaluate"
-_CHECKED += " anatomy balance reconstruct multiview completion cli"
+_CHECKED = "camera rays frame views body photo mesh texture render model data diffusion train evaluate"
+_CHECKED += " reconstruct multiview completion cli"
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
 from dataclasses import replace  # noqa: E402
@@ -15,7 +15,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from humanlrm.body.landmarks import INDEX  # noqa: E402
-from humanlrm.data.dataset import SampleSettings, Samplings  # noqa: E402
+from humanlrm.data.dataset import SampleSettings, TrainingDataset  # noqa: E402
 from humanlrm.data.render.shoot import RenderSettings, Subject, render_subject  # noqa: E402
 from humanlrm.data.scan import Scan  # noqa: E402
 from humanlrm.data.shards import ShardFolder, write_shard  # noqa: E402
@@ -86,5 +86,5 @@ def shards(tmp_path_factory, rendered, detector) -> Path:
 @pytest.fixture(scope="session")
 def batch(shards) -> Batch:
     """Two samples without augmentation, at the size of the tiny preset."""
-    data = Samplings(ShardFolder(shards), SampleSettings(48, 24, augment=False, image_px=64), seed=0)
+    data = TrainingDataset(ShardFolder(shards), SampleSettings(48, 24, augment=False, image_px=64), seed=0)
     return collate([data[0], data[1]])

@@ -8,14 +8,14 @@ import torch
 import trimesh
 from PIL import Image
 
-from humanlrm.body.parts import stature
+from humanlrm.body.height import stature
 from humanlrm.cli import main
-from humanlrm.data.render.renderer import Studio
+from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.triangulate import _around, _picture
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
-from humanlrm.multiview import agreed, fuse, read_posed
+from humanlrm.multiview import fuse, read_posed, robust_triangulate
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.train.checkpoint import trained
 
@@ -34,7 +34,7 @@ def weights(tmp_path_factory):
 def photos(tmp_path_factory, person):
     """Four photographs with masks as alpha, and nerfstudio's file of their cameras."""
     folder = tmp_path_factory.mktemp("photos")
-    studio, frames = Studio(person), []
+    studio, frames = SceneRenderer(person), []
     for k, yaw in enumerate(YAWS):
         camera = _around(studio, yaw, 0.1 * k)
         rgb = _picture(studio, camera)
@@ -66,16 +66,16 @@ def seen(world: np.ndarray, frames: np.ndarray) -> np.ndarray:
 def test_views_without_errors_agree_on_the_truth():
     rng = np.random.default_rng(0)
     world, frames = rng.uniform(-0.8, 0.8, (19, 3)), frames_around(rng, 3)
-    np.testing.assert_allclose(agreed(seen(world, frames), frames), world, atol=1e-9)
+    np.testing.assert_allclose(robust_triangulate(seen(world, frames), frames), world, atol=1e-9)
 
 
 def test_depth_comes_from_the_views_that_see_it_across():
     rng = np.random.default_rng(1)
     world, frames = rng.uniform(-0.8, 0.8, (19, 3)), frames_around(rng, 4)
     wrong = seen(world, frames) + rng.normal(size=(4, 19, 3)) * [0.01, 0.01, 0.15]
-    error = np.linalg.norm(agreed(wrong, frames) - world, axis=1)
+    error = np.linalg.norm(robust_triangulate(wrong, frames) - world, axis=1)
     assert error.mean() < 0.03
-    alone = np.linalg.norm(agreed(wrong[:1], frames[:1]) - world, axis=1)
+    alone = np.linalg.norm(robust_triangulate(wrong[:1], frames[:1]) - world, axis=1)
     assert alone.mean() > 0.08
 
 
@@ -84,7 +84,7 @@ def test_a_view_with_left_and_right_exchanged_is_outvoted():
     world, frames = rng.uniform(-0.8, 0.8, (19, 3)), frames_around(rng, 5)
     found = seen(world, frames)
     found[2] += [0.7, 0.0, 0.5]
-    error = np.linalg.norm(agreed(found, frames) - world, axis=1)
+    error = np.linalg.norm(robust_triangulate(found, frames) - world, axis=1)
     assert error.max() < 0.05
 
 

@@ -13,16 +13,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
+from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES, check_sampling
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, surface_uncertainty
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
-from humanlrm.photo.crop import PhotoSource, SubjectCrop, find_subject, load_photo
+from humanlrm.photo.crop import SubjectCrop, find_subject
+from humanlrm.photo.load import PhotoSource, load_photo
 from humanlrm.photo.visibility import Visibility, below_the_photo, visibility
-from humanlrm.reconstruct import Clock, Reconstruction, Reconstructor, Settings, built, distance_of, framed, with_room
+from humanlrm.reconstruct import (
+    Reconstruction,
+    Reconstructor,
+    Settings,
+    StageTimer,
+    distance_of,
+    encode_reframed,
+    expand_frame,
+    mesh_from_triplane,
+)
 
 When = Literal["auto", "always", "never"]
 #: Folder of the denoiser of landmarks within a weights folder.
@@ -43,7 +53,7 @@ class Completion:
             the body lies below the photo, where the mean of what may be there is no pair of legs. Behind things in
             front and beyond other borders the estimate is the nearest guess (docs/completion.md).
         samples: people; several are always sampled. They stand for 64 samples: the first for most of them, each further
-            one for those that are far from the ones before (``diffusion.pose_prior.typical``).
+            one for those that are far from the ones before (``diffusion.pose_prior.k_medoids``).
         seed: person k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what is told by the photo.
         uncertainty: also say how sure the surface is.
@@ -62,7 +72,7 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class People:
+class ReconstructionSamples:
     """Who could be in a photo.
 
     Attributes:
@@ -94,14 +104,14 @@ class Completer(Reconstructor):
     @torch.no_grad()
     def people(
         self, photo: PhotoSource, settings: Settings | None = None, completion: Completion | None = None
-    ) -> People:
+    ) -> ReconstructionSamples:
         """The main person of a photo.
 
         Raises:
             PhotoError: the photo cannot be read or shows nobody.
             ValueError: nothing solid was reconstructed, or samples are asked of weights without a denoiser.
         """
-        completion, clock = completion or Completion(), Clock()
+        completion, clock = completion or Completion(), StageTimer()
         with clock("photo"):
             loaded = load_photo(photo)
         with clock("person"):
@@ -109,7 +119,7 @@ class Completer(Reconstructor):
         hidden = visibility(subject)
         asked = completion.samples > 1 or completion.when == "always"
         with clock("network"):
-            subject, estimate = framed(self.model, subject)
+            subject, estimate = encode_reframed(self.model, subject)
             sampled = asked or (
                 completion.when == "auto" and self.poses is not None and _below(subject, estimate) > _TOO_MUCH
             )
@@ -120,14 +130,14 @@ class Completer(Reconstructor):
                 if sampled:
                     planes = self._planes_on(subject, people)
                 elif subject is not before:
-                    planes = [self.model.planes_of(subject.given.to(people.device))]
+                    planes = [self.model.encode(subject.inputs.to(people.device))]
                 if completion.uncertainty:
                     others = self._planes_on(subject, pool[: max(completion.samples, _SURE)])
                     fields = [distance_of(self.model, one) for one in others]
-        found = tuple(built(self.model, subject, one, settings, _copy(clock)) for one in planes)
+        found = tuple(mesh_from_triplane(self.model, subject, one, settings, _copy(clock)) for one in planes)
         if completion.uncertainty:
             found = tuple(_with_uncertainty(person, fields, pool.cpu()) for person in found)
-        return People(found, hidden, sampled)
+        return ReconstructionSamples(found, hidden, sampled)
 
     def _sampling(self) -> tuple[HumanLRM, PoseDenoiser]:
         if self.poses is None or not isinstance(self.model, HumanLRM):
@@ -135,8 +145,8 @@ class Completer(Reconstructor):
         return self.model, self.poses
 
     def _planes_on(self, subject: SubjectCrop, poses: Float[Tensor, "K J 3"]) -> list[Triplane]:
-        model, given = self._sampling()[0], subject.given.to(poses.device)
-        return [model.planes_of(given, told=pose[None], estimate=False) for pose in poses]
+        model, inputs = self._sampling()[0], subject.inputs.to(poses.device)
+        return [model.encode(inputs, landmarks_override=pose[None], estimate=False) for pose in poses]
 
 
 def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf], pool: Float[Tensor, "K J 3"]) -> Reconstruction:
@@ -147,15 +157,15 @@ def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf], pool: Float
 
 def _below(subject: SubjectCrop, estimate: Triplane) -> float:
     """Share of the body below the photo, by the estimate: the detector squeezes half a person's legs into the photo."""
-    points = estimate.given.estimated
+    points = estimate.inputs.estimated
     if points is None:
         return 0.0
-    return float(below_the_photo(subject.given, points.cpu()))
+    return float(below_the_photo(subject.inputs, points.cpu()))
 
 
-def _copy(clock: Clock) -> Clock:
+def _copy(clock: StageTimer) -> StageTimer:
     """Each person has seconds of its own beside those that all share."""
-    other = Clock()
+    other = StageTimer()
     other.seconds |= clock.seconds
     return other
 
@@ -167,11 +177,11 @@ def _posed(
     for them."""
 
     def drawn(of: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
-        given = of.given.to(next(model.parameters()).device)
-        found = sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES, completion.seed, completion.guidance)
-        return model.believed(found, given.image)
+        inputs = of.inputs.to(next(model.parameters()).device)
+        found = sample_poses(denoiser, condition_of(model, inputs), MOST_SAMPLES, completion.seed, completion.guidance)
+        return model.correct_posture(found, inputs.image)
 
     found = drawn(subject)
-    roomy = with_room(subject, found[0, :_ROOMY].flatten(0, 1))
+    roomy = expand_frame(subject, found[0, :_ROOMY].flatten(0, 1))
     found = found if roomy is subject else drawn(roomy)
-    return roomy, typical(found, completion.samples)[0], found[0]
+    return roomy, k_medoids(found, completion.samples)[0], found[0]

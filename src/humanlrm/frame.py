@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from humanlrm.camera import Cameras
 
@@ -78,3 +78,10 @@ def unproject_ndc(ndc: Float[Tensor, "*P 2"], z: Float[Tensor, "*P"]) -> Float[T
     """Inverse of :func:`project_ndc` at height ``z`` toward the camera (box units)."""
     xy = ndc * ((CAMERA_DISTANCE - z) / FOCAL)[..., None]
     return torch.cat([xy, z[..., None]], dim=-1)
+
+
+def sample_plane(plane: Float[Tensor, "B C H W"], at: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P C"]:
+    """Bilinear look-up at (right, up) in [-1, 1]; the first row is up = +1; the border value goes on outside."""
+    grid = torch.stack([at[..., 0], -at[..., 1]], dim=-1)[:, :, None]
+    found = nn.functional.grid_sample(plane, grid, align_corners=False, padding_mode="border")
+    return found[..., 0].transpose(1, 2)

@@ -1,8 +1,8 @@
 """The front door for several calibrated photos of one person at one moment: no training, the shipped weights do.
 
 Each photo says where landmarks are in its picture plane and roughly how deep; together they say where they are in space
-(:func:`agreed`). On landmarks that are known so well, the field of each photo is nearly right on its own side, and
-:class:`humanlrm.model.fused.FusedField` takes of each what it sees.
+(:func:`robust_triangulate`). On landmarks that are known so well, the field of each photo is nearly right on its own
+side, and :class:`humanlrm.model.fused.FusedField` takes of each what it sees.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from humanlrm.body.anatomy import Anatomy
-from humanlrm.body.parts import crown, mirror_of, stature
+from humanlrm.body.height import crown, stature
+from humanlrm.body.parts import Anatomy, mirror_of
 from humanlrm.data.capture import Capture, CaptureView
 from humanlrm.data.capture_inputs import middle_depth, visual_hull
 from humanlrm.data.importers.io.pictures import Shot, cut, level, moved_world, photograph
@@ -22,22 +22,23 @@ from humanlrm.data.importers.io.upright import METRES, TO_Y_UP
 from humanlrm.data.importers.multiview import nerfstudio_shots
 from humanlrm.data.render.camera_sampling import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
-from humanlrm.mesh.silhouette import meet_outlines, outlines_of
+from humanlrm.mesh.silhouette import fit_silhouette, outlines_of
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.crop import Photo, PhotoError, SubjectCrop, find_subject
+from humanlrm.photo.crop import SubjectCrop, find_subject
+from humanlrm.photo.load import Photo, PhotoError
 from humanlrm.reconstruct import (
-    Clock,
     Loaded,
     Reconstruction,
     Settings,
+    StageTimer,
     one_body,
     photo_of,
 )
 from humanlrm.texture.bake import bake
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 #: Errors of a view's landmarks across and along its line of sight (box units), which weight what the views say; an
 #: error of so many of these counts half. Measured by ``benchmarks/correction.py``; the robust weight is our choice.
@@ -85,8 +86,8 @@ class FusedPerson:
         field, device = self.field, self.field.to_views.device
         marks = torch.from_numpy(self.landmarks.astype(np.float32))
         surface = one_body(lambda points: field.distance(points.to(device)).cpu(), resolution, marks, faces)
-        outlines = outlines_of(field.planes.given.image, field.to_views)
-        return meet_outlines(surface, outlines, crown(surface.vertices, self.landmarks))
+        outlines = outlines_of(field.planes.inputs.image, field.to_views)
+        return fit_silhouette(surface, outlines, crown(surface.vertices, self.landmarks))
 
 
 class MultiViewReconstructor(Loaded):
@@ -112,7 +113,7 @@ class MultiViewReconstructor(Loaded):
         """
         if unit is not None and unit not in METRES:
             raise ValueError(f"unit must be one of {', '.join(METRES)}, got {unit!r}")
-        clock = Clock()
+        clock = StageTimer()
         with clock("photos"):
             views = read_posed(photos, cameras, self.detector, up)
         return reconstruct_posed(self.model, views, self.detector, settings, METRES[unit] if unit else None, clock)
@@ -190,12 +191,12 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
     capture = Capture("the photos", "photos", "", tuple(views))
     hull = visual_hull(capture)
     posed = [_posed(view, hull, detector, model.config.image_px) for view in views]
-    given = _batch([one.subject for one in posed]).to(device)
-    estimated = model.landmarks_of(given).points.cpu().double().numpy()
+    inputs = _batch([one.subject for one in posed]).to(device)
+    estimated = model.estimate_landmarks(inputs).points.cpu().double().numpy()
     to_frames = np.stack([one.to_frame for one in posed])
-    world = agreed(estimated, to_frames)
-    told = _moved(to_frames, world)
-    planes = model.planes_of(given, torch.from_numpy(told.astype(np.float32)).to(device), estimate=False)
+    world = robust_triangulate(estimated, to_frames)
+    landmarks_override = _moved(to_frames, world)
+    planes = model.encode(inputs, torch.from_numpy(landmarks_override.astype(np.float32)).to(device), estimate=False)
     from_world = _common_box(world, views[0])
     to_views = torch.from_numpy((to_frames @ np.linalg.inv(from_world)).astype(np.float32)).to(device)
     landmarks = _moved(from_world[None], world)[0]
@@ -208,9 +209,9 @@ def _posed(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px
     return Posed(subject, crop_frame(view.camera, subject.crop, middle_depth(view.camera, subject.crop, hull)))
 
 
-def _batch(subjects: Sequence[SubjectCrop]) -> Given:
-    parts = [vars(subject.given) for subject in subjects]
-    return Given(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+def _batch(subjects: Sequence[SubjectCrop]) -> Inputs:
+    parts = [vars(subject.inputs) for subject in subjects]
+    return Inputs(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
 def _moved(matrices: Float[np.ndarray, "V 4 4"], points: Float[np.ndarray, "*#V K 3"]) -> Float[np.ndarray, "V K 3"]:
@@ -218,7 +219,9 @@ def _moved(matrices: Float[np.ndarray, "V 4 4"], points: Float[np.ndarray, "*#V 
     return points @ matrices[:, :3, :3].transpose(0, 2, 1) + matrices[:, None, :3, 3]
 
 
-def agreed(estimated: Float[np.ndarray, "V J 3"], to_frames: Float[np.ndarray, "V 4 4"]) -> Float[np.ndarray, "J 3"]:
+def robust_triangulate(
+    estimated: Float[np.ndarray, "V J 3"], to_frames: Float[np.ndarray, "V 4 4"]
+) -> Float[np.ndarray, "J 3"]:
     """World points that the estimates of V views agree on.
 
     A view knows a point across its line of sight three times better than along it. The point with the least weighted
@@ -265,7 +268,7 @@ def reconstruct_posed(
     detector: PoseDetector,
     settings: Settings | None = None,
     metres: float | None = None,
-    clock: Clock | None = None,
+    clock: StageTimer | None = None,
 ) -> Reconstruction:
     """Several photos with cameras to a textured mesh.
 
@@ -275,7 +278,7 @@ def reconstruct_posed(
     Raises:
         ValueError: see :func:`fuse`; nothing solid was reconstructed.
     """
-    clock, settings = clock or Clock(), settings or Settings()
+    clock, settings = clock or StageTimer(), settings or Settings()
     with clock("network"):
         person = fuse(model, views, detector)
     with clock("surface"):
@@ -285,10 +288,10 @@ def reconstruct_posed(
         photos = [replace(photo_of(one.subject), to_frame=one.to_frame @ box) for one in person.views]
         device = person.field.to_views.device
 
-        def colour(points, normals):
-            return person.field.colour(points.to(device), normals.to(device)).cpu()
+        def color(points, normals):
+            return person.field.color(points.to(device), normals.to(device)).cpu()
 
-        mesh = bake(surface, colour, photos, settings.texture_px, anatomy=Anatomy(mirror=mirror_of(person.landmarks)))
+        mesh = bake(surface, color, photos, settings.texture_px, anatomy=Anatomy(mirror=mirror_of(person.landmarks)))
     if metres is None:
         scale = settings.height_m / stature(person.landmarks)
     else:

@@ -12,23 +12,25 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from humanlrm.body.parts import anatomy_of, crown, stature
-from humanlrm.body.skeleton import Bones
+from humanlrm.body.height import crown, stature
+from humanlrm.body.parts import anatomy_of
+from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.diffusion.uncertainty import Uncertainty
 from humanlrm.mesh.clean import clean, detached_share, simplify
 from humanlrm.mesh.export import save
 from humanlrm.mesh.extract import Sdf, extract_surface
 from humanlrm.mesh.preview import contact_sheet, render_views
-from humanlrm.mesh.silhouette import meet_outlines, mend_border, outlines_of
+from humanlrm.mesh.silhouette import fit_silhouette, outlines_of, smooth_photo_border
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.mesh.texels import TexturedMesh
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.crop import PhotoSource, SubjectCrop, find_subject, load_photo
+from humanlrm.photo.crop import SubjectCrop, find_subject
+from humanlrm.photo.load import PhotoSource, load_photo
 from humanlrm.texture.bake import bake, heat_map
-from humanlrm.texture.project import Photo
+from humanlrm.texture.project import PhotoProjection
 from humanlrm.texture.seen import FieldColor
 
 _FACES = 24_000
@@ -129,10 +131,10 @@ class Reconstruction:
 
     def preview(self, size_px: int = 384) -> UInt8[np.ndarray, "H W 3"]:
         """One picture: the inputs, front, left, back, right, normals."""
-        given = [_shown(subject, size_px) for subject in (self.subject, *self.others)]
+        inputs = [_shown(subject, size_px) for subject in (self.subject, *self.others)]
         sides = render_views(self.mesh, size_px=size_px)
         normals = render_views(self.mesh, ("front",), size_px, shading="normals")
-        return contact_sheet([*given, *sides, *normals])
+        return contact_sheet([*inputs, *sides, *normals])
 
 
 def _shown(subject: SubjectCrop, size_px: int) -> UInt8[np.ndarray, "{size_px} {size_px} 3"]:
@@ -167,7 +169,7 @@ class Reconstructor(Loaded):
             PhotoError: the photo cannot be read or shows nobody.
             ValueError: nothing solid was reconstructed.
         """
-        clock = Clock()
+        clock = StageTimer()
         with clock("photo"):
             loaded = load_photo(photo)
         with clock("person"):
@@ -175,7 +177,7 @@ class Reconstructor(Loaded):
         return reconstruct(self.model, subject, settings, clock)
 
 
-class Clock:
+class StageTimer:
     """Seconds per stage, in order.
 
     Attributes:
@@ -194,32 +196,36 @@ class Clock:
 
 @torch.no_grad()
 def reconstruct(
-    model: Model, subject: SubjectCrop, settings: Settings | None = None, clock: Clock | None = None
+    model: Model, subject: SubjectCrop, settings: Settings | None = None, clock: StageTimer | None = None
 ) -> Reconstruction:
     """From what the network is shown to a textured mesh.
 
     Raises:
         ValueError: the field has no surface inside the box.
     """
-    clock = clock or Clock()
+    clock = clock or StageTimer()
     with clock("network"):
-        subject, planes = framed(model, subject)
-    return built(model, subject, planes, settings, clock)
+        subject, planes = encode_reframed(model, subject)
+    return mesh_from_triplane(model, subject, planes, settings, clock)
 
 
 @torch.no_grad()
-def built(
-    model: Model, subject: SubjectCrop, planes: Triplane, settings: Settings | None = None, clock: Clock | None = None
+def mesh_from_triplane(
+    model: Model,
+    subject: SubjectCrop,
+    planes: Triplane,
+    settings: Settings | None = None,
+    clock: StageTimer | None = None,
 ) -> Reconstruction:
     """From planes to a textured mesh. Same errors as :func:`reconstruct`."""
-    clock, settings = clock or Clock(), settings or Settings()
+    clock, settings = clock or StageTimer(), settings or Settings()
     with clock("surface"):
         surface = extract(model, planes, settings.resolution, settings.faces)
     with clock("texture"):
-        corrected = planes.given.landmarks
+        corrected = planes.inputs.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
-        colour = colour_of(model, planes, subject)
-        mesh = bake(surface, colour, [photo_of(subject)], settings.texture_px, anatomy=anatomy_of(landmarks))
+        color = color_of(model, planes, subject)
+        mesh = bake(surface, color, [photo_of(subject)], settings.texture_px, anatomy=anatomy_of(landmarks))
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
@@ -230,18 +236,18 @@ def built(
 def extract(model: Model, planes: Triplane, resolution: int, faces: int | None = None) -> TriangleSurface:
     """The field's zero level as one sound body (box units) that ends where the photo shows that it ends, of about so
     many faces."""
-    marks = planes.given.landmarks
+    marks = planes.inputs.landmarks
     surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu(), faces)
-    surface = mend_border(surface, (planes.given.image[0, 4] > 0.5).cpu().numpy())
+    surface = smooth_photo_border(surface, (planes.inputs.image[0, 4] > 0.5).cpu().numpy())
     bare = None if marks is None else crown(surface.vertices, marks[0].cpu().numpy())
-    return meet_outlines(surface, outlines_of(planes.given.image), bare)
+    return fit_silhouette(surface, outlines_of(planes.inputs.image), bare)
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:
     """The field's distance (box units), with arms and legs where landmarks are known. Far from all bones the field is
     not asked: the distance to them is enough."""
-    device, marks = next(model.parameters()).device, planes.given.landmarks
-    bones = Bones().to(device)
+    device, marks = next(model.parameters()).device, planes.inputs.landmarks
+    bones = SkeletonCapsules().to(device)
 
     def sdf(points: Float[torch.Tensor, "P 3"]) -> Float[torch.Tensor, "P"]:
         there = points[None].to(device)
@@ -252,7 +258,7 @@ def distance_of(model: Model, planes: Triplane) -> Sdf:
         near = found < _FAR
         if bool(near.any()):
             asked = model.field.distance(planes, there[:, near]).to(found)
-            found[near] = bones.with_limbs(asked, capsules[:, near])[0]
+            found[near] = bones.enforce_limbs(asked, capsules[:, near])[0]
         return found.cpu()
 
     return sdf
@@ -265,55 +271,55 @@ def one_body(
     between the landmarks, if there are any, hold them."""
     surface = extract_surface(sdf, resolution)
     if landmarks is not None and detached_share(surface) > _DETACHED:
-        bones = Bones()
+        bones = SkeletonCapsules()
         surface = extract_surface(
-            lambda points: bones.held_together(sdf(points)[None], points[None], landmarks[None])[0], resolution
+            lambda points: bones.bridge_gaps(sdf(points)[None], points[None], landmarks[None])[0], resolution
         )
     surface = clean(surface, smoothing=_SMOOTHING)
     return surface if faces is None else simplify(surface, faces)
 
 
-def framed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
+def encode_reframed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
     """Planes in a frame that has room for the whole person.
 
     The detector squeezes the legs of a half body into the photo. Where the model's estimate puts them beyond the frame,
     they would be cut off: the frame grows, and the network looks again, a few times if need be.
     """
     device = next(model.parameters()).device
-    planes = model.planes_of(subject.given.to(device))
+    planes = model.encode(subject.inputs.to(device))
     for _ in range(_LOOKS - 1):
-        if planes.given.estimated is None:
+        if planes.inputs.estimated is None:
             break
-        roomy = with_room(subject, planes.given.estimated[0])
+        roomy = expand_frame(subject, planes.inputs.estimated[0])
         if roomy is subject:
             break
-        subject, planes = roomy, model.planes_of(roomy.given.to(device))
+        subject, planes = roomy, model.encode(roomy.inputs.to(device))
     return subject, planes
 
 
-def with_room(subject: SubjectCrop, points: Float[Tensor, "N 3"]) -> SubjectCrop:
+def expand_frame(subject: SubjectCrop, points: Float[Tensor, "N 3"]) -> SubjectCrop:
     """A larger frame, if the photo cuts the person off and the points (box units) lie beyond this one."""
     if not subject.truncated or float(points[:, :2].abs().max()) < _FRAME:
         return subject
-    return subject.including(points.cpu().numpy().clip(-_MOST_ROOM, _MOST_ROOM))
+    return subject.expanded_to(points.cpu().numpy().clip(-_MOST_ROOM, _MOST_ROOM))
 
 
-def photo_of(subject: SubjectCrop) -> Photo:
+def photo_of(subject: SubjectCrop) -> PhotoProjection:
     """The photo that a subject was found in, to be projected."""
-    return Photo(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
+    return PhotoProjection(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
 
 
-def colour_of(model: Model, planes: Triplane, subject: SubjectCrop) -> FieldColor:
+def color_of(model: Model, planes: Triplane, subject: SubjectCrop) -> FieldColor:
     """Colours of surface points. The unseen side is coloured in part by what its pixel shows: at the photo's own
     resolution (at most ``_SHARPEST_PX``), finer than the network's input."""
     device = next(model.parameters()).device
     sharpest = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _SHARPEST_PX))
     image = subject.image_at(sharpest).to(device)
     seen = torch.cat([image[:3] * image[3:4], image[3:]])
-    sharp = replace(planes, given=replace(planes.given, image=seen[None]))
+    sharp = replace(planes, inputs=replace(planes.inputs, image=seen[None]))
 
     @torch.no_grad()
-    def colour(points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        return model.field.colour(sharp, points[None].to(device), normals[None].to(device))[0].cpu()
+    def color(points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
+        return model.field.color(sharp, points[None].to(device), normals[None].to(device))[0].cpu()
 
-    return colour
+    return color

@@ -13,21 +13,22 @@ _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
-class Given:
+class Inputs:
     """One view per subject; single samples have no batch axis until :func:`collate`.
 
     Attributes:
         image: sRGB, alpha, known (1 inside the photo), in [0, 1].
         landmarks: detected, box units, and visibility in [0, 1]; 0 = missing.
-        clues: the detector's features at the landmarks, in the picture and in its mirror image; 0 = unknown.
+        detector_features: the detector's features at the landmarks, in the picture and in its mirror image; 0 =
+            unknown.
     """
 
     image: Float[Tensor, "*B 5 H W"]
     landmarks: Float[Tensor, "*B J 4"]
-    clues: Float[Tensor, "*B J 2 C"]
+    detector_features: Float[Tensor, "*B J 2 C"]
 
-    def to(self, device: torch.device | str) -> "Given":
-        return Given(self.image.to(device), self.landmarks.to(device), self.clues.to(device))
+    def to(self, device: torch.device | str) -> "Inputs":
+        return Inputs(self.image.to(device), self.landmarks.to(device), self.detector_features.to(device))
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Targets:
         alpha: the silhouette in [0, 1]; NaN where unknown.
         normal: unit vectors, axes of the view's own frame; NaN where unknown.
         depth: z of the first surface in the view's own frame, box units; NaN where unknown.
-        to_given: similarity that takes points of the view's own frame into the given view's frame.
+        to_input: similarity that takes points of the view's own frame into the given view's frame.
     """
 
     rgb: Float[Tensor, "*B T 3 H W"]
     alpha: Float[Tensor, "*B T 1 H W"]
     normal: Float[Tensor, "*B T 3 H W"]
     depth: Float[Tensor, "*B T 1 H W"]
-    to_given: Float[Tensor, "*B T 4 4"]
+    to_input: Float[Tensor, "*B T 4 4"]
 
     def reduced(self, side_px: int) -> "Targets":
         """At a lower resolution: means of blocks, colours weighted by alpha; a block unknown in part is unknown.
@@ -64,11 +65,11 @@ class Targets:
         alpha = mean(self.alpha)
         rgb = mean(self.rgb * self.alpha) / alpha.clamp(min=_LEAST)
         normal = torch.nn.functional.normalize(mean(self.normal), dim=-3)
-        return Targets(rgb, alpha, normal, mean(self.depth), self.to_given)
+        return Targets(rgb, alpha, normal, mean(self.depth), self.to_input)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Supervision:
     """The truth (box units).
 
     Attributes:
@@ -77,8 +78,8 @@ class Wanted:
         depth: z where a pixel's ray enters and leaves the person; NaN where it misses.
         landmarks: true landmarks; NaN where unknown.
         targets: other views, if they were asked for.
-        taught: landmarks that training builds people on, the true ones with a little noise; NaN where unknown.
-            ``None``: training builds on the model's own estimate.
+        teacher_landmarks: landmarks that training builds people on, the true ones with a little noise; NaN where
+            unknown. ``None``: training builds on the model's own estimate.
     """
 
     points: Float[Tensor, "*B P 3"]
@@ -89,13 +90,13 @@ class Wanted:
     depth: Float[Tensor, "*B 2 D D"]
     landmarks: Float[Tensor, "*B J 3"]
     targets: Targets | None = None
-    taught: Float[Tensor, "*B J 3"] | None = None
+    teacher_landmarks: Float[Tensor, "*B J 3"] | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    given: Given
-    wanted: Wanted
+    inputs: Inputs
+    supervision: Supervision
 
     def to(self, device: torch.device) -> "Batch":
         def move(part: Any) -> Any:

@@ -15,7 +15,7 @@ from humanlrm.data.render.environment import (
 )
 from humanlrm.data.render.light import Light
 
-COLOUR = np.array([0.2, 0.5, 0.8], np.float32)
+COLOR = np.array([0.2, 0.5, 0.8], np.float32)
 
 
 def sphere(count: int = 40) -> np.ndarray:
@@ -30,14 +30,14 @@ def sunny(direction: np.ndarray) -> np.ndarray:
     return np.where(disk[..., None], np.float32([900, 800, 600]), np.float32(0.3)).astype(np.float32)
 
 
-def test_a_constant_environment_shines_with_its_own_colour_on_every_side():
-    light = environment_light(taken_apart(np.broadcast_to(COLOUR, (64, 128, 3))), 1.0)
-    np.testing.assert_allclose(light.shade(sphere()), np.broadcast_to(COLOUR, (40, 3)), rtol=0.01)
+def test_a_constant_environment_shines_with_its_own_color_on_every_side():
+    light = environment_light(taken_apart(np.broadcast_to(COLOR, (64, 128, 3))), 1.0)
+    np.testing.assert_allclose(light.shade(sphere()), np.broadcast_to(COLOR, (40, 3)), rtol=0.01)
 
 
 def test_harmonics_agree_with_the_integral_over_a_smooth_map():
     directions, solid = map_directions(64, 128)
-    radiance = (0.4 + 0.3 * directions[..., 1:2] + 0.2 * directions[..., 0:1] ** 2) * COLOUR
+    radiance = (0.4 + 0.3 * directions[..., 1:2] + 0.2 * directions[..., 0:1] ** 2) * COLOR
     light, normals = environment_light(taken_apart(radiance.astype(np.float32)), 0.0), sphere()
     cosine = np.clip(np.einsum("hwc,nc->hwn", directions, normals), 0, None) * solid[..., None]
     np.testing.assert_allclose(light.shade(normals), np.einsum("hwn,hwc->nc", cosine, radiance) / np.pi, rtol=0.03)
@@ -50,7 +50,7 @@ def test_the_sun_of_a_map_becomes_a_lamp_that_casts_shadows():
     assert 0.02 < light.shadows[0] < 0.12
     # Its radiance over its solid angle, over pi.
     expected = np.float32([900, 800, 600]) * 2 * np.pi * (1 - np.cos(0.08)) / np.pi
-    np.testing.assert_allclose(light.colours[0], expected, rtol=0.06)
+    np.testing.assert_allclose(light.colors[0], expected, rtol=0.06)
     np.testing.assert_allclose(light.shade(-toward[None]), 0.3, rtol=0.15)
 
 

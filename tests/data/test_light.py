@@ -28,7 +28,7 @@ def test_a_lamp_from_the_side_still_gives_a_little():
 
 def test_turning_surface_and_lamp_together_changes_nothing():
     light, turn = random_light(np.random.default_rng(1)), np.diag([1.0, -1.0, -1.0]).astype(np.float32)
-    turned = Light(light.ambient, light.directions @ turn.T, light.colours)
+    turned = Light(light.ambient, light.directions @ turn.T, light.colors)
     normals = np.random.default_rng(2).normal(size=(20, 3)).astype(np.float32)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     np.testing.assert_allclose(turned.shade(normals @ turn.T), light.shade(normals), rtol=1e-4)
@@ -42,7 +42,7 @@ def test_flipping_a_normal_away_from_the_lamp_never_makes_it_brighter():
     assert (lamp().shade(toward) > lamp().shade(-toward)).mean() > 0.9
 
 
-def test_colours_stay_in_range_under_any_light_and_black_stays_black():
+def test_colors_stay_in_range_under_any_light_and_black_stays_black():
     normals = np.random.default_rng(4).normal(size=(50, 3)).astype(np.float32)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     for seed in range(10):
@@ -55,8 +55,8 @@ def test_colours_stay_in_range_under_any_light_and_black_stays_black():
 def test_random_lamps_are_unit_vectors_and_the_seed_decides_the_light():
     a, b = (random_light(np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_allclose(np.linalg.norm(a.directions, axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(a.colours, b.colours)
-    assert not np.allclose(a.colours, random_light(np.random.default_rng(6)).colours)
+    np.testing.assert_array_equal(a.colors, b.colors)
+    assert not np.allclose(a.colors, random_light(np.random.default_rng(6)).colors)
 
 
 def test_a_white_surface_that_faces_the_light_is_bright():

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from humanlrm.data.dataset import SampleSettings, Samplings, batches
+from humanlrm.data.dataset import SampleSettings, TrainingDataset, batches
 from humanlrm.data.shards import Mixture, ShardFolder, write_shard
 
 SETTINGS = SampleSettings(8, 8, augment=False)
@@ -19,35 +19,35 @@ def folders(shards, rendered, tmp_path_factory) -> tuple[ShardFolder, ShardFolde
     return ShardFolder(shards), ShardFolder(other)
 
 
-def marks(data: Samplings, count: int) -> list[bytes]:
-    return [data[i].wanted.points.numpy().tobytes() for i in range(count)]
+def marks(data: TrainingDataset, count: int) -> list[bytes]:
+    return [data[i].supervision.points.numpy().tobytes() for i in range(count)]
 
 
 def test_one_folder_alone_gives_the_same_samples_as_without_a_mixture(folders):
-    mixed = Samplings(Mixture([(folders[0], 3.0)]), SETTINGS, seed=4)
-    assert marks(mixed, 6) == marks(Samplings(folders[0], SETTINGS, seed=4), 6)
+    mixed = TrainingDataset(Mixture([(folders[0], 3.0)]), SETTINGS, seed=4)
+    assert marks(mixed, 6) == marks(TrainingDataset(folders[0], SETTINGS, seed=4), 6)
 
 
 def test_folders_come_as_often_as_their_weights_say(folders):
-    data = Samplings(Mixture([(folders[0], 1.0), (folders[1], 3.0)]), SETTINGS, seed=0)
+    data = TrainingDataset(Mixture([(folders[0], 1.0), (folders[1], 3.0)]), SETTINGS, seed=0)
     assert np.mean(data.turns) == pytest.approx(0.75, abs=1e-3)
     assert not np.array_equal(data.turns, np.sort(data.turns))
     assert len(data) == 6
 
 
 def test_within_a_mixture_every_view_of_a_folder_is_visited_once_per_pass(folders):
-    data = Samplings(Mixture([(folders[0], 1.0), (folders[1], 1.0)]), SETTINGS, seed=0)
+    data = TrainingDataset(Mixture([(folders[0], 1.0), (folders[1], 1.0)]), SETTINGS, seed=0)
     mine = [i for i in range(60) if data.turns[i] == 0]
     for start in (0, 4, 8):
-        seen = {data[i].wanted.landmarks.numpy().tobytes() for i in mine[start : start + 4]}
+        seen = {data[i].supervision.landmarks.numpy().tobytes() for i in mine[start : start + 4]}
         assert len(seen) == 4
 
 
 def test_resuming_a_mixture_continues_the_sequence(folders):
     mixture = Mixture([(folders[0], 1.0), (folders[1], 2.0)])
-    whole = list(islice(batches(Samplings(mixture, SETTINGS, seed=2), 3, workers=0), 4))
-    rest = next(iter(batches(Samplings(mixture, SETTINGS, seed=2), 3, start=9, workers=0)))
-    assert (rest.wanted.points == whole[3].wanted.points).all()
+    whole = list(islice(batches(TrainingDataset(mixture, SETTINGS, seed=2), 3, workers=0), 4))
+    rest = next(iter(batches(TrainingDataset(mixture, SETTINGS, seed=2), 3, start=9, workers=0)))
+    assert (rest.supervision.points == whole[3].supervision.points).all()
 
 
 def test_a_mixture_tells_of_all_its_subjects_and_problems(folders, shards, tmp_path):

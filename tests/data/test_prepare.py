@@ -1,10 +1,10 @@
 """``humanlrm prepare`` from a folder of files to shards: what it makes, skips, resumes and holds out."""
 
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import layouts
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,13 +13,10 @@ from humanlrm.cli import main
 from humanlrm.data.capture import CaptureFolder
 from humanlrm.data.importers import ADAPTERS
 from humanlrm.data.importers.io.adapter import Item, Options
-from humanlrm.data.prepare import SHARD, Job, choose, key_of, plan, prepare_shard, summary
+from humanlrm.data.prepare import SHARD, PrepareJob, choose, key_of, plan, prepare_shard, summary
 from humanlrm.data.prepare import run as run_job
 from humanlrm.data.render.shoot import RenderSettings
 from humanlrm.data.shards import ShardFolder
-
-sys.path.insert(0, str(Path(__file__).parent / "adapters"))
-import layouts
 
 
 def run(*arguments: object) -> int:
@@ -131,8 +128,8 @@ def test_another_process_makes_what_this_one_makes(tmp_path, capture_tree, detec
 # ---- choice
 
 
-def job(tmp_path, **changes) -> Job:
-    return replace(Job("scans", tmp_path, tmp_path / "out"), **changes)
+def job(tmp_path, **changes) -> PrepareJob:
+    return replace(PrepareJob("scans", tmp_path, tmp_path / "out"), **changes)
 
 
 ITEMS = [

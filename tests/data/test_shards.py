@@ -31,7 +31,7 @@ def test_what_is_written_is_read_back(shards, rendered):
         record, samples = folder.load(0, k)
         for name in ("alpha", "known", "depth", "detected", "landmarks", "to_frame"):
             np.testing.assert_array_equal(getattr(record, name), getattr(view, name), err_msg=name)
-        for name in ("ambient", "directions", "colours"):
+        for name in ("ambient", "directions", "colors"):
             np.testing.assert_array_equal(getattr(record.light, name), getattr(view.light, name))
         for name in ("points", "sdf", "surface", "normals", "albedo"):
             np.testing.assert_array_equal(getattr(samples, name), getattr(rendered.samples, name))
@@ -150,7 +150,7 @@ def test_shards_of_older_versions_have_lamps_only_and_no_maps(shards, rendered, 
     assert record.normal is record.amodal is record.target is record.clean is None
     assert (record.light.shadows == -1).all()
     assert (record.light.environment == 0).all()
-    np.testing.assert_array_equal(record.light.colours, rendered.views[0].light.colours)
+    np.testing.assert_array_equal(record.light.colors, rendered.views[0].light.colors)
 
 
 def lamps_only(shard: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from humanlrm.body.landmarks import MIRROR
 from humanlrm.camera import Cameras
-from humanlrm.data.dataset import SampleSettings, Samplings, make_sample
+from humanlrm.data.dataset import SampleSettings, TrainingDataset, build_sample
 from humanlrm.data.shards import ShardFolder
 from humanlrm.data.targets import TargetView, as_targets, relative_camera
 from humanlrm.frame import canonical_camera
@@ -21,13 +21,13 @@ def as_target(view) -> TargetView:
 
 def pair(rendered, settings=SETTINGS, seed=0) -> Batch:
     given, other = rendered.views
-    return make_sample(given, rendered.samples, settings, np.random.default_rng(seed), [as_target(other)])
+    return build_sample(given, rendered.samples, settings, np.random.default_rng(seed), [as_target(other)])
 
 
 def project(sample: Batch, points: torch.Tensor) -> torch.Tensor:
     """x px, y px, camera z of points of the sample's frame in its first target."""
-    targets = sample.wanted.targets
-    own = torch.linalg.inv(targets.to_given[0])
+    targets = sample.supervision.targets
+    own = torch.linalg.inv(targets.to_input[0])
     return canonical_camera(targets.alpha.shape[-1]).project(points @ own[:3, :3].T + own[:3, 3])
 
 
@@ -53,23 +53,23 @@ def test_a_view_seen_from_itself_is_the_canonical_camera(rendered):
 
 def facing(sample: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels of the sample's surface points in the target, and which of them it sees."""
-    pixels = project(sample, sample.wanted.surface)
-    return pixels, (4 - read(sample.wanted.targets.depth[0, 0], pixels) - pixels[:, 2]).abs() < 0.012
+    pixels = project(sample, sample.supervision.surface)
+    return pixels, (4 - read(sample.supervision.targets.depth[0, 0], pixels) - pixels[:, 2]).abs() < 0.012
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_depth_normals_and_colours_of_targets_are_those_of_the_samples_surface(rendered, seed):
+def test_depth_normals_and_colors_of_targets_are_those_of_the_samples_surface(rendered, seed):
     augmented = SampleSettings(points=16, surface=600, target_views=1)
     sample = pair(rendered, augmented, seed)
-    wanted, targets = sample.wanted, sample.wanted.targets
+    wanted, targets = sample.supervision, sample.supervision.targets
     pixels, seen = facing(sample)
     assert seen.float().mean() > 0.12
-    turn = targets.to_given[0, :3, :3]
+    turn = targets.to_input[0, :3, :3]
     normals = read(targets.normal[0], pixels).T @ (turn / turn[0].norm()).T
     agree = (normals * wanted.normals).sum(-1)[seen]
     assert agree.nanmedian() > 0.97
-    colours = read(targets.rgb[0], pixels).T
-    assert (colours - wanted.rgb).abs().mean(-1)[seen].nanmedian() < 0.06
+    colors = read(targets.rgb[0], pixels).T
+    assert (colors - wanted.rgb).abs().mean(-1)[seen].nanmedian() < 0.06
     assert (read(targets.alpha[0, 0], pixels)[seen] == 1).all()
 
 
@@ -78,16 +78,16 @@ def test_mirrored_samples_have_mirrored_targets(rendered):
     own = canonical_camera(128).project(torch.from_numpy(other.landmarks))
     for seed in range(8):
         sample = pair(rendered, SampleSettings(points=16, surface=16, target_views=1), seed)
-        mirrored = not np.allclose(sample.wanted.landmarks, rendered.views[0].landmarks)
+        mirrored = not np.allclose(sample.supervision.landmarks, rendered.views[0].landmarks)
         expected = own.clone()
         if mirrored:
             expected = expected[MIRROR]
             expected[:, 0] = 128 - expected[:, 0]
-        torch.testing.assert_close(project(sample, sample.wanted.landmarks), expected, atol=2e-3, rtol=1e-4)
+        torch.testing.assert_close(project(sample, sample.supervision.landmarks), expected, atol=2e-3, rtol=1e-4)
         depth = torch.from_numpy(other.depth[0].astype(np.float32))
         depth = depth.flip(-1) if mirrored else depth
-        torch.testing.assert_close(sample.wanted.targets.depth[0, 0], depth, equal_nan=True)
-        assert torch.linalg.det(sample.wanted.targets.to_given[0, :3, :3]) > 0
+        torch.testing.assert_close(sample.supervision.targets.depth[0, 0], depth, equal_nan=True)
+        assert torch.linalg.det(sample.supervision.targets.to_input[0, :3, :3]) > 0
         both.add(mirrored)
     assert both == {True, False}
 
@@ -102,15 +102,15 @@ def test_what_a_shard_lacks_is_nan(rendered):
 
 
 def test_the_loader_brings_other_views_of_the_same_subject(shards):
-    data = Samplings(ShardFolder(shards), SampleSettings(16, 400, augment=False, target_views=2), seed=0)
+    data = TrainingDataset(ShardFolder(shards), SampleSettings(16, 400, augment=False, target_views=2), seed=0)
     batch = collate([data[0], data[1]])
-    assert batch.wanted.targets.rgb.shape[:3] == (2, 2, 3)
+    assert batch.supervision.targets.rgb.shape[:3] == (2, 2, 3)
     for k in range(2):
         _, seen = facing(data[k])
         assert seen.float().mean() > 0.08
-    small = batch.wanted.targets.reduced(64)
-    torch.testing.assert_close(small.alpha[0], torch.nn.functional.avg_pool2d(batch.wanted.targets.alpha[0], 2))
-    assert batch.to(torch.device("meta")).wanted.targets.depth.device.type == "meta"
-    plain = Samplings(ShardFolder(shards), SampleSettings(16, 400, augment=False), seed=0)
-    assert plain[0].wanted.targets is None
-    torch.testing.assert_close(plain[0].given.image, data[0].given.image)
+    small = batch.supervision.targets.reduced(64)
+    torch.testing.assert_close(small.alpha[0], torch.nn.functional.avg_pool2d(batch.supervision.targets.alpha[0], 2))
+    assert batch.to(torch.device("meta")).supervision.targets.depth.device.type == "meta"
+    plain = TrainingDataset(ShardFolder(shards), SampleSettings(16, 400, augment=False), seed=0)
+    assert plain[0].supervision.targets is None
+    torch.testing.assert_close(plain[0].inputs.image, data[0].inputs.image)

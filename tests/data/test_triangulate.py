@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from humanlrm.body.landmarks import COUNT, INDEX, LANDMARKS
-from humanlrm.data.triangulate import Sightings, facing_rad, scan_landmarks, triangulate
+from humanlrm.data.triangulate import ViewDetections, facing_rad, scan_landmarks, triangulate
 
 
-def sightings(points: np.ndarray, views: int = 8) -> Sightings:
+def sightings(points: np.ndarray, views: int = 8) -> ViewDetections:
     """Exact rays from a ring of cameras."""
     angle = 2 * np.pi * np.arange(views) / views
     origins = np.stack([3.5 * np.sin(angle), np.full(views, 1.0), 3.5 * np.cos(angle)], axis=-1)
     rays = points - origins[:, None]
     directions = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
-    return Sightings(origins, directions, np.ones((views, len(points))), np.full(views, 0.02))
+    return ViewDetections(origins, directions, np.ones((views, len(points))), np.full(views, 0.02))
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from humanlrm.diffusion.process import (
     scalings,
     velocity_of,
 )
-from humanlrm.model.denoiser import Condition
+from humanlrm.model.denoiser import TriplaneCondition
 
 SHAPE = (4000, 3, 1, 2, 2)
 SIGMA = torch.tensor([0.01, 0.3, 1.0, 4.0, 60.0])
 
 
-def people(count: int) -> Condition:
-    return Condition(
+def people(count: int) -> TriplaneCondition:
+    return TriplaneCondition(
         torch.ones(count, dtype=torch.bool),
         torch.zeros(count, 1, 1),
         torch.ones(count, 1, dtype=torch.bool),

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.body.landmarks import CLUE_CHANNELS
-from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colours, visual_hull
+from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS
+from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colors, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES
 from humanlrm.evaluate.images import iou, render
 from humanlrm.evaluate.methods import lrm, lrm_of_several, lrm_textured
@@ -28,7 +28,7 @@ def disc(radius: float, size_px: int = 128) -> SubjectCrop:
         alpha,
         known,
         torch.zeros(19, 4),
-        torch.zeros(19, 2, CLUE_CHANNELS),
+        torch.zeros(19, 2, DETECTOR_FEATURE_CHANNELS),
         crop,
         photo,
         alpha[0].numpy(),
@@ -57,8 +57,8 @@ def test_the_inflated_silhouette_is_upright():
     assert inflated_silhouette(shown).vertices[:, 1].mean() == pytest.approx(30 / 128 * VIEW_SPAN, abs=0.03)
 
 
-def silhouette(coloured, yaw_deg: float = 0.0) -> np.ndarray:
-    return render(coloured, [orbit_camera(yaw_deg, IMAGE_PX)])[0].mask
+def silhouette(colored, yaw_deg: float = 0.0) -> np.ndarray:
+    return render(colored, [orbit_camera(yaw_deg, IMAGE_PX)])[0].mask
 
 
 def test_the_floors_are_closed_and_where_the_person_is(case):
@@ -66,7 +66,7 @@ def test_the_floors_are_closed_and_where_the_person_is(case):
     for floor, least in ((inflated, 0.85), (visual_hull, 0.93), (mean_body, 0.3)):
         found = floor(case)
         assert is_closed(found.surface.faces)
-        assert found.colours.shape == found.surface.vertices.shape
+        assert found.colors.shape == found.surface.vertices.shape
         assert iou(silhouette(found), given) > least
 
 
@@ -96,12 +96,12 @@ def test_nothing_is_placed_in_an_empty_mask(case):
         place_in_mask(case.truth.surface, np.zeros((64, 64), bool))
 
 
-def test_colours_are_those_of_the_pixel_in_front_or_behind():
+def test_colors_are_those_of_the_pixel_in_front_or_behind():
     shown = disc(0.4)
     shown.rgb[0, :, :64], shown.rgb[2, :, 64:] = 1, 1  # left half red, right half blue
     points = np.array([[-0.2, 0, 0.3], [-0.2, 0, -0.3], [0.2, 0, 0], [0.9, 0, 0]], np.float32)
-    colours = photo_colours(TriangleSurface(points, np.array([[0, 1, 2]], np.int32)), shown)
-    np.testing.assert_array_equal(colours, [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
+    colors = photo_colors(TriangleSurface(points, np.array([[0, 1, 2]], np.int32)), shown)
+    np.testing.assert_array_equal(colors, [[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
 
 
 def test_as_it_is_saved_our_model_looks_like_the_photo_from_the_front(case):

@@ -4,11 +4,11 @@ from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.card import TrainingFacts, describe_data, model_card, pose_card, write_card
 from humanlrm.evaluate.geometry import SurfaceDistance
 from humanlrm.evaluate.quick import QuickReport, QuickRow
-from humanlrm.model.history import Stage
+from humanlrm.model.history import TrainingStage
 
 STAGES = [
-    Stage("all", {"procedural": 2000}, ["CC0", "MIT"], 60_000, 1.25, 7, "abc"),
-    Stage("landmarks", {"avatar": 3}, ["CC0"], 40_000, 0.5, 8, "def"),
+    TrainingStage("all", {"procedural": 2000}, ["CC0", "MIT"], 60_000, 1.25, 7, "abc"),
+    TrainingStage("landmarks", {"avatar": 3}, ["CC0"], 40_000, 0.5, 8, "def"),
 ]
 FACTS = TrainingFacts("tiny", 1234567, STAGES)
 REPORT = QuickReport("humanlrm", "translation", [QuickRow("a", SurfaceDistance(2.0, 4.0, 0.9))], ["b: nothing"])
@@ -45,7 +45,7 @@ def test_a_card_is_written_whole(tmp_path):
 
 
 def test_a_card_names_each_licence_once():
-    stage = Stage("all", {"composed": 2}, ["CC-BY-4.0 AND CC0-1.0", "CC0-1.0", "MIT"], 10, 0.02, 0, "abc")
+    stage = TrainingStage("all", {"composed": 2}, ["CC-BY-4.0 AND CC0-1.0", "CC0-1.0", "MIT"], 10, 0.02, 0, "abc")
     text = model_card(TrainingFacts("tiny", 1, [stage]), [])
     assert "CC-BY-4.0; CC0-1.0; MIT;" in text
     assert "0.02 core-hours" in text
@@ -54,7 +54,7 @@ def test_a_card_names_each_licence_once():
 
 @pytest.mark.parametrize("licence", ["CC-BY-NC-4.0", "CC-BY-ND-4.0 AND CC0-1.0", "not stated", "research only"])
 def test_a_card_does_not_promise_what_the_data_forbids(licence):
-    stage = Stage("all", {"scans": 2}, ["MIT", licence], 10, 0.02, 0, "abc")
+    stage = TrainingStage("all", {"scans": 2}, ["MIT", licence], 10, 0.02, 0, "abc")
     for text in (model_card(TrainingFacts("tiny", 1, [stage]), []), pose_card(1, 2, stage)):
         assert "may be used under the licence of the project" not in text
         assert f"data under {licence.split(' AND ')[0]}:" in text

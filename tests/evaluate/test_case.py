@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.evaluate.case import SIDES, ColouredSurface, Shooting, pair_case, stands_in_front
-from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.case import SIDES, ColoredSurface, Shooting, pair_case, stands_in_front
+from humanlrm.evaluate.corruptions import Corruption
 from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.scores import Scorer, component_count, soundness
 from humanlrm.frame import project_ndc
@@ -19,8 +19,8 @@ def scorer() -> Scorer:
     return Scorer("none", 4000)
 
 
-def truth_of(case) -> ColouredSurface:
-    return ColouredSurface(case.truth.surface, np.full_like(case.truth.surface.vertices, 0.5))
+def truth_of(case) -> ColoredSurface:
+    return ColoredSurface(case.truth.surface, np.full_like(case.truth.surface.vertices, 0.5))
 
 
 def test_what_is_shown_and_the_truth_agree(case):
@@ -53,7 +53,7 @@ def test_three_sides_show_the_person_from_three_sides(shoot):
 
 def test_landmarks_are_not_those_of_the_person_in_front(shoot, monkeypatch):
     """The mask is known: whoever brings a cut-out is not given the pose of somebody else either."""
-    behind = Condition("occlusion", "person in front, share of mask", 0.25)
+    behind = Corruption("occlusion", "person in front, share of mask", 0.25)
 
     def off(case):
         return (case.shown.landmarks[:, :2].numpy() - case.truth.landmarks[:, :2]).std(0).max()
@@ -85,8 +85,8 @@ def test_the_truth_scores_best_and_a_shift_is_measured_in_centimetres(case, scor
     assert best["iou_front"] > 0.97
     assert best["f2"] > 0.9
     offset = np.array([0, 5 / case.truth.cm_per_unit, 0], np.float32)
-    moved = ColouredSurface(
-        TriangleSurface(case.truth.surface.vertices + offset, case.truth.surface.faces), truth_of(case).colours
+    moved = ColoredSurface(
+        TriangleSurface(case.truth.surface.vertices + offset, case.truth.surface.faces), truth_of(case).colors
     )
     worse = scorer(case, moved).values
     assert best["chamfer_cm"] + 0.3 < worse["chamfer_cm"] < 5
@@ -101,15 +101,15 @@ def test_errors_on_the_hidden_side_are_hidden_errors(case, scorer):
     vertices = case.truth.surface.vertices.copy()
     vertices[vertices[:, 2] < np.median(vertices[:, 2])] -= np.array([0, 0, 0.1], np.float32)
     values = scorer(
-        case, ColouredSurface(TriangleSurface(vertices, case.truth.surface.faces), truth_of(case).colours)
+        case, ColoredSurface(TriangleSurface(vertices, case.truth.surface.faces), truth_of(case).colors)
     ).values
     best = scorer(case, truth_of(case)).values
     assert values["hidden_cm"] - best["hidden_cm"] > 3 * (values["visible_cm"] - best["visible_cm"])
 
 
-def test_the_true_colours_beat_grey_ones(case, scorer):
+def test_the_true_colors_beat_grey_ones(case, scorer):
     grey = scorer(case, truth_of(case)).values
-    normals = ColouredSurface(case.truth.surface, np.full_like(case.truth.surface.vertices, 1.0))
+    normals = ColoredSurface(case.truth.surface, np.full_like(case.truth.surface.vertices, 1.0))
     assert len(case.truth.pictures) == len(SIDES)
     white = scorer(case, normals).values
     assert {grey["psnr_front"], white["psnr_front"]} != {60.0}
@@ -119,12 +119,12 @@ def test_the_true_colours_beat_grey_ones(case, scorer):
 def test_open_or_broken_meshes_are_not_sound():
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]], np.float32)
     faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.int32)
-    colours = np.zeros_like(corners)
-    closed = ColouredSurface(TriangleSurface(corners, faces), colours)
+    colors = np.zeros_like(corners)
+    closed = ColoredSurface(TriangleSurface(corners, faces), colors)
     two = TriangleSurface(np.concatenate([corners, corners + 2]), np.concatenate([faces, faces + 4]))
     assert soundness(closed) == {"sound": 1.0}
-    assert soundness(ColouredSurface(TriangleSurface(corners, faces[:3]), colours)) == {"sound": 0.0}
-    double = ColouredSurface(two, np.zeros_like(two.vertices))
+    assert soundness(ColoredSurface(TriangleSurface(corners, faces[:3]), colors)) == {"sound": 0.0}
+    double = ColoredSurface(two, np.zeros_like(two.vertices))
     assert soundness(double) == {"sound": 0.0}
     assert component_count(double) == 2
 

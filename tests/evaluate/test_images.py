@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from humanlrm.evaluate.case import IMAGE_PX, ColouredSurface
+from humanlrm.evaluate.case import IMAGE_PX, ColoredSurface
 from humanlrm.evaluate.images import FeatureDistance, iou, person_box, psnr_db, render, ssim
 from humanlrm.evaluate.renderer import BACKGROUND, Picture
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN
@@ -12,11 +12,11 @@ from humanlrm.mesh.surface import TriangleSurface
 RNG = np.random.default_rng(0)
 
 
-def ball(radius: float = 0.5, colours=None) -> ColouredSurface:
+def ball(radius: float = 0.5, colors=None) -> ColoredSurface:
     mesh = trimesh.creation.icosphere(4, radius)
     vertices = np.asarray(mesh.vertices, np.float32)
-    colours = np.full_like(vertices, 0.8) if colours is None else colours(vertices)
-    return ColouredSurface(TriangleSurface(vertices, np.asarray(mesh.faces, np.int32)), colours)
+    colors = np.full_like(vertices, 0.8) if colors is None else colors(vertices)
+    return ColoredSurface(TriangleSurface(vertices, np.asarray(mesh.faces, np.int32)), colors)
 
 
 def test_psnr_of_a_constant_error_is_known():
@@ -53,8 +53,8 @@ def test_a_rendered_ball_has_the_silhouette_of_a_ball():
     np.testing.assert_allclose(picture.rgb[picture.mask], 0.8, atol=1e-5)
 
 
-def test_each_side_shows_its_own_colour():
-    red_left = ball(colours=lambda v: np.where(v[:, :1] > 0, [1.0, 0, 0], [0, 0, 1.0]).astype(np.float32))
+def test_each_side_shows_its_own_color():
+    red_left = ball(colors=lambda v: np.where(v[:, :1] > 0, [1.0, 0, 0], [0, 0, 1.0]).astype(np.float32))
     left, right = render(red_left, [orbit_camera(yaw, 64) for yaw in (90, 270)])
     assert left.rgb[32, 32, 0] > 0.9
     assert right.rgb[32, 32, 2] > 0.9

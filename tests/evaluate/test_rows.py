@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 
-from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.corruptions import Corruption
 from humanlrm.evaluate.rows import Row, grouped, interval, paired, summary
 
 
 def row(person: str, value: float | None, method="a", yaw=0.0, condition=None, **about) -> Row:
     values = {} if value is None else {"chamfer_cm": value}
-    return Row("set", person, person, yaw, condition or Condition(), about.pop("front", False), method, values, **about)
+    return Row(
+        "set", person, person, yaw, condition or Corruption(), about.pop("front", False), method, values, **about
+    )
 
 
 def test_the_interval_is_that_of_the_mean_of_independent_people():
@@ -39,7 +41,7 @@ def test_nothing_has_no_interval_and_one_person_has_no_width():
 
 def test_a_failure_counts_as_not_sound_but_not_as_a_distance():
     rows = [
-        Row("s", "1", "1", 0, Condition(), False, "a", {"sound": 1.0, "chamfer_cm": 2.0}),
+        Row("s", "1", "1", 0, Corruption(), False, "a", {"sound": 1.0, "chamfer_cm": 2.0}),
         row("2", None, failure="no"),
     ]
     sound, distance = summary(rows, "sound"), summary(rows, "chamfer_cm")
@@ -61,11 +63,11 @@ def test_paired_differences_are_narrow_where_people_differ_more_than_methods():
 
 def test_only_equal_cases_are_paired():
     assert paired([row("1", 1.0, yaw=0)], [row("1", 2.0, yaw=120)], "chamfer_cm") is None
-    assert paired([row("1", 1.0)], [row("1", 2.0, condition=Condition("occlusion", "box", 0.1))], "chamfer_cm") is None
+    assert paired([row("1", 1.0)], [row("1", 2.0, condition=Corruption("occlusion", "box", 0.1))], "chamfer_cm") is None
 
 
 def test_groups_show_frontal_standing_people_apart_and_leave_disturbed_photographs_out():
-    disturbed = row("3", 9.0, condition=Condition("robustness", "noise", 0.1))
+    disturbed = row("3", 9.0, condition=Corruption("robustness", "noise", 0.1))
     found = grouped([row("1", 1.0, front=True), row("2", 2.0), disturbed])
     assert {key: [r.person for r in rows] for key, rows in found.items()} == {
         ("set", "all", "a"): ["1", "2"],
@@ -74,7 +76,7 @@ def test_groups_show_frontal_standing_people_apart_and_leave_disturbed_photograp
 
 
 def test_rows_survive_json_and_damaged_ones_are_refused():
-    mine = row("1", 1.5, condition=Condition("occlusion", "box", 0.1), failure="x")
+    mine = row("1", 1.5, condition=Corruption("occlusion", "box", 0.1), failure="x")
     assert Row.from_json(mine.as_json()) == mine
     with pytest.raises(ValueError, match="not a row"):
         Row.from_json({"condition": {"protocol": "plain"}, "set": "s"})

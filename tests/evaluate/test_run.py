@@ -13,12 +13,12 @@ from rich.console import Console
 
 from humanlrm.evaluate import command
 from humanlrm.evaluate.case import Shooting
-from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.corruptions import Corruption
 from humanlrm.evaluate.methods import FLOORS, best_of, open_method
 from humanlrm.evaluate.methods import command as program
 from humanlrm.evaluate.report import Report, compare_reports, curves, disturbed_lines, markdown
 from humanlrm.evaluate.rows import Row
-from humanlrm.evaluate.run import Plan, prepare, read_parts, run
+from humanlrm.evaluate.run import EvaluationPlan, prepare, read_parts, run
 from humanlrm.evaluate.sources import Sources, Unit
 from humanlrm.people.generate import VALIDATION_SEED
 
@@ -26,8 +26,8 @@ QUIET = Console(quiet=True)
 SHOOTING = Shooting(points=1000)
 
 
-def plan(methods=("inflated",), **changes) -> Plan:
-    return Plan(Sources(count=changes.pop("count", 1)), methods, shooting=SHOOTING, **changes)
+def plan(methods=("inflated",), **changes) -> EvaluationPlan:
+    return EvaluationPlan(Sources(count=changes.pop("count", 1)), methods, shooting=SHOOTING, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_protocol_becomes_curves_that_start_clean(tmp_path):
 
 def test_all_disturbed_photographs_are_told_beside_the_clean_ones():
     def row(method, level, hidden_cm):
-        condition = Condition("occlusion", "box, share of mask" if level else "clean", level)
+        condition = Corruption("occlusion", "box, share of mask" if level else "clean", level)
         return Row("a", "1", "1", 0.0, condition, False, method, {"hidden_cm": hidden_cm})
 
     rows = [row("x", 0.0, 2.0), row("x", 0.1, 4.0), row("x", 0.2, 8.0), row("y", 0.0, 3.0), row("y", 0.1, 5.0)]
@@ -208,7 +208,7 @@ def test_a_program_that_writes_nothing_is_a_failure_that_says_what_it_said(case)
 
 
 def test_a_failing_program_is_a_failed_case_and_the_evaluation_goes_on(tmp_path):
-    failing = Plan(
+    failing = EvaluationPlan(
         Sources(count=1), ("command", "mean-body"), views=1, shooting=SHOOTING, command="false {image} {out}"
     )
     assert command.measure(failing, tmp_path, 1, None, QUIET) == 1
@@ -221,7 +221,7 @@ def test_a_command_without_its_placeholders_is_refused():
     with pytest.raises(ValueError, match="must contain"):
         open_method("command", None, 64, "tool photo.png")
     with pytest.raises(ValueError, match="needs --command"):
-        Plan(methods=("command",))
+        EvaluationPlan(methods=("command",))
 
 
 def test_scans_of_strangers_are_measured_and_a_bad_one_names_itself(tmp_path):
@@ -233,7 +233,7 @@ def test_scans_of_strangers_are_measured_and_a_bad_one_names_itself(tmp_path):
     body.export(folder / "0001.ply")
     (tmp_path / "scans" / "0002.obj").write_text("not a mesh")
     sources = Sources(sets=(), scans=tmp_path / "scans")
-    rows = run(Plan(sources, ("inflated",), views=1, shooting=SHOOTING), tmp_path / "out")
+    rows = run(EvaluationPlan(sources, ("inflated",), views=1, shooting=SHOOTING), tmp_path / "out")
     assert [row.subject for row in rows] == ["0001", "0002"]
     assert rows[0].values["chamfer_cm"] < 8
     assert rows[0].values["psnr_front"] > 18  # red before grey

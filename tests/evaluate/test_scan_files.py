@@ -10,17 +10,17 @@ from humanlrm.mesh.surface import is_closed
 RED, BLUE = [200, 40, 40], [40, 40, 200]
 
 
-def test_vertex_colours_become_a_texture_that_shows_them(tmp_path):
+def test_vertex_colors_become_a_texture_that_shows_them(tmp_path):
     ball = trimesh.creation.icosphere(2, 0.9)
     ball.visual.vertex_colors = np.where(ball.vertices[:, :1] > 0, RED, BLUE).astype(np.uint8)
     ball.export(tmp_path / "a.ply")
     scan = read_scan(tmp_path / "a.ply", "scans")
     uv = scan.uv[scan.uv_faces].mean(1)
     height, width = scan.texture.shape[:2]
-    colour = scan.texture[((1 - uv[:, 1]) * height).astype(int), (uv[:, 0] * width).astype(int)]
+    color = scan.texture[((1 - uv[:, 1]) * height).astype(int), (uv[:, 0] * width).astype(int)]
     side = scan.vertices[scan.faces][:, :, 0]
-    np.testing.assert_allclose(colour[(side > 0.1).all(1)], [RED] * (side > 0.1).all(1).sum(), atol=1)
-    np.testing.assert_allclose(colour[(side < -0.1).all(1)], [BLUE] * (side < -0.1).all(1).sum(), atol=1)
+    np.testing.assert_allclose(color[(side > 0.1).all(1)], [RED] * (side > 0.1).all(1).sum(), atol=1)
+    np.testing.assert_allclose(color[(side < -0.1).all(1)], [BLUE] * (side < -0.1).all(1).sum(), atol=1)
 
 
 def test_a_texture_is_kept_and_seams_are_no_holes(tmp_path):
@@ -34,17 +34,17 @@ def test_a_texture_is_kept_and_seams_are_no_holes(tmp_path):
     np.testing.assert_array_equal(scan.texture[4, 4], RED)
     mesh = read_mesh(tmp_path / "a.glb")
     assert is_closed(mesh.faces)
-    np.testing.assert_allclose(mesh.colours * 255, [RED] * len(mesh.colours), atol=1)
+    np.testing.assert_allclose(mesh.colors * 255, [RED] * len(mesh.colors), atol=1)
 
 
-def test_vertex_colours_are_read_at_their_vertices(tmp_path):
+def test_vertex_colors_are_read_at_their_vertices(tmp_path):
     ball = trimesh.creation.icosphere(2, 0.9)
     ball.visual.vertex_colors = np.where(ball.vertices[:, :1] > 0, RED, BLUE).astype(np.uint8)
     ball.export(tmp_path / "a.ply")
     mesh = read_mesh(tmp_path / "a.ply")
     side = mesh.vertices[:, 0]
-    for chosen, colour in ((side > 0.1, RED), (side < -0.1, BLUE)):
-        np.testing.assert_allclose(mesh.colours[chosen] * 255, [colour] * chosen.sum(), atol=1)
+    for chosen, color in ((side > 0.1, RED), (side < -0.1, BLUE)):
+        np.testing.assert_allclose(mesh.colors[chosen] * 255, [color] * chosen.sum(), atol=1)
 
 
 def test_all_parts_of_a_file_belong_to_the_scan(tmp_path):

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from analytic_bodies import ball, blue_field, position_field, surface_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,8 +11,6 @@ from humanlrm.mesh import export
 from humanlrm.mesh.export import metric_vertices, save, save_glb
 from humanlrm.mesh.texels import TexturedMesh
 from humanlrm.texture.bake import bake
-
-from .analytic_bodies import ball, blue_field, position_field, surface_of
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def test_obj_brings_its_material_and_texture(mesh: TexturedMesh, tmp_path: Path)
     assert "map_Kd anna.png" in (tmp_path / "anna.mtl").read_text()
 
 
-def test_ply_vertices_have_the_textures_colours(mesh: TexturedMesh, tmp_path: Path):
+def test_ply_vertices_have_the_textures_colors(mesh: TexturedMesh, tmp_path: Path):
     loaded = trimesh.load(save(tmp_path / "person.ply", mesh, metres_per_unit=1.0), process=False)
     assert loaded.is_watertight
     back = (

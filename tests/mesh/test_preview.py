@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from analytic_bodies import ball, position_field
 from PIL import Image
 
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.preview import contact_sheet, fitting, orbit_camera, render_views
 from humanlrm.texture.bake import bake
-
-from .analytic_bodies import ball, position_field
 
 
 def test_the_front_view_is_the_canonical_camera():
@@ -27,7 +26,7 @@ def test_a_body_that_reaches_out_of_the_picture_is_looked_at_from_farther_away()
         np.testing.assert_allclose(after.w2c, before.w2c)
 
 
-def test_views_show_their_sides_of_a_ball_coloured_by_position():
+def test_views_show_their_sides_of_a_ball_colored_by_position():
     mesh = bake(ball(), position_field, size_px=256)
     front, left, back, right = (v[32, 32] / 255 for v in render_views(mesh, size_px=64, shading="color"))
     # The person's left is +X: in the world frame it is at the right of the photo.

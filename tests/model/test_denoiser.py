@@ -1,11 +1,10 @@
 """Laws of the denoiser's network."""
 
-import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 import torch
+from tiny_diffusion import lively, small_tokens, some_condition
 
 from humanlrm.model.config import read_any_config, read_config
 from humanlrm.model.denoiser import Denoiser
@@ -16,9 +15,6 @@ from humanlrm.model.pretrained import (
     from_pretrained,
     save_pretrained,
 )
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "diffusion"))
-from tiny_diffusion import lively, small_tokens, some_condition
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from humanlrm.model.encoder import LiteEncoder, LiteEye, reference_network
+from humanlrm.model.encoder import LiteEncoder, TrainableTrunk, reference_network
 
 
 def test_the_encoder_equals_its_twin_at_every_tap():
@@ -36,7 +36,7 @@ def test_training_mode_changes_nothing():
 
 
 def test_a_new_eye_sees_as_the_encoder_and_can_learn_from_stride_8_on():
-    image, eye = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), LiteEye()
+    image, eye = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), TrainableTrunk()
     pyramid = LiteEncoder()(image)
     found = eye(pyramid)
     for name in ("stride2", "stride4", "stride8", "stride16", "stride32"):

@@ -5,7 +5,7 @@ import torch
 
 from humanlrm.model.config import tiny
 from humanlrm.model.field import Field
-from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.model.triplane import InputView, Triplane
 
 
 def smooth(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -20,7 +20,7 @@ def planes() -> Triplane:
     image = torch.rand(2, 5, 64, 64)
     image[:, 3:] = 1
     depth = torch.cat([torch.full((2, 1, 32, 32), 0.3), torch.full((2, 1, 32, 32), -0.2)], dim=1)
-    given = GivenView(image, smooth(2, 16, 32, 32), depth, torch.rand(2, 19, 3) * 1.6 - 0.8)
+    given = InputView(image, smooth(2, 16, 32, 32), depth, torch.rand(2, 19, 3) * 1.6 - 0.8)
     return Triplane(
         smooth(2, channels, 32, 32), smooth(2, channels, 24, 24, seed=1), smooth(2, channels, 24, 24, seed=2), given
     )
@@ -46,24 +46,24 @@ def test_an_untrained_field_is_its_prior(planes):
 
 
 def test_an_untrained_field_is_outside_where_the_photo_shows_background(planes):
-    planes.given.image[:, 3] = 0
+    planes.inputs.image[:, 3] = 0
     assert (Field(tiny()).distance(planes, points()) > 0).all()
 
 
 def test_what_the_photo_does_not_show_is_not_cut_off(planes):
-    planes.given.image[:, 3:] = 0
+    planes.inputs.image[:, 3:] = 0
     inside = points()
     inside[..., 2] = 0
     assert (Field(tiny()).distance(planes, inside) < 0).sum() == 0  # the outside term is 0 there, never negative
-    planes.given.image[:, 3] = 1e-3
+    planes.inputs.image[:, 3] = 1e-3
     assert (Field(tiny()).distance(planes, inside).abs() < 1e-3).all()
 
 
-def test_forward_agrees_with_distance_and_with_colour(planes):
+def test_forward_agrees_with_distance_and_with_color(planes):
     field, at = trained_field(), points()
     found = field(planes, at)
     torch.testing.assert_close(found.sdf, field.distance(planes, at), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.rgb, field.colour(planes, at, found.normal), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.rgb, field.color(planes, at, found.normal), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_is_that_of_the_distance(planes):
@@ -89,25 +89,25 @@ def test_an_untrained_field_points_away_from_the_middle(planes):
     torch.testing.assert_close(normal[:, 1, 2], -torch.ones(2), rtol=1e-3, atol=1e-3)
 
 
-def test_colours_are_in_range_and_depend_on_the_normal(planes):
+def test_colors_are_in_range_and_depend_on_the_normal(planes):
     field, at = trained_field(), points()
     up, down = torch.tensor([0.0, 1.0, 0.0]).expand_as(at), torch.tensor([0.0, -1.0, 0.0]).expand_as(at)
-    colours = field.colour(planes, at, up)
-    assert colours.min() >= 0
-    assert colours.max() <= 1
-    assert not torch.allclose(colours, field.colour(planes, at, down))
+    colors = field.color(planes, at, up)
+    assert colors.min() >= 0
+    assert colors.max() <= 1
+    assert not torch.allclose(colors, field.color(planes, at, down))
 
 
 def test_a_full_trust_copies_the_pixel_as_far_as_it_shows_the_person(planes):
     field, at = trained_field(), points()
     at[..., :2] = 0  # the middle of the image, between four pixels
-    own = field.colour(pictured(planes, alpha=0.0), at, torch.zeros_like(at))
+    own = field.color(pictured(planes, alpha=0.0), at, torch.zeros_like(at))
     with torch.no_grad():
         field.rgb[-1].bias[3] = 50
     for alpha in (0.0, 0.3, 1.0):
         shown = pictured(planes, alpha)
-        pixel = shown.given.image[:, :3, 31:33, 31:33].mean((2, 3))
-        found = field.colour(shown, at, torch.zeros_like(at))
+        pixel = shown.inputs.image[:, :3, 31:33, 31:33].mean((2, 3))
+        found = field.color(shown, at, torch.zeros_like(at))
         if alpha == 1:
             torch.testing.assert_close(found, pixel[:, None].expand_as(at), rtol=1e-4, atol=1e-4)
         if alpha == 0:
@@ -117,10 +117,10 @@ def test_a_full_trust_copies_the_pixel_as_far_as_it_shows_the_person(planes):
 
 def pictured(planes, alpha: float):
     """The same planes of a person who is there to the part ``alpha``."""
-    image = planes.given.image.clone()
+    image = planes.inputs.image.clone()
     image[:, 3] = alpha
     image[:, :3] *= alpha
-    return replace(planes, given=replace(planes.given, image=image))
+    return replace(planes, inputs=replace(planes.inputs, image=image))
 
 
 def test_points_do_not_influence_each_other(planes):

@@ -5,7 +5,7 @@ import torch
 from humanlrm.frame import project_ndc
 from humanlrm.model.field import Field
 from humanlrm.model.fused import FusedField
-from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.model.triplane import InputView, Triplane
 
 RADIUS, WRONG = 0.6, 0.3
 
@@ -19,7 +19,7 @@ class HalfKnown(Field):
     def distance(self, planes, points):
         return points.norm(dim=-1) - RADIUS - WRONG * (points[..., 2] < 0)
 
-    def colour(self, planes, points, normals):
+    def color(self, planes, points, normals):
         return (points[..., 2:] > 0).float().expand(-1, -1, 3)
 
 
@@ -41,7 +41,7 @@ def view(count: int, size: int = 128, known: float = 1.0) -> Triplane:
     front = (1 - (away / edge).clamp(max=1) ** 2).sqrt() * RADIUS
     image = torch.stack([mask, mask, mask, mask, torch.full_like(mask, known)]).expand(count, 5, size, size)
     depth = torch.stack([front, -front]).expand(count, 2, size, size)
-    return Triplane(image, image, image, GivenView(image, None, depth, None))
+    return Triplane(image, image, image, InputView(image, None, depth, None))
 
 
 def one_of(planes: Triplane, to_views: torch.Tensor, field: Field | None = None) -> FusedField:
@@ -68,19 +68,19 @@ def test_distances_are_in_units_of_the_common_frame():
     torch.testing.assert_close(half.distance(at), torch.tensor([0.2, -0.2]), atol=1e-3, rtol=0)
 
 
-def test_colours_come_from_the_view_that_the_surface_faces():
+def test_colors_come_from_the_view_that_the_surface_faces():
     both = one_of(view(2), torch.stack([turned(0.0), turned(torch.pi)]))
     on = torch.tensor([[0.0, 0.0, RADIUS], [0.0, 0.0, -RADIUS]])
-    found = both.colour(on, torch.nn.functional.normalize(on, dim=-1))
+    found = both.color(on, torch.nn.functional.normalize(on, dim=-1))
     assert found.min() > 0.98
 
 
 def test_what_a_view_does_not_show_it_has_little_say_in():
     first = view(1)
     unknown = view(1, known=0.0)
-    image = torch.cat([first.given.image, unknown.given.image])
-    depth = torch.cat([first.given.depth, unknown.given.depth])
-    mixed = Triplane(image, image, image, GivenView(image, None, depth, None))
+    image = torch.cat([first.inputs.image, unknown.inputs.image])
+    depth = torch.cat([first.inputs.depth, unknown.inputs.depth])
+    mixed = Triplane(image, image, image, InputView(image, None, depth, None))
     both = one_of(mixed, torch.stack([turned(0.0), turned(torch.pi)]))
     front, back = both.distance(torch.tensor([[0.0, 0.0, RADIUS], [0.0, 0.0, -RADIUS]]))
     assert front < WRONG / 9  # the first view sees it, the other one guesses

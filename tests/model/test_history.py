@@ -1,8 +1,8 @@
 import pytest
 
-from humanlrm.model.history import Notes, Stage, check_goes_on, note, read_history, read_notes, write_history
+from humanlrm.model.history import Notes, TrainingStage, check_goes_on, note, read_history, read_notes, write_history
 
-STAGE = Stage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")
+STAGE = TrainingStage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")
 
 
 def test_a_history_comes_back_as_it_was_written(tmp_path):

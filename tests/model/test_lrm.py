@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from humanlrm.body.balance import upright
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.people.poses.balance import mean_skeleton
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import objective
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +43,18 @@ def inputs(seed: int = 0, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 def clues_of(landmarks: torch.Tensor) -> torch.Tensor:
     """Of every subject the same."""
     generator = torch.Generator().manual_seed(1)
-    return torch.rand(1, COUNT, 2, CLUE_CHANNELS, generator=generator).expand(len(landmarks), -1, -1, -1)
+    return torch.rand(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS, generator=generator).expand(len(landmarks), -1, -1, -1)
 
 
-def planes_of(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
+def encode(model: HumanLRM, image: torch.Tensor, landmarks: torch.Tensor) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         planes = model(image, landmarks, clues_of(landmarks))
-    given = dict(vars(planes.given))
-    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **vars(given.pop("spots")), **given}
+    given = dict(vars(planes.inputs))
+    return {"xy": planes.xy, "zy": planes.zy, "xz": planes.xz, **vars(given.pop("heatmaps")), **given}
 
 
 def test_planes_have_the_sizes_of_the_config(model):
-    found = planes_of(model, *inputs())
+    found = encode(model, *inputs())
     config = model.config
     assert found["xy"].shape == (2, config.plane_channels, 32, 32)
     assert found["zy"].shape == found["xz"].shape == (2, config.plane_channels, 24, 24)
@@ -64,11 +64,11 @@ def test_planes_have_the_sizes_of_the_config(model):
 
 def test_a_new_model_takes_the_landmarks_as_they_were_detected(model):
     image, landmarks = inputs()
-    torch.testing.assert_close(planes_of(model, image, landmarks)["landmarks"], landmarks[..., :3])
+    torch.testing.assert_close(encode(model, image, landmarks)["landmarks"], landmarks[..., :3])
 
 
 def test_a_new_model_guesses_a_body_of_some_thickness_around_the_bones(model):
-    depth = planes_of(model, *inputs())["depth"]
+    depth = encode(model, *inputs())["depth"]
     torch.testing.assert_close(depth[:, 0] - depth[:, 1], torch.full((2, 32, 32), 0.24), rtol=1e-3, atol=1e-4)
 
 
@@ -77,10 +77,10 @@ def test_where_a_missing_landmark_is_said_to_be_does_not_matter(lively):
     landmarks[:, 3:7, 3] = 0
     moved = landmarks.clone()
     moved[:, 3:7, :3] = 0.77
-    for name, tensor in planes_of(lively, image, landmarks).items():
-        torch.testing.assert_close(planes_of(lively, image, moved)[name], tensor, rtol=0, atol=0)
+    for name, tensor in encode(lively, image, landmarks).items():
+        torch.testing.assert_close(encode(lively, image, moved)[name], tensor, rtol=0, atol=0)
     moved[:, 0, 0] += 0.3
-    assert not torch.equal(planes_of(lively, image, moved)["xy"], planes_of(lively, image, landmarks)["xy"])
+    assert not torch.equal(encode(lively, image, moved)["xy"], encode(lively, image, landmarks)["xy"])
 
 
 def test_the_background_does_not_matter(lively):
@@ -88,34 +88,34 @@ def test_the_background_does_not_matter(lively):
     image[:, 3] = (image[:, 3] > 0.5).float()
     other = image.clone()
     other[:, :3] = torch.where(image[:, 3:4] > 0, image[:, :3], 1 - image[:, :3])
-    for name, tensor in planes_of(lively, image, landmarks).items():
-        torch.testing.assert_close(planes_of(lively, other, landmarks)[name], tensor, rtol=0, atol=0)
+    for name, tensor in encode(lively, image, landmarks).items():
+        torch.testing.assert_close(encode(lively, other, landmarks)[name], tensor, rtol=0, atol=0)
 
 
 def test_subjects_do_not_influence_each_other(lively):
     image, landmarks = inputs()
-    together, alone = planes_of(lively, image, landmarks), planes_of(lively, image[1:], landmarks[1:])
+    together, alone = encode(lively, image, landmarks), encode(lively, image[1:], landmarks[1:])
     for name, tensor in alone.items():
         # A batch of one is summed in another order: the layers of this model amplify float32's rounding.
         torch.testing.assert_close(together[name][1:], tensor, rtol=1e-2, atol=1e-3)
 
 
 def test_gradients_reach_every_trained_parameter(lively, batch):
-    gone = batch.given.landmarks.clone()
+    gone = batch.inputs.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
     lively.zero_grad()
-    terms = objective(lively, type(batch)(replace(batch.given, landmarks=gone), batch.wanted))
+    terms = objective(lively, type(batch)(replace(batch.inputs, landmarks=gone), batch.supervision))
     terms.total(LossWeights()).backward()
     without = {n for n, p in lively.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     assert without == set()
 
 
 def test_the_learned_mean_is_only_asked_for_missing_landmarks(lively, batch):
-    given = batch.given.landmarks.clone()
+    given = batch.inputs.landmarks.clone()
     given[..., 3] = 1
     lively.zero_grad()
-    objective(lively, type(batch)(replace(batch.given, landmarks=given), batch.wanted)).landmarks.backward()
-    assert lively.corrector.lifter.mean.grad is None or not lively.corrector.lifter.mean.grad.any()
+    objective(lively, type(batch)(replace(batch.inputs, landmarks=given), batch.supervision)).landmarks.backward()
+    assert lively.landmark_head.lifter.mean.grad is None or not lively.landmark_head.lifter.mean.grad.any()
 
 
 def test_impossible_sizes_are_refused():
@@ -129,45 +129,45 @@ def test_a_person_is_built_on_what_is_told_and_on_the_estimate_where_nothing_is(
     image, landmarks = inputs()
     with torch.no_grad():
         own = lively(image, landmarks, clues_of(landmarks))
-        told = own.given.estimated + 0.1
+        told = own.inputs.estimated + 0.1
         told[:, :5] = torch.nan
-        taught = lively(image, landmarks, clues_of(landmarks), told)
-    torch.testing.assert_close(taught.given.estimated, own.given.estimated)
-    torch.testing.assert_close(taught.given.landmarks[:, :5], own.given.landmarks[:, :5])
-    torch.testing.assert_close(taught.given.landmarks[:, 5:], told[:, 5:])
+        teacher_landmarks = lively(image, landmarks, clues_of(landmarks), told)
+    torch.testing.assert_close(teacher_landmarks.inputs.estimated, own.inputs.estimated)
+    torch.testing.assert_close(teacher_landmarks.inputs.landmarks[:, :5], own.inputs.landmarks[:, :5])
+    torch.testing.assert_close(teacher_landmarks.inputs.landmarks[:, 5:], told[:, 5:])
     for name in ("xy", "zy", "xz"):
-        assert not torch.equal(getattr(taught, name), getattr(own, name)), name
+        assert not torch.equal(getattr(teacher_landmarks, name), getattr(own, name)), name
 
 
 def test_the_field_does_not_pull_at_the_estimate(lively, batch):
     lively.zero_grad()
     terms = objective(lively, batch)
     nothing = torch.zeros(())
-    of_landmarks = dict.fromkeys(("landmarks", "bones", "heat", "spots", "relief"), nothing)
+    of_landmarks = dict.fromkeys(("landmarks", "bones", "heat", "heatmaps", "coarse_depth"), nothing)
     replace(terms, **of_landmarks).total(LossWeights()).backward()
-    assert all(p.grad is None or not p.grad.any() for p in lively.corrector.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in lively.landmark_head.parameters())
 
 
 def test_an_eye_is_trained_with_the_landmarks_at_a_lower_rate(batch):
     torch.manual_seed(0)
-    model = build(replace(tiny(), eye=True)).train()
+    model = build(replace(tiny(), trainable_trunk=True)).train()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
     objective(model, batch).total(LossWeights()).backward()
     optimizer.step()
-    eye = {name: p for name, p in model.named_parameters() if ".eye." in name}
+    eye = {name: p for name, p in model.named_parameters() if ".image_trunk." in name}
     assert all(not torch.equal(p, before[name]) for name, p in eye.items())
     shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
     assert {shares[id(p)] for p in eye.values()} == {0.25}
-    assert shares[id(model.corrector.spotter.heat.weight)] == 1
-    assert shares[id(model.corrector.lifter.delta.weight)] == 0.1
+    assert shares[id(model.landmark_head.heatmap_head.heat.weight)] == 1
+    assert shares[id(model.landmark_head.lifter.delta.weight)] == 0.1
 
 
 def test_the_planes_learn_to_see_with_an_eye_of_their_own(batch):
     torch.manual_seed(0)
-    model = build(replace(tiny(), sight=True)).train()
+    model = build(replace(tiny(), plane_adapter=True)).train()
     assert isinstance(model, HumanLRM)
-    sight = model.decoder.sight
+    sight = model.decoder.adapter
     assert sight is not None
     with torch.no_grad():
         for layer in sight.leave:
@@ -180,12 +180,12 @@ def test_the_planes_learn_to_see_with_an_eye_of_their_own(batch):
 def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
     """They are found with fewer of the encoder's maps if the eye sees the coarse ones anew."""
     torch.manual_seed(0)
-    model = build(replace(tiny(), eye=eye, upright=False)).eval()
+    model = build(replace(tiny(), trainable_trunk=eye, upright=False)).eval()
     assert isinstance(model, HumanLRM)
     image, landmarks = inputs()
-    given = Given(image, landmarks, clues_of(landmarks))
+    given = Inputs(image, landmarks, clues_of(landmarks))
     with torch.no_grad():
-        found, built_on = model.landmarks_of(given), model.planes_of(given).given
+        found, built_on = model.estimate_landmarks(given), model.encode(given).inputs
     torch.testing.assert_close(found.points, built_on.estimated)
     torch.testing.assert_close(found.points, built_on.landmarks)
 
@@ -205,8 +205,8 @@ def test_people_who_stand_are_built_upright(feet_hidden):
         model = build(replace(tiny(), upright=flag)).eval()  # a new one takes landmarks as they were detected
         assert isinstance(model, HumanLRM)
         with torch.no_grad():
-            seen = model(image, landmarks, clues_of(landmarks)).given
-            samples = model.believed(landmarks[:, None, :, :3].expand(-1, 3, -1, -1), image)
+            seen = model(image, landmarks, clues_of(landmarks)).inputs
+            samples = model.correct_posture(landmarks[:, None, :, :3].expand(-1, 3, -1, -1), image)
         torch.testing.assert_close(seen.landmarks[0], built_on)
         torch.testing.assert_close(seen.estimated, landmarks[..., :3])
         torch.testing.assert_close(samples[0, 2], built_on)

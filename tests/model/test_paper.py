@@ -21,7 +21,7 @@ from humanlrm.render.volume import Sampling, render_rays
 from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer, train
-from humanlrm.train.objective import Moment, Objective, objective
+from humanlrm.train.objective import Objective, StepContext, objective
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ALL = {"pixel_features": True, "depth_prior": True, "landmarks": True}
@@ -59,7 +59,7 @@ def around(views: int, batch: int = 2, side: int = 64) -> Cameras:
 
 def latent(model: PaperLRM, *given) -> torch.Tensor:
     with torch.no_grad():
-        return model.encode(*given)[0]
+        return model.encode_latent(*given)[0]
 
 
 def test_planes_have_the_sizes_of_the_config(lively):
@@ -70,7 +70,7 @@ def test_planes_have_the_sizes_of_the_config(lively):
 
 def test_forward_is_decode_after_encode(lively):
     image = torch.rand(1, 5, 64, 64)
-    whole, parts = lively(image), lively.decode(*lively.encode(image))
+    whole, parts = lively(image), lively.decode(*lively.encode_latent(image))
     torch.testing.assert_close(whole.zy, parts.zy, rtol=0, atol=0)
 
 
@@ -134,14 +134,14 @@ def test_the_background_does_not_matter(flagged):
     other[:, :3] = torch.where(image[:, 3:4] > 0, image[:, :3], 1 - image[:, :3])
     one, two = flagged(image, marks), flagged(other, marks)
     torch.testing.assert_close(one.xy, two.xy, rtol=0, atol=0)
-    torch.testing.assert_close(one.given.features, two.given.features, rtol=0, atol=0)
+    torch.testing.assert_close(one.inputs.features, two.inputs.features, rtol=0, atol=0)
 
 
 def test_a_model_predicts_what_its_flags_ask_for(lively, flagged):
     image, marks = torch.rand(2, 5, 64, 64), torch.rand(2, 19, 4)
-    given = lively(image, marks).given
+    given = lively(image, marks).inputs
     assert given.features is given.depth is given.landmarks is None
-    given = flagged(image, marks).given
+    given = flagged(image, marks).inputs
     assert given.features.shape == (2, 16, 32, 32)
     assert given.depth.shape == (2, 2, 32, 32)
     assert given.landmarks.shape == (2, 19, 3)
@@ -149,18 +149,18 @@ def test_a_model_predicts_what_its_flags_ask_for(lively, flagged):
 
 def test_a_new_model_takes_the_landmarks_as_they_were_detected():
     marks = torch.rand(2, 19, 4) * 0.9 + 0.05
-    given = build(tiny_paper(landmarks=True))(torch.rand(2, 5, 64, 64), marks).given
+    given = build(tiny_paper(landmarks=True))(torch.rand(2, 5, 64, 64), marks).inputs
     torch.testing.assert_close(given.landmarks, marks[..., :3])
 
 
 @pytest.mark.parametrize("flags", [{}, ALL], ids=["plain", "all flags"])
 def test_gradients_reach_every_trained_parameter(flags, batch):
     model = enliven(build(tiny_paper(**flags)))
-    gone = batch.given.landmarks.clone()
+    gone = batch.inputs.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
-    objective(model, replace(batch, given=replace(batch.given, landmarks=gone))).total(LossWeights()).backward()
-    posed = model(batch.given.image[:, None].expand(-1, 2, -1, -1, -1), gone, around(2))
-    model.field.distance(posed, batch.wanted.points).sum().backward()
+    objective(model, replace(batch, inputs=replace(batch.inputs, landmarks=gone))).total(LossWeights()).backward()
+    posed = model(batch.inputs.image[:, None].expand(-1, 2, -1, -1, -1), gone, around(2))
+    model.field.distance(posed, batch.supervision.points).sum().backward()
     without = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     assert without == set()
 
@@ -336,4 +336,4 @@ def test_impossible_configs_are_refused(changes, message):
 def test_this_family_has_no_part_for_landmarks(batch):
     losses = Objective(build(tiny_paper(**ALL)), TrainConfig(part="landmarks"))
     with pytest.raises(ValueError, match="small family"):
-        losses(batch, Moment(progress=0.0, seed=1, patch=False))
+        losses(batch, StepContext(progress=0.0, seed=1, patch=False))

@@ -3,7 +3,7 @@ import torch
 from tiny_paper import tiny_paper
 
 from humanlrm.model.paper_field import DensityField, PaperField
-from humanlrm.model.triplane import GivenView, Triplane
+from humanlrm.model.triplane import InputView, Triplane
 
 ALL = {"pixel_features": True, "depth_prior": True, "landmarks": True}
 
@@ -18,7 +18,7 @@ def planes() -> Triplane:
     image = torch.rand(2, 5, 32, 32)
     image[:, 3:] = 1
     depth = torch.cat([torch.full((2, 1, 16, 16), 0.3), torch.full((2, 1, 16, 16), -0.2)], dim=1)
-    given = GivenView(image, smooth(2, 16, 16, 16, seed=4), depth, torch.rand(2, 19, 3) * 1.6 - 0.8)
+    given = InputView(image, smooth(2, 16, 16, 16, seed=4), depth, torch.rand(2, 19, 3) * 1.6 - 0.8)
     return Triplane(*(smooth(2, 8, 16, 16, seed=s) for s in (1, 2, 3)), given)
 
 
@@ -47,12 +47,12 @@ def test_with_a_depth_prior_it_lies_between_front_and_back_depth(planes):
 
 
 @pytest.mark.parametrize("flags", [{}, ALL], ids=["plain", "all flags"])
-def test_forward_agrees_with_distance_and_with_colour(planes, flags):
+def test_forward_agrees_with_distance_and_with_color(planes, flags):
     field, at = trained(**flags), points()
     found = field(planes, at)
     torch.testing.assert_close(found.sdf, field.distance(planes, at), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.rgb, field.colour(planes, at, found.normal), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(found.rgb, field.colour(planes, at, -found.normal))
+    torch.testing.assert_close(found.rgb, field.color(planes, at, found.normal), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(found.rgb, field.color(planes, at, -found.normal))
     torch.testing.assert_close(found.normal, torch.nn.functional.normalize(found.gradient, dim=-1))
 
 
@@ -71,11 +71,11 @@ def test_the_gradient_is_that_of_the_distance(planes):
 def test_planes_are_read_orthographically(planes, plane, axes):
     """A point moved along a plane's normal reads the same there; moved otherwise, it does not."""
     only = {name: torch.zeros(2, 8, 16, 16) for name in ("xy", "zy", "xz")} | {plane: getattr(planes, plane)}
-    field, at, reading = trained(), points(), Triplane(**only, given=planes.given)
+    field, at, reading = trained(), points(), Triplane(**only, inputs=planes.inputs)
     for axis in range(3):
         moved = at.clone()
         moved[..., axis] += 0.2
-        features, also = field.read(reading, at)[0], field.read(reading, moved)[0]
+        features, also = field.sample_features(reading, at)[0], field.sample_features(reading, moved)[0]
         assert torch.allclose(features, also) == (axis not in axes)
 
 
@@ -84,9 +84,9 @@ def test_planes_are_read_orthographically(planes, plane, axes):
 )
 def test_what_a_flag_brings_is_read_with_it_and_only_with_it(planes, flag, part):
     at = points()
-    changed = vars(planes.given) | {part: getattr(planes.given, part) + 0.1}
-    other = Triplane(planes.xy, planes.zy, planes.xz, GivenView(**changed))
-    without = Triplane(planes.xy, planes.zy, planes.xz, GivenView(**(vars(planes.given) | {part: None})))
+    changed = vars(planes.inputs) | {part: getattr(planes.inputs, part) + 0.1}
+    other = Triplane(planes.xy, planes.zy, planes.xz, InputView(**changed))
+    without = Triplane(planes.xy, planes.zy, planes.xz, InputView(**(vars(planes.inputs) | {part: None})))
     on, off = trained(**{flag: True}), trained()
     assert not torch.allclose(on.distance(planes, at), on.distance(other, at))
     torch.testing.assert_close(off.distance(planes, at), off.distance(without, at), rtol=0, atol=0)
@@ -95,7 +95,7 @@ def test_what_a_flag_brings_is_read_with_it_and_only_with_it(planes, flag, part)
 def test_ten_layers_let_the_planes_through(planes):
     """With the framework's default initial weights nothing arrives at the end of the MLP."""
     at, field = points(), PaperField(tiny_paper(field_depth=10, field_width=64))
-    hidden = field.trunk(torch.cat(field.read(planes, at)[:2], dim=-1))
+    hidden = field.trunk(torch.cat(field.sample_features(planes, at)[:2], dim=-1))
     assert hidden.std(1).mean() > 0.02
 
 
@@ -104,7 +104,7 @@ def test_a_density_field_answers_the_same_questions_but_knows_no_normal(planes, 
     field, at = DensityField(tiny_paper(field="density", pixel_features=pixel)), points()
     found = field(planes, at)
     torch.testing.assert_close(found.sdf, field.distance(planes, at), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.rgb, field.colour(planes, at, found.normal), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.rgb, field.colour(planes, at, -found.normal), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.rgb, field.color(planes, at, found.normal), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.rgb, field.color(planes, at, -found.normal), rtol=1e-4, atol=1e-5)
     assert found.gradient.abs().max() > 0
     assert found.sdf.median() > 1  # a new one is mostly empty

@@ -9,7 +9,7 @@ from humanlrm.body.landmarks import COUNT
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 
-CONFIG = PoseDenoiserConfig(told=7, share=4, width=32, depth=2)
+CONFIG = PoseDenoiserConfig(token_channels=7, share=4, width=32, depth=2)
 
 
 def lively() -> PoseDenoiser:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from humanlrm.body.landmarks import CLUE_CHANNELS
+from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import preset_of, small, tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import (
@@ -18,7 +18,7 @@ from humanlrm.model.pretrained import (
     save_pretrained,
     with_landmarks,
 )
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,12 @@ def folder(model, tmp_path):
 
 
 @pytest.fixture
-def photo_like() -> Given:
+def photo_like() -> Inputs:
     generator = torch.Generator().manual_seed(0)
     landmarks = torch.rand(1, 19, 4, generator=generator)
-    return Given(torch.rand(1, 5, 64, 64, generator=generator), landmarks, torch.zeros(1, 19, 2, CLUE_CHANNELS))
+    return Inputs(
+        torch.rand(1, 5, 64, 64, generator=generator), landmarks, torch.zeros(1, 19, 2, DETECTOR_FEATURE_CHANNELS)
+    )
 
 
 def tensors_of(model) -> dict[str, torch.Tensor]:
@@ -129,11 +131,13 @@ def test_landmarks_can_be_those_of_other_weights():
     torch.manual_seed(2)
     model = build(tiny()).eval()
     load_tensors(model, mixed, Path("mixed"))
-    given = Given(torch.rand(1, 5, 64, 64), torch.rand(1, 19, 4), torch.rand(1, 19, 2, CLUE_CHANNELS))
+    given = Inputs(torch.rand(1, 5, 64, 64), torch.rand(1, 19, 4), torch.rand(1, 19, 2, DETECTOR_FEATURE_CHANNELS))
     with torch.no_grad():
-        torch.testing.assert_close(model.landmarks_of(given).points, models[1].eval().landmarks_of(given).points)
+        torch.testing.assert_close(
+            model.estimate_landmarks(given).points, models[1].eval().estimate_landmarks(given).points
+        )
         told = torch.rand(1, 19, 3)
-        found, wanted = model.planes_of(given, told), models[0].eval().planes_of(given, told)
+        found, wanted = model.encode(given, told), models[0].eval().encode(given, told)
     for name in ("xy", "zy", "xz"):
         torch.testing.assert_close(getattr(found, name), getattr(wanted, name))
     with pytest.raises(CheckpointError, match="same small config"):
@@ -161,21 +165,23 @@ def test_a_config_knows_its_preset():
 
 def test_a_larger_model_starts_where_older_weights_ended(photo_like):
     """More layers and an eye for the planes change nothing until they are trained; the eye starts as the landmarks'."""
-    older = replace(tiny(), eye=True)
+    older = replace(tiny(), trainable_trunk=True)
     torch.manual_seed(1)
-    before, after = build(older).eval(), build(replace(older, depth=3, sight=True)).eval()
+    before, after = build(older).eval(), build(replace(older, depth=3, plane_adapter=True)).eval()
     with torch.no_grad():
         for parameter in before.parameters():
             if parameter.requires_grad and parameter.ndim >= 2:
                 parameter.add_(torch.randn_like(parameter) * 0.02)
     load_grown(after, tensors_of(before), Path("older"))
     with torch.no_grad():
-        one, two = before.planes_of(photo_like), after.planes_of(photo_like)
+        one, two = before.encode(photo_like), after.encode(photo_like)
     assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in ("xy", "zy", "xz"))
-    eye, own = (dict(part.named_parameters()) for part in (after.corrector.eye, after.decoder.sight.eye))
+    eye, own = (
+        dict(part.named_parameters()) for part in (after.landmark_head.image_trunk, after.decoder.adapter.image_trunk)
+    )
     assert all(torch.equal(p, own[name]) for name, p in eye.items())
 
 
 def test_what_a_larger_model_shares_with_older_weights_has_to_fit(model):
     with pytest.raises(CheckpointError, match=r"older: .* has shape"):
-        load_grown(build(replace(tiny(), width=48, sight=True)), tensors_of(model), Path("older"))
+        load_grown(build(replace(tiny(), width=48, plane_adapter=True)), tensors_of(model), Path("older"))

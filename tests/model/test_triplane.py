@@ -1,6 +1,6 @@
 import torch
 
-from humanlrm.model.triplane import sample_plane
+from humanlrm.frame import sample_plane
 
 
 def plane() -> torch.Tensor:

@@ -205,7 +205,7 @@ def test_a_thicker_arm_grows_across_its_bone_only(library: AvatarLibrary):
     np.testing.assert_allclose(np.ptp(wide[mine], 0) / np.ptp(avatar.vertices[mine], 0), [1, 1.5, 1.5], rtol=1e-3)
 
 
-def test_skin_keeps_its_colour_and_cloth_takes_the_hue(library: AvatarLibrary):
+def test_skin_keeps_its_color_and_cloth_takes_the_hue(library: AvatarLibrary):
     avatar = library.avatar("one_a")
     texture = redyed(avatar.texture, avatar.dye, np.random.default_rng(1))
     np.testing.assert_array_equal(texture[:, :30], avatar.texture[:, :30])

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from humanlrm.body.landmarks import INDEX, MIRROR
-from humanlrm.people.poses.random import PHOTO_POSES, Arm, Leg, Pose, arm_clearance_m, bone_turns, mirrored, sample_pose
+from humanlrm.people.poses.random import (
+    PHOTO_POSES,
+    Arm,
+    BodyPose,
+    Leg,
+    arm_clearance_m,
+    bone_turns,
+    mirrored,
+    sample_pose,
+)
 from humanlrm.people.procedural.bodies import Body, landmarks, rig, sample_body, skin
 
 
@@ -40,7 +49,7 @@ def test_statures_are_those_of_people():
 
 
 def test_standing_arms_hang_and_sitting_thighs_are_level(body):
-    standing = _marks(body, Pose("standing"))
+    standing = _marks(body, BodyPose("standing"))
     assert standing[INDEX["left_wrist"], 1] < standing[INDEX["left_elbow"], 1] < standing[INDEX["left_shoulder"], 1]
     sitting = _marks(body, next(p for _, p in PHOTO_POSES if p.family == "sitting"))
     thigh, shin = (
@@ -58,7 +67,7 @@ def test_raised_arms_are_above_the_head(body):
 
 def test_a_reaching_wrist_arrives(body):
     arm = Arm(reach=(0.12, -0.3, 0.6), pole=(1, -1, 0))
-    turns = bone_turns(body, Pose("reach", arms=(arm, arm)))
+    turns = bone_turns(body, BodyPose("reach", arms=(arm, arm)))
     marks = landmarks(body, turns, skin(body, turns))
     neck, root = (body.heads[rig().bone(name)] for name in ("neck01", "root"))
     wanted = neck + np.linalg.norm(neck - root) * np.array([0.12, -0.3, 0.6])
@@ -82,5 +91,5 @@ def test_sampled_angles_stay_within_joint_limits():
 
 def test_hanging_arms_are_pushed_clear_of_the_trunk(body):
     tight = Arm(abduct=0, twist=60, elbow=60)
-    turns = bone_turns(body, Pose("tight", arms=(tight, tight), legs=(Leg(), Leg())))
+    turns = bone_turns(body, BodyPose("tight", arms=(tight, tight), legs=(Leg(), Leg())))
     assert all(arm_clearance_m(body, turns, side) > 0 for side in "LR")

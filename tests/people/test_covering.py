@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from humanlrm.mesh.raycast import RayScene
-from humanlrm.people.makehuman.covering import Bones, covered, pulled_in, rings, uncovered_faces, under_shell
+from humanlrm.people.makehuman.covering import BoneSegments, covered, pulled_in, rings, uncovered_faces, under_shell
 from humanlrm.people.poses.clearance import CLEAR_M, Probes, cleared
 
 
@@ -56,7 +56,7 @@ def test_covered_skin_comes_out_below_the_cloth_and_bare_skin_stays(skin):
     points, faces, normals = skin
     cloth = RayScene(*tube(0.095, 0.3, 0.7, 21))
     inside = covered(points, normals, cloth)
-    bones = Bones(np.float32([[0, 0, 0]]), np.float32([[0, 1, 0]]), np.array([False]))
+    bones = BoneSegments(np.float32([[0, 0, 0]]), np.float32([[0, 1, 0]]), np.array([False]))
     moved = pulled_in(points, faces, inside, np.ones((len(points), 1), np.float32), bones)
     deep = np.abs(points[:, 1] - 0.5) < 0.15
     assert np.hypot(moved[deep, 0], moved[deep, 2]).max() < 0.09

@@ -92,10 +92,10 @@ def test_every_texel_of_the_atlas_has_a_painted_neighbour():
 def test_a_fabric_paints_the_same_place_alike_each_time(kind):
     fabric = sample_cloth(np.random.default_rng(0), kind)
     place = np.random.default_rng(1).uniform(-0.2, 1.4, (500, 3)).astype(np.float32)
-    colours = fabric.paint(place)
-    assert np.array_equal(colours, fabric.paint(place))
-    assert np.isfinite(colours).all()
-    assert colours.dtype == np.float32
+    colors = fabric.paint(place)
+    assert np.array_equal(colors, fabric.paint(place))
+    assert np.isfinite(colors).all()
+    assert colors.dtype == np.float32
 
 
 def test_mixing_leaves_untouched_places_and_the_input_alone():

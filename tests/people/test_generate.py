@@ -16,7 +16,7 @@ from humanlrm.data.shards import ShardFolder
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.contact_sheet import Sheet, sheet
 from humanlrm.people.describe import describe, figure, yaw_deg
-from humanlrm.people.generate import Cast, Job, Workshop, run
+from humanlrm.people.generate import PeopleJob, PersonSampler, ShardRenderer, run
 
 SMALL = RenderSettings(views=1, image_px=64, depth_px=32, points=300)
 ASSETS = Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None
@@ -26,8 +26,8 @@ INSIDE = [f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    job = Job(tmp_path_factory.mktemp("people"), 2, 40, settings=SMALL)
-    outcome = Workshop(job)(*job.shards()[0])
+    job = PeopleJob(tmp_path_factory.mktemp("people"), 2, 40, settings=SMALL)
+    outcome = ShardRenderer(job)(*job.shards()[0])
     assert (outcome.subjects, outcome.failures) == (2, [])
     return job.out
 
@@ -35,7 +35,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(3))
 def test_joints_are_inside_and_the_far_space_is_outside(kind, seed):
-    scan = Cast(ASSETS, kind)(seed)
+    scan = PersonSampler(ASSETS, kind)(seed)
     assert scan.landmarks is not None
     assert scan.tags["kind"] == kind
     joints = scan.landmarks[[INDEX[name] for name in INSIDE]]
@@ -49,7 +49,7 @@ def test_the_mask_is_where_rays_meet_the_mesh(rendered: Path):
     shards = ShardFolder(rendered)
     for index, seed in enumerate((40, 41)):
         view = shards.load(index, 0)[0]
-        scan = Cast(None)(seed)
+        scan = PersonSampler(None)(seed)
         marks = scan.moved(view.to_frame).landmarks
         np.testing.assert_allclose(view.landmarks, marks, atol=2e-3)
         hit = np.isfinite(view.depth[0])
@@ -65,14 +65,14 @@ def test_the_mask_is_where_rays_meet_the_mesh(rendered: Path):
 def test_an_interrupted_job_renders_only_what_is_missing(rendered: Path):
     shard = next(rendered.glob("*.tar"))
     before = shard.stat().st_mtime_ns
-    assert run(Job(rendered, 2, 40, settings=SMALL)) == []
+    assert run(PeopleJob(rendered, 2, 40, settings=SMALL)) == []
     assert shard.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(("first", "count", "twice"), [(41, 3, True), (30, 11, True), (42, 8, False), (30, 10, False)])
 def test_a_job_that_would_make_people_again_is_refused(rendered: Path, first: int, count: int, twice: bool):
     """The shard that is there begins at seed 40 and ends at 41."""
-    job = Job(rendered, count, first, settings=SMALL)
+    job = PeopleJob(rendered, count, first, settings=SMALL)
     if twice:
         with pytest.raises(ValueError, match=r"people-00000040\.tar holds the seeds 40 to 41 already; give --seed 42"):
             job.todo()
@@ -81,16 +81,16 @@ def test_a_job_that_would_make_people_again_is_refused(rendered: Path, first: in
 
 
 def test_a_larger_job_goes_on_where_a_smaller_one_ended(rendered: Path):
-    assert Job(rendered, 2, 40).todo() == []
-    assert [seeds for _, seeds in Job(rendered, 3, 40).todo()] == [range(40, 43)]
-    assert [seeds for _, seeds in Job(rendered, 60, 40).todo()] == [range(40, 90), range(90, 100)]
+    assert PeopleJob(rendered, 2, 40).todo() == []
+    assert [seeds for _, seeds in PeopleJob(rendered, 3, 40).todo()] == [range(40, 43)]
+    assert [seeds for _, seeds in PeopleJob(rendered, 60, 40).todo()] == [range(40, 90), range(90, 100)]
 
 
 def test_a_missing_pack_is_said_before_processes_start(tmp_path: Path):
     with pytest.raises(ValueError, match="asset pack"):
-        run(Job(tmp_path, 1, kind="avatar"))
+        run(PeopleJob(tmp_path, 1, kind="avatar"))
     with pytest.raises(FileNotFoundError):
-        run(Job(tmp_path, 1, assets=tmp_path / "none", kind="avatar"))
+        run(PeopleJob(tmp_path, 1, assets=tmp_path / "none", kind="avatar"))
 
 
 def test_a_description_counts_every_person_and_view(rendered: Path):
@@ -135,13 +135,13 @@ def test_two_workers_of_a_local_ray_cluster_write_the_same_shards(tmp_path: Path
     from humanlrm.people.cluster import run_on_ray
 
     monkeypatch.setattr(generate, "SHARD", 1)
-    jobs = [Job(tmp_path / name, 2, 40, settings=SMALL) for name in ("ray", "here")]
+    jobs = [PeopleJob(tmp_path / name, 2, 40, settings=SMALL) for name in ("ray", "here")]
     seen: list[int] = []
     outcomes = run_on_ray(jobs[0], "local", 2, lambda outcome, done, todo: seen.append(done))
     assert sorted(o.shard.name for o in outcomes) == [path.name for path, _ in jobs[1].shards()]
     assert seen == [1, 2]
     assert run_on_ray(jobs[0], "local", 2) == []
-    Workshop(jobs[1])(*jobs[1].shards()[0])
+    ShardRenderer(jobs[1])(*jobs[1].shards()[0])
     first, second = (ShardFolder(job.out).load(0, 0)[0] for job in jobs)
     np.testing.assert_array_equal(first.rgb, second.rgb)
     np.testing.assert_array_equal(first.depth, second.depth)

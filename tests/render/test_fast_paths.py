@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from analytic_fields import box, by_place, field_of, sphere, union
 
 from humanlrm.frame import canonical_camera
 from humanlrm.rays import Rays, box_span, image_rays
@@ -9,8 +10,6 @@ from humanlrm.render.occupancy import occupancy, packed, render_occupied
 from humanlrm.render.surface import Tracing, first_surface, render_surface
 from humanlrm.render.turntable import orbit, turntable
 from humanlrm.render.volume import PLAIN, Sampling, render_rays
-
-from .analytic_fields import box, by_place, field_of, sphere, union
 
 RAYS = image_rays(canonical_camera(32))
 FIGURE = union(
@@ -138,7 +137,7 @@ def test_packing_lists_wanted_rays_first():
     assert index.tolist()[1][0] == 2
 
 
-def test_a_turntable_shows_each_side_with_its_colour_and_normal():
+def test_a_turntable_shows_each_side_with_its_color_and_normal():
     sides = field_of(sphere(0.6), by_place)
     image = turntable(sides, size_px=24)
     assert image.shape == (1, 3, 48, 96)

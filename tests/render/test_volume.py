@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from analytic_fields import RED, box, by_place, field_of, sphere, union
 
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
@@ -9,8 +10,6 @@ from humanlrm.rays import Rays, image_rays, pixel_rays
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.render.sampling import absorbed, even_edges, fine_edges, quantiles
 from humanlrm.render.volume import PLAIN, Rendering, Sampling, integrate, render_rays, to_image
-
-from .analytic_fields import RED, box, by_place, field_of, sphere, union
 
 RAYS = image_rays(canonical_camera(24))
 SAMPLINGS = [PLAIN, Sampling(24, 12, None), Sampling(), Sampling(24, 48, None)]

@@ -1,6 +1,6 @@
 import pytest
 
-from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.views import Batch, collate
 
@@ -9,5 +9,5 @@ from humanlrm.views import Batch, collate
 def scans(shards) -> Batch:
     """Two samples of rendered scans at the size of the tiny preset, each with two target views."""
     settings = SampleSettings(48, 24, augment=False, image_px=64, target_views=2)
-    data = Samplings(ShardFolder(shards), settings, seed=0)
+    data = TrainingDataset(ShardFolder(shards), settings, seed=0)
     return collate([data[0], data[1]])

@@ -1,15 +1,16 @@
 """Laws of training the denoiser."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from painted import subject
 from safetensors.torch import load_file
+from tiny_diffusion import tiny_lrm
 from torch.utils.data import Dataset
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.cli import main
 from humanlrm.data.shards import write_shard
 from humanlrm.diffusion.latent.complete import CompletionSettings, complete
@@ -24,11 +25,7 @@ from humanlrm.train.diffuse import DiffuseConfig, distil, train_denoiser
 from humanlrm.train.latent.pairs import Pair
 from humanlrm.train.latent.targets import LatentFolder
 from humanlrm.train.loop import TrainingStopped
-from humanlrm.views import Given
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "diffusion"))
-from painted import subject
-from tiny_diffusion import tiny_lrm
+from humanlrm.views import Inputs
 
 PLAN = DiffuseConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
 
@@ -46,7 +43,7 @@ class Four(Dataset[Pair]):
         return 4
 
     def __getitem__(self, index: int) -> Pair:
-        given = Given(self.images[index % 4], torch.zeros(COUNT, 4), torch.zeros(COUNT, 2, CLUE_CHANNELS))
+        given = Inputs(self.images[index % 4], torch.zeros(COUNT, 4), torch.zeros(COUNT, 2, DETECTOR_FEATURE_CHANNELS))
         return Pair(given, self.latents[index % 4])
 
 
@@ -82,8 +79,8 @@ def test_samples_reproduce_the_person_they_are_conditioned_on(lrm, config, tmp_p
     )
     assert losses[0] == pytest.approx(1, abs=0.25)
     for person in range(4):
-        given = people[person].given
-        batch = Given(given.image[None], given.landmarks[None], given.clues[None])
+        given = people[person].inputs
+        batch = Inputs(given.image[None], given.landmarks[None], given.detector_features[None])
         for guidance in (1.0, 2.0):
             settings = CompletionSettings(samples=2, steps=8, seed=person, guidance=guidance)
             found = complete(lrm, model, batch, settings).latents

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.landmark_head import Lifter
 from humanlrm.train.lift import fit_lifter
@@ -18,12 +18,12 @@ def folder(shards) -> ShardFolder:
 
 
 def test_pairs_of_all_views_are_found(folder):
-    detected, clues, truth = folder.landmarks()
+    detected, detector_features, truth = folder.landmarks()
     record, _ = folder.load(1, 0)
     assert detected.shape == (4, COUNT, 4)
     np.testing.assert_array_equal(detected[2], record.detected)
-    np.testing.assert_array_equal(clues[2], record.clues)
-    assert clues.any()
+    np.testing.assert_array_equal(detector_features[2], record.detector_features)
+    assert detector_features.any()
     np.testing.assert_array_equal(truth[2], record.landmarks)
 
 
@@ -37,18 +37,18 @@ def test_a_subject_with_damaged_landmarks_is_left_out(folder, tmp_path):
 
 
 def test_a_new_lifter_takes_landmarks_as_they_were_detected():
-    detected, clues = torch.rand(2, COUNT, 4) + 0.1, torch.rand(2, COUNT, 2, CLUE_CHANNELS)
-    torch.testing.assert_close(Lifter(64, 1)(detected, clues), detected[..., :3])
+    detected, detector_features = torch.rand(2, COUNT, 4) + 0.1, torch.rand(2, COUNT, 2, DETECTOR_FEATURE_CHANNELS)
+    torch.testing.assert_close(Lifter(64, 1)(detected, detector_features), detected[..., :3])
 
 
 def test_fitting_brings_detected_landmarks_closer_to_the_true_ones(folder):
-    detected, clues, truth = (torch.from_numpy(a).float() for a in folder.landmarks())
+    detected, detector_features, truth = (torch.from_numpy(a).float() for a in folder.landmarks())
     lifter = Lifter(64, 1)
-    before = float(landmark_loss(lifter(detected, clues), truth))
+    before = float(landmark_loss(lifter(detected, detector_features), truth))
     fit_lifter(lifter, folder, 300, seed=0)
     lifter.eval()
-    assert float(landmark_loss(lifter(detected, clues), truth)) < 0.6 * before
-    assert float(landmark_loss(lifter(detected, 0 * clues), truth)) < 0.9 * before
+    assert float(landmark_loss(lifter(detected, detector_features), truth)) < 0.6 * before
+    assert float(landmark_loss(lifter(detected, 0 * detector_features), truth)) < 0.9 * before
 
 
 def test_the_lifter_learns_from_the_figures_that_are_given(folder):
@@ -67,13 +67,13 @@ def test_missing_landmarks_are_guessed_wherever_they_are_said_to_be(folder):
     lifter = Lifter(64, 1)
     fit_lifter(lifter, folder, 20, seed=0)
     lifter.eval()
-    detected, clues = torch.rand(1, COUNT, 4), torch.rand(1, COUNT, 2, CLUE_CHANNELS)
+    detected, detector_features = torch.rand(1, COUNT, 4), torch.rand(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS)
     detected[:, 3, 3] = 0
-    moved, other = detected.clone(), clues.clone()
+    moved, other = detected.clone(), detector_features.clone()
     moved[:, 3, :3], other[:, 3] = 9, 9
-    torch.testing.assert_close(lifter(moved, other), lifter(detected, clues), rtol=0, atol=0)
-    clues[:, 4] += 1
-    assert not torch.allclose(lifter(moved, clues), lifter(moved, other))
+    torch.testing.assert_close(lifter(moved, other), lifter(detected, detector_features), rtol=0, atol=0)
+    detector_features[:, 4] += 1
+    assert not torch.allclose(lifter(moved, detector_features), lifter(moved, other))
 
 
 def test_the_seed_decides_the_fit(folder):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import train_tiny
 from accelerate import Accelerator
 from safetensors.torch import load_file
 from train_tiny import RENDERING, plan
@@ -16,7 +17,7 @@ from train_tiny import RENDERING, plan
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import Mixture, ShardFolder, write_shard
 from humanlrm.model.config import tiny
-from humanlrm.model.history import Stage, read_history, write_history
+from humanlrm.model.history import TrainingStage, read_history, write_history
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.render.density import LaplaceDensity
@@ -28,7 +29,7 @@ from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
 from humanlrm.train.objective import objective
 from humanlrm.train.stop import asked_to_stop
 
-SCRIPT = Path(__file__).parent / "train_tiny.py"
+SCRIPT = str(Path(train_tiny.__file__))
 
 
 class Interrupted(Exception):
@@ -47,7 +48,7 @@ def uninterrupted(shards, tmp_path_factory) -> Path:
 def clueless(rendered, tmp_path_factory) -> Path:
     """Data without clues, which are what dropout drops: it is drawn for a batch, so other batches would differ."""
     folder = tmp_path_factory.mktemp("clueless")
-    views = [replace(view, clues=None) for view in rendered.views]
+    views = [replace(view, detector_features=None) for view in rendered.views]
     write_shard(folder / "a.tar", [("00000000", replace(rendered, views=views))])
     return folder
 
@@ -165,7 +166,7 @@ def together(*arguments: object) -> None:
 def test_only_the_first_process_writes_into_the_run(shards, tmp_path, monkeypatch):
     """Two that write the history of the weights that they start from at once have left one without its file."""
     save_pretrained(tmp_path / "weights", tiny(), dict(trained(build(tiny()))))
-    write_history(tmp_path / "weights", [Stage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")])
+    write_history(tmp_path / "weights", [TrainingStage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")])
     monkeypatch.setattr(Accelerator, "is_main_process", False)
     train(tiny(), plan(2, 2), shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
     assert not (tmp_path / "run").exists()
@@ -175,7 +176,7 @@ def apart(a: Path, b: Path, data: Path) -> float:
     """How far apart the weights of two runs are, of the way that they went."""
     torch.manual_seed(plan(8, 2).seed)
     model = build(tiny())
-    fit_lifter(model.corrector.lifter, ShardFolder(data), plan(8, 2).lifter_steps, plan(8, 2).seed)
+    fit_lifter(model.landmark_head.lifter, ShardFolder(data), plan(8, 2).lifter_steps, plan(8, 2).seed)
     start = {f"model.{name}": p.detach() for name, p in trained(model).items()}
     one, two = last(a), last(b)
     assert one.keys() == two.keys()
@@ -251,7 +252,9 @@ def test_a_mixture_of_folders_is_trained_on(shards, rendered, tmp_path):
 
 def test_training_on_one_batch_lowers_every_geometric_loss(batch):
     """Without clues: a new lifter does not know their scale yet (``fit_lifter`` tells it)."""
-    batch = replace(batch, given=replace(batch.given, clues=torch.zeros_like(batch.given.clues)))
+    batch = replace(
+        batch, inputs=replace(batch.inputs, detector_features=torch.zeros_like(batch.inputs.detector_features))
+    )
     torch.manual_seed(0)
     model = build(tiny()).train()
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
@@ -297,7 +300,7 @@ def test_a_run_starts_from_exported_weights(shards, tmp_path):
     torch.manual_seed(3)
     exported = build(tiny())
     save_pretrained(tmp_path / "weights", tiny(), dict(trained(exported)))
-    been = [Stage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")]
+    been = [TrainingStage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")]
     write_history(tmp_path / "weights", been)
     config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
     going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
@@ -347,10 +350,12 @@ def test_biases_norms_and_embeddings_do_not_decay_and_the_lifter_changes_slowly(
         for decays in (True, False)
     )
     assert all(name.endswith("weight") and "norm" not in name for name in decayed)
-    assert {"field.prior_weight", "place32", "corrector.lifter.mean", "corrector.rounds.0.tokens.name"} <= set(rest)
+    assert {"field.prior_weight", "place32", "landmark_head.lifter.mean", "landmark_head.rounds.0.tokens.name"} <= set(
+        rest
+    )
     assert len(decayed) + len(rest) == len(names)
     slow = {names[id(p)] for group in groups if group["share"] < 1 for p in group["params"]}
-    assert slow == {name for name in names.values() if name.startswith("corrector.lifter.")}
+    assert slow == {name for name in names.values() if name.startswith("landmark_head.lifter.")}
 
 
 @pytest.mark.usefixtures("ctrl_c")

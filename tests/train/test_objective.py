@@ -10,10 +10,10 @@ from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer
-from humanlrm.train.objective import Moment, Objective, objective
-from humanlrm.views import Batch, Wanted
+from humanlrm.train.objective import Objective, StepContext, objective
+from humanlrm.views import Batch, Supervision
 
-FIRST = Moment(progress=0.0, seed=1, patch=True)
+FIRST = StepContext(progress=0.0, seed=1, patch=True)
 
 
 def as_capture(batch: Batch, of: slice = slice(None)) -> Batch:
@@ -24,10 +24,10 @@ def as_capture(batch: Batch, of: slice = slice(None)) -> Batch:
         value[of] = torch.nan
         return value
 
-    wanted = batch.wanted
-    direct = {f.name: unknown(getattr(wanted, f.name)) for f in fields(Wanted) if f.name != "targets"}
+    wanted = batch.supervision
+    direct = {f.name: unknown(getattr(wanted, f.name)) for f in fields(Supervision) if f.name != "targets"}
     targets = replace(wanted.targets, **{name: unknown(getattr(wanted.targets, name)) for name in ("normal", "depth")})
-    return Batch(batch.given, Wanted(**direct, targets=targets))
+    return Batch(batch.inputs, Supervision(**direct, targets=targets))
 
 
 def new(config: TrainConfig) -> Objective:
@@ -54,8 +54,8 @@ def test_a_capture_trains_by_its_pictures_alone(scans):
         "slope",
         "landmarks",
         "heat",
-        "spots",
-        "relief",
+        "heatmaps",
+        "coarse_depth",
     ):
         assert terms[name] == 0, name
     assert terms["render_rgb"] > 0
@@ -89,20 +89,20 @@ def first_alone(batch: Batch) -> Batch:
     def cut(part, **rest):
         return type(part)(**{f.name: getattr(part, f.name)[:1] for f in fields(part) if f.name not in rest}, **rest)
 
-    return Batch(cut(batch.given), cut(batch.wanted, targets=None))
+    return Batch(cut(batch.inputs), cut(batch.supervision, targets=None))
 
 
-def test_a_scan_without_colours_keeps_its_other_terms(scans):
-    bare = replace(scans.wanted, rgb=torch.full_like(scans.wanted.rgb, torch.nan))
+def test_a_scan_without_colors_keeps_its_other_terms(scans):
+    bare = replace(scans.supervision, rgb=torch.full_like(scans.supervision.rgb, torch.nan))
     model = build(tiny()).eval()
-    with_colour, without = objective(model, scans).numbers(), objective(model, Batch(scans.given, bare)).numbers()
-    assert without.pop("rgb") == 0 < with_colour.pop("rgb")
-    assert without == with_colour
+    with_color, without = objective(model, scans).numbers(), objective(model, Batch(scans.inputs, bare)).numbers()
+    assert without.pop("rgb") == 0 < with_color.pop("rgb")
+    assert without == with_color
 
 
 def test_a_known_point_with_a_broken_distance_is_no_unknown_point(scans):
-    broken = replace(scans.wanted, sdf=scans.wanted.sdf * torch.nan)
-    assert objective(build(tiny()).eval(), Batch(scans.given, broken)).sdf.isnan()
+    broken = replace(scans.supervision, sdf=scans.supervision.sdf * torch.nan)
+    assert objective(build(tiny()).eval(), Batch(scans.inputs, broken)).sdf.isnan()
 
 
 def test_every_term_is_told_by_name_and_the_patch_only_when_it_was_rendered(scans):
@@ -137,7 +137,7 @@ def test_the_second_stage_renders_at_its_own_resolution(scans):
 
 def test_rendering_without_target_views_says_what_to_set(scans):
     with pytest.raises(ValueError, match="target_views"):
-        new(TrainConfig(rendering=RENDERING))(Batch(scans.given, replace(scans.wanted, targets=None)), FIRST)
+        new(TrainConfig(rendering=RENDERING))(Batch(scans.inputs, replace(scans.supervision, targets=None)), FIRST)
 
 
 def test_bfloat16_changes_the_network_a_little_and_the_losses_stay_float32(scans):
@@ -155,13 +155,13 @@ def test_landmarks_can_be_trained_alone(scans):
     model = build(replace(tiny(), corrector_rounds=2)).train()
     losses = Objective(model, TrainConfig(part="landmarks"))
     loss, terms = losses(scans, FIRST)
-    assert terms.keys() == {"landmarks", "bones", "heat", "spots", "relief"}
+    assert terms.keys() == {"landmarks", "bones", "heat", "heatmaps", "coarse_depth"}
     expected = sum(getattr(LossWeights(), name) * float(value) for name, value in terms.items())
     assert float(loss) == pytest.approx(expected, rel=1e-5)
-    found = model.landmarks_of(scans.given)
-    given = model.planes_of(scans.given).given
+    found = model.estimate_landmarks(scans.inputs)
+    given = model.encode(scans.inputs).inputs
     torch.testing.assert_close(found.points, given.estimated)
-    torch.testing.assert_close(found.spots.logits, given.spots.logits)
+    torch.testing.assert_close(found.heatmaps.logits, given.heatmaps.logits)
     assert found.tokens.shape == (*found.points.shape[:2], model.config.width)
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -170,9 +170,9 @@ def test_landmarks_can_be_trained_alone(scans):
         losses(scans, FIRST)[0].backward()
         optimizer.step()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert {name.split(".")[0] for name in moved} == {"corrector", "place32"}
-    assert {"corrector.spotter.heat.weight", "corrector.fusion.share.weight"} <= moved
-    assert {"corrector.lifter.delta.weight", "corrector.rounds.1.delta.weight"} <= moved
+    assert {name.split(".")[0] for name in moved} == {"landmark_head", "place32"}
+    assert {"landmark_head.heatmap_head.heat.weight", "landmark_head.fusion.share.weight"} <= moved
+    assert {"landmark_head.lifter.delta.weight", "landmark_head.rounds.1.delta.weight"} <= moved
     assert losses(scans, FIRST)[0] < 0.85 * loss
 
 
@@ -182,14 +182,14 @@ def test_the_field_can_be_trained_on_told_landmarks_alone(scans):
     both = Objective(model, TrainConfig())(scans, FIRST)[1]
     losses = Objective(model, TrainConfig(part="field"))
     loss, terms = losses(scans, FIRST)
-    unused = {"landmarks", "bones", "heat", "spots", "relief"}
+    unused = {"landmarks", "bones", "heat", "heatmaps", "coarse_depth"}
     assert all(terms[name] == 0 for name in unused)
     for name in terms.keys() - unused:
         torch.testing.assert_close(terms[name], both[name], rtol=1e-4, atol=1e-5)
     loss.backward()
     found = {name.split(".")[1] for name in gradients(losses)}
-    assert "corrector" not in found
-    assert {"decoder", "field", "depth", "marks", "skip"} <= found
+    assert "landmark_head" not in found
+    assert {"decoder", "field", "depth", "landmark_tokens", "skip"} <= found
 
 
 def test_the_head_can_be_trained_alone(scans):
@@ -204,7 +204,7 @@ def test_the_head_can_be_trained_alone(scans):
         torch.testing.assert_close(value, together[name], rtol=1e-4, atol=1e-5)
     loss.backward()
     assert {name.split(".")[2] for name in gradients(losses)} == {"head"}
-    assert model.field(model.planes_of(scans.given), scans.wanted.surface).rgb.requires_grad is False
+    assert model.field(model.encode(scans.inputs), scans.supervision.surface).rgb.requires_grad is False
 
 
 def test_a_model_without_a_head_part_cannot_train_it():
@@ -213,10 +213,10 @@ def test_a_model_without_a_head_part_cannot_train_it():
 
 
 def test_what_is_not_told_is_estimated_but_not_trained(scans):
-    taught = scans.wanted.taught.clone()
-    taught[0, 3] = torch.nan
-    partly = replace(scans, wanted=replace(scans.wanted, taught=taught))
+    teacher_landmarks = scans.supervision.teacher_landmarks.clone()
+    teacher_landmarks[0, 3] = torch.nan
+    partly = replace(scans, supervision=replace(scans.supervision, teacher_landmarks=teacher_landmarks))
     torch.manual_seed(0)
     losses = Objective(build(tiny()).train(), TrainConfig(part="field"))
     losses(partly, FIRST)[0].backward()
-    assert all(not g.any() for name, g in gradients(losses).items() if name.startswith("model.corrector"))
+    assert all(not g.any() for name, g in gradients(losses).items() if name.startswith("model.landmark_head"))

@@ -16,7 +16,7 @@ from humanlrm.model.lrm import build
 from humanlrm.train.checkpoint import TrainerState
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import Progress
-from humanlrm.train.objective import Moment, Objective
+from humanlrm.train.objective import Objective, StepContext
 from humanlrm.train.pictures import Pictures, draw
 from humanlrm.train.report import TrainingReport
 from humanlrm.train.throughput import bf16_pays, flop_counter, matmul_peak, step_flops
@@ -33,21 +33,21 @@ def drawn(scans) -> Pictures:
 
 
 def test_pictures_have_a_row_per_view_and_values_that_can_be_shown(drawn):
-    assert drawn.given.shape == (2, 3, 64, 64)
+    assert drawn.inputs.shape == (2, 3, 64, 64)
     assert drawn.around.shape == drawn.targets.shape == (2, 3, 2 * SIDE, 4 * SIDE)
-    for picture in (drawn.given, drawn.around, drawn.targets):
+    for picture in (drawn.inputs, drawn.around, drawn.targets):
         assert picture.isfinite().all()
         assert 0 <= picture.min() < picture.max() <= 1
 
 
 def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
     """An untrained field begins as the silhouette; normals that are unknown stay grey."""
-    image = scans.given.image[:, None]
+    image = scans.inputs.image[:, None]
     unknown = torch.full_like(image[:, :, :3], torch.nan)
     own = Targets(image[:, :, :3], image[:, :, 3:4], unknown, unknown[:, :, :1], torch.eye(4).expand(2, 1, 4, 4))
-    exact = torch.cat([scans.wanted.landmarks, torch.ones(len(image), 19, 1)], dim=-1)
-    inside = torch.cat([scans.given.image[:, :4], torch.ones_like(scans.given.image[:, :1])], dim=1)
-    batch = Batch(replace(scans.given, image=inside, landmarks=exact), replace(scans.wanted, targets=own))
+    exact = torch.cat([scans.supervision.landmarks, torch.ones(len(image), 19, 1)], dim=-1)
+    inside = torch.cat([scans.inputs.image[:, :4], torch.ones_like(scans.inputs.image[:, :1])], dim=1)
+    batch = Batch(replace(scans.inputs, image=inside, landmarks=exact), replace(scans.supervision, targets=own))
     row = draw(build(tiny()).eval(), batch, subjects=1, size_px=SIDE).targets[0]
     wanted, predicted, normals, _ = row.chunk(4, dim=-1)
     wanted, predicted = ((picture - 0.5).abs().amax(0) > 1e-3 for picture in (wanted, predicted))
@@ -55,22 +55,22 @@ def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
     assert (normals == 0.5).all()
 
 
-def test_the_mesh_is_closed_and_coloured(drawn):
+def test_the_mesh_is_closed_and_colored(drawn):
     mesh = drawn.mesh
     assert is_closed(mesh.faces)
     assert TriangleSurface(mesh.vertices, mesh.faces).volume > 0.01
-    assert mesh.colours.shape == mesh.vertices.shape
-    assert mesh.colours.std() > 1
+    assert mesh.colors.shape == mesh.vertices.shape
+    assert mesh.colors.std() > 1
 
 
 def test_a_field_without_a_surface_has_no_mesh_and_a_batch_without_targets_no_such_picture(scans):
     model = build(tiny()).eval()
     with torch.no_grad():
         model.field.sdf.bias += 5
-    pictures = draw(model, Batch(scans.given, replace(scans.wanted, targets=None)), subjects=1, size_px=16)
+    pictures = draw(model, Batch(scans.inputs, replace(scans.supervision, targets=None)), subjects=1, size_px=16)
     assert pictures.mesh is None
     assert pictures.targets is None
-    assert pictures.given.shape[0] == 1
+    assert pictures.inputs.shape[0] == 1
 
 
 def test_operations_of_a_step_grow_with_what_is_rendered_and_leave_no_gradient(scans):
@@ -85,9 +85,9 @@ def test_the_backward_pass_costs_twice_the_forward_pass(scans):
     """But for the frozen encoder, which has none."""
     losses = Objective(build(tiny()), TrainConfig())
     with flop_counter() as forward, torch.no_grad():
-        losses(scans, Moment(0.0, 0, patch=False))
+        losses(scans, StepContext(0.0, 0, patch=False))
     with flop_counter() as encoder, torch.no_grad():
-        losses.model.encoder(scans.given.image[:, :3])
+        losses.model.encoder(scans.inputs.image[:, :3])
     whole, frozen = forward.get_total_flops(), encoder.get_total_flops()
     assert step_flops(losses, scans, 0.0) == pytest.approx(3 * whole - 2 * frozen, rel=0.1)
 

@@ -3,8 +3,9 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
+from analytic_fields import by_place, field_of, sphere, union
 
-from humanlrm.body.landmarks import CLUE_CHANNELS
+from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import tiny
 from humanlrm.model.encoder import LiteEncoder
@@ -19,7 +20,6 @@ from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
 from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
 from humanlrm.train.render_objective import RenderTerms, depth_loss, mask_loss, radiance_field, render_losses
 from humanlrm.views import Targets
-from render.analytic_fields import by_place, field_of, sphere, union
 
 SIDE = 32
 STAGE = RenderStage(render_px=SIDE, rays=192, patch_px=0)
@@ -94,8 +94,8 @@ def test_the_perceptual_term_sees_a_wrong_pattern(perceptual):
 @pytest.mark.parametrize("missing", ["rgb", "normal", "depth"])
 def test_a_view_without_a_map_has_no_such_term_and_finite_gradients(missing, perceptual):
     radius = torch.tensor(0.45, requires_grad=True)
-    colour = torch.tensor([0.2, 0.5, 0.5], requires_grad=True)
-    field = field_of(sphere(radius), lambda p: colour.expand_as(p), beta=0.02)
+    color = torch.tensor([0.2, 0.5, 0.5], requires_grad=True)
+    field = field_of(sphere(radius), lambda p: color.expand_as(p), beta=0.02)
     targets = replace(TARGETS, **{missing: torch.full_like(getattr(TARGETS, missing), math.nan)})
     terms = render_losses(field, targets, replace(STAGE, patch_px=16), rng(), perceptual)
     terms.total(RenderWeights()).backward()
@@ -106,7 +106,7 @@ def test_a_view_without_a_map_has_no_such_term_and_finite_gradients(missing, per
     else:
         assert getattr(terms, missing) == 0
         assert terms.rgb > 0.01
-    assert colour.grad.isfinite().all()
+    assert color.grad.isfinite().all()
 
 
 def test_partly_unknown_maps_leave_the_known_part():
@@ -124,11 +124,11 @@ def test_a_sphere_is_fitted_from_two_views(shaded):
     unknown = {name: torch.full_like(getattr(seen, name), math.nan) for name in ("normal", "depth")}
     targets = replace(seen, **unknown)
     radius, centre = torch.tensor(0.3, requires_grad=True), torch.zeros(3, requires_grad=True)
-    colour = torch.zeros(3, requires_grad=True)
+    color = torch.zeros(3, requires_grad=True)
     field = field_of(
-        lambda p: ((p - centre) ** 2).sum(-1).sqrt() - radius, lambda p: torch.sigmoid(colour).expand_as(p), beta=0.02
+        lambda p: ((p - centre) ** 2).sum(-1).sqrt() - radius, lambda p: torch.sigmoid(color).expand_as(p), beta=0.02
     )
-    optimizer = torch.optim.Adam([{"params": [radius, centre], "lr": 0.02}, {"params": [colour], "lr": 0.15}])
+    optimizer = torch.optim.Adam([{"params": [radius, centre], "lr": 0.02}, {"params": [color], "lr": 0.15}])
     stage, draw = RenderStage(render_px=SIDE, rays=96, patch_px=0, sampling=Sampling(16, 10, shaded)), rng()
     for _ in range(60):
         optimizer.zero_grad()
@@ -136,7 +136,7 @@ def test_a_sphere_is_fitted_from_two_views(shaded):
         optimizer.step()
     assert float(radius) == pytest.approx(0.5, abs=0.02)
     torch.testing.assert_close(centre.detach(), torch.tensor([0.1, -0.1, 0.2]), rtol=0, atol=0.03)
-    torch.testing.assert_close(torch.sigmoid(colour).detach(), torch.tensor([0.8, 0.3, 0.1]), rtol=0, atol=0.05)
+    torch.testing.assert_close(torch.sigmoid(color).detach(), torch.tensor([0.8, 0.3, 0.1]), rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -149,7 +149,7 @@ def test_the_models_own_field_gets_gradients_everywhere(recompute, perceptual):
     ):  # an untrained last layer would keep the gradient to itself
         torch.nn.init.normal_(layer.weight, std=0.05)
     image = torch.cat([torch.rand(1, 3, 64, 64), box_map(TARGETS.alpha[:, 0, 0])[:, None].repeat(1, 2, 2, 2)], dim=1)
-    planes = model(image, torch.rand(1, 19, 4) - 0.5, torch.zeros(1, 19, 2, CLUE_CHANNELS))
+    planes = model(image, torch.rand(1, 19, 4) - 0.5, torch.zeros(1, 19, 2, DETECTOR_FEATURE_CHANNELS))
     stage = RenderStage(render_px=SIDE, rays=64, patch_px=8, recompute=recompute)
     terms = render_losses(radiance_field(model, planes, density), TARGETS, stage, rng(), perceptual)
     terms.total(RenderWeights()).backward()
@@ -161,9 +161,9 @@ def test_the_models_own_field_gets_gradients_everywhere(recompute, perceptual):
 
 
 def test_views_that_mirror_are_refused():
-    mirrored = TARGETS.to_given @ torch.diag(torch.tensor([-1.0, 1, 1, 1]))
+    mirrored = TARGETS.to_input @ torch.diag(torch.tensor([-1.0, 1, 1, 1]))
     with pytest.raises(ValueError, match="mirror"):
-        render_losses(TRUTH, replace(TARGETS, to_given=mirrored), STAGE, rng())
+        render_losses(TRUTH, replace(TARGETS, to_input=mirrored), STAGE, rng())
 
 
 def test_the_same_seed_draws_the_same_loss():
@@ -226,7 +226,7 @@ def test_reduced_targets_are_what_a_smaller_camera_sees():
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
-def test_reduced_edges_keep_their_colour():
+def test_reduced_edges_keep_their_color():
     alpha = torch.zeros(1, 1, 1, 8, 8)
     alpha[..., 3:, 3:] = 1
     nothing = torch.zeros(1, 1, 3, 8, 8)

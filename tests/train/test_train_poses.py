@@ -4,10 +4,10 @@ import torch
 from safetensors.torch import save_file
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.people.poses.random import PHOTO_POSES, Pose, bone_turns
+from humanlrm.people.poses.random import PHOTO_POSES, BodyPose, bone_turns
 from humanlrm.people.procedural.bodies import landmarks, sample_body, skin
 from humanlrm.train.poses import gather, legs_are_straight, usual
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def people() -> dict[str, torch.Tensor]:
     body = sample_body(np.random.default_rng(1))
     sitting = next(pose for _, pose in PHOTO_POSES if pose.family == "sitting")
     found = {}
-    for name, pose in (("standing", Pose("standing")), ("sitting", sitting)):
+    for name, pose in (("standing", BodyPose("standing")), ("sitting", sitting)):
         turns = bone_turns(body, pose)
         marks = landmarks(body, turns, skin(body, turns))
         marks = marks - [0, (marks[:, 1].min() + marks[:, 1].max()) / 2, 0]
@@ -24,11 +24,11 @@ def people() -> dict[str, torch.Tensor]:
     return found
 
 
-def cut(rows: int) -> Given:
+def cut(rows: int) -> Inputs:
     """A photo that ends ``rows`` of 64 pixels above the frame's lower end."""
     image = torch.ones(1, 5, 64, 64)
     image[:, :, 64 - rows :] = 0
-    return Given(image, torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, 1))
+    return Inputs(image, torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, 1))
 
 
 def test_who_stands_and_who_does_not(people):

@@ -15,8 +15,8 @@ LANDMARKS: tuple[str, ...] = (
 )
 INDEX = {name: i for i, name in enumerate(LANDMARKS)}
 COUNT = len(LANDMARKS)
-#: Channels of a clue: what the landmark net's inner maps hold at a landmark (``matting.Pose.clues``).
-CLUE_CHANNELS = 480
+#: Channels of a clue: what the landmark net's inner maps hold at a landmark (``matting.Pose.detector_features``).
+DETECTOR_FEATURE_CHANNELS = 480
 
 #: Index of each landmark's mirror image.
 MIRROR = np.array(

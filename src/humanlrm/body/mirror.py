@@ -1,5 +1,6 @@
 """A plane in which a part of a person, such as the head, is its own mirror image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,9 +8,8 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.texture.project import Share
-
+#: Points (box units) to how much they belong to something, 0 to 1.
+Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 #: How far beside the surface a mirror image may lie, box units: the part is not quite its own mirror image.
 _BESIDE = (0.015, 0.03)
 #: Turns (degrees) and shifts (box units) of the plane that are tried.
@@ -55,17 +55,17 @@ class Mirror:
         return (points - self.origin) @ self.normal
 
     def on(
-        self, surface: TriangleSurface, normals: Float[np.ndarray, "V 3"], points: Float[np.ndarray, "P 3"]
+        self, vertices: Float[np.ndarray, "V 3"], normals: Float[np.ndarray, "V 3"], points: Float[np.ndarray, "P 3"]
     ) -> tuple[Float[np.ndarray, "P 3"], Float[np.ndarray, "P 3"], Float[np.ndarray, "P"]]:
         """The mirror images of points, put onto the surface; its normals there; and how much they are worth, 0 to 1.
 
         Args:
-            normals: of the surface's vertices.
+            vertices, normals: of the surface.
         """
         images = self.image(points)
-        _, nearest = KDTree(surface.vertices).query(images)
+        _, nearest = KDTree(vertices).query(images)
         outward = normals[nearest]
-        beside = ((images - surface.vertices[nearest]) * outward).sum(axis=1)
+        beside = ((images - vertices[nearest]) * outward).sum(axis=1)
         trust = np.clip((_BESIDE[1] - np.abs(beside)) / (_BESIDE[1] - _BESIDE[0]), 0, 1) * self.share(images)
         return (images - beside[:, None] * outward).astype(np.float32), outward, trust.astype(np.float32)
 

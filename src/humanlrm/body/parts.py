@@ -1,22 +1,18 @@
 """Where what of a person is, told from the landmarks: head, hair, limbs, what clothes cover together; the stature."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from humanlrm.body.anatomy import Anatomy, Hair, Parts, PartsOf
 from humanlrm.body.landmarks import BONES, INDEX, LANDMARKS, LIMBS
-from humanlrm.body.mirror import Mirror
-from humanlrm.body.skeleton import Bones
-from humanlrm.texture.project import Share
+from humanlrm.body.mirror import Mirror, Share
+from humanlrm.body.skeleton import SkeletonCapsules
 
-#: Standing height over the sum of shank, thigh, trunk (hip to neck) and neck-to-head: its median over people of all
-#: kinds is printed by ``python -m benchmarks.stature --assets DIR``.
-STATURE = 1.094
 #: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
 _HEAD_FROM, _HEAD_TO = (0.02, 0.08), (0.17, 0.25)
-#: How far from the middle of the skull something above it belongs to the head, in lengths of the neck (our choice).
-_ABOVE = 1.3
 #: Between these heights above the middle of the skull hair begins at the nape, and between these places behind it
 #: behind the ears, in lengths of the neck (our choice).
 _NAPE, _EARS = (-0.6, -0.4), (0.0, 0.2)
@@ -28,8 +24,69 @@ _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
 _OTHER = {"left": "right", "right": "left"}
 #: Where a jacket ends: its height over the hips, in the length of the trunk (our choice).
 _HEM = 0.03
-#: Segments of both legs, side by side.
-_SEGMENTS = [(f"{s}_{a}", f"{s}_{b}") for s in ("left", "right") for a, b in (("ankle", "knee"), ("knee", "hip"))]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of what parts of a person points are.
+
+    Attributes:
+        limbs: how far they are from the bones of each limb, box units: of the trunk, of an arm...
+        clothes: what covers them: a jacket, trousers...
+        height: how far along their limb they are, box units; of twins the same numbers mean the same place.
+        twin: of each limb the one on the other side of the body; of what has none itself.
+        bare: which limbs are mostly bare: hands.
+    """
+
+    limbs: Float[np.ndarray, "P L"]
+    clothes: Int[np.ndarray, "P"]
+    height: Float[np.ndarray, "P"]
+    twin: Int[np.ndarray, "L"]
+    bare: Bool[np.ndarray, "L"]
+
+    @property
+    def limb(self) -> Int[np.ndarray, "P"]:
+        """The one to which they belong."""
+        return self.limbs.argmin(axis=1)
+
+
+#: Points (box units) to their parts.
+PartsOf = Callable[[Float[np.ndarray, "P 3"]], Parts]
+
+
+@dataclass(frozen=True)
+class HairRegion:
+    """Where the hair of a head is, which the photo shows from the front.
+
+    Attributes:
+        height: how high on the head points are, 0 at its middle; -inf elsewhere.
+        back: how much they belong to the back of it, above the nape, 0 to 1.
+    """
+
+    height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+    back: Share
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where what of a person is, as far as that is known: colours go by it.
+
+    Attributes:
+        calm: of places that turn their back on the photos, how much of their colour comes from around them instead of
+            from the field: a head's.
+        parts: where no photo shows the person, or only another limb in front, colours go on within what is covered by
+            the same clothes: a jacket's down to the hips, and behind a hand that lies on it. What is not seen is nearer
+            to the colours that are seen at the same height of a limb, or of its twin.
+        mirror: what no photo shows, but whose mirror image one does, looks like that: the other half of a face.
+        hair: the back of a head looks like its crown.
+        face: where a face's skin is: what is bare, and never seen, is of its colour.
+    """
+
+    calm: Share | None = None
+    parts: PartsOf | None = None
+    mirror: Mirror | None = None
+    hair: HairRegion | None = None
+    face: Share | None = None
 
 
 def anatomy_of(landmarks: Float[np.ndarray, "J 3"]) -> Anatomy:
@@ -65,7 +122,7 @@ def mirror_of(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
     return Mirror(head, across, up, head_share(landmarks))
 
 
-def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> Hair:
+def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> HairRegion:
     """Hair is on the crown and on the back of a head, behind the ears and above the nape, in lengths of the neck."""
     neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
     length, on_head = max(float(np.linalg.norm(head - neck)), 1e-6), head_share(landmarks)
@@ -80,7 +137,7 @@ def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> Hair:
         high, behind = (points - head) @ up / length, (head - points) @ forward / length
         return (on_head(points) * _ramp(high, *_NAPE) * _ramp(behind, *_EARS)).astype(np.float32)
 
-    return Hair(height, back)
+    return HairRegion(height, back)
 
 
 def face_of(landmarks: Float[np.ndarray, "J 3"]) -> Share:
@@ -96,7 +153,7 @@ def face_of(landmarks: Float[np.ndarray, "J 3"]) -> Share:
 
 def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> PartsOf:
     """The person's limbs, and what clothes mostly cover together: trunk and arms, hips and legs, head, hands, feet."""
-    marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], Bones()
+    marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], SkeletonCapsules()
     ends = [LANDMARKS[end].rpartition("_") for _, end in BONES]
     named = [(side, _LIMBS[name]) if name in _LIMBS else ("", "trunk") for side, _, name in ends]
     limbs_named, limb_of = np.unique(named, axis=0, return_inverse=True)
@@ -132,23 +189,3 @@ def _begin_of_bones(lengths: Float[np.ndarray, "E"]) -> Float[np.ndarray, "E"]:
     for bone, (_, outer) in enumerate(LIMBS):
         begin[BONES[:, 0] == outer] = begin[bone] + lengths[bone]
     return begin
-
-
-def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:
-    """Standing height in box units from the lengths of the body's segments, whatever the pose (our choice).
-
-    Of a shank and a thigh the longer side counts: what points along the rays is estimated too short.
-    """
-    first, second = (np.stack([landmarks[INDEX[name]] for name in names]) for names in zip(*_SEGMENTS, strict=True))
-    left, right = np.linalg.norm(first - second, axis=1).reshape(2, -1)
-    hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
-    neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
-    upper = np.linalg.norm(neck - hips) + np.linalg.norm(head - neck)
-    return STATURE * float(np.maximum(left, right).sum() + upper)
-
-
-def crown(points: Float[np.ndarray, "P 3"], landmarks: Float[np.ndarray, "J 3"]) -> Bool[np.ndarray, "P"]:
-    """Which points are on the upper half of the head, or not far above it."""
-    up = landmarks[INDEX["head"]] - landmarks[INDEX["neck"]]
-    from_head = points - landmarks[INDEX["head"]]
-    return (from_head @ up > 0) & (np.linalg.norm(from_head, axis=1) < _ABOVE * np.linalg.norm(up))

@@ -13,7 +13,7 @@ _CORE, _BRIDGED = 0.45, 0.05
 _THINNEST = 0.7
 
 
-class Bones(nn.Module):
+class SkeletonCapsules(nn.Module):
     """Distances to the capsules between landmarks (DESIGN section 5; our choice, not in the paper)."""
 
     count = len(BONES)
@@ -42,7 +42,7 @@ class Bones(nn.Module):
         distance2 = to_a2 - 2 * t * along + t * t * length2
         return distance2.clamp(min=1e-6).sqrt() - self.radius, t
 
-    def held_together(
+    def bridge_gaps(
         self, sdf: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"], landmarks: Float[Tensor, "B J 3"]
     ) -> Float[Tensor, "B P"]:
         """A body whose parts are joined along the bones where little is missing between them: a neck that the field
@@ -50,7 +50,7 @@ class Bones(nn.Module):
         capsules, _ = self.distances(points, landmarks)
         return self._with_core(sdf, capsules, _CORE)
 
-    def with_limbs(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P E"]) -> Float[Tensor, "B P"]:
+    def enforce_limbs(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P E"]) -> Float[Tensor, "B P"]:
         """A body whose arms and legs are there (our choice): where one lies beside the mask, because something stands
         in front of it or because it is estimated a little beside where it is, the field takes it for thin air.
 
@@ -64,7 +64,7 @@ class Bones(nn.Module):
         core = (capsules + (1 - share) * self.radius[: capsules.shape[-1]]).amin(-1)
         return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
 
-    def picture(
+    def rasterize(
         self, landmarks: Float[Tensor, "B J 3"], axes: tuple[int, int, int], size: int, perspective: bool = False
     ) -> Float[Tensor, "B 4 size size"]:
         """The bones drawn into a plane: mean depth of the near bones, its spread, distance, depth of the nearest.
@@ -85,5 +85,5 @@ class Bones(nn.Module):
         mean = (weight * z).sum(-1)
         spread = (weight * (z - mean[..., None]) ** 2).sum(-1).clamp(min=1e-8).sqrt()
         nearest = (torch.softmax((z - (distance > 0.03) * 9) * 30, dim=-1) * z).sum(-1)
-        picture = torch.stack([mean, spread, distance.min(-1).values.clamp(-0.2, 0.2), nearest], dim=1)
-        return picture.reshape(len(landmarks), 4, size, size)
+        rasterize = torch.stack([mean, spread, distance.min(-1).values.clamp(-0.2, 0.2), nearest], dim=1)
+        return rasterize.reshape(len(landmarks), 4, size, size)

@@ -50,7 +50,7 @@ class People:
         from humanlrm.data.render.shoot import RenderSettings
         from humanlrm.people.command import preview, render, report
         from humanlrm.people.contact_sheet import Sheet
-        from humanlrm.people.generate import Job
+        from humanlrm.people.generate import PeopleJob
 
         asked = (self.out is not None) + (self.preview is not None) + self.describe
         if asked != 1 or self.describe != (self.data is not None):
@@ -62,7 +62,7 @@ class People:
             preview(self.preview, Sheet(self.count, self.seed, given, self.kind), self.workers, console)
         elif self.out is not None:
             settings = RenderSettings(views=self.views, cropped=self.cropped, occluded=self.occluded)
-            job = Job(self.out, self.count, self.seed, given, self.kind, settings)
+            job = PeopleJob(self.out, self.count, self.seed, given, self.kind, settings)
             return render(job, self.workers, self.ray, console, errors)
         return 0
 
@@ -112,13 +112,13 @@ class Prepare:
 
         from humanlrm.data.contact_sheet import check_picture, save_picture, sheet_of
         from humanlrm.data.importers.io.adapter import Options
-        from humanlrm.data.prepare import Job, plan, run, summary
+        from humanlrm.data.prepare import PrepareJob, plan, run, summary
         from humanlrm.data.shards import ShardFolder
 
         if self.preview is not None:
             check_picture(self.preview)
         options = Options(self.up, self.unit, self.height_m, self.image_px, self.licence)
-        job = Job(self.name, self.source, self.out, options, self.split, self.part, self.every, self.limit)
+        job = PrepareJob(self.name, self.source, self.out, options, self.split, self.part, self.every, self.limit)
         planned = plan(job)
         with Bar(console=console) as bar:
             task = bar.add_task(job.name, total=sum(len(items) for _, items in planned.todo))

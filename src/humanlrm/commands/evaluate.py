@@ -9,7 +9,6 @@ import tyro
 from humanlrm.commands.terminal import asset_pack, commit, console, needs_train
 
 if TYPE_CHECKING:
-    from humanlrm.model.history import Stage
     from humanlrm.train.checkpoint import TrainerState
 
 
@@ -103,7 +102,7 @@ class Evaluate:
 
     def _plan(self):
         from humanlrm.evaluate.case import Shooting
-        from humanlrm.evaluate.run import Plan
+        from humanlrm.evaluate.run import EvaluationPlan
         from humanlrm.evaluate.sources import Sources
 
         own_data = self.scans is not None or self.pairs is not None
@@ -111,7 +110,7 @@ class Evaluate:
         assets = asset_pack(self.assets)
         count = 100 if self.count is None else self.count
         sources = Sources(sets, count, self.poses, assets=assets, scans=self.scans, ids=self.ids, pairs=self.pairs)
-        return Plan(
+        return EvaluationPlan(
             sources,
             self.methods,
             self.protocols,
@@ -220,9 +219,9 @@ class Export:
         return list(dict.fromkeys([*given, *(folder for folder in noted if folder not in gone)]))
 
 
-def _stage(run: Path, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "Stage":
-    from humanlrm.model.history import Stage, read_notes
+def _stage(run: Path, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "TrainingStage":
+    from humanlrm.model.history import TrainingStage, read_notes
 
     notes = read_notes(run)
     part, seed = ("unknown", -1) if notes is None else (notes.part, notes.seed)
-    return Stage(part, sources, licences, state.seen, state.seconds / 3600, seed, commit())
+    return TrainingStage(part, sources, licences, state.seen, state.seconds / 3600, seed, commit())

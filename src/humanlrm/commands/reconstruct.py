@@ -14,7 +14,7 @@ from humanlrm.commands.terminal import check_device, check_writable, console
 from humanlrm.files import whole
 
 if TYPE_CHECKING:
-    from humanlrm.completion import Completion, People
+    from humanlrm.completion import Completion
     from humanlrm.reconstruct import Reconstruction, Settings
 
 #: What is written beside a mesh.

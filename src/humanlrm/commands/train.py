@@ -242,7 +242,7 @@ class TrainPoses:
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data, pose_card, write_card
         from humanlrm.model.denoiser_config import PoseDenoiserConfig
-        from humanlrm.model.history import Stage
+        from humanlrm.model.history import TrainingStage
         from humanlrm.model.pretrained import SHIPPED, copied, save_pretrained
         from humanlrm.train.checkpoint import averaged_weights, trained
         from humanlrm.train.poses import gather, recipe, train_poses
@@ -264,7 +264,7 @@ class TrainPoses:
         state = averaged_weights(self.run_folder)[2]
         save_pretrained(out, model.config, dict(trained(model)))
         sources, licences = describe_data(ShardFolder(folder) for folder in self.data)
-        stage = Stage("poses", sources, licences, state.seen, state.seconds / 3600, self.seed, commit())
+        stage = TrainingStage("poses", sources, licences, state.seen, state.seconds / 3600, self.seed, commit())
         write_card(out, pose_card(sum(p.numel() for p in model.parameters()), len(examples), stage))
         console.print(f"weights written to {out}; sample with --weights {out.parent}", highlight=False)
         return 0

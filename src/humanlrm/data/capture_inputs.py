@@ -21,7 +21,7 @@ from humanlrm.data.capture import Capture, CaptureView
 from humanlrm.data.records import DAMAGED, Entry, ShardError, image_bytes, npy_bytes, npz_bytes, read_files
 from humanlrm.data.render.camera_sampling import crop_frame, frame_axes
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.shoot import Samples, ViewRecord
+from humanlrm.data.render.shoot import PointSamples, ViewRecord
 from humanlrm.data.targets import TargetView
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
 from humanlrm.mesh.raycast import pixel_rays
@@ -47,11 +47,11 @@ class CaptureInput:
     """One photograph of a capture.
 
     Attributes:
-        given: what the network is shown; depth is unknown (NaN), and so are landmarks that were not triangulated.
+        inputs: what the network is shown; depth is unknown (NaN), and so are landmarks that were not triangulated.
         target: the photograph as a canonical camera at the same place sees it.
     """
 
-    given: ViewRecord
+    inputs: ViewRecord
     target: TargetView
 
 
@@ -84,7 +84,7 @@ def _input(
     to_frame = crop_frame(view.camera, shown.crop, depth)
     landmarks = np.full((COUNT, 3), np.nan) if capture.landmarks is None else capture.landmarks
     to_u8 = lambda x: (x.numpy() * 255 + 0.5).astype(np.uint8)  # noqa: E731
-    given = ViewRecord(
+    inputs = ViewRecord(
         rgb=to_u8(shown.rgb.permute(1, 2, 0)),
         alpha=to_u8(shown.alpha[0]),
         known=to_u8(shown.known[0]),
@@ -93,9 +93,9 @@ def _input(
         landmarks=(landmarks @ to_frame[:3, :3].T + to_frame[:3, 3]).astype(np.float32),
         to_frame=to_frame.astype(np.float32),
         light=_no_light(),
-        clues=shown.clues.numpy().astype(np.float16),
+        detector_features=shown.detector_features.numpy().astype(np.float16),
     )
-    return CaptureInput(given, _target(view, shown.crop, depth, depth_px))
+    return CaptureInput(inputs, _target(view, shown.crop, depth, depth_px))
 
 
 def _no_light() -> Light:
@@ -217,32 +217,32 @@ def _target(view: CaptureView, crop: SquareCrop, depth: float, side_px: int) -> 
 def encode_inputs(inputs: list[CaptureInput]) -> dict[str, bytes]:
     """Files that a capture's record holds beside its photographs."""
     files: dict[str, bytes] = {}
-    for k, one in enumerate(inputs):
-        given, target = one.given, one.target
-        assert given.clues is not None
+    for k, captured in enumerate(inputs):
+        shown, target = captured.inputs, captured.target
+        assert shown.detector_features is not None
         assert target.rgb is not None
         assert target.alpha is not None
         known = np.isfinite(target.alpha)
         outline = np.stack([np.nan_to_num(target.alpha) * 255 + 0.5, known * 255], axis=-1).astype(np.uint8)
-        masks = np.stack([given.alpha, given.known], axis=-1)
-        files[f"{k}.input.webp"] = image_bytes(given.rgb, "WEBP", quality=90, method=2)
+        masks = np.stack([shown.alpha, shown.known], axis=-1)
+        files[f"{k}.input.webp"] = image_bytes(shown.rgb, "WEBP", quality=90, method=2)
         files[f"{k}.input.png"] = image_bytes(masks, "PNG", compress_level=3)
         files[f"{k}.target.webp"] = image_bytes(target.rgb, "WEBP", quality=90, method=2)
         files[f"{k}.target.png"] = image_bytes(outline, "PNG", compress_level=3)
-        files[f"{k}.clues.npy"] = npy_bytes(given.clues)
-    arrays = {name: np.stack([getattr(one.given, name) for one in inputs]) for name in _ARRAYS[:3]}
+        files[f"{k}.clues.npy"] = npy_bytes(shown.detector_features)
+    arrays = {name: np.stack([getattr(one.inputs, name) for one in inputs]) for name in _ARRAYS[:3]}
     files[INPUTS] = npz_bytes(**arrays, target_frame=np.stack([one.target.to_frame for one in inputs]))
     return files
 
 
-def load_input(entry: Entry, view: int) -> tuple[ViewRecord, Samples]:
+def load_input(entry: Entry, view: int) -> tuple[ViewRecord, PointSamples]:
     """One photograph of a capture, and samples of a surface that nobody knows (NaN).
 
     Raises:
         ShardError: a file is missing or damaged; names shard and capture.
     """
     names = (f"{view}.input.webp", f"{view}.input.png", f"{view}.target.png", f"{view}.clues.npy", INPUTS)
-    picture, mask, outline, clues, arrays = read_files(entry, *names)
+    picture, mask, outline, detector_features, arrays = read_files(entry, *names)
     with _named(entry, view):
         rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
         side = Image.open(outline).size[0]
@@ -253,7 +253,7 @@ def load_input(entry: Entry, view: int) -> tuple[ViewRecord, Samples]:
             masks[..., 1],
             np.full((2, side, side), np.nan, np.float16),
             light=_no_light(),
-            clues=np.load(clues, allow_pickle=False),
+            detector_features=np.load(detector_features, allow_pickle=False),
             **{name: truth[name][view] for name in _ARRAYS[:3]},
         )
         return record, _unknown_samples()
@@ -281,10 +281,10 @@ def input_landmarks(entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Raises:
         ShardError: a file is missing or damaged; names shard and capture.
     """
-    arrays, *clues = read_files(entry, INPUTS, *(f"{k}.clues.npy" for k in range(entry.views)))
+    arrays, *detector_features = read_files(entry, INPUTS, *(f"{k}.clues.npy" for k in range(entry.views)))
     with _named(entry, "all"):
         truth = _finite(arrays)
-        told = np.stack([np.load(file, allow_pickle=False) for file in clues])
+        told = np.stack([np.load(file, allow_pickle=False) for file in detector_features])
         return truth["detected"], told, truth["landmarks"]
 
 
@@ -314,6 +314,6 @@ def _named(entry: Entry, view: object) -> Iterator[None]:
         raise ShardError(f"{entry.shard}: capture {entry.key}, view {view} is damaged ({error})") from error
 
 
-def _unknown_samples() -> Samples:
+def _unknown_samples() -> PointSamples:
     nowhere = np.full((3, 3), np.nan, np.float16)
-    return Samples(nowhere, nowhere[:, 0], nowhere, np.zeros((3, 3), np.int8), np.zeros((3, 3), np.uint8))
+    return PointSamples(nowhere, nowhere[:, 0], nowhere, np.zeros((3, 3), np.int8), np.zeros((3, 3), np.uint8))

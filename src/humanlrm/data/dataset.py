@@ -10,13 +10,13 @@ import torch
 from einops import reduce
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT, INDEX, MIRROR
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIRROR
 from humanlrm.data.augment.image_errors import camera_errors, mask_errors, random_tone
 from humanlrm.data.records import ShardError
-from humanlrm.data.render.shoot import Samples, ViewRecord
+from humanlrm.data.render.shoot import PointSamples, ViewRecord
 from humanlrm.data.shards import Mixture, ShardFolder, folders_of
 from humanlrm.data.targets import TargetView, as_targets
-from humanlrm.views import Batch, Given, Wanted, collate
+from humanlrm.views import Batch, Inputs, Supervision, collate
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SampleSettings:
         head: share of points and surface samples that are drawn around the head, where that is known: heads are small,
             and people look at them first.
         face: share of those that are drawn around the nose.
-        told_noise: size of the noise of the landmarks that people are built on, of that of a good estimate.
+        teacher_noise: size of the noise of the landmarks that people are built on, of that of a good estimate.
     """
 
     points: int = 1024
@@ -42,7 +42,7 @@ class SampleSettings:
     target_views: int = 0
     head: float = 0.25
     face: float = 0.0
-    told_noise: float = 1.0
+    teacher_noise: float = 1.0
 
 
 #: How far from the middle of the skull a point is still around the head, and from the nose around the face, metres.
@@ -55,7 +55,7 @@ _MOST_DAMAGED = 20
 _ROUND = 1000
 
 
-class Samplings(Dataset[Batch]):
+class TrainingDataset(Dataset[Batch]):
     """Index -> one augmented sample. The index is the running number of the sample, which seeds its randomness.
 
     Every pass over a folder visits each view of each subject once, in an order that depends on seed and pass. The
@@ -77,7 +77,7 @@ class Samplings(Dataset[Batch]):
         before = rounds * int((self.turns == turn).sum()) + int((self.turns[:place] == turn).sum())
         rng = np.random.default_rng([self.seed, index])
         record, samples, others = self.folders[turn].read(before, self.settings.target_views)
-        return make_sample(record, samples, self.settings, rng, others)
+        return build_sample(record, samples, self.settings, rng, others)
 
 
 def _schedule(weights: list[float], seed: int) -> np.ndarray:
@@ -100,7 +100,7 @@ class _Views:
     def __len__(self) -> int:
         return len(self.views)
 
-    def read(self, index: int, target_views: int) -> tuple[ViewRecord, Samples, list[TargetView]]:
+    def read(self, index: int, target_views: int) -> tuple[ViewRecord, PointSamples, list[TargetView]]:
         """The view that comes at ``index``; a damaged one is reported and the next in the order takes its place."""
         passes, position = divmod(index, len(self.views))
         if self._order is None or self._order[0] != passes:
@@ -139,7 +139,7 @@ class _Running(Sampler[int]):
             index += self.stride
 
 
-def batches(data: Samplings, batch: int, start: int = 0, stride: int = 1, workers: int = 1) -> DataLoader:
+def batches(data: TrainingDataset, batch: int, start: int = 0, stride: int = 1, workers: int = 1) -> DataLoader:
     """Endless batches from running sample number ``start``; ``stride`` processes share the data."""
     options = {"prefetch_factor": 4, "persistent_workers": True} if workers else {}
     return DataLoader(
@@ -159,33 +159,37 @@ def _outlive(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def make_sample(
+def build_sample(
     record: ViewRecord,
-    samples: Samples,
+    samples: PointSamples,
     settings: SampleSettings,
     rng: np.random.Generator,
     others: list[TargetView] | None = None,
 ) -> Batch:
-    """One view and its truth, augmented; no batch axis yet. ``others`` become ``Wanted.targets``."""
+    """One view and its truth, augmented; no batch axis yet. ``others`` become ``Supervision.targets``."""
     image = np.concatenate([record.rgb, record.alpha[..., None], record.known[..., None]], axis=-1) / np.float32(255)
     factor = _reduction(len(image), settings.image_px)
     image = reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor) if factor > 1 else image
     linear, offset = record.to_frame[:3, :3], record.to_frame[:3, 3]
-    spots = _spots(np.linalg.solve(linear, (record.landmarks - offset).T).T, settings)
+    heatmaps = _heatmaps(np.linalg.solve(linear, (record.landmarks - offset).T).T, settings)
     near = len(samples.points) * 2 // 3
     first = settings.points * 5 // 8
     chosen = np.concatenate(
         [
-            _drawn(samples.points[:near], first, spots, rng),
+            _drawn(samples.points[:near], first, heatmaps, rng),
             rng.integers(near, len(samples.points), settings.points - first),
         ]
     )
-    on = _drawn(samples.surface, settings.surface, spots, rng)
+    on = _drawn(samples.surface, settings.surface, heatmaps, rng)
     unit = np.linalg.norm(linear[0])
     own_normals = samples.normals[on].astype(np.float32) / 127
     rgb = record.light.on(samples.albedo[on].astype(np.float32) / 255, own_normals)
     detected, truth = record.detected.copy(), record.landmarks.copy()
-    clues = np.zeros((COUNT, 2, CLUE_CHANNELS), np.float16) if record.clues is None else record.clues.copy()
+    detector_features = (
+        np.zeros((COUNT, 2, DETECTOR_FEATURE_CHANNELS), np.float16)
+        if record.detector_features is None
+        else record.detector_features.copy()
+    )
     points = samples.points[chosen].astype(np.float32) @ linear.T + offset
     surface = samples.surface[on].astype(np.float32) @ linear.T + offset
     normals = own_normals @ linear.T / unit
@@ -197,22 +201,24 @@ def make_sample(
         tone = random_tone(rng)
         image[..., :3], rgb = tone(image[..., :3]), tone(rgb)
         image = camera_errors(mask_errors(image, rng), rng)
-        detected, clues = _landmark_errors(detected, clues, truth, rng)
+        detected, detector_features = _landmark_errors(detected, detector_features, truth, rng)
         mirrored = rng.random() < 0.5
         if mirrored:
             image, depth = image[:, ::-1], depth[..., ::-1]
             for array in (points, surface, normals, detected, truth):
                 array[:, 0] *= -1
-            detected, clues, truth = detected[MIRROR], clues[MIRROR][:, ::-1], truth[MIRROR]
+            detected, detector_features, truth = detected[MIRROR], detector_features[MIRROR][:, ::-1], truth[MIRROR]
         image[..., :3] *= image[..., 4:] > 0.5
     targets = as_targets(record.to_frame, others, mirrored, tone) if others else None
     tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
     return Batch(
-        Given(tensor(image.transpose(2, 0, 1)), tensor(detected), tensor(clues)),
-        Wanted(
+        Inputs(tensor(image.transpose(2, 0, 1)), tensor(detected), tensor(detector_features)),
+        Supervision(
             *map(tensor, (points, sdf, surface, normals, rgb, depth, truth)),
             targets=targets,
-            taught=tensor(taught(truth, rng, settings.told_noise) if settings.augment else truth),
+            teacher_landmarks=tensor(
+                teacher_landmarks(truth, rng, settings.teacher_noise) if settings.augment else truth
+            ),
         ),
     )
 
@@ -226,7 +232,7 @@ class _Spot:
     share: float
 
 
-def _spots(landmarks: np.ndarray, settings: SampleSettings) -> list[_Spot]:
+def _heatmaps(landmarks: np.ndarray, settings: SampleSettings) -> list[_Spot]:
     """Head and face, given the landmarks in the subject's coordinates."""
     face = settings.head * settings.face
     return [
@@ -235,10 +241,10 @@ def _spots(landmarks: np.ndarray, settings: SampleSettings) -> list[_Spot]:
     ]
 
 
-def _drawn(places: np.ndarray, count: int, spots: list[_Spot], rng: np.random.Generator) -> np.ndarray:
+def _drawn(places: np.ndarray, count: int, heatmaps: list[_Spot], rng: np.random.Generator) -> np.ndarray:
     """Indices of ``count`` places; as many as is wanted in each spot that is known and where some are."""
     chosen, start = rng.integers(0, len(places), count), 0
-    for spot in spots:
+    for spot in heatmaps:
         if not (some := round(spot.share * count)):
             continue
         within = ((places.astype(np.float32) - spot.middle) ** 2).sum(1) < spot.radius_m**2  # false beside NaN
@@ -249,12 +255,12 @@ def _drawn(places: np.ndarray, count: int, spots: list[_Spot], rng: np.random.Ge
     return chosen
 
 
-def _reduction(stored_px: int, wanted_px: int | None) -> int:
+def _reduction(stored_px: int, target_px: int | None) -> int:
     """By how much image and depth maps shrink."""
-    factor, rest = divmod(stored_px, wanted_px or stored_px)
+    factor, rest = divmod(stored_px, target_px or stored_px)
     if rest or factor == 0:
         raise ValueError(
-            f"the shards hold images of {stored_px} px, the model asks for {wanted_px} px; render people at a multiple"
+            f"the shards hold images of {stored_px} px, the model asks for {target_px} px; render people at a multiple"
         )
     return factor
 
@@ -265,7 +271,7 @@ _NOSE_NOISE = 0.4
 _LEAST_NOISE, _MOST_NOISE = np.array([0.006, 0.006, 0.01]), np.array([0.03, 0.03, 0.04])
 
 
-def taught(truth: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:
+def teacher_landmarks(truth: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:
     """The true landmarks with the noise of a good estimate times ``size``, different in each sample (our choice).
 
     Why a person is not built on the estimate itself: ``model.landmark_head.settled``. Unknown points stay NaN.
@@ -277,7 +283,7 @@ def taught(truth: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np
 
 
 def _landmark_errors(
-    detected: np.ndarray, clues: np.ndarray, truth: np.ndarray, rng: np.random.Generator
+    detected: np.ndarray, detector_features: np.ndarray, truth: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mostly the detector's own output; sometimes exact points, other errors, missing points or none (our choice).
 
@@ -286,7 +292,7 @@ def _landmark_errors(
     """
     kind = rng.random()
     if kind < 0.15 or rng.random() < 0.1:
-        clues[:] = 0
+        detector_features[:] = 0
     if kind < 0.05:
         detected[:] = 0
     elif kind < 0.15:
@@ -300,5 +306,5 @@ def _landmark_errors(
         detected[:, :2] += present * rng.normal(0, 0.015, (len(truth), 2))
     missing = rng.random(len(truth)) < (0.03 if rng.random() < 0.7 else 0.2)
     detected[missing] = 0
-    clues[missing] = 0
-    return detected, clues
+    detector_features[missing] = 0
+    return detected, detector_features

@@ -43,7 +43,7 @@ SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
 
 
 @dataclass(frozen=True)
-class Job:
+class PrepareJob:
     """What to prepare.
 
     Attributes:
@@ -95,7 +95,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PrepareOutcome:
     """Of one shard. ``skipped``: one line for each item that could not be used, with its id and the reason."""
 
     shard: Path
@@ -104,7 +104,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreparePlan:
     """What a job finds on disk.
 
     Attributes:
@@ -124,7 +124,7 @@ class Plan:
         return self.chosen - len(self.skipped) - sum(len(items) for _, items in self.todo)
 
 
-def plan(job: Job) -> Plan:
+def plan(job: PrepareJob) -> PreparePlan:
     """Finds and chooses items; those in finished shards are not done again, those that were skipped are tried again.
 
     Raises:
@@ -147,10 +147,10 @@ def plan(job: Job) -> Plan:
     start = max(shards.values(), default=-1) + 1
     groups = [rest[k : k + SHARD] for k in range(0, len(rest), SHARD)]
     todo = [(job.out / f"{job.name}-{start + k:05d}.tar", group) for k, group in enumerate(groups)]
-    return Plan(len(found), len(chosen), todo, skipped)
+    return PreparePlan(len(found), len(chosen), todo, skipped)
 
 
-def _check_settings(job: Job) -> None:
+def _check_settings(job: PrepareJob) -> None:
     """Before anything is written: shards that are there keep what they were made with, so new ones must be alike.
 
     Raises:
@@ -169,7 +169,7 @@ def _check_settings(job: Job) -> None:
     write_text(path, json.dumps(wanted, indent=1) + "\n")
 
 
-def choose(found: list[Item], job: Job) -> list[Item]:
+def choose(found: list[Item], job: PrepareJob) -> list[Item]:
     """The items of the wanted part: by the split list, or else by the data set's own folders.
 
     Raises:
@@ -193,7 +193,7 @@ def key_of(id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", id)
 
 
-def prepare_item(item: Item, job: Job, detector: PoseDetector) -> tuple[dict[str, str | bytes], Done]:
+def prepare_item(item: Item, job: PrepareJob, detector: PoseDetector) -> tuple[dict[str, str | bytes], Done]:
     """One item as a record. Landmarks that the data set does not have are triangulated.
 
     Raises:
@@ -220,10 +220,10 @@ def _upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
     return not trunk[1] < _LEANS * np.linalg.norm(trunk)
 
 
-def prepare_shard(task: tuple[Path, list[Item]], job: Job, detector: PoseDetector) -> Outcome:
+def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: PoseDetector) -> PrepareOutcome:
     """One shard. Whatever is wrong with an item is reported and the next one follows."""
     path, items = task
-    outcome = Outcome(path, [], [])
+    outcome = PrepareOutcome(path, [], [])
 
     def records() -> Iterator[dict[str, str | bytes]]:
         for item in items:
@@ -242,23 +242,26 @@ def prepare_shard(task: tuple[Path, list[Item]], job: Job, detector: PoseDetecto
     return outcome
 
 
-_worker: tuple[Job, PoseDetector] | None = None
+_worker: tuple[PrepareJob, PoseDetector] | None = None
 
 
-def _start(job: Job) -> None:
+def _start(job: PrepareJob) -> None:
     global _worker
     torch.set_num_threads(1)
     _worker = job, PoseDetector(threads=1)
 
 
-def _shard_in_worker(task: tuple[Path, list[Item]]) -> Outcome:
+def _shard_in_worker(task: tuple[Path, list[Item]]) -> PrepareOutcome:
     assert _worker is not None
     return prepare_shard(task, *_worker)
 
 
 def run(
-    job: Job, todo: list[tuple[Path, list[Item]]], workers: int = 1, report: Callable[[Outcome], None] | None = None
-) -> list[Outcome]:
+    job: PrepareJob,
+    todo: list[tuple[Path, list[Item]]],
+    workers: int = 1,
+    report: Callable[[PrepareOutcome], None] | None = None,
+) -> list[PrepareOutcome]:
     """Prepares shards on several processes (one: in this one); ``report`` is called after each.
 
     Raises:
@@ -268,7 +271,7 @@ def run(
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
     _check_settings(job)
-    outcomes: list[Outcome] = []
+    outcomes: list[PrepareOutcome] = []
     for outcome in _here(job, todo) if workers == 1 else _elsewhere(job, todo, workers):
         outcomes.append(outcome)
         if report is not None:
@@ -279,12 +282,12 @@ def run(
 _own_detector = lru_cache(maxsize=1)(PoseDetector)
 
 
-def _here(job: Job, todo: list[tuple[Path, list[Item]]]) -> Iterator[Outcome]:
+def _here(job: PrepareJob, todo: list[tuple[Path, list[Item]]]) -> Iterator[PrepareOutcome]:
     for task in todo:
         yield prepare_shard(task, job, _own_detector(threads=1))
 
 
-def _elsewhere(job: Job, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[Outcome]:
+def _elsewhere(job: PrepareJob, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[PrepareOutcome]:
     with processes(min(workers, max(1, len(todo))), _start, (job,)) as pool:
         tasks = {pool.submit(_shard_in_worker, task): task for task in todo}
         for future in as_completed(tasks):
@@ -298,7 +301,7 @@ def _elsewhere(job: Job, todo: list[tuple[Path, list[Item]]], workers: int) -> I
                 ) from error
 
 
-def summary(job: Job, planned: Plan, outcomes: list[Outcome]) -> list[tuple[str, str]]:
+def summary(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutcome]) -> list[tuple[str, str]]:
     """Rows of the final table."""
     done = [one for outcome in outcomes for one in outcome.done]
     skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.data.capture_inputs import INPUTS, input_landmarks, input_targets, load_input
 from humanlrm.data.records import (
     CAPTURE,
@@ -26,18 +26,19 @@ from humanlrm.data.records import (
     write_records,
 )
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.shoot import Samples, Subject, ViewRecord
+from humanlrm.data.render.shoot import PointSamples, Subject, ViewRecord
 from humanlrm.data.targets import TargetView
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
 _FINITE = ("detected", "to_frame")
-_LIGHT_ARRAYS = ("ambient", "directions", "colours")
+#: Arrays of a light: their names in a shard and in :class:`Light`.
+_LIGHT_ARRAYS = {"ambient": "ambient", "directions": "directions", "colours": "colors"}
 #: What lights of older shards lack.
-_LIGHT_EXTRAS = ("environment", "shadow_rad")
+_LIGHT_EXTRAS = {"environment": "environment", "shadow_rad": "shadow_rad"}
 #: Pictures that views may have; the shards of older versions have none.
 _MAPS = {"normal": "normal.png", "target": "target.webp", "amodal": "amodal.png", "clean": "clean.webp"}
 #: Clues of a view; the shards of older versions have none.
-_CLUES = "clues.npy"
+_DETECTOR_FEATURES = "clues.npy"
 _SAMPLE_ARRAYS = ("points", "sdf", "surface", "normals", "albedo")
 
 
@@ -52,12 +53,12 @@ def encode(subject: Subject, key: str) -> dict[str, str | bytes]:
         record[f"{k}.webp"] = image_bytes(view.rgb, "WEBP", quality=90, method=2)
         record[f"{k}.mask.png"] = image_bytes(np.stack([view.alpha, view.known], axis=-1), "PNG", compress_level=3)
         record |= {f"{k}.{extension}": data for extension, data in _encoded_maps(view).items()}
-        if view.clues is not None:
-            record[f"{k}.{_CLUES}"] = npy_bytes(view.clues.astype(np.float16))
+        if view.detector_features is not None:
+            record[f"{k}.{_DETECTOR_FEATURES}"] = npy_bytes(view.detector_features.astype(np.float16))
     arrays = {name: np.stack([getattr(v, name) for v in views]) for name in _VIEW_ARRAYS}
     arrays |= {"environment": np.stack([v.light.environment for v in views])}
     arrays |= {"shadow_rad": np.stack([v.light.shadows for v in views])}
-    arrays |= {name: np.stack([getattr(v.light, name) for v in views]) for name in _LIGHT_ARRAYS}
+    arrays |= {name: np.stack([getattr(v.light, field) for v in views]) for name, field in _LIGHT_ARRAYS.items()}
     record["views.npz"] = npz_bytes(**arrays)
     record["points.npz"] = npz_bytes(**{name: getattr(subject.samples, name) for name in _SAMPLE_ARRAYS})
     return record
@@ -134,29 +135,29 @@ class ShardFolder:
         True ones that nobody knows are NaN. Damaged views are left out (loading them reports them), and views of which
         no true landmark is known.
         """
-        detected, clues, truth = [], [], []
+        detected, detector_features, truth = [], [], []
         for entry in self.entries:
             try:
-                given, told, true = self._landmarks(entry)
-                whole = np.isfinite(given).all((1, 2)) & np.isfinite(told).all((1, 2, 3))
+                detected_landmarks, features, true = self._landmarks(entry)
+                whole = np.isfinite(detected_landmarks).all((1, 2)) & np.isfinite(features).all((1, 2, 3))
                 whole &= ~np.isinf(true).any((1, 2)) & ~np.isnan(true).all((1, 2))
             except DAMAGED:
                 continue
-            detected.append(given[whole])
-            clues.append(told[whole])
+            detected.append(detected_landmarks[whole])
+            detector_features.append(features[whole])
             truth.append(true[whole])
-        return np.concatenate(detected), np.concatenate(clues), np.concatenate(truth)
+        return np.concatenate(detected), np.concatenate(detector_features), np.concatenate(truth)
 
     def _landmarks(self, entry: Entry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Detected landmarks, clues and true landmarks of all views of a record."""
         if entry.kind == CAPTURE:
             return input_landmarks(entry)
         arrays = np.load(read_files(entry, "views.npz")[0], allow_pickle=False)
-        clues = np.stack([self._clues(entry, view) for view in range(entry.views)])
-        return arrays["detected"], clues, arrays["landmarks"]
+        detector_features = np.stack([self._detector_features(entry, view) for view in range(entry.views)])
+        return arrays["detected"], detector_features, arrays["landmarks"]
 
-    def _clues(self, entry: Entry, view: int) -> Float[np.ndarray, "J 2 C"]:
-        name, shape = f"{view}.{_CLUES}", (COUNT, 2, CLUE_CHANNELS)
+    def _detector_features(self, entry: Entry, view: int) -> Float[np.ndarray, "J 2 C"]:
+        name, shape = f"{view}.{_DETECTOR_FEATURES}", (COUNT, 2, DETECTOR_FEATURE_CHANNELS)
         if name not in entry.files:
             return np.zeros(shape, np.float16)
         found = np.load(read_files(entry, name)[0], allow_pickle=False)
@@ -164,7 +165,7 @@ class ShardFolder:
             raise ValueError(f"its clues have the shape {found.shape} instead of {shape}")
         return found
 
-    def load(self, index: int, view: int, maps: tuple[str, ...] = ()) -> tuple[ViewRecord, Samples]:
+    def load(self, index: int, view: int, maps: tuple[str, ...] = ()) -> tuple[ViewRecord, PointSamples]:
         """One view of one subject; of a capture, nobody knows depth and samples (NaN).
 
         Args:
@@ -182,16 +183,17 @@ class ShardFolder:
         try:
             rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
             arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
-            light = {name: arrays[name][view] for name in (*_LIGHT_ARRAYS, *_LIGHT_EXTRAS) if name in arrays}
+            stored = _LIGHT_ARRAYS | _LIGHT_EXTRAS
+            light = {field: arrays[name][view] for name, field in stored.items() if name in arrays}
             truth = {name: arrays[name][view] for name in _VIEW_ARRAYS}
             if not all(np.isfinite(truth[name]).all() for name in _FINITE):
                 raise ValueError("its frame or landmarks are not finite")
             if np.isinf(truth["landmarks"]).any():
                 raise ValueError("its true landmarks are infinite; unknown ones are NaN")
             shown = {name: _decoded_map(name, file) for name, file in files.items()}
-            shown["clues"] = self._clues(entry, view)
+            shown["detector_features"] = self._detector_features(entry, view)
             record = ViewRecord(rgb, masks[..., 0], masks[..., 1], **truth, light=Light(**light), **shown)
-            return record, Samples(*(samples[name] for name in _SAMPLE_ARRAYS))
+            return record, PointSamples(*(samples[name] for name in _SAMPLE_ARRAYS))
         except DAMAGED as error:
             raise ShardError(f"{entry.shard}: subject {entry.key}, view {view} is damaged ({error})") from error
 
@@ -262,8 +264,8 @@ class Mixture:
         self,
     ) -> tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 2 C"], Float[np.ndarray, "N J 3"]]:
         """Detected landmarks, clues and true landmarks of all views of all folders."""
-        detected, clues, truth = zip(*(folder.landmarks() for folder, _ in self.parts), strict=True)
-        return np.concatenate(detected), np.concatenate(clues), np.concatenate(truth)
+        detected, detector_features, truth = zip(*(folder.landmarks() for folder, _ in self.parts), strict=True)
+        return np.concatenate(detected), np.concatenate(detector_features), np.concatenate(truth)
 
 
 def _decoded_map(name: str, file: io.BytesIO) -> np.ndarray:

@@ -32,23 +32,23 @@ class TargetView:
 
 
 def relative_camera(
-    given_to_frame: Float[np.ndarray, "4 4"], target_to_frame: Float[np.ndarray, "4 4"]
+    input_to_frame: Float[np.ndarray, "4 4"], target_to_frame: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "4 4"]:
     """From the frame of the given view to the canonical camera of the target view: a similarity ("w2c" with scale)."""
     w2c = canonical_camera(1).w2c.double().numpy()
-    return (w2c @ np.linalg.inv(to_given(given_to_frame, target_to_frame).astype(np.float64))).astype(np.float32)
+    return (w2c @ np.linalg.inv(to_input(input_to_frame, target_to_frame).astype(np.float64))).astype(np.float32)
 
 
-def to_given(
-    given_to_frame: Float[np.ndarray, "4 4"], target_to_frame: Float[np.ndarray, "4 4"]
+def to_input(
+    input_to_frame: Float[np.ndarray, "4 4"], target_to_frame: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "4 4"]:
     """From the frame of the target view to the frame of the given view: a similarity."""
     back = np.linalg.inv(target_to_frame.astype(np.float64))
-    return (given_to_frame.astype(np.float64) @ back).astype(np.float32)
+    return (input_to_frame.astype(np.float64) @ back).astype(np.float32)
 
 
 def as_targets(
-    given_to_frame: Float[np.ndarray, "4 4"],
+    input_to_frame: Float[np.ndarray, "4 4"],
     views: list[TargetView],
     mirrored: bool = False,
     tone: Tone | None = None,
@@ -59,7 +59,7 @@ def as_targets(
         mirrored: the sample is mirrored: so are the pictures, and the cameras stand at the mirrored places.
         tone: what the sample's colours went through.
     """
-    parts = [(*_maps(view, tone), to_given(given_to_frame, view.to_frame)) for view in views]
+    parts = [(*_maps(view, tone), to_input(input_to_frame, view.to_frame)) for view in views]
     rgb, alpha, normal, depth, pose = (np.stack(p) for p in zip(*parts, strict=True))
     if mirrored:
         pose = _MIRROR @ pose @ _MIRROR

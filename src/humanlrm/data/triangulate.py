@@ -13,7 +13,7 @@ from humanlrm.data.capture import Capture
 from humanlrm.data.detector_offsets import to_ours
 from humanlrm.data.render.camera_sampling import PHOTO_PX
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.renderer import Studio
+from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 from humanlrm.mesh.raycast import pixel_rays
@@ -36,7 +36,7 @@ _STUDIO_LIGHT = Light(
 
 
 @dataclass(frozen=True)
-class Sightings:
+class ViewDetections:
     """What V views say of J landmarks: rays in world coordinates.
 
     Attributes:
@@ -52,9 +52,9 @@ class Sightings:
     tolerance_rad: Float[np.ndarray, "V"]
 
 
-def sight(
+def detect_views(
     detector: PoseDetector, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], cameras: Sequence[Cameras]
-) -> Sightings:
+) -> ViewDetections:
     """Runs the detector on every picture; one that shows nobody to it has zero weights."""
     origins, directions, weights, tolerances = [], [], [], []
     for picture, camera in zip(pictures, cameras, strict=True):
@@ -67,10 +67,10 @@ def sight(
         directions.append(rays / np.linalg.norm(rays, axis=1, keepdims=True))
         weights.append(np.where(marks[:, 3] > _MIN_VISIBILITY, marks[:, 3], 0))
         tolerances.append(_TOLERANCE * np.ptp(marks[:, :2], axis=0).max() / float(camera.K[1, 1]))
-    return Sightings(np.stack(origins), np.stack(directions), np.stack(weights), np.array(tolerances))
+    return ViewDetections(np.stack(origins), np.stack(directions), np.stack(weights), np.array(tolerances))
 
 
-def triangulate(seen: Sightings) -> Float[np.ndarray, "J 3"]:
+def triangulate(seen: ViewDetections) -> Float[np.ndarray, "J 3"]:
     """The point that most views agree on, per landmark; NaN where too few do.
 
     Pairs of rays propose the point nearest to both; the proposal that gathers the largest visibility within
@@ -81,7 +81,7 @@ def triangulate(seen: Sightings) -> Float[np.ndarray, "J 3"]:
     return np.stack([_landmark(seen, joint) for joint in range(seen.weights.shape[1])])
 
 
-def _landmark(seen: Sightings, joint: int) -> Float[np.ndarray, "3"]:
+def _landmark(seen: ViewDetections, joint: int) -> Float[np.ndarray, "3"]:
     views = np.flatnonzero(seen.weights[:, joint] > 0)
     unknown = np.full(3, np.nan)
     if len(views) < _MIN_VIEWS:
@@ -132,35 +132,35 @@ def scan_landmarks(scan: Scan, detector: PoseDetector, views: int = 16) -> Float
 
     On held-out procedural people: median error 1.7 cm, 90% below 3.7 cm (``benchmarks/landmarks.py``).
     """
-    studio = Studio(scan)
-    cameras = [_around(studio, 2 * np.pi * k / views, 0.3 * (k % 2)) for k in range(views)]
-    pictures = [_picture(studio, camera) for camera in cameras]
-    return to_ours(triangulate(sight(detector, pictures, cameras))).astype(np.float32)
+    renderer = SceneRenderer(scan)
+    cameras = [_around(renderer, 2 * np.pi * k / views, 0.3 * (k % 2)) for k in range(views)]
+    pictures = [_picture(renderer, camera) for camera in cameras]
+    return to_ours(triangulate(detect_views(detector, pictures, cameras))).astype(np.float32)
 
 
 def capture_landmarks(capture: Capture, detector: PoseDetector) -> Float[np.ndarray, "J 3"]:
     """Landmarks of a capture (its world's unit) from its own photographs; NaN where the views disagree."""
     pictures = [view.rgb for view in capture.views]
-    return to_ours(triangulate(sight(detector, pictures, [v.camera for v in capture.views]))).astype(np.float32)
+    return to_ours(triangulate(detect_views(detector, pictures, [v.camera for v in capture.views]))).astype(np.float32)
 
 
-def _picture(studio: Studio, camera: Cameras) -> UInt8[np.ndarray, "H W 3"]:
+def _picture(renderer: SceneRenderer, camera: Cameras) -> UInt8[np.ndarray, "H W 3"]:
     """The person in even light before grey: the detector has an easy time."""
-    own = studio.surface(*pixel_rays(camera))
+    own = renderer.surface(*pixel_rays(camera))
     hit = np.isfinite(own.distance)
     picture = np.full((*hit.shape, 3), 0.5, np.float32)
     picture[hit] = _STUDIO_LIGHT.on(own.albedo, own.normals)
     return (picture * 255 + 0.5).astype(np.uint8)
 
 
-def _around(studio: Studio, yaw_rad: float, pitch_rad: float) -> Cameras:
+def _around(renderer: SceneRenderer, yaw_rad: float, pitch_rad: float) -> Cameras:
     """A camera at the canonical distance that shows the whole person in the middle 80% of the picture."""
     toward = np.array([np.sin(yaw_rad) * np.cos(pitch_rad), np.sin(pitch_rad), np.cos(yaw_rad) * np.cos(pitch_rad)])
-    extent = float(np.ptp(studio.scan.vertices, axis=0).max())
+    extent = float(np.ptp(renderer.scan.vertices, axis=0).max())
     distance = CAMERA_DISTANCE * extent / SUBJECT_SPAN
     focal_px = 0.8 * PHOTO_PX * distance / extent
     K = torch.tensor([[focal_px, 0, PHOTO_PX / 2], [0, focal_px, PHOTO_PX / 2], [0, 0, 1.0]], dtype=torch.float64)
-    center = studio.center.astype(np.float64)
+    center = renderer.center.astype(np.float64)
     return Cameras(
         K, look_at(torch.from_numpy(center + toward * distance), torch.from_numpy(center)), (PHOTO_PX, PHOTO_PX)
     )

@@ -6,11 +6,10 @@ from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, LIMBS
 from humanlrm.diffusion.sample import guided, heun, noise_levels, starting_noise
-from humanlrm.frame import project_ndc, unproject_ndc
+from humanlrm.frame import project_ndc, sample_plane, unproject_ndc
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
-from humanlrm.model.triplane import sample_plane
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 #: Of Heun's method: as near to the truth as fifty (``benchmarks/uncertainty.py``).
 STEPS = 12
@@ -27,40 +26,42 @@ _ALIKE = 0.125
 
 
 @torch.no_grad()
-def condition_of(model: HumanLRM, given: Given) -> PoseCondition:
+def condition_of(model: HumanLRM, inputs: Inputs) -> PoseCondition:
     """What the model finds out about the landmarks of photos: its own tokens and estimate, where the picture shows
     them, what the detector said.
 
     Raises:
         ValueError: the model has no heat maps.
     """
-    found = model.landmarks_of(given)
-    if found.spots is None:
+    found = model.estimate_landmarks(inputs)
+    if found.heatmaps is None:
         raise ValueError("poses are sampled around a model with heat maps (spotter)")
-    detected, seen = given.landmarks[..., :3], (given.landmarks[..., 3:] > 0).to(found.points)
-    under = _under(given, found.points)
-    told = torch.cat(
+    detected, seen = inputs.landmarks[..., :3], (inputs.landmarks[..., 3:] > 0).to(found.points)
+    under = _under(inputs, found.points)
+    confidence = torch.cat(
         [
             found.tokens,
             found.points,
-            found.spots.points - found.points,
-            found.spots.told,
+            found.heatmaps.points - found.points,
+            found.heatmaps.confidence,
             (detected - found.points) * seen,
-            given.landmarks[..., 3:],
+            inputs.landmarks[..., 3:],
             seen,
             under,
         ],
         dim=-1,
     )
     shown = (under[..., :2] > 0.5).all(-1) & (seen[..., 0] > 0)
-    reach = torch.where(shown, _DEVIATIONS * found.spots.told[..., 1], _ANYWHERE)
-    return PoseCondition(torch.ones(len(told), dtype=torch.bool, device=told.device), told, found.points, reach)
+    reach = torch.where(shown, _DEVIATIONS * found.heatmaps.confidence[..., 1], _ANYWHERE)
+    return PoseCondition(
+        torch.ones(len(confidence), dtype=torch.bool, device=confidence.device), confidence, found.points, reach
+    )
 
 
-def _under(given: Given, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
+def _under(inputs: Inputs, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
     """Mask and known part under each landmark, and the share of the crop that the photo covers."""
-    under = sample_plane(given.image[:, 3:], project_ndc(points))
-    whole = given.image[:, 4].mean((1, 2))[:, None, None].expand(-1, COUNT, 1)
+    under = sample_plane(inputs.image[:, 3:], project_ndc(points))
+    whole = inputs.image[:, 4].mean((1, 2))[:, None, None].expand(-1, COUNT, 1)
     return torch.cat([under, whole], dim=-1)
 
 
@@ -83,7 +84,7 @@ def sample_poses(
         variety: 1 samples what is allowed, less stays nearer to what is likely.
         steps: of Heun's method.
     """
-    people = len(condition.given)
+    people = len(condition.present)
     noise = variety * starting_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(people, 1, 1)
     denoise = guided(denoiser, condition.repeated(samples), guidance)
     found = heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
@@ -102,7 +103,7 @@ def _seen_there(
 
 
 @torch.no_grad()
-def typical(poses: Float[Tensor, "B K J 3"], count: int = 1) -> Float[Tensor, "B N J 3"]:
+def k_medoids(poses: Float[Tensor, "B K J 3"], count: int = 1) -> Float[Tensor, "B N J 3"]:
     """``count`` people who stand for all samples of each person, the most typical first.
 
     Each is a sample moved to the middle of those that are most like it; it is the one that brings all samples nearest

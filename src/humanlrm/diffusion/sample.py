@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.process import Network, denoised
-from humanlrm.model.denoiser import Told
+from humanlrm.model.denoiser import DenoiserCondition
 
 #: What is noisy and its noise level to what is expected to be clean. The whole batch has the same level.
 Denoise = Callable[[Float[Tensor, "B *D"], float], Float[Tensor, "B *D"]]
@@ -90,7 +90,7 @@ def starting_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Float[Ten
     return torch.stack(parts)
 
 
-def guided(network: Network[Any], condition: Told, guidance: float = 1.0) -> Denoise:
+def guided(network: Network[Any], condition: DenoiserCondition, guidance: float = 1.0) -> Denoise:
     """Classifier-free guidance (Ho & Salimans 2022): ``D(nothing) + guidance * (D(condition) - D(nothing))``.
 
     1 asks the network once, with the condition; 0 ignores the condition; more than 1 exaggerates it. Both answers come

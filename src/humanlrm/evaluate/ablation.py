@@ -14,7 +14,7 @@ import torch
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.evaluate.report import failed
 from humanlrm.evaluate.rows import Row, summary
-from humanlrm.evaluate.run import Plan, run
+from humanlrm.evaluate.run import EvaluationPlan, run
 from humanlrm.evaluate.sources import Sources
 from humanlrm.files import write_text
 from humanlrm.model.config import PaperConfig
@@ -221,7 +221,7 @@ def _measured(plan: Study, variant: Variant, seed: int, out: Path) -> dict[str, 
     if not (weights / "model.safetensors").is_file():
         _train(plan, variant, seed, out, folder)
     sources = Sources(("procedural-val",), plan.people)
-    rows = run(Plan(sources, views=1, weights=weights, resolution=64), folder / "evaluation")
+    rows = run(EvaluationPlan(sources, views=1, weights=weights, resolution=64), folder / "evaluation")
     return _means(rows)
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
-from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, project_ndc
 from humanlrm.mesh.clean import clean
@@ -38,17 +38,17 @@ def inflated_silhouette(shown: SubjectCrop) -> TriangleSurface:
     return clean(extract_surface(sdf, _RESOLUTION))
 
 
-def inflated(case: Case) -> ColouredSurface:
+def inflated(case: Case) -> ColoredSurface:
     """:func:`inflated_silhouette` with the photo on the front and its mirror image on the back."""
     surface = inflated_silhouette(case.shown)
-    return ColouredSurface(surface, photo_colours(surface, case.shown))
+    return ColoredSurface(surface, photo_colors(surface, case.shown))
 
 
-def mean_body(case: Case) -> ColouredSurface:
+def mean_body(case: Case) -> ColoredSurface:
     """anny's average adult at rest, facing the camera, as high as the mask and in its middle, painted like
     :func:`inflated`."""
     surface = place_in_mask(_average_adult(), case.shown.alpha[0].numpy() > 0.5)
-    return ColouredSurface(surface, photo_colours(surface, case.shown))
+    return ColoredSurface(surface, photo_colors(surface, case.shown))
 
 
 @cache
@@ -57,7 +57,7 @@ def _average_adult() -> TriangleSurface:
     return clean(TriangleSurface(rig().vertices.astype(np.float32), rig().faces))
 
 
-def visual_hull(case: Case) -> ColouredSurface:
+def visual_hull(case: Case) -> ColoredSurface:
     """What is inside of the four true silhouettes, each vertex coloured by the true picture that it faces most.
 
     An oracle, not a floor: it sees the person from all four ``SIDES``.
@@ -79,11 +79,11 @@ def visual_hull(case: Case) -> ColouredSurface:
     normals, points = vertex_normals(surface), torch.from_numpy(surface.vertices)
     eyes = np.stack([camera.c2w[:3, 3].numpy() for camera in cameras])
     facing = (normals @ eyes.T).argmax(1)
-    colours = np.zeros_like(surface.vertices)
+    colors = np.zeros_like(surface.vertices)
     for index, (camera, picture) in enumerate(zip(cameras, pictures, strict=True)):
         mine = facing == index
-        colours[mine] = _nearest_person(picture.rgb, picture.mask, camera.project(points[mine])[:, :2].numpy())
-    return ColouredSurface(surface, colours)
+        colors[mine] = _nearest_person(picture.rgb, picture.mask, camera.project(points[mine])[:, :2].numpy())
+    return ColoredSurface(surface, colors)
 
 
 def _signed_px(mask: Bool[np.ndarray, "S S"]) -> torch.Tensor:
@@ -92,7 +92,7 @@ def _signed_px(mask: Bool[np.ndarray, "S S"]) -> torch.Tensor:
     return torch.from_numpy(signed.astype(np.float32))[None, None]
 
 
-def photo_colours(surface: TriangleSurface, shown: SubjectCrop) -> Float[np.ndarray, "V 3"]:
+def photo_colors(surface: TriangleSurface, shown: SubjectCrop) -> Float[np.ndarray, "V 3"]:
     """The person's pixel nearest to where the photo shows each vertex, whether it is hidden or not."""
     ndc = project_ndc(torch.from_numpy(surface.vertices)).numpy()
     size = shown.alpha.shape[-1]

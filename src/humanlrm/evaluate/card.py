@@ -9,7 +9,7 @@ from pathlib import Path
 from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.quick import QuickReport
 from humanlrm.files import write_text
-from humanlrm.model.history import Stage
+from humanlrm.model.history import TrainingStage
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainingFacts:
 
     preset: str
     parameters: int
-    stages: list[Stage]
+    stages: list[TrainingStage]
 
 
 def describe_data(folders: Iterable[ShardFolder]) -> tuple[dict[str, int], list[str]]:
@@ -63,7 +63,7 @@ def model_card(facts: TrainingFacts, reports: list[QuickReport]) -> str:
     return "\n".join(lines)
 
 
-def pose_card(parameters: int, photos: int, stage: Stage) -> str:
+def pose_card(parameters: int, photos: int, stage: TrainingStage) -> str:
     """Markdown of a denoiser of landmarks.
 
     Args:
@@ -115,11 +115,11 @@ def _licences(names: list[str]) -> str:
     return f"- Licences of what the training people are made of: {'; '.join(names)}; credits in `docs/credits.md`"
 
 
-def _people(stage: Stage) -> str:
+def _people(stage: TrainingStage) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(stage.sources.items()))
 
 
-def _stage(stage: Stage) -> str:
+def _stage(stage: TrainingStage) -> str:
     people = _people(stage)
     numbers = f"{stage.samples:,} | {_hours(stage.core_hours)} | {stage.seed} | {stage.commit}"
     return f"| {stage.part} | {people} | {numbers} |"

@@ -11,15 +11,17 @@ from jaxtyping import Bool, Float
 from humanlrm.body.landmarks import INDEX
 from humanlrm.camera import Cameras
 from humanlrm.evaluate import corruptions
-from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.corruptions import Corruption
 from humanlrm.evaluate.geometry import SurfaceSamples, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
-from humanlrm.evaluate.renderer import UNLIT, Lamps, Picture, Stage, Viewpoint, camera_at
+from humanlrm.evaluate.renderer import UNLIT, EvalRenderer, Lamps, Picture, Viewpoint, camera_at
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.photo.blazepose import Pose, PoseDetector, main_part, refine_mask
-from humanlrm.photo.crop import PhotoError, SubjectCrop, assemble_crop, find_subject, load_photo, pose_of_cutout
+from humanlrm.photo.blazepose import DetectedPose, PoseDetector
+from humanlrm.photo.crop import SubjectCrop, assemble_crop, find_subject, pose_of_cutout
+from humanlrm.photo.load import PhotoError, load_photo
+from humanlrm.photo.matte import main_part, refine_mask
 
 #: Side of every picture that is compared.
 IMAGE_PX = 256
@@ -34,11 +36,11 @@ _LIFT_M = 0.004
 
 
 @dataclass(frozen=True)
-class ColouredSurface:
+class ColoredSurface:
     """A surface in box units and the sRGB colour of each vertex in [0, 1], as lit in the photograph."""
 
     surface: TriangleSurface
-    colours: Float[np.ndarray, "V 3"]
+    colors: Float[np.ndarray, "V 3"]
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,15 @@ class Case:
     subject: str
     person: str
     yaw_deg: float
-    condition: Condition
+    condition: Corruption
     shown: SubjectCrop
     truth: Truth
     frontal_standing: bool
 
 
 #: What is measured; of several people that could be the one in a photograph the mean of their scores is.
-Method = Callable[[Case], ColouredSurface]
-SeveralMethod = Callable[[Case], tuple[ColouredSurface, ...]]
+Method = Callable[[Case], ColoredSurface]
+SeveralMethod = Callable[[Case], tuple[ColoredSurface, ...]]
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,10 @@ class Shooting:
 
 
 def make_case(
-    stage: Stage,
+    stage: EvalRenderer,
     names: tuple[str, str, str],
     view: Viewpoint,
-    condition: Condition,
+    condition: Corruption,
     lamps: Lamps,
     detector: PoseDetector,
     shooting: Shooting,
@@ -143,7 +145,7 @@ def make_case(
     shown = _shown(photo.rgb, corruptions.mask(condition, photo.alpha), detector, shooting)
     to_frame = stage.frame(photo, shown.crop)
     eye = photo.camera.c2w[:3, 3].numpy()
-    truth = _truth(stage, to_frame, _Shot(photo.alpha, eye, photo.camera.project), lamps, shooting.points)
+    truth = _truth(stage, to_frame, _CasePhoto(photo.alpha, eye, photo.camera.project), lamps, shooting.points)
     if shooting.landmarks == "exact" and truth.landmarks is not None:
         shown = replace(shown, landmarks=corruptions.exact(truth.landmarks))
     if condition.protocol == "landmarks":
@@ -169,7 +171,9 @@ def _shown(rgb: np.ndarray, alpha: np.ndarray, detector: PoseDetector, shooting:
     return assemble_crop(rgb, found, poses[0], 256)
 
 
-def pair_case(stage: Stage, names: tuple[str, str, str], photo: Path, detector: PoseDetector, points: int) -> Case:
+def pair_case(
+    stage: EvalRenderer, names: tuple[str, str, str], photo: Path, detector: PoseDetector, points: int
+) -> Case:
     """A real photograph and a scan (upright, +Z toward the camera) of the same person in the same pose.
 
     The scan is put where the mask is (``place_in_mask``); say which alignment follows. Pictures of the scan are unlit.
@@ -186,18 +190,18 @@ def pair_case(stage: Stage, names: tuple[str, str, str], photo: Path, detector: 
     eye = np.linalg.inv(to_frame) @ [0, 0, CAMERA_DISTANCE, 1]
     camera, move = canonical_camera(shown.alpha.shape[-1]), torch.from_numpy(to_frame)
     camera = Cameras(camera.K.double(), camera.w2c.double(), camera.size_px)
-    shot = _Shot(shown.alpha[0].numpy(), eye[:3], lambda p: camera.project(p @ move[:3, :3].T + move[:3, 3]))
+    shot = _CasePhoto(shown.alpha[0].numpy(), eye[:3], lambda p: camera.project(p @ move[:3, :3].T + move[:3, 3]))
     truth = _truth(stage, to_frame, shot, UNLIT, points)
-    return Case(*names, 0.0, Condition(), shown, truth, frontal_standing=False)
+    return Case(*names, 0.0, Corruption(), shown, truth, frontal_standing=False)
 
 
-def _overlap(pose: Pose, alpha: np.ndarray) -> float:
+def _overlap(pose: DetectedPose, alpha: np.ndarray) -> float:
     a, b = pose.mask > 0.5, alpha > 0.5
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
 @dataclass(frozen=True)
-class _Shot:
+class _CasePhoto:
     """What a photograph shows: the exact mask, where it was taken from (the scan's coordinates), and how a point of the
     scan comes to a pixel."""
 
@@ -206,7 +210,9 @@ class _Shot:
     project: Callable[[torch.Tensor], torch.Tensor]
 
 
-def _truth(stage: Stage, to_frame: Float[np.ndarray, "4 4"], shot: _Shot, lamps: Lamps, points: int) -> Truth:
+def _truth(
+    stage: EvalRenderer, to_frame: Float[np.ndarray, "4 4"], shot: _CasePhoto, lamps: Lamps, points: int
+) -> Truth:
     placed = stage.scan.moved(to_frame)
     surface = TriangleSurface(placed.vertices, placed.faces[stage.outer])
     samples = ordered_samples(surface, points, seed=0)
@@ -225,7 +231,7 @@ def _truth(stage: Stage, to_frame: Float[np.ndarray, "4 4"], shot: _Shot, lamps:
 
 
 def _visible(
-    stage: Stage, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"], shot: _Shot
+    stage: EvalRenderer, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"], shot: _CasePhoto
 ) -> Bool[np.ndarray, "P"]:
     """Whether the photograph shows points of the surface (metres; normals of any length)."""
     normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)

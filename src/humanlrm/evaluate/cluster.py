@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from humanlrm.evaluate.run import Plan, Worker
+from humanlrm.evaluate.run import EvaluationPlan, Worker
 from humanlrm.evaluate.sources import Unit
 
 
 class _Measure:
     """One per Ray actor: loads models once, as each process does on one machine."""
 
-    def __init__(self, plan: Plan, out: Path) -> None:
+    def __init__(self, plan: EvaluationPlan, out: Path) -> None:
         self.worker = Worker(plan, out)
 
     def __call__(self, item: dict) -> dict:
@@ -19,7 +19,7 @@ class _Measure:
         return {"part": str(self.worker(Unit(**{**item, "path": path})))}
 
 
-def measure_on_cluster(plan: Plan, out: Path, todo: list[Unit], address: str, workers: int) -> Iterator[Path]:
+def measure_on_cluster(plan: EvaluationPlan, out: Path, todo: list[Unit], address: str, workers: int) -> Iterator[Path]:
     """Part files in the order in which they are written; ``out`` must be one folder for all machines.
 
     Args:

@@ -25,7 +25,7 @@ from humanlrm.evaluate.report import (
     table,
     write_sheets,
 )
-from humanlrm.evaluate.run import Plan, run
+from humanlrm.evaluate.run import EvaluationPlan, run
 from humanlrm.evaluate.sources import describe, orphans
 from humanlrm.files import write_text
 
@@ -52,7 +52,7 @@ def _print(console: Console, title: str, titles: list[str], lines: list[list[str
         console.print()
 
 
-def measure(plan: Plan, out: Path, workers: int, ray: str | None, console: Console) -> int:
+def measure(plan: EvaluationPlan, out: Path, workers: int, ray: str | None, console: Console) -> int:
     """Measures what is missing in ``out`` and writes its reports: 1 if a case failed.
 
     Raises:

@@ -12,12 +12,12 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from humanlrm.body.landmarks import BONE_RADII, BONES, INDEX
-from humanlrm.evaluate.renderer import Photograph, Stage, Viewpoint, camera_at, random_lamps
+from humanlrm.evaluate.renderer import EvalPhoto, EvalRenderer, Viewpoint, camera_at, random_lamps
 from humanlrm.people.procedural.person import make_person
 
 
 @dataclass(frozen=True)
-class Condition:
+class Corruption:
     """One disturbance: which protocol, of what kind, how strong (the kind's name holds the unit)."""
 
     protocol: str = "plain"
@@ -67,7 +67,7 @@ _LIMBS = {f"{s} {limb}": tuple(f"{s}_{p}" for p in parts) for s in ("left", "rig
           {"arm": ("elbow", "wrist", "hand"), "leg": ("knee", "ankle", "toe")}.items()}  # fmt: skip
 
 
-def conditions(protocol: str) -> list[Condition]:
+def conditions(protocol: str) -> list[Corruption]:
     """All of a protocol.
 
     Raises:
@@ -75,10 +75,10 @@ def conditions(protocol: str) -> list[Condition]:
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
-    return [Condition(protocol, kind, level) for kind, levels in PROTOCOLS[protocol].items() for level in levels]
+    return [Corruption(protocol, kind, level) for kind, levels in PROTOCOLS[protocol].items() for level in levels]
 
 
-def viewpoint(condition: Condition, view: Viewpoint) -> Viewpoint:
+def viewpoint(condition: Corruption, view: Viewpoint) -> Viewpoint:
     """Where the photograph is taken from."""
     level = condition.level
     changes = {
@@ -90,7 +90,7 @@ def viewpoint(condition: Condition, view: Viewpoint) -> Viewpoint:
     return replace(view, **changes.get(condition.kind, {}))
 
 
-def photograph(condition: Condition, photo: Photograph, rng: np.random.Generator) -> Photograph:
+def photograph(condition: Corruption, photo: EvalPhoto, rng: np.random.Generator) -> EvalPhoto:
     """The photograph after something stood before the person, or after a bad camera."""
     kind, level = condition.kind, condition.level
     pixels = photo.rgb.astype(np.float32)
@@ -122,7 +122,7 @@ def photograph(condition: Condition, photo: Photograph, rng: np.random.Generator
     return replace(photo, rgb=pixels.clip(0, 255).round().astype(np.uint8))
 
 
-def mask(condition: Condition, alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+def mask(condition: Corruption, alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """The mask that the method gets."""
     change = {"mask eroded px": binary_erosion, "mask dilated px": binary_dilation}.get(condition.kind)
     if change is None:
@@ -130,14 +130,14 @@ def mask(condition: Condition, alpha: Float[np.ndarray, "H W"]) -> Float[np.ndar
     return change(alpha > 0.5, iterations=int(condition.level)).astype(np.float32)
 
 
-def _cut(photo: Photograph, part: slice | tuple[slice, ...]) -> Photograph:
+def _cut(photo: EvalPhoto, part: slice | tuple[slice, ...]) -> EvalPhoto:
     """Only rows or columns from the first on: the camera's ``K`` stays."""
     rgb, alpha, where = (np.ascontiguousarray(a[part]) for a in (photo.rgb, photo.alpha, photo.where))
     camera = replace(photo.camera, size_px=alpha.shape)
     return replace(photo, rgb=rgb, alpha=alpha, where=where, camera=camera)
 
 
-def _behind(photo: Photograph, cover: Bool[np.ndarray, "H W"], front: np.ndarray) -> Photograph:
+def _behind(photo: EvalPhoto, cover: Bool[np.ndarray, "H W"], front: np.ndarray) -> EvalPhoto:
     rgb = np.where(cover[..., None], front.clip(0, 255), photo.rgb).astype(np.uint8)
     return replace(photo, rgb=rgb, alpha=np.where(cover, np.float32(0), photo.alpha))
 
@@ -159,7 +159,7 @@ def _somebody(
     person: Bool[np.ndarray, "H W"], share: float, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
     """A procedural person who comes in from the right until ``share`` of the person is hidden."""
-    other = Stage(make_person(int(rng.integers(1 << 20))))
+    other = EvalRenderer(make_person(int(rng.integers(1 << 20))))
     shot = other.photograph(camera_at(other, Viewpoint(float(rng.uniform(-60, 60)))), random_lamps(rng), rng)
     height, width = person.shape
     front, cover = np.zeros((*person.shape, 3), np.float32), np.zeros_like(person)
@@ -193,7 +193,7 @@ def exact(truth: Float[np.ndarray, "J 3"]) -> Float[Tensor, "J 4"]:
 
 
 def landmarks(
-    condition: Condition,
+    condition: Corruption,
     found: Float[Tensor, "J 4"],
     truth: Float[np.ndarray, "J 3"] | None,
     cm_per_unit: float,

@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from humanlrm.camera import Cameras
-from humanlrm.evaluate.case import ColouredSurface
+from humanlrm.evaluate.case import ColoredSurface
 from humanlrm.evaluate.renderer import BACKGROUND, Picture
 from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
 from humanlrm.mesh.surface import vertex_normals
@@ -19,22 +19,22 @@ _MARGIN = 0.05
 _BEST_PSNR_DB = 60.0
 
 
-def render(mesh: ColouredSurface, cameras: list[Cameras], normals: bool = False) -> list[Picture]:
+def render(mesh: ColoredSurface, cameras: list[Cameras], normals: bool = False) -> list[Picture]:
     """Unlit pictures of vertex colours (light is in them already), or of normals in the camera's axes."""
     scene = RayScene(mesh.surface.vertices, mesh.surface.faces)
-    return [_render(scene, _facing(mesh, camera) if normals else mesh.colours, camera) for camera in cameras]
+    return [_render(scene, _facing(mesh, camera) if normals else mesh.colors, camera) for camera in cameras]
 
 
-def _facing(mesh: ColouredSurface, camera: Cameras) -> Float[np.ndarray, "V 3"]:
+def _facing(mesh: ColoredSurface, camera: Cameras) -> Float[np.ndarray, "V 3"]:
     axes = camera.w2c[:3, :3].numpy() * np.array([[1], [-1], [-1]], dtype=np.float32)
     return vertex_normals(mesh.surface) @ axes.T / 2 + 0.5
 
 
-def _render(scene: RayScene, colours: Float[np.ndarray, "V 3"], camera: Cameras) -> Picture:
+def _render(scene: RayScene, colors: Float[np.ndarray, "V 3"], camera: Cameras) -> Picture:
     hits = scene.first_hit(*pixel_rays(camera))
     hit = hits.hit
     rgb = np.full((*hit.shape, 3), BACKGROUND, np.float32)
-    rgb[hit] = scene.interpolate(Hits(hits.face[hit], hits.barycentric[hit], hits.distance[hit]), colours)
+    rgb[hit] = scene.interpolate(Hits(hits.face[hit], hits.barycentric[hit], hits.distance[hit]), colors)
     return Picture(rgb.clip(0, 1), hit)
 
 

@@ -15,10 +15,10 @@ from humanlrm.body.parts import anatomy_of
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.data.capture import CaptureView
-from humanlrm.diffusion.pose_prior import condition_of, sample_poses, typical
+from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
-from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface, Method, SeveralMethod
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface, Method, SeveralMethod
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.evaluate.renderer import Picture
@@ -32,10 +32,10 @@ from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.reconstruct import colour_of, extract, photo_of
+from humanlrm.reconstruct import color_of, extract, photo_of
 from humanlrm.texture.bake import color_vertices
 from humanlrm.texture.seen import FieldColor
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 #: A program that takes longer has failed, seconds.
 _PATIENCE_S = 1800
@@ -52,18 +52,18 @@ _FEW_POINTS = 5_000
 FLOORS: dict[str, Method] = {"inflated": inflated, "mean-body": mean_body, "visual-hull": visual_hull}
 
 
-def _given(model: Model, shown: SubjectCrop) -> Given:
+def _given(model: Model, shown: SubjectCrop) -> Inputs:
     """At the model's resolution."""
-    given, size_px = shown.given, model.config.image_px
-    if given.image.shape[-1] != size_px:
-        image = torch.nn.functional.interpolate(given.image, size=(size_px, size_px), mode="area")
-        given = replace(given, image=image)
-    return given
+    inputs, size_px = shown.inputs, model.config.image_px
+    if inputs.image.shape[-1] != size_px:
+        image = torch.nn.functional.interpolate(inputs.image, size=(size_px, size_px), mode="area")
+        inputs = replace(inputs, image=image)
+    return inputs
 
 
 @torch.no_grad()
 def _planes(model: Model, shown: SubjectCrop) -> Triplane:
-    return model.planes_of(_given(model, shown))
+    return model.encode(_given(model, shown))
 
 
 def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
@@ -75,10 +75,10 @@ def lrm(model: Model, resolution: int = 128) -> Method:
     """Our model: the field's zero level with the field's colours at the vertices (no texture is baked)."""
 
     @torch.no_grad()
-    def run(case: Case) -> ColouredSurface:
+    def run(case: Case) -> ColoredSurface:
         planes = _planes(model, case.shown)
         surface = extract(model, planes, resolution)
-        return _coloured(surface, lambda p, n: model.field.colour(planes, p[None], n[None])[0])
+        return _colored(surface, lambda p, n: model.field.color(planes, p[None], n[None])[0])
 
     return run
 
@@ -88,13 +88,13 @@ def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
     field's elsewhere. At the vertices, as those of the other methods."""
 
     @torch.no_grad()
-    def run(case: Case) -> ColouredSurface:
+    def run(case: Case) -> ColoredSurface:
         planes = _planes(model, case.shown)
-        surface, marks = extract(model, planes, resolution), planes.given.landmarks
+        surface, marks = extract(model, planes, resolution), planes.inputs.landmarks
         assert marks is not None
-        colour, photos = colour_of(model, planes, case.shown), [photo_of(case.shown)]
-        colours = color_vertices(surface, colour, photos, anatomy_of(marks[0].numpy()))
-        return ColouredSurface(surface, colours)
+        color, photos = color_of(model, planes, case.shown), [photo_of(case.shown)]
+        colors = color_vertices(surface, color, photos, anatomy_of(marks[0].numpy()))
+        return ColoredSurface(surface, colors)
 
     return run
 
@@ -105,12 +105,12 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
     model = _with_landmarks(model)
 
     @torch.no_grad()
-    def run(case: Case) -> tuple[ColouredSurface, ...]:
-        given = _given(model, case.shown)
-        found = model.believed(sample_poses(denoiser, condition_of(model, given), MOST_SAMPLES), given.image)
-        samples = [model.planes_of(given, told=p[None], estimate=False) for p in typical(found, count)[0]]
+    def run(case: Case) -> tuple[ColoredSurface, ...]:
+        inputs = _given(model, case.shown)
+        found = model.correct_posture(sample_poses(denoiser, condition_of(model, inputs), MOST_SAMPLES), inputs.image)
+        samples = [model.encode(inputs, landmarks_override=p[None], estimate=False) for p in k_medoids(found, count)[0]]
         return tuple(
-            _coloured(extract(model, s, resolution), lambda p, n, s=s: model.field.colour(s, p[None], n[None])[0])
+            _colored(extract(model, s, resolution), lambda p, n, s=s: model.field.color(s, p[None], n[None])[0])
             for s in samples
         )
 
@@ -136,11 +136,11 @@ def _apart(surface: TriangleSurface, case: Case) -> float:
     return float(found.to_truth.mean() + found.to_prediction.mean())
 
 
-def _coloured(surface: TriangleSurface, colour: FieldColor) -> ColouredSurface:
+def _colored(surface: TriangleSurface, color: FieldColor) -> ColoredSurface:
     """The field's colours at the vertices, some at a time."""
     at, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
-    parts = [colour(p, n) for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)]
-    return ColouredSurface(surface, torch.cat(parts).numpy())
+    parts = [color(p, n) for p, n in zip(at.split(_CHUNK), normals.split(_CHUNK), strict=True)]
+    return ColoredSurface(surface, torch.cat(parts).numpy())
 
 
 def lrm_of_several(model: Model, resolution: int = 128, sides: tuple[str, ...] = SIDES) -> Method:
@@ -149,10 +149,10 @@ def lrm_of_several(model: Model, resolution: int = 128, sides: tuple[str, ...] =
     detector = PoseDetector(careful=True)
 
     @torch.no_grad()
-    def run(case: Case) -> ColouredSurface:
+    def run(case: Case) -> ColoredSurface:
         pictures = dict(zip(SIDES, case.truth.pictures, strict=True))
         person = fuse(model, [_posed_picture(side, pictures[side]) for side in sides], detector)
-        found = _coloured(person.surface(resolution), person.field.colour)
+        found = _colored(person.surface(resolution), person.field.color)
         back = np.linalg.inv(person.from_world)
         vertices = (found.surface.vertices @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
         return replace(found, surface=TriangleSurface(vertices, found.surface.faces))
@@ -180,7 +180,7 @@ def command(template: str) -> Method:
     if "{image}" not in template or "{out}" not in template:
         raise ValueError(f"the command must contain {{image}} and {{out}}, got {template!r}")
 
-    def run(case: Case) -> ColouredSurface:
+    def run(case: Case) -> ColoredSurface:
         shown = case.shown
         with tempfile.TemporaryDirectory() as folder:
             image, out = Path(folder) / "photo.png", Path(folder) / "person"
@@ -195,7 +195,7 @@ def command(template: str) -> Method:
                 raise ValueError(f"{words[0]} wrote no mesh (exit code {done.returncode}): {' '.join(said[-1:])}")
             mesh = read_mesh(made[0])
         surface = TriangleSurface(mesh.vertices, mesh.faces)
-        return ColouredSurface(place_in_mask(surface, shown.alpha[0].numpy() > 0.5), mesh.colours)
+        return ColoredSurface(place_in_mask(surface, shown.alpha[0].numpy() > 0.5), mesh.colors)
 
     return run
 
@@ -212,7 +212,7 @@ def check_methods(names: tuple[str, ...]) -> None:
     known = (*OURS, "command", *FLOORS)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"unknown method {', '.join(unknown) or '(none given)'}; there are {', '.join(known)}")
+        raise ValueError(f"unknown method {', '.join(unknown) or '(none inputs)'}; there are {', '.join(known)}")
 
 
 def open_method(name: str, weights: Path | None, resolution: int, template: str | None) -> Method | SeveralMethod:

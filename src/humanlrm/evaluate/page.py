@@ -81,7 +81,7 @@ def _subjects(rows: list[Row], out: Path) -> str:
 # ---- curves
 
 _WIDE, _TALL, _LEFT, _BOTTOM = 300, 170, 40, 34
-_COLOURS = ("#1f6fb4", "#d1632a", "#3a8f4d", "#8757a8", "#777777")
+_COLORS = ("#1f6fb4", "#d1632a", "#3a8f4d", "#8757a8", "#777777")
 
 
 def _charts(found: list[Curve]) -> str:
@@ -117,10 +117,10 @@ def chart(mine: list[Curve], metric: str) -> str:
     for place, label in zip(x, labels, strict=True):
         parts.append(f'<text x="{place:.0f}" y="{_TALL - 20}" text-anchor="middle">{label}</text>')
     for index, (method, points) in enumerate(lines):
-        colour = _COLOURS[index % len(_COLOURS)]
+        color = _COLORS[index % len(_COLORS)]
         known = [(place, p) for place, p in zip(x, points, strict=True) if p]
         path = "L".join(f"{a:.1f} {y(p.mean):.1f}" for a, p in known)
-        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<path d="M{a:.1f} {y(p.low):.1f}V{y(p.high):.1f}" stroke="{colour}"/>' for a, p in known]
-        parts.append(f'<text x="{_LEFT + 62 * index}" y="{_TALL - 4}" fill="{colour}">{escape(method)}</text>')
+        parts.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts += [f'<path d="M{a:.1f} {y(p.low):.1f}V{y(p.high):.1f}" stroke="{color}"/>' for a, p in known]
+        parts.append(f'<text x="{_LEFT + 62 * index}" y="{_TALL - 4}" fill="{color}">{escape(method)}</text>')
     return f'<svg width="{_WIDE}" height="{_TALL}" font-size="11" font-family="system-ui">{"".join(parts)}</svg>'

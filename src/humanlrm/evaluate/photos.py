@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from humanlrm.evaluate.case import IMAGE_PX, SIDES, ColouredSurface
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, ColoredSurface
 from humanlrm.evaluate.images import render
 from humanlrm.evaluate.page import html_table, image_tag, page
 from humanlrm.evaluate.scores import component_count, mask_agreement
@@ -106,12 +106,12 @@ def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path
     return PhotoRow(path.name, "", closed, component_count(mesh), iou, " ".join(shown.truncated), seconds)
 
 
-def welded(found: Reconstruction) -> ColouredSurface:
+def welded(found: Reconstruction) -> ColoredSurface:
     """The mesh without the doubled vertices of texture seams, the texture's colour at each vertex."""
     mesh = found.mesh
     first, place = firsts(mesh)
     faces = place[mesh.welded][mesh.faces].astype(np.int32)
-    return ColouredSurface(TriangleSurface(mesh.vertices[first], faces), vertex_colors(mesh)[first])
+    return ColoredSurface(TriangleSurface(mesh.vertices[first], faces), vertex_colors(mesh)[first])
 
 
 def verdict(rows: list[PhotoRow]) -> str:

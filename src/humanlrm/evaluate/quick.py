@@ -20,7 +20,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.evaluate.baselines import inflated_silhouette
 from humanlrm.evaluate.geometry import Alignment, SurfaceDistance, check_alignment, compare
 from humanlrm.evaluate.methods import lrm_surface
-from humanlrm.evaluate.renderer import PHOTO_PX, Stage, random_lamps
+from humanlrm.evaluate.renderer import PHOTO_PX, EvalRenderer, random_lamps
 from humanlrm.files import write_text
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 from humanlrm.mesh.surface import TriangleSurface
@@ -66,7 +66,7 @@ def procedural_cases(count: int, detector: PoseDetector) -> Iterator[QuickCase]:
 
 def quick_case(scan: Scan, yaw_rad: float, detector: PoseDetector, rng: np.random.Generator) -> QuickCase:
     """A photograph of a scan from ``yaw_rad`` (0 = from the front) and the scan in its frame."""
-    stage = Stage(scan)
+    stage = EvalRenderer(scan)
     photo = stage.photograph(_hand_held(stage, yaw_rad, rng), random_lamps(rng), rng)
     shown = assemble_crop(photo.rgb, photo.alpha, detector.best(photo.rgb), 256)
     to_frame = stage.frame(photo, shown.crop)
@@ -81,7 +81,7 @@ def quick_case(scan: Scan, yaw_rad: float, detector: PoseDetector, rng: np.rando
     )
 
 
-def _hand_held(stage: Stage, yaw_rad: float, rng: np.random.Generator) -> Cameras:
+def _hand_held(stage: EvalRenderer, yaw_rad: float, rng: np.random.Generator) -> Cameras:
     """A camera at about the canonical distance, the person a little off the centre."""
     pitch = float(np.clip(rng.normal(0.03, 0.12), -0.35, 0.5))
     toward = np.array([np.sin(yaw_rad) * np.cos(pitch), np.sin(pitch), np.cos(yaw_rad) * np.cos(pitch)])

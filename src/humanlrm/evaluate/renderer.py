@@ -1,7 +1,7 @@
 """The yardstick's own photo studio: a scan, plain lamps, a chosen camera.
 
-It repeats a little of what ``data/render/shoot.py`` does and shares nothing of its light and cameras on purpose: training
-photographs become harder with every release, and numbers must stay comparable.
+It repeats a little of what ``data/render/shoot.py`` does and shares nothing of its light and cameras on purpose:
+training photographs become harder with every release, and numbers must stay comparable.
 """
 
 from dataclasses import dataclass
@@ -35,17 +35,17 @@ class Lamps:
     Attributes:
         ambient: from everywhere.
         directions: unit vectors toward the lamps, the scan's axes.
-        colours: of the lamps.
+        colors: of the lamps.
     """
 
     ambient: Float[np.ndarray, "3"]
     directions: Float[np.ndarray, "L 3"]
-    colours: Float[np.ndarray, "L 3"]
+    colors: Float[np.ndarray, "L 3"]
 
     def on(self, albedo: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """sRGB in [0, 1] of surfaces of this sRGB albedo (wrapped cosine: no side is black)."""
         cosine = np.clip((normals @ self.directions.T + 0.3) / 1.3, 0, None)
-        light = (self.ambient + cosine @ self.colours).astype(np.float32)
+        light = (self.ambient + cosine @ self.colors).astype(np.float32)
         return np.clip(albedo**_GAMMA * light, 0, 1) ** (1 / _GAMMA)
 
 
@@ -63,8 +63,8 @@ def random_lamps(rng: np.random.Generator) -> Lamps:
     tint = np.exp(rng.normal(0, 0.06, size=(count + 1, 3)))
     exposure = np.exp(rng.normal(0.05, 0.18))
     ambient = (1 - strength.sum()) * tint[0] * exposure
-    colours = strength[:, None] * tint[1:] * exposure * 1.3
-    return Lamps(ambient.astype(np.float32), directions.astype(np.float32), colours.astype(np.float32))
+    colors = strength[:, None] * tint[1:] * exposure * 1.3
+    return Lamps(ambient.astype(np.float32), directions.astype(np.float32), colors.astype(np.float32))
 
 
 def random_backdrop(rng: np.random.Generator, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
@@ -78,7 +78,7 @@ def random_backdrop(rng: np.random.Generator, shape: tuple[int, int]) -> Float[n
 
 
 @dataclass(frozen=True)
-class Photograph:
+class EvalPhoto:
     """A photograph and what is known about it.
 
     Attributes:
@@ -109,7 +109,7 @@ BACKGROUND = 0.5
 
 
 @dataclass(frozen=True)
-class Seen:
+class EvalHits:
     """What rays meet (N of them meet something).
 
     Attributes:
@@ -125,7 +125,7 @@ class Seen:
     distance: Float[np.ndarray, "N"]
 
 
-class Stage:
+class EvalRenderer:
     """A scan that can be photographed; keeps its ray scene, normals and outer faces."""
 
     def __init__(self, scan: Scan) -> None:
@@ -141,7 +141,7 @@ class Stage:
         front = middle + _STEP_M * unit_face_normals(self.scan.surface)
         return SolidScan(self.scan, self.scene).winding_number(front) < 0.5
 
-    def look(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Seen:
+    def look(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> EvalHits:
         """Rays in the scan's coordinates."""
         hits = self.scene.first_hit(origin, directions)
         hit, face, barycentric = hits.hit, hits.face[hits.hit], hits.barycentric[hits.hit]
@@ -149,9 +149,9 @@ class Stage:
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
         # Clothes and wigs may be single sheets: the side that is seen is the side that is lit.
         normals *= np.where((normals * directions[hit]).sum(-1, keepdims=True) > 0.2, -1, 1)
-        return Seen(hit, self.scan.albedo(face, barycentric), normals, hits.distance[hit])
+        return EvalHits(hit, self.scan.albedo(face, barycentric), normals, hits.distance[hit])
 
-    def photograph(self, camera: Cameras, lamps: Lamps, rng: np.random.Generator) -> Photograph:
+    def photograph(self, camera: Cameras, lamps: Lamps, rng: np.random.Generator) -> EvalPhoto:
         """The scan before a random backdrop."""
         origin, directions = pixel_rays(camera)
         seen = self.look(origin, directions)
@@ -160,9 +160,9 @@ class Stage:
         where = np.full((*seen.hit.shape, 3), np.nan, dtype=np.float32)
         where[seen.hit] = origin + directions[seen.hit] * seen.distance[:, None]
         rgb = (picture * 255 + 0.5).astype(np.uint8)
-        return Photograph(rgb, seen.hit.astype(np.float32), where, camera, lamps)
+        return EvalPhoto(rgb, seen.hit.astype(np.float32), where, camera, lamps)
 
-    def frame(self, photo: Photograph, crop: SquareCrop) -> Float[np.ndarray, "4 4"]:
+    def frame(self, photo: EvalPhoto, crop: SquareCrop) -> Float[np.ndarray, "4 4"]:
         """Metres to the frame (box units) of a crop of a photograph: the same rule as for training data."""
         return sample_frame(self.scene, photo.camera, crop, photo.where[photo.alpha > 0.5][::7])
 
@@ -198,7 +198,7 @@ class Viewpoint:
     share: float = SUBJECT_SPAN / VIEW_SPAN
 
 
-def camera_at(stage: Stage, view: Viewpoint) -> Cameras:
+def camera_at(stage: EvalRenderer, view: Viewpoint) -> Cameras:
     """A level camera at the distance from which the person's longest side takes ``share`` of the photo."""
     yaw, pitch = np.radians(view.yaw_deg), np.radians(view.pitch_deg)
     toward = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])

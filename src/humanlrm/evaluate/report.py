@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from humanlrm.evaluate.corruptions import PROTOCOLS, Condition
+from humanlrm.evaluate.corruptions import PROTOCOLS, Corruption
 from humanlrm.evaluate.rows import Interval, Row, grouped, paired, summary
 from humanlrm.evaluate.run import strip_path
 from humanlrm.evaluate.scores import METRIC, METRICS, Metric
@@ -122,9 +122,11 @@ def curves(rows: list[Row]) -> list[Curve]:
     out = []
     for name, method in dict.fromkeys((row.set, row.method) for row in rows):
         for protocol, kinds in list(PROTOCOLS.items())[1:]:
-            clean = by.get((name, method, Condition(protocol, "clean", 0.0).name))
+            clean = by.get((name, method, Corruption(protocol, "clean", 0.0).name))
             for kind, levels in kinds.items():
-                found = [(level, by.get((name, method, Condition(protocol, kind, level).name), [])) for level in levels]
+                found = [
+                    (level, by.get((name, method, Corruption(protocol, kind, level).name), [])) for level in levels
+                ]
                 if kind != "clean" and clean and any(mine for _, mine in found):
                     out.append(Curve(name, method, protocol, kind, [(float("nan"), clean), *found]))
     return out
@@ -143,8 +145,8 @@ def curve_lines(found: list[Curve], metrics: tuple[str, ...], bounds: bool = Tru
         for level, rows in curve.points:
             shown = "clean" if level != level else f"{level:g}"
             numbers = [number(METRIC[m], summary(rows, m), bounds) for m in metrics]
-            clean = [replace(row, condition=Condition()) for row in curve.points[0][1]]
-            change = paired(clean, [replace(row, condition=Condition()) for row in rows], first.name)
+            clean = [replace(row, condition=Corruption()) for row in curve.points[0][1]]
+            change = paired(clean, [replace(row, condition=Corruption()) for row in rows], first.name)
             counts = [str(len(rows)), str(failed(rows)), number(first, change)]
             lines.append([curve.set, curve.method, curve.protocol, curve.kind, shown, *counts, *numbers])
     return titles, lines

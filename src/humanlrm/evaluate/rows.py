@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from humanlrm.evaluate.corruptions import Condition
+from humanlrm.evaluate.corruptions import Corruption
 
 _RESAMPLINGS = 1000
 
@@ -27,7 +27,7 @@ class Row:
     subject: str
     person: str
     yaw_deg: float
-    condition: Condition
+    condition: Corruption
     frontal_standing: bool
     method: str
     values: dict[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Row:
             ValueError: it is something else.
         """
         try:
-            return Row(**{**content, "condition": Condition(**content["condition"])})
+            return Row(**{**content, "condition": Corruption(**content["condition"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a row of an evaluation report: {error}") from error
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from humanlrm.evaluate.case import Case, Method, SeveralMethod, Shooting, make_case, pair_case
-from humanlrm.evaluate.corruptions import PROTOCOLS, Condition, conditions
+from humanlrm.evaluate.corruptions import PROTOCOLS, Corruption, conditions
 from humanlrm.evaluate.geometry import check_alignment
 from humanlrm.evaluate.methods import OURS, check_methods, open_method
-from humanlrm.evaluate.renderer import Stage, Viewpoint, random_lamps
+from humanlrm.evaluate.renderer import EvalRenderer, Viewpoint, random_lamps
 from humanlrm.evaluate.rows import Row
 from humanlrm.evaluate.scan_files import person_picture
 from humanlrm.evaluate.scores import Scorer
@@ -31,7 +31,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """What is measured and how.
 
     Attributes:
@@ -84,7 +84,7 @@ class Plan:
 class Worker:
     """Measures units one after the other; holds the methods and the detector."""
 
-    def __init__(self, plan: Plan, out: Path) -> None:
+    def __init__(self, plan: EvaluationPlan, out: Path) -> None:
         torch.set_num_threads(1)
         self.plan, self.out = plan, out
         self.detector = PoseDetector(threads=1, careful=True)
@@ -103,13 +103,13 @@ class Worker:
                 else:
                     rows += [self._measure(unit, number, name, method, case) for name, method in self.methods.items()]
         except (ValueError, OSError, FloatingPointError, np.linalg.LinAlgError) as error:
-            lost = Row(unit.set, unit.subject, unit.person, 0.0, Condition(self.plan.protocols[0]), False, "")
+            lost = Row(unit.set, unit.subject, unit.person, 0.0, Corruption(self.plan.protocols[0]), False, "")
             rows = [Row(**{**vars(lost), "method": name, "failure": _one_line(error)}) for name in self.methods]
         return write_part(self.out, unit, rows)
 
     def _cases(self, unit: Unit) -> Iterator[Case | Row]:
         """Cases, and rows of failure where there is nothing to show."""
-        stage = Stage(self.plan.sources.scan(unit))
+        stage = EvalRenderer(self.plan.sources.scan(unit))
         names = (unit.set, unit.subject, unit.person)
         if unit.set.startswith("pairs-"):
             assert unit.path is not None
@@ -124,7 +124,7 @@ class Worker:
             except ValueError as error:
                 yield Row(*names, view.yaw_deg, condition, False, "", failure=_one_line(error))
 
-    def _shots(self, unit: Unit) -> Iterator[tuple[Viewpoint, Condition]]:
+    def _shots(self, unit: Unit) -> Iterator[tuple[Viewpoint, Corruption]]:
         yaws = [360 * k / self.plan.views for k in range(self.plan.views)]
         for protocol in self.plan.protocols:
             sides = yaws if protocol == "plain" else [yaws[unit.seed % len(yaws)]]
@@ -187,7 +187,7 @@ def read_parts(out: Path, units: list[Unit]) -> list[Row]:
 _worker: Worker | None = None
 
 
-def _start(plan: Plan, out: Path) -> None:
+def _start(plan: EvaluationPlan, out: Path) -> None:
     global _worker
     _worker = Worker(plan, out)
 
@@ -202,7 +202,7 @@ def _cpu_s() -> float:
     return sum(os.times()[:4])
 
 
-def prepare(plan: Plan, out: Path) -> tuple[list[Unit], list[Unit]]:
+def prepare(plan: EvaluationPlan, out: Path) -> tuple[list[Unit], list[Unit]]:
     """All units, and those that are not done yet; makes the folder.
 
     Raises:
@@ -221,7 +221,11 @@ def prepare(plan: Plan, out: Path) -> tuple[list[Unit], list[Unit]]:
 
 
 def run(
-    plan: Plan, out: Path, workers: int = 1, ray: str | None = None, report: Callable[[int, int], None] | None = None
+    plan: EvaluationPlan,
+    out: Path,
+    workers: int = 1,
+    ray: str | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """Measures the subjects that are not measured yet; returns the rows of all.
 
@@ -245,7 +249,7 @@ def run(
     return read_parts(out, units)
 
 
-def _finished(plan: Plan, out: Path, todo: list[Unit], workers: int, ray: str | None) -> Iterator[Path]:
+def _finished(plan: EvaluationPlan, out: Path, todo: list[Unit], workers: int, ray: str | None) -> Iterator[Path]:
     if not todo:
         return
     if ray is not None:

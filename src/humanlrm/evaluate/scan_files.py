@@ -22,7 +22,7 @@ class FileMesh:
 
     vertices: Float[np.ndarray, "V 3"]
     faces: Int[np.ndarray, "F 3"]
-    colours: Float[np.ndarray, "V 3"]
+    colors: Float[np.ndarray, "V 3"]
 
 
 def read_mesh(path: Path) -> FileMesh:
@@ -31,14 +31,14 @@ def read_mesh(path: Path) -> FileMesh:
     Raises:
         ValueError: the file cannot be read as a triangle mesh.
     """
-    mesh = mesh_files.read_mesh(path, colourless=True)
+    mesh = mesh_files.read_mesh(path, colorless=True)
     height, width = mesh.texture.shape[:2]
     u, v = mesh.uv[mesh.uv_faces.ravel()].T
     column, row = np.floor(u * width).astype(int), np.floor((1 - v) * height).astype(int)
     # Of a vertex on a seam the last of its places in the texture.
-    colours = np.full((len(mesh.vertices), 3), 0.5, np.float32)
-    colours[mesh.faces.ravel()] = mesh.texture[row.clip(0, height - 1), column.clip(0, width - 1)] / np.float32(255)
-    return FileMesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), colours)
+    colors = np.full((len(mesh.vertices), 3), 0.5, np.float32)
+    colors[mesh.faces.ravel()] = mesh.texture[row.clip(0, height - 1), column.clip(0, width - 1)] / np.float32(255)
+    return FileMesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), colors)
 
 
 def read_scan(path: Path, set_name: str) -> Scan:
@@ -48,7 +48,7 @@ def read_scan(path: Path, set_name: str) -> Scan:
     Raises:
         ValueError: the file cannot be read as a triangle mesh.
     """
-    mesh = mesh_files.read_mesh(path, colourless=True)
+    mesh = mesh_files.read_mesh(path, colorless=True)
     vertices, faces, uv_faces = mesh.vertices, mesh.faces, mesh.uv_faces
     height = float(np.ptp(vertices[:, 1]))
     metres, _ = Placement().metres(max(height, 1e-9))

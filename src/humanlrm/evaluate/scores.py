@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColouredSurface
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface
 from humanlrm.evaluate.geometry import (
     Alignment,
     Nearest,
@@ -100,7 +100,7 @@ class Scorer:
         self.feature_distance = FeatureDistance()
         self._known: tuple[Case | None, list] = (None, [])
 
-    def __call__(self, case: Case, predicted: ColouredSurface) -> Scored:
+    def __call__(self, case: Case, predicted: ColoredSurface) -> Scored:
         """All metrics of one prediction but ``cpu_s``."""
         samples = ordered_samples(predicted.surface, self.points, seed=1)
         thin, true = (s.thinned(_ALIGN_POINTS) for s in (samples, case.truth.samples))
@@ -111,7 +111,7 @@ class Scorer:
         front = pictures[0] if self.alignment == "none" else render(predicted, self.cameras[:1])[0]
         shown = case.shown
         values["mask_iou"] = mask_agreement(front, shown.alpha[0].numpy() > 0.5, shown.known[0].numpy() > 0.5)
-        aligned = ColouredSurface(moved.surface(predicted.surface), predicted.colours)
+        aligned = ColoredSurface(moved.surface(predicted.surface), predicted.colors)
         return Scored(values, pictures, render(aligned, self.cameras[:1], normals=True)[0])
 
     def _geometry(self, case: Case, found: Nearest) -> dict[str, float]:
@@ -138,9 +138,9 @@ class Scorer:
         return values
 
     def _pictures(
-        self, case: Case, predicted: ColouredSurface, moved: Similarity
+        self, case: Case, predicted: ColoredSurface, moved: Similarity
     ) -> tuple[list[Picture], dict[str, float]]:
-        aligned = ColouredSurface(moved.surface(predicted.surface), predicted.colours)
+        aligned = ColoredSurface(moved.surface(predicted.surface), predicted.colors)
         pictures, truth = render(aligned, self.cameras), list(case.truth.pictures)
         if self._known[0] is not case:
             self._known = case, self.feature_distance.features(truth)
@@ -168,14 +168,14 @@ def mask_agreement(front: Picture, given: np.ndarray, known: np.ndarray) -> floa
     return iou(front.mask & known[pick], given[pick] & known[pick])
 
 
-def soundness(mesh: ColouredSurface) -> dict[str, float]:
+def soundness(mesh: ColoredSurface) -> dict[str, float]:
     """Watertight with one component, 1 or 0."""
     surface = mesh.surface
     closed = is_closed(surface.faces)
     return {"sound": float(closed and component_count(mesh) == 1)}
 
 
-def component_count(mesh: ColouredSurface) -> int:
+def component_count(mesh: ColoredSurface) -> int:
     """Connected parts of the surface."""
     labels = connected_components(adjacency(mesh.surface), directed=False)[1]
     return len(np.unique(labels[mesh.surface.faces[:, 0]]))

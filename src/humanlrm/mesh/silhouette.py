@@ -14,9 +14,9 @@ from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
 from humanlrm.mesh.clean import adjacency, averaging, is_sound
+from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.texture.pixels import bilinear
 
 #: Side of the pictures in which outlines are compared, and a pixel's size in the plane z = 0.
 _SIDE_PX = 512
@@ -70,7 +70,7 @@ def outlines_of(image: Float[Tensor, "B 5 H W"], to_views: Float[Tensor, "B 4 4"
     return [Outline(one, matrix) for one, matrix in zip(inside, matrices, strict=True)]
 
 
-def meet_outlines(
+def fit_silhouette(
     surface: TriangleSurface, outlines: Sequence[Outline], bare: Bool[np.ndarray, "V"] | None = None
 ) -> TriangleSurface:
     """Moves the surface along the pictures until its silhouettes end where the photos' do.
@@ -100,7 +100,7 @@ def meet_outlines(
     return moved if is_sound(moved) else surface
 
 
-def mend_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]) -> TriangleSurface:
+def smooth_photo_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]) -> TriangleSurface:
     """Smooths a surface where it crosses the border of the photo: there a network begins to guess, and leaves a step.
 
     Args:

@@ -30,15 +30,16 @@ class ModelConfig:
         field_width: width of the SDF-MLP.
         field_depth: hidden layers of the SDF-MLP.
         latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
-        eye: the landmark correction trains the encoder's coarser blocks for itself (``model.encoder.LiteEye``).
-        spotter: heat maps of the picture take part in the landmark correction (``model.heatmap_head``).
+        trainable_trunk: the landmark correction trains the encoder's coarser blocks for itself
+            (``model.encoder.LiteEye``).
+        heatmap_head: heat maps of the picture take part in the landmark correction (``model.heatmap_head``).
         corrector_norms: the features that the landmark correction looks at are normalised.
         corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
         corrector_depth: its transformer layers in each round.
         lifter_width: channels of the landmark lifter.
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
-        sight: the planes see with an eye of their own as well (``model.decoder.Sight``).
+        plane_adapter: the planes see with an eye of their own as well (``model.decoder.Sight``).
         head: the field has a part of its own for heads (``model.head``).
         upright: people who stand are set upright, half of the way (``balance.upright``).
     """
@@ -52,15 +53,15 @@ class ModelConfig:
     field_width: int = 96
     field_depth: int = 2
     latent: int = 32
-    eye: bool = True
-    spotter: bool = True
+    trainable_trunk: bool = True
+    heatmap_head: bool = True
     corrector_norms: bool = True
     corrector_rounds: int = 2
     corrector_depth: int = 2
     lifter_width: int = 768
     lifter_depth: int = 3
     normal_step: float = 0.01
-    sight: bool = False
+    plane_adapter: bool = False
     head: bool = False
     upright: bool = False
 
@@ -154,6 +155,15 @@ Config = ModelConfig | PaperConfig
 AnyConfig = Config | DenoiserConfig | PoseDenoiserConfig
 
 
+#: Fields of configs up to the tenth weights, whose names have changed since.
+_RENAMED_FIELDS = {
+    "eye": "trainable_trunk",
+    "sight": "plane_adapter",
+    "spotter": "heatmap_head",
+    "told": "token_channels",
+}
+
+
 def read_config(fields: dict[str, Any]) -> Config:
     """What ``dataclasses.asdict`` made of a reconstruction model's config, back to a config.
 
@@ -172,11 +182,12 @@ def read_any_config(fields: dict[str, Any]) -> AnyConfig:
     Raises:
         ValueError, TypeError: the fields describe no network of ours.
     """
-    family = dict(fields).get("family")
+    fields = {_RENAMED_FIELDS.get(name, name): value for name, value in dict(fields).items()}
+    family = fields.get("family")
     if family in ("denoiser", "pose-denoiser"):
         # JSON knows no tuples.
-        told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return DenoiserConfig(**told) if family == "denoiser" else PoseDenoiserConfig(**told)
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return DenoiserConfig(**sizes) if family == "denoiser" else PoseDenoiserConfig(**sizes)
     return PaperConfig(**fields) if family == "paper" else ModelConfig(**fields)
 
 
@@ -190,7 +201,7 @@ def tiny() -> ModelConfig:
         side_tokens=4,
         plane_channels=8,
         field_width=32,
-        eye=False,
+        trainable_trunk=False,
         corrector_rounds=1,
         corrector_depth=1,
         lifter_width=64,

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.body.skeleton import Bones
+from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, conv, spread
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import FineMaps, LiteEye, Pyramid
+from humanlrm.model.encoder import FineMaps, Pyramid, TrainableTrunk
 
 _MIDDLE = 40
 _SKIP = 16
@@ -20,14 +20,14 @@ _SIDE_UP = 6
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What :class:`Sight` adds, at strides 8 and 16."""
+class AdapterFeatures:
+    """What :class:`PlaneAdapter` adds, at strides 8 and 16."""
 
     stride8: Float[Tensor, "B M h8 w8"]
     stride16: Float[Tensor, "B D h w"]
 
 
-class Sight(nn.Module):
+class PlaneAdapter(nn.Module):
     """An eye of the planes' own: features that are learned beside the encoder's frozen ones (our choice).
 
     What leaves it starts at zero, so a new one changes nothing.
@@ -35,7 +35,7 @@ class Sight(nn.Module):
 
     def __init__(self, config: ModelConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.eye = LiteEye()
+        self.image_trunk = TrainableTrunk()
         outputs = (_MIDDLE, config.width, config.width)
         self.norms = nn.ModuleList([ChannelNorm(count) for count in channels[2:]])
         self.leave = nn.ModuleList([Pointwise(*sizes) for sizes in zip(channels[2:], outputs, strict=True)])
@@ -43,11 +43,11 @@ class Sight(nn.Module):
             nn.init.zeros_(layer.weight)  # pyright: ignore[reportArgumentType]
             nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, fine: FineMaps) -> Seen:
-        own = self.eye(fine)
+    def forward(self, fine: FineMaps) -> AdapterFeatures:
+        own = self.image_trunk(fine)
         maps = (own.stride8, own.stride16, own.stride32)
         at8, at16, at32 = (leave(norm(found)) for leave, norm, found in zip(self.leave, self.norms, maps, strict=True))
-        return Seen(at8, at16 + nn.functional.interpolate(at32, scale_factor=2, mode="bilinear"))
+        return AdapterFeatures(at8, at16 + nn.functional.interpolate(at32, scale_factor=2, mode="bilinear"))
 
 
 class PlaneTransformer(nn.Module):
@@ -70,7 +70,7 @@ class PlaneTransformer(nn.Module):
         pyramid: Pyramid,
         pictures: list[Float[Tensor, "B 4 _ _"]],
         marks: Float[Tensor, "B J D"],
-        own: Seen | None = None,
+        own: AdapterFeatures | None = None,
     ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B D s s"], Float[Tensor, "B D s s"]]:
         """Pictures of the bones at token resolution in XY, ZY, XZ order, and landmark tokens, to plane tokens."""
         coarse = nn.functional.interpolate(self.from32(pyramid.stride32), scale_factor=2, mode="bilinear")
@@ -114,7 +114,7 @@ class ImagePlane(nn.Module):
         pyramid: Pyramid,
         bones: Float[Tensor, "B 4 h8 w8"],
         skip: Float[Tensor, "B 16 h2 w2"],
-        own: Seen | None = None,
+        own: AdapterFeatures | None = None,
     ) -> Float[Tensor, "B C h2 w2"]:
         x = spread(self.to8(tokens), 2) + self.skip8(pyramid.stride8) + self.bones8(bones)
         if own is not None:
@@ -144,8 +144,8 @@ class TriplaneDecoder(nn.Module):
 
     def __init__(self, config: ModelConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.draw = Bones()
-        self.sight = Sight(config, channels) if config.sight else None
+        self.draw = SkeletonCapsules()
+        self.adapter = PlaneAdapter(config, channels) if config.plane_adapter else None
         self.transformer = PlaneTransformer(config, channels)
         self.image_plane = ImagePlane(config, channels)
         self.side_plane = SidePlane(config)
@@ -160,12 +160,12 @@ class TriplaneDecoder(nn.Module):
         Float[Tensor, "B 4 h8 w8"], Float[Tensor, "B C h2 w2"], Float[Tensor, "B C S S"], Float[Tensor, "B C S S"]
     ]:
         """The picture of the bones in the input view, then the XY, ZY and XZ planes."""
-        front = self.draw.picture(landmarks, (0, 1, 2), pyramid.stride8.shape[-1], perspective=True)
-        zy = self.draw.picture(landmarks, (2, 1, 0), _SIDE_UP * self.transformer.side)
-        xz = self.draw.picture(landmarks, (0, 2, 1), _SIDE_UP * self.transformer.side)
+        front = self.draw.rasterize(landmarks, (0, 1, 2), pyramid.stride8.shape[-1], perspective=True)
+        zy = self.draw.rasterize(landmarks, (2, 1, 0), _SIDE_UP * self.transformer.side)
+        xz = self.draw.rasterize(landmarks, (0, 2, 1), _SIDE_UP * self.transformer.side)
         pool = nn.functional.avg_pool2d
         small = [pool(front, 2), pool(zy, _SIDE_UP), pool(xz, _SIDE_UP)]
-        own = None if self.sight is None else self.sight(pyramid)
+        own = None if self.adapter is None else self.adapter(pyramid)
         xy_tokens, zy_tokens, xz_tokens = self.transformer(pyramid, small, marks, own)
         plane = self.image_plane(xy_tokens, pyramid, front, skip, own)
         sides = self.side_plane(torch.cat([zy_tokens, xz_tokens]), torch.cat([zy, xz]))

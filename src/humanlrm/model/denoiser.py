@@ -18,18 +18,18 @@ from humanlrm.model.denoiser_config import DenoiserConfig
 _EXPANSION = 4
 _FREQUENCIES = 32
 
-Some = TypeVar("Some", bound="Told")
+Some = TypeVar("Some", bound="DenoiserCondition")
 
 
 @dataclass(frozen=True)
-class Told:
+class DenoiserCondition:
     """What a denoiser is told of people: tensors, people first.
 
     Attributes:
-        given: false: nothing is known of this person (classifier-free guidance); the rest does not matter.
+        present: false: nothing is known of this person (classifier-free guidance); the rest does not matter.
     """
 
-    given: Bool[Tensor, "B"]
+    present: Bool[Tensor, "B"]
 
     def repeated(self: Some, count: int) -> Some:
         """Every person ``count`` times, one after the other."""
@@ -37,16 +37,16 @@ class Told:
 
     def without(self: Some, dropped: Bool[Tensor, "B"]) -> Some:
         """Nothing is known of the people that are ``dropped``."""
-        return replace(self, given=self.given & ~dropped)
+        return replace(self, present=self.present & ~dropped)
 
     def and_none(self: Some) -> Some:
         """The batch twice: as it is, then with nothing known."""
-        nothing = vars(self.without(torch.ones_like(self.given)))
+        nothing = vars(self.without(torch.ones_like(self.present)))
         return replace(self, **{name: torch.cat([value, nothing[name]]) for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
-class Condition(Told):
+class TriplaneCondition(DenoiserCondition):
     """What the triplane denoiser is told of a person.
 
     Attributes:
@@ -73,10 +73,10 @@ class LevelEmbedding(nn.Module):
             nn.Linear(2 * _FREQUENCIES + 1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
 
-    def forward(self, log_noise: Float[Tensor, "B"], given: Bool[Tensor, "B"]) -> Float[Tensor, "B D"]:
+    def forward(self, log_noise: Float[Tensor, "B"], present: Bool[Tensor, "B"]) -> Float[Tensor, "B D"]:
         """Args: ``log_noise`` numbers of about -2 to 2."""
         waves = log_noise[:, None] * self.frequencies
-        return self.layers(torch.cat([waves.sin(), waves.cos(), given[:, None].to(waves)], dim=-1))
+        return self.layers(torch.cat([waves.sin(), waves.cos(), present[:, None].to(waves)], dim=-1))
 
 
 class NoiseBlock(nn.Module):
@@ -150,7 +150,7 @@ class Denoiser(nn.Module):
         return latent * self.scale + self.mean
 
     def forward(
-        self, noisy: Float[Tensor, "B 3 C s s"], log_noise: Float[Tensor, "B"], condition: Condition
+        self, noisy: Float[Tensor, "B 3 C s s"], log_noise: Float[Tensor, "B"], condition: TriplaneCondition
     ) -> Float[Tensor, "B 3 C s s"]:
         """The raw output, zero for a new network.
 
@@ -166,12 +166,12 @@ class Denoiser(nn.Module):
         if noisy.shape[1:] != (3, config.channels, config.side, config.side):
             expected = (3, config.channels, config.side, config.side)
             raise ValueError(f"Denoiser: latents of shape {tuple(noisy.shape[1:])}, the config says {expected}")
-        known = condition.given[:, None, None, None, None]
+        known = condition.present[:, None, None, None, None]
         hint = torch.where(known, condition.latent, torch.zeros_like(condition.latent))
         tokens = self.enter(self._patches(torch.cat([noisy, hint], dim=2))) + self.place
-        level = self.level(log_noise, condition.given)
+        level = self.level(log_noise, condition.present)
         memory = torch.cat([self.nothing.expand(len(noisy), -1, -1), self.view(condition.tokens)], dim=1)
-        counts = nn.functional.pad(condition.counts & condition.given[:, None], (1, 0), value=True)
+        counts = nn.functional.pad(condition.counts & condition.present[:, None], (1, 0), value=True)
         for block in self.blocks:
             tokens = block(tokens, level, memory, counts)
         shift, scale = self.modulate(level)[:, None].chunk(2, dim=-1)

@@ -58,7 +58,7 @@ class PoseDenoiserConfig:
 
     Attributes:
         family: tells the families apart in ``config.json``.
-        told: numbers that are told of each landmark.
+        token_channels: numbers that are told of each landmark.
         share: numbers that remain of each.
         width: of the residual blocks.
         depth: residual blocks.
@@ -66,14 +66,14 @@ class PoseDenoiserConfig:
     """
 
     family: Literal["pose-denoiser"] = "pose-denoiser"
-    told: int = 208
+    token_channels: int = 208
     share: int = 24
     width: int = 320
     depth: int = 3
     scale: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("told", "share", "width", "depth"):
+        for name in ("token_channels", "share", "width", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if len(self.scale) not in (0, 3 * COUNT) or any(not s > 0 for s in self.scale):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import Config, ModelConfig, PaperConfig
@@ -25,7 +25,7 @@ _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelCost:
     """The costs of a model for one sample, float32; a multiplication with its addition counts as 2 operations.
 
     Attributes:
@@ -72,7 +72,7 @@ class Description:
         return list(rows.items())
 
 
-def describe(config: Config, views: int = 1, queries: int = 2048, device: str | None = None) -> Description:
+def describe(config: Config, views: int = 1, queries: int = 2048, device: str | None = None) -> ModelCost:
     """Builds the config's model and follows one sample through it.
 
     Args:
@@ -90,10 +90,10 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
     light = isinstance(config, ModelConfig) or config.encoder == "lite"
     with torch.device(device or ("cpu" if light else "meta")):
         model = build(config).train()
-        given = _given(config, views)
+        inputs = _given(config, views)
         points = torch.zeros(1, queries, 3)
         with _Cost(model) as network:
-            planes = model(*given)
+            planes = model(*inputs)
         with _Cost(model) as field:
             model.field.distance(planes, points)
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad) + _buffers(model.encoder)
@@ -101,7 +101,7 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
     parts |= {"other": rest} if (rest := sum(p.numel() for p in model.parameters(recurse=False))) else {}
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     image_tokens, plane_tokens = _tokens(model)
-    return Description(
+    return ModelCost(
         parts,
         trained,
         image_tokens,
@@ -121,7 +121,7 @@ def _given(config: Config, views: int) -> tuple[Any, ...]:
     side = config.image_px
     landmarks = torch.zeros(1, COUNT, 4)
     if isinstance(config, ModelConfig):
-        return torch.zeros(1, 5, side, side), landmarks, torch.zeros(1, COUNT, 2, CLUE_CHANNELS)
+        return torch.zeros(1, 5, side, side), landmarks, torch.zeros(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS)
     if views == 1:
         return torch.zeros(1, 5, side, side), landmarks
     one = canonical_camera(side)

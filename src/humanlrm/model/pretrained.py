@@ -1,6 +1,7 @@
 """Weights on disk to a model: a folder of ``config.json`` and ``model.safetensors`` that must agree."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -28,6 +29,31 @@ SHIPPED = Path(__file__).parent.parent / "weights" / "small"
 
 class CheckpointError(ValueError):
     """Weights that do not fit; the message names the first difference."""
+
+
+#: Names of parameters up to the tenth weights (beginnings or middles), and what they are called since.
+_RENAMED_PARAMETERS = {
+    r"^corrector\.": "landmark_head.",
+    r"^landmark_head\.eye\.": "landmark_head.image_trunk.",
+    r"^landmark_head\.spotter\.relief\.": "landmark_head.heatmap_head.coarse_depth.",
+    r"^landmark_head\.spotter\.": "landmark_head.heatmap_head.",
+    r"^landmark_head\.lifter\.clue\.": "landmark_head.lifter.feature.",
+    r"^decoder\.sight\.eye\.": "decoder.adapter.image_trunk.",
+    r"^decoder\.sight\.": "decoder.adapter.",
+    r"^marks\.": "landmark_tokens.",
+    r"^told\.": "project.",
+}
+
+
+def with_new_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a checkpoint under the names that their parameters have today."""
+
+    def renamed(name: str) -> str:
+        for pattern, new in _RENAMED_PARAMETERS.items():
+            name = re.sub(pattern, new, name)
+        return name
+
+    return {renamed(name): tensor for name, tensor in tensors.items()}
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path, lacking: tuple[str, ...] = ()) -> None:
@@ -63,10 +89,10 @@ def load_grown(model: Model, tensors: dict[str, Tensor], where: Path) -> None:
         CheckpointError: names or shapes of other parts differ; names the first difference.
     """
     load_tensors(model, tensors, where, ADDED)
-    if not isinstance(model, HumanLRM) or model.decoder.sight is None or model.corrector.eye is None:
+    if not isinstance(model, HumanLRM) or model.decoder.adapter is None or model.landmark_head.image_trunk is None:
         return
-    if not any(name.startswith("decoder.sight.") for name in tensors):
-        model.decoder.sight.eye.load_state_dict(model.corrector.eye.state_dict())
+    if not any(name.startswith("decoder.adapter.") for name in tensors):
+        model.decoder.adapter.image_trunk.load_state_dict(model.landmark_head.image_trunk.state_dict())
 
 
 def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:
@@ -88,7 +114,7 @@ def _read(folder: Path) -> tuple[AnyConfig, dict[str, Tensor]]:
         )
     try:
         config = read_any_config(json.loads((folder / "config.json").read_text()))
-        return config, load_file(folder / "model.safetensors")
+        return config, with_new_names(load_file(folder / "model.safetensors"))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
 

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from humanlrm.model.heatmap_head import Spots
+from humanlrm.model.heatmap_head import LandmarkHeatmaps
 
 
 @dataclass(frozen=True)
-class GivenView:
+class InputView:
     """What a point may read off the input view itself (pixel-aligned features; our choice, not in the paper).
 
     A model of the paper's family has only what its flags ask for; ``None``: it does not predict this.
@@ -21,7 +20,7 @@ class GivenView:
         depth: z where the pixel's ray enters and leaves the person, box units.
         landmarks: that the planes are built on, box units.
         estimated: the model's own estimate of them; the same unless training told it others.
-        spots: where the picture shows the landmarks; only for training.
+        heatmaps: where the picture shows the landmarks; only for training.
     """
 
     image: Float[Tensor, "B 5 H W"]
@@ -29,7 +28,7 @@ class GivenView:
     depth: Float[Tensor, "B 2 Hz Wz"] | None
     landmarks: Float[Tensor, "B J 3"] | None
     estimated: Float[Tensor, "B J 3"] | None = None
-    spots: Spots | None = None
+    heatmaps: LandmarkHeatmaps | None = None
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,4 @@ class Triplane:
     xy: Float[Tensor, "B C Hx Wx"]
     zy: Float[Tensor, "B C Hs Ws"]
     xz: Float[Tensor, "B C Hs Ws"]
-    given: GivenView
-
-
-def sample_plane(plane: Float[Tensor, "B C H W"], at: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P C"]:
-    """Bilinear look-up at (right, up) in [-1, 1]; the first row is up = +1; the border value goes on outside."""
-    grid = torch.stack([at[..., 0], -at[..., 1]], dim=-1)[:, :, None]
-    found = nn.functional.grid_sample(plane, grid, align_corners=False, padding_mode="border")
-    return found[..., 0].transpose(1, 2)
+    inputs: InputView

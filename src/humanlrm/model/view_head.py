@@ -4,14 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.frame import project_ndc
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.model.blocks import Block, Pointwise
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoders import ViewTokens
 from humanlrm.model.landmark_head import Lifter
 from humanlrm.model.latent import smooth_conv
-from humanlrm.model.triplane import sample_plane
 
 #: Channels of the pixel features, and of the picture itself (RGB, alpha, known).
 FEATURES = 16
@@ -44,7 +43,7 @@ class ViewHead(nn.Module):
         return features, None if self.depth is None else self.depth(features).float()
 
 
-class LandmarkHead(nn.Module):
+class TokenLandmarkHead(nn.Module):
     """Detected landmarks and view tokens to corrected 3D landmarks and to tokens for the plane decoder (our choice).
 
     The lifter comes first (``model.landmark_head``); then every landmark is a token that looks at the image.
@@ -66,11 +65,15 @@ class LandmarkHead(nn.Module):
         nn.init.zeros_(self.delta.bias)
 
     def forward(
-        self, detected: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 F"] | None, view: ViewTokens
+        self, detected: Float[Tensor, "B J 4"], detector_features: Float[Tensor, "B J 2 F"] | None, view: ViewTokens
     ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B J E"]]:
         """Box units and visibility in [0, 1] (0 = missing) to corrected box units and tokens of the encoder's width."""
         seen = (detected[..., 3:] > 0).to(detected)
-        told = detected.new_zeros(*detected.shape[:2], 2, CLUE_CHANNELS) if clues is None else clues
+        told = (
+            detected.new_zeros(*detected.shape[:2], 2, DETECTOR_FEATURE_CHANNELS)
+            if detector_features is None
+            else detector_features
+        )
         start = self.lifter(detected, told)
         under = self.under(sample_plane(view.patches, project_ndc(start)))
         marks = self.position(torch.cat([start, detected[..., 3:], seen], dim=-1)) + under + self.name

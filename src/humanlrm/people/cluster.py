@@ -6,23 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from humanlrm.people.generate import Job, Outcome, Workshop
+from humanlrm.people.generate import PeopleJob, ShardOutcome, ShardRenderer
 
 
 class _Renderer:
     """A Ray actor's shards."""
 
-    def __init__(self, job: Job) -> None:
-        self.workshop = Workshop(job)
+    def __init__(self, job: PeopleJob) -> None:
+        self.renderer = ShardRenderer(job)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        outcome = self.workshop(Path(row["shard"]), range(int(row["start"]), int(row["stop"])))
+        outcome = self.renderer(Path(row["shard"]), range(int(row["start"]), int(row["stop"])))
         return {"shard": str(outcome.shard), "subjects": outcome.subjects, "failures": "\n".join(outcome.failures)}
 
 
 def run_on_ray(
-    job: Job, address: str, workers: int = 1, report: Callable[[Outcome, int, int], None] | None = None
-) -> list[Outcome]:
+    job: PeopleJob, address: str, workers: int = 1, report: Callable[[ShardOutcome, int, int], None] | None = None
+) -> list[ShardOutcome]:
     """Renders the shards that do not exist yet on a Ray cluster; ``job.out`` and ``job.assets`` are folders that all
     its machines share.
 
@@ -51,7 +51,7 @@ def run_on_ray(
             ray.init(address=address, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise ValueError(f"people: no Ray cluster at {address!r} ({error}); start one, or use --ray local") from error
-    outcomes: list[Outcome] = []
+    outcomes: list[ShardOutcome] = []
     try:
         rows = [{"shard": str(path), "start": seeds.start, "stop": seeds.stop} for path, seeds in tasks]
         rendered = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -62,7 +62,7 @@ def run_on_ray(
         )
         for row in rendered.iter_rows():
             failures = [line for line in str(row["failures"]).split("\n") if line]
-            outcomes.append(Outcome(Path(row["shard"]), int(row["subjects"]), failures))
+            outcomes.append(ShardOutcome(Path(row["shard"]), int(row["subjects"]), failures))
             if report is not None:
                 report(outcomes[-1], len(outcomes), len(tasks))
     finally:

@@ -9,10 +9,10 @@ from rich.table import Table
 from humanlrm.data.contact_sheet import check_picture, save_picture
 from humanlrm.people.contact_sheet import Sheet, sheet
 from humanlrm.people.describe import describe, figure
-from humanlrm.people.generate import Job, Outcome, run
+from humanlrm.people.generate import PeopleJob, ShardOutcome, run
 
 
-def render(job: Job, workers: int, ray: str | None, console: Console, errors: Console) -> int:
+def render(job: PeopleJob, workers: int, ray: str | None, console: Console, errors: Console) -> int:
     """Renders the shards of a job that do not exist yet; 1 if a person failed, which is said by name."""
     todo = job.todo()
     there = job.count - sum(len(seeds) for _, seeds in todo)
@@ -20,7 +20,7 @@ def render(job: Job, workers: int, ray: str | None, console: Console, errors: Co
         task = bar.add_task("people", total=len(job.shards()))
         bar.advance(task, len(job.shards()) - len(todo))
 
-        def advance(outcome: Outcome, done: int, todo: int) -> None:
+        def advance(outcome: ShardOutcome, done: int, todo: int) -> None:
             bar.advance(task)
 
         if ray is None:

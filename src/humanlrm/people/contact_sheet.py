@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.contact_sheet import grid
 from humanlrm.data.render.light import Light, shown
-from humanlrm.data.render.renderer import Studio
+from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import pixel_rays
-from humanlrm.people.generate import Cast, Kind
+from humanlrm.people.generate import Kind, PersonSampler
 from humanlrm.workers import processes
 
 #: Width over height of a tile, and rays per pixel side.
@@ -61,30 +61,30 @@ def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
 
 def _in_order(plan: Sheet, workers: int) -> Iterator[list[UInt8[np.ndarray, "h w 3"]]]:
     if workers == 1:
-        cast = Cast(plan.assets, plan.kind)
-        yield from (_tiles(cast, seed, plan) for seed in plan.seeds)
+        sampler = PersonSampler(plan.assets, plan.kind)
+        yield from (_tiles(sampler, seed, plan) for seed in plan.seeds)
         return
     with processes(workers, _start, (plan,)) as pool:
         yield from pool.map(_work, plan.seeds)
 
 
-_worker: tuple[Cast, Sheet] | None = None
+_worker: tuple[PersonSampler, Sheet] | None = None
 
 
 def _start(plan: Sheet) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = Cast(plan.assets, plan.kind), plan
+    _worker = PersonSampler(plan.assets, plan.kind), plan
 
 
 def _work(seed: int) -> list[UInt8[np.ndarray, "h w 3"]]:
     assert _worker is not None
-    cast, plan = _worker
-    return _tiles(cast, seed, plan)
+    sampler, plan = _worker
+    return _tiles(sampler, seed, plan)
 
 
-def _tiles(cast: Cast, seed: int, plan: Sheet) -> list[UInt8[np.ndarray, "h w 3"]]:
-    scan = cast(seed)
+def _tiles(sampler: PersonSampler, seed: int, plan: Sheet) -> list[UInt8[np.ndarray, "h w 3"]]:
+    scan = sampler(seed)
     yaws = plan.yaws_deg or (float(np.random.default_rng([seed, 3]).uniform(-180, 180)),)
     return [_labelled(picture(scan, yaw, plan.tile_px), str(seed)) for yaw in yaws]
 
@@ -92,11 +92,11 @@ def _tiles(cast: Cast, seed: int, plan: Sheet) -> list[UInt8[np.ndarray, "h w 3"
 def picture(scan: Scan, yaw_deg: float, height_px: int, *, tall_m: float = _TALL_M) -> UInt8[np.ndarray, "h w 3"]:
     """One person on a plain ground, the camera ``yaw_deg`` to the person's left, slightly above; soft light from
     above the camera. The picture is ``tall_m`` metres high (more if the person is), the floor near its lower border."""
-    studio = Studio(scan)
+    renderer = SceneRenderer(scan)
     tall_m = max(tall_m, 1.1 * float(np.ptp(scan.vertices[:, 1])))
-    camera = _camera(studio.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
+    camera = _camera(renderer.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
     origin, directions = pixel_rays(camera)
-    seen = studio.surface(origin, directions)
+    seen = renderer.surface(origin, directions)
     rows, columns = seen.distance.shape
     whole = np.empty((rows, columns, 3), np.float32)
     whole[:] = _BACKGROUND

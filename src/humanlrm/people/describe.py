@@ -43,7 +43,7 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Description:
+class PeopleStatistics:
     """Of a folder of shards: how many people, views and shards, its distributions, and shards that were skipped."""
 
     people: int
@@ -52,7 +52,7 @@ class Description:
     problems: list[str] = field(default_factory=list)
 
 
-def describe(folder: Path) -> Description:
+def describe(folder: Path) -> PeopleStatistics:
     """Reads the tags and view records of all people in a folder of shards.
 
     Raises:
@@ -68,7 +68,7 @@ def describe(folder: Path) -> Description:
     bars.append(Bars("landmarks that the detector sees", dict(zip(LANDMARKS, map(float, seen), strict=True))))
     per_view = (detected[..., 3] > 0.5).mean(1)
     bars.append(_numbers(per_view, "share of landmarks seen per view", np.arange(0, 1.01, 0.125)))
-    return Description(len(shards), len(truth), [b for b in bars if b.shares], shards.problems)
+    return PeopleStatistics(len(shards), len(truth), [b for b in bars if b.shares], shards.problems)
 
 
 def yaw_deg(landmarks: Float[np.ndarray, "N 19 3"]) -> Float[np.ndarray, "N"]:
@@ -102,7 +102,7 @@ _COLUMNS, _PANEL_PX, _ROW_PX, _LABEL_PX, _BAR_PX = 4, 330, 14, 150, 130
 _INK, _BAR = (40, 40, 40), (70, 116, 168)
 
 
-def figure(found: Description) -> UInt8[np.ndarray, "H W 3"]:
+def figure(found: PeopleStatistics) -> UInt8[np.ndarray, "H W 3"]:
     """All distributions as bar charts in four columns, each column filled from the top."""
     columns: list[list[Bars]] = [[] for _ in range(_COLUMNS)]
     for bars in sorted(found.bars, key=lambda b: -len(b.shares)):

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from humanlrm.body.landmarks import LANDMARKS
 from humanlrm.people.avatars.person import CHILD_SHARE, AvatarLibrary, skeleton
 from humanlrm.people.avatars.rig import random_build
-from humanlrm.people.poses.balance import random_pose, settled
+from humanlrm.people.poses.balance import balanced, random_pose
 from humanlrm.people.poses.pack import world_rotations
 
 #: Rigs that are taken in turn: the avatars' skeletons differ less than the random builds.
@@ -25,5 +25,5 @@ def figures(library: AvatarLibrary, count: int, seed: int) -> Float[np.ndarray, 
         _, quats = random_pose(library.poses, library.split, rng)
         build = random_build(rng, child=bool(rng.random() < CHILD_SHARE))
         body = skeleton(avatars[k % len(avatars)], build, rng.uniform(4, 38, 2))
-        out[k] = body(world_rotations(settled(quats, body)))
+        out[k] = body(world_rotations(balanced(quats, body)))
     return out

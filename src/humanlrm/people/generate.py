@@ -30,7 +30,7 @@ Kind = Literal["procedural", "avatar", "composed"]
 VALIDATION_SEED = 10_000_000
 
 
-class Cast:
+class PersonSampler:
     """Chooses and makes the person of a seed: procedural ones, and with the asset pack avatars and composed ones.
 
     Args:
@@ -71,7 +71,7 @@ class Cast:
 
 
 @dataclass(frozen=True)
-class Job:
+class PeopleJob:
     """What to render: seeds ``first_seed`` to ``first_seed + count``, shards into ``out``."""
 
     out: Path
@@ -115,7 +115,7 @@ def _last_seed(shard: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ShardOutcome:
     """Of one shard: how many subjects it has, and one line for each that failed."""
 
     shard: Path
@@ -123,19 +123,23 @@ class Outcome:
     failures: list[str]
 
 
-class Workshop:
+class ShardRenderer:
     """One process's share of a job: makes and renders the people of a shard. The same on one machine and on a cluster.
 
     Raises:
         ValueError, FileNotFoundError: the asset pack is missing or incomplete.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: PeopleJob) -> None:
         torch.set_num_threads(1)
-        self.cast, self.detector, self.settings = Cast(job.assets, job.kind), PoseDetector(threads=1), job.settings
+        self.sampler, self.detector, self.settings = (
+            PersonSampler(job.assets, job.kind),
+            PoseDetector(threads=1),
+            job.settings,
+        )
         self.environments = load_environments(job.assets)
 
-    def __call__(self, path: Path, seeds: range) -> Outcome:
+    def __call__(self, path: Path, seeds: range) -> ShardOutcome:
         """Writes one shard. People who fail are left out and said by seed."""
         failures: list[str] = []
 
@@ -144,35 +148,35 @@ class Workshop:
             before: Scan | None = None
             for seed in seeds:
                 try:
-                    scan = self.cast(seed)
+                    scan = self.sampler(seed)
                     subject = render_subject(scan, self.detector, self.settings, seed, self.environments, before)
                     yield f"{seed:08d}", subject
                     before = scan
                 except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
                     failures.append(f"seed {seed}: {error}")
 
-        return Outcome(path, write_shard(path, subjects()), failures)
+        return ShardOutcome(path, write_shard(path, subjects()), failures)
 
 
-_workshop: Workshop | None = None
+_renderer: ShardRenderer | None = None
 
 
-def _start(job: Job) -> None:
-    global _workshop
-    _workshop = Workshop(job)
+def _start(job: PeopleJob) -> None:
+    global _renderer
+    _renderer = ShardRenderer(job)
 
 
-def _render_shard(task: tuple[Path, range]) -> Outcome:
-    assert _workshop is not None
-    return _workshop(*task)
+def _render_shard(task: tuple[Path, range]) -> ShardOutcome:
+    assert _renderer is not None
+    return _renderer(*task)
 
 
 def run(
-    job: Job,
+    job: PeopleJob,
     workers: int = 1,
-    report: Callable[[Outcome, int, int], None] | None = None,
+    report: Callable[[ShardOutcome, int, int], None] | None = None,
     todo: list[tuple[Path, range]] | None = None,
-) -> list[Outcome]:
+) -> list[ShardOutcome]:
     """Renders the shards that are not complete yet; an interrupted job goes on where it was.
 
     Args:
@@ -183,9 +187,9 @@ def run(
     Raises:
         ValueError, FileNotFoundError: the asset pack is missing or incomplete, or people would be there twice.
     """
-    Cast(job.assets, job.kind)  # what is missing is said here, not by every process
+    PersonSampler(job.assets, job.kind)  # what is missing is said here, not by every process
     tasks = job.todo() if todo is None else todo
-    outcomes: list[Outcome] = []
+    outcomes: list[ShardOutcome] = []
     with processes(workers, _start, (job,)) as pool:
         for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):
             outcome = future.result()

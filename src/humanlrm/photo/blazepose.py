@@ -17,10 +17,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT, INDEX, MIRROR
-from humanlrm.frame import CAMERA_DISTANCE, FOCAL, VIEW_SPAN, SquareCrop
-
-_GUIDE_PX, _GUIDE_EPS = 640, 1e-4
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIRROR
 
 _FOLDER = Path(__file__).parent / "detector"
 _SHA256 = {
@@ -41,8 +38,8 @@ _TILE_SHARES = (0.6, 0.35)
 _BLAZE_SIDE = {"shoulder": 11, "elbow": 13, "wrist": 15, "hand": 19, "hip": 23, "knee": 25, "ankle": 27, "toe": 31}
 _EARS, _SHOULDERS, _NOSE, _ROI_POINTS = [7, 8], [11, 12], 0, [33, 34]
 #: Shapes of the landmark net's inner maps that are read at the landmarks: the last of each size before its heads.
-_CLUE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
-assert sum(shape[1] for shape in _CLUE_MAPS) == CLUE_CHANNELS
+_FEATURE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
+assert sum(shape[1] for shape in _FEATURE_MAPS) == DETECTOR_FEATURE_CHANNELS
 
 
 #: Scales and turns (degrees) of the squares of further careful looks (our choice).
@@ -50,7 +47,7 @@ _VARIATIONS = ((1.12, 10.0), (1.12, -10.0), (0.95, 15.0), (0.95, -15.0))
 
 
 @dataclass(frozen=True)
-class Pose:
+class DetectedPose:
     """One person as the detector sees it.
 
     Attributes:
@@ -58,14 +55,15 @@ class Pose:
             photo pixels TOWARD the camera relative to the middle of the hips, visibility in [0, 1].
         mask: how much each photo pixel belongs to the person, in [0, 1]; soft, true resolution about 256 px.
         score: the landmark net's certainty that its square holds a person, in [0, 1].
-        clues: the landmark net's features at each landmark, in the photo and in its mirror image. They tell more of
-            depth than the 3D points that the net reads off them (our choice; measured in docs/decisions.md).
+        detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
+            tell more of depth than the 3D points that the net reads off them (our choice; measured in
+            docs/decisions.md).
     """
 
     landmarks: Float[np.ndarray, "J 4"]
     mask: Float32[np.ndarray, "H W"]
     score: float
-    clues: Float32[np.ndarray, "J 2 C"]
+    detector_features: Float32[np.ndarray, "J 2 C"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class _Reading:
     world: Float[np.ndarray, "39 3"]
     presence: float
     mask: Float32[np.ndarray, "256 256"]
-    clues: Float32[np.ndarray, "J C"]
+    detector_features: Float32[np.ndarray, "J C"]
 
 
 @dataclass(frozen=True)
@@ -144,11 +142,11 @@ class PoseDetector:
         self._detector, self._landmark = (core.compile_model(net, "CPU", config) for net in (detector, landmark))
         self._anchors, self._careful = _anchors(), careful
 
-    def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Pose]:
+    def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
         """Everybody found, the main person first (see :meth:`best`)."""
         return [pose for roi in self._rank(self._search(rgb), rgb) if (pose := self._look(rgb, roi)) is not None]
 
-    def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> Pose | None:
+    def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> DetectedPose | None:
         """The main person: largest score x area x centrality, confirmed by the landmark net; ``None`` if nobody.
 
         Area is the square of the person's region side; centrality falls from 1 in the picture's middle to 0.61 at the
@@ -200,7 +198,7 @@ class PoseDetector:
             [_Roi.from_points(p[2], p[3], p[0], float(s)) for p, s in zip(points, scores[keep], strict=True)]
         )
 
-    def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> Pose | None:
+    def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> DetectedPose | None:
         """Landmarks and mask in a region; looks twice when the first look shows that the region was off.
 
         The last look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
@@ -229,8 +227,8 @@ class PoseDetector:
             pair = self._read(patch, varied), self._read(patch[:, ::-1], varied, mirrored=True)
             if min(pair[0].presence, pair[1].presence) > _MIN_PRESENCE:
                 looks.append(_both(*pair))
-        landmarks, clues = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
-        return Pose(landmarks, mask, reading.presence, clues.astype(np.float32))
+        landmarks, detector_features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
+        return DetectedPose(landmarks, mask, reading.presence, detector_features.astype(np.float32))
 
     def _read(self, patch: Float32[np.ndarray, "256 256 3"], roi: _Roi, mirrored: bool = False) -> _Reading:
         """What the net says of a square; of a mirrored patch, too, in the photo's own coordinates (but its own names:
@@ -239,14 +237,14 @@ class PoseDetector:
         image = raw[0].reshape(39, 5).astype(np.float64)
         world = raw[4].reshape(39, 3).astype(np.float64)
         mask = _sigmoid(raw[2][0, :, :, 0])
-        clues = _clues(image[:, :2] / _LANDMARK_PX, [raw[5][0], raw[6][0]])
+        detector_features = _detector_features(image[:, :2] / _LANDMARK_PX, [raw[5][0], raw[6][0]])
         if mirrored:
             image[:, 0] = _LANDMARK_PX - image[:, 0]
             world[:, 0] *= -1
             mask = mask[:, ::-1]
         points = np.column_stack([roi.to_photo(image[:, :2] / _LANDMARK_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
-        return _Reading(points, world, float(raw[1].reshape(())), mask, clues)
+        return _Reading(points, world, float(raw[1].reshape(())), mask, detector_features)
 
 
 def _is_somebody(mask: Float32[np.ndarray, "H W"]) -> bool:
@@ -258,19 +256,19 @@ def _is_somebody(mask: Float32[np.ndarray, "H W"]) -> bool:
 def _both(reading: _Reading, other: _Reading) -> tuple[Float[np.ndarray, "J 4"], Float32[np.ndarray, "J 2 C"]]:
     """Mean landmarks of a square and its mirror image, and the clues of both."""
     landmarks = (_ours(reading.points, reading.world) + _ours(other.points, other.world)[MIRROR]) / 2
-    return landmarks, np.stack([reading.clues, other.clues[MIRROR]], axis=1)
+    return landmarks, np.stack([reading.detector_features, other.detector_features[MIRROR]], axis=1)
 
 
 def _inner_maps(net: ov.Model) -> list[ov.Output]:
-    """The last inner map of each shape of ``_CLUE_MAPS``."""
+    """The last inner map of each shape of ``_FEATURE_MAPS``."""
     last: dict[tuple[int, ...], ov.Output] = {}
     for node in net.get_ordered_ops():
         if node.get_type_name() in ("Add", "Clamp"):
             last[tuple(node.output(0).shape)] = node.output(0)
-    return [last[shape] for shape in _CLUE_MAPS]
+    return [last[shape] for shape in _FEATURE_MAPS]
 
 
-def _clues(points: Float[np.ndarray, "39 2"], maps: list[np.ndarray]) -> Float32[np.ndarray, "J C"]:
+def _detector_features(points: Float[np.ndarray, "39 2"], maps: list[np.ndarray]) -> Float32[np.ndarray, "J C"]:
     """Features of all maps (channels, side, side) at our landmarks; points in [0, 1]^2 of the square; bilinear."""
     at = _named(np.column_stack([points, np.zeros((len(points), 2))]))[:, :2]
     found = []
@@ -282,21 +280,6 @@ def _clues(points: Float[np.ndarray, "39 2"], maps: list[np.ndarray]) -> Float32
         lower = values[:, j + 1, i] * (1 - x) + values[:, j + 1, i + 1] * x
         found.append((upper * (1 - y) + lower * y).T)
     return np.concatenate(found, axis=1).astype(np.float32)
-
-
-def lift(pose: Pose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
-    """The pose in box units of the sample frame (``frame.py``): x, y, z (+Z toward the camera), visibility in [0, 1].
-
-    The detector's z is relative to the middle of the hips, the frame's z = 0 is the middle of what the mask shows: z is
-    shifted by 0.7 of the mean z of shoulders and hips (our choice; the trial's measurement). x and y then follow from
-    the pixels by the inverse of the canonical camera's perspective.
-    """
-    ndc = crop.to_ndc(pose.landmarks[:, :2])
-    z = pose.landmarks[:, 2] * (VIEW_SPAN / crop.side_px)
-    trunk = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]
-    z = z - 0.7 * z[trunk].mean()
-    xy = ndc * ((CAMERA_DISTANCE - z) / FOCAL)[:, None]
-    return np.column_stack([xy, z, pose.landmarks[:, 3]]).astype(np.float32)
 
 
 def _verified(name: str) -> Path:
@@ -386,115 +369,3 @@ def _named(blaze: Float[np.ndarray, "39 4"]) -> Float[np.ndarray, "J 4"]:
     out[INDEX["head"]] = ears + 0.15 * (ears - shoulders) * np.array([1, 1, 1, 0])
     out[INDEX["nose"]] = blaze[_NOSE]
     return out
-
-
-def refine_mask(rgb: UInt8[np.ndarray, "H W 3"], mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    """The soft mask pulled to the photo's own edges, in [0, 1].
-
-    The fast guided filter (He and Sun, arXiv 1505.00996) with the colour photo as guide, radius 2% of the mask's box,
-    then a contrast stretch of [0.15, 0.85] to [0, 1] against halos (our choice; judged on photographs).
-
-    Raises:
-        ValueError: photo and mask differ in size.
-    """
-    if rgb.shape[:2] != mask.shape:
-        raise ValueError(f"refine_mask: photo {rgb.shape[:2]} and mask {mask.shape} differ in size; give equal ones")
-    top, bottom, left, right = _box(mask > 0.1, margin=0.1)
-    guide, coarse = rgb[top:bottom, left:right], mask[top:bottom, left:right]
-    size = (right - left, bottom - top)
-    scale = min(1.0, _GUIDE_PX / max(size))
-    small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    small_guide = np.asarray(Image.fromarray(guide).resize(small, Image.Resampling.BOX), dtype=np.float32) / 255
-    small_mask = np.asarray(Image.fromarray(coarse).resize(small, Image.Resampling.BOX))
-    linear = _guided_coefficients(small_guide, small_mask, radius=max(2, round(0.02 * max(small))))
-    grown = [np.asarray(Image.fromarray(c).resize(size, Image.Resampling.BILINEAR)) for c in linear]
-    sharp = sum(c * (guide[..., i] / np.float32(255)) for i, c in enumerate(grown[:3])) + grown[3]
-    out = np.zeros_like(mask)
-    out[top:bottom, left:right] = np.clip((sharp - 0.15) / 0.7, 0, 1)
-    return out
-
-
-def _guided_coefficients(guide: Float32[np.ndarray, "h w 3"], mask: Float32[np.ndarray, "h w"], radius: int):
-    """Four images (a_r, a_g, a_b, b): the filtered mask is a . guide + b (He et al., 2013, equations 19-21)."""
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(x, 2 * radius + 1, mode="nearest", axes=(0, 1))
-
-    mean_guide, mean_mask = mean(guide), mean(mask)
-    covariance = {
-        (i, j): mean(guide[..., i] * guide[..., j]) - mean_guide[..., i] * mean_guide[..., j] + _GUIDE_EPS * (i == j)
-        for i in range(3)
-        for j in range(i, 3)
-    }
-    shared = mean(guide * mask[..., None]) - mean_guide * mean_mask[..., None]
-    a = _solved(covariance, shared)
-    b = mean_mask - np.einsum("hwc,hwc->hw", a, mean_guide)
-    return [np.ascontiguousarray(x, dtype=np.float32) for x in (*np.moveaxis(mean(a), -1, 0), mean(b))]
-
-
-def _solved(matrix: dict[tuple[int, int], np.ndarray], wanted: Float[np.ndarray, "h w 3"]) -> np.ndarray:
-    """x of ``matrix x = wanted`` per pixel, for symmetric positive 3 x 3 matrices given by their upper triangle.
-
-    Elimination of all pixels at once (L D L^T); numpy's solver takes them one by one.
-    """
-    first, rest = matrix[0, 0], wanted[..., 0]
-    low_1, low_2 = matrix[0, 1] / first, matrix[0, 2] / first
-    second, between = matrix[1, 1] - low_1 * matrix[0, 1], matrix[1, 2] - low_1 * matrix[0, 2]
-    low_3 = between / second
-    third = matrix[2, 2] - low_2 * matrix[0, 2] - low_3 * between
-    rest_1 = wanted[..., 1] - low_1 * rest
-    z = (wanted[..., 2] - low_2 * rest - low_3 * rest_1) / third
-    y = rest_1 / second - low_3 * z
-    x = rest / first - low_1 * y - low_2 * z
-    return np.stack([x, y, z], axis=-1)
-
-
-def main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    """The mask without islands and pin-holes.
-
-    Kept: the largest connected part above 0.5 and every part of at least 3% of its area whose box is nearer than 15% of
-    the largest part's longer side. Filled: holes below 0.05% of that area (larger ones, as between arm and trunk, are
-    real). The soft rim of kept parts survives. All shares are our choice. An empty mask comes back empty.
-    """
-    out = np.zeros_like(mask)
-    if (mask > 0.5).any():
-        top, bottom, left, right = _box(mask > 0.5, margin=0.05)
-        out[top:bottom, left:right] = _clean(mask[top:bottom, left:right])
-    return out
-
-
-def _clean(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    labels, count = _label(mask > 0.5)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    areas[0] = 0
-    boxes = np.array([[s.start, s.stop] for pair in ndimage.find_objects(labels) for s in pair]).reshape(-1, 2, 2)
-    main = int(areas.argmax())
-    low, high = boxes[main - 1, :, 0], boxes[main - 1, :, 1]
-    gaps = np.maximum(boxes[:, :, 0] - high, low - boxes[:, :, 1]).max(1)
-    keep = np.concatenate([[False], (areas[1:] >= 0.03 * areas[main]) & (gaps < 0.15 * (high - low).max())])
-    keep[main] = True
-    rim = 1 + round(0.01 * (high - low).max())
-    near_kept = np.asarray(ndimage.maximum_filter(keep[labels], 2 * rim + 1), dtype=bool)
-    kept = near_kept & ~((labels > 0) & ~keep[labels])
-    cleaned = np.where(kept, mask, np.float32(0))
-    holes, _ = _label(cleaned <= 0.5)
-    small = np.bincount(holes.ravel()) < 0.0005 * areas[main]
-    small[0] = False
-    return np.where(small[holes], np.float32(1), cleaned)
-
-
-def _label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Connected parts (corners connect), numbered from 1, and their count."""
-    labels = np.zeros(mask.shape, np.int32)
-    return labels, int(ndimage.label(mask, np.ones((3, 3)), output=labels))  # pyright: ignore[reportArgumentType]
-
-
-def _box(mask: np.ndarray, margin: float) -> tuple[int, int, int, int]:
-    """(top, bottom, left, right) of the true pixels, grown by ``margin`` of the longer side; everything if none."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if len(rows) == 0:
-        return 0, mask.shape[0], 0, mask.shape[1]
-    grow = int(np.ceil(margin * max(np.ptp(rows), np.ptp(columns)) + 1))
-    top, left = max(0, rows[0] - grow), max(0, columns[0] - grow)
-    bottom, right = min(mask.shape[0], rows[-1] + 1 + grow), min(mask.shape[1], columns[-1] + 1 + grow)
-    return int(top), int(bottom), int(left), int(right)

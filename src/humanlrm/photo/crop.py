@@ -1,58 +1,23 @@
 """From a photo file to what the network sees: load, find the person, cut the square of the sample frame."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import sparse
 from torch import Tensor
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
-from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc, square_crop
-from humanlrm.photo.blazepose import Pose, PoseDetector, lift, main_part, refine_mask
-from humanlrm.views import Given
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX
+from humanlrm.frame import CAMERA_DISTANCE, FOCAL, VIEW_SPAN, SquareCrop, project_ndc, square_crop
+from humanlrm.photo.blazepose import DetectedPose, PoseDetector
+from humanlrm.photo.load import Photo, PhotoError
+from humanlrm.photo.matte import main_part, refine_mask
+from humanlrm.views import Inputs
 
-#: Longest side of a photo in memory; larger ones are reduced when they are loaded. Our choice: time and memory of the
-#: mask's refinement grow with the pixels (0.7 s on one core at 2048 x 1536 px, several seconds at 4096).
-WORKING_SIDE_PX = 2048
-#: More decoded pixels than this are refused (about 0.3 GB); JPEGs are reduced while decoding and may be larger.
-MAX_PIXELS = 80_000_000
-_MIN_SIDE_PX = 16
-#: An alpha channel that covers more of the picture than this is a frame or rounded corners, not a person's outline.
-_OPAQUE_SHARE = 0.98
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 #: How far landmarks may leave the mask's box, in its longer sides: where the mask ends at the photo's border the body
 #: goes on (a face alone needs this much for the legs), elsewhere something in front of the person may hide a limb.
 _ROOM_CUT, _ROOM_WHOLE = 3.0, 0.5
-
-
-#: A file, or an image in memory.
-PhotoSource = str | Path | Image.Image | np.ndarray
-
-
-class PhotoError(ValueError):
-    """A photo that cannot be used: one line with what was given, what was expected and what to do."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A decoded, upright photo, at most ``WORKING_SIDE_PX`` long.
-
-    Attributes:
-        rgb: sRGB.
-        alpha: the person's outline in [0, 1] if the file brings one, else ``None``.
-        name: what to call the photo in messages.
-    """
-
-    rgb: UInt8[np.ndarray, "H W 3"]
-    alpha: Float32[np.ndarray, "H W"] | None
-    name: str
 
 
 @dataclass(frozen=True)
@@ -64,30 +29,31 @@ class SubjectCrop:
         alpha: the person's mask in [0, 1]; 0 where the square leaves the photo.
         known: 1 where the square shows the photo, 0 where it leaves it.
         landmarks: x, y, z in box units and visibility in [0, 1]; all 0 for points that were not found.
-        clues: the detector's features at the landmarks (``matting.Pose.clues``); 0 for points that were not found.
+        detector_features: the detector's features at the landmarks (``matting.DetectedPose.detector_features``); 0
+            for points that were not found.
         crop: the square in pixels of ``photo_rgb``.
         photo_rgb: the whole photo, sRGB, for baking textures at its own resolution.
         photo_alpha: the person's mask in the photo, in [0, 1].
         truncated: the photo's borders that cut the person, of "left", "top", "right", "bottom"; empty if whole.
-        given: all of it that the network looks at, as a batch of one.
+        inputs: all of it that the network looks at, as a batch of one.
     """
 
     rgb: Float[Tensor, "3 S S"]
     alpha: Float[Tensor, "1 S S"]
     known: Float[Tensor, "1 S S"]
     landmarks: Float[Tensor, "J 4"]
-    clues: Float[Tensor, "J 2 C"]
+    detector_features: Float[Tensor, "J 2 C"]
     crop: SquareCrop
     photo_rgb: UInt8[np.ndarray, "H W 3"]
     photo_alpha: Float32[np.ndarray, "H W"]
     truncated: tuple[str, ...]
 
     @property
-    def given(self) -> Given:
+    def inputs(self) -> Inputs:
         image = torch.cat([self.rgb, self.alpha, self.known])
-        return Given(image[None], self.landmarks[None], self.clues[None])
+        return Inputs(image[None], self.landmarks[None], self.detector_features[None])
 
-    def including(self, points: Float[np.ndarray, "N 3"]) -> "SubjectCrop":
+    def expanded_to(self, points: Float[np.ndarray, "N 3"]) -> "SubjectCrop":
         """The same person in a square that has room for ``points`` (box units of this one), too.
 
         A frame shows mask and landmarks; points that turn out to lie elsewhere than they were detected ask for another.
@@ -113,41 +79,6 @@ class SubjectCrop:
         return _image(self.photo_rgb, self.photo_alpha, self.crop, size_px)
 
 
-def load_photo(source: PhotoSource) -> Photo:
-    """Decode a picture: upright by EXIF, 8-bit sRGB, first frame, reduced to ``WORKING_SIDE_PX``.
-
-    An alpha channel that is not (nearly) opaque everywhere becomes the person's outline.
-
-    Args:
-        source: a file, a Pillow image, or an array of 8-bit numbers (H W, H W 3 or H W 4).
-
-    Raises:
-        PhotoError: no such file, a folder, not a picture, damaged, too large, too small, of an unsupported kind, or
-            transparent everywhere.
-    """
-    if isinstance(source, Image.Image | np.ndarray):
-        path = Path("the image")
-        with _one_error(path):
-            image = _upright(_as_image(source), path)
-    else:
-        if not isinstance(source, str | os.PathLike):
-            raise PhotoError(f"a photo is a path, a Pillow image or an array, not {type(source).__name__}")
-        path = Path(source)
-        if path.is_dir():
-            raise PhotoError(f"{path} is a folder; give one picture file")
-        if not path.is_file():
-            raise PhotoError(f"{path} does not exist; give the path of a picture file")
-        image = _decode(path)
-    rgb = np.asarray(image.convert("RGB"))
-    if image.mode != "RGBA":
-        return Photo(rgb, None, path.name)
-    alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
-    covered = float((alpha > 0.5).mean())
-    if covered == 0:
-        raise PhotoError(f"{path} is transparent everywhere; give a picture in which the person is opaque")
-    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name)
-
-
 def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> SubjectCrop:
     """The main person of a photo (see :meth:`PoseDetector.best`), cut out at ``size_px``.
 
@@ -169,7 +100,7 @@ def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> Su
 
 
 def assemble_crop(
-    rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], pose: Pose | None, size_px: int
+    rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], pose: DetectedPose | None, size_px: int
 ) -> SubjectCrop:
     """Photo, mask and pose to what the network sees. Pure; photos and training renders share this one path.
 
@@ -187,14 +118,16 @@ def assemble_crop(
         pose = replace(pose, landmarks=_within_reach(pose.landmarks, mask, truncated))
     crop = square_crop(mask, None if pose is None else pose.landmarks[:, :2])
     landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift(pose, crop)
-    clues = np.zeros((COUNT, 2, CLUE_CHANNELS), np.float32) if pose is None else pose.clues
+    detector_features = (
+        np.zeros((COUNT, 2, DETECTOR_FEATURE_CHANNELS), np.float32) if pose is None else pose.detector_features
+    )
     image = _image(rgb, alpha, crop, size_px)
     return SubjectCrop(
         image[:3],
         image[3:4],
         image[4:],
         torch.from_numpy(landmarks),
-        torch.from_numpy(clues),
+        torch.from_numpy(detector_features),
         crop,
         rgb,
         alpha,
@@ -202,87 +135,9 @@ def assemble_crop(
     )
 
 
-def _decode(path: Path) -> Image.Image:
-    """An upright 8-bit "RGB" or "RGBA" image of working size."""
-    with _one_error(path):
-        _check_header(path)
-        with Image.open(path) as image:
-            image.draft(None, (WORKING_SIDE_PX, WORKING_SIDE_PX))
-            return _upright(image, path)
-
-
-def _upright(image: Image.Image, path: Path) -> Image.Image:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PhotoError(f"{path} has {width} x {height} px; at most {MAX_PIXELS:,} are read: reduce it first")
-    if min(width, height) < _MIN_SIDE_PX:
-        raise PhotoError(f"{path} has {width} x {height} px; expected at least {_MIN_SIDE_PX} on each side")
-    image.load()
-    upright = ImageOps.exif_transpose(_eight_bit(image, path))
-    upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BOX)
-    return upright
-
-
-def _as_image(source: Image.Image | np.ndarray) -> Image.Image:
-    if isinstance(source, Image.Image):
-        return source
-    if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (3, 4)):
-        raise PhotoError(
-            f"an array of shape {source.shape} and type {source.dtype} is no photo; give 8-bit numbers (uint8), "
-            "height x width, with 3 or 4 channels or none"
-        )
-    return Image.fromarray(np.ascontiguousarray(source))
-
-
-@contextmanager
-def _one_error(path: Path) -> Iterator[None]:
-    """Pillow's plug-ins raise nearly anything on damaged files; the caller sees :class:`PhotoError` only."""
-    try:
-        yield
-    except PhotoError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise PhotoError(f"{path} is too large ({error}); reduce it first") from error
-    except UnidentifiedImageError as error:
-        raise PhotoError(f"{path} is not a picture that can be read; give a JPEG, PNG, WebP or TIFF file") from error
-    except Exception as error:
-        raise PhotoError(f"{path} is damaged or incomplete ({error}); give an intact picture file") from error
-
-
-def _check_header(path: Path) -> None:
-    """Refuses empty files; makes Pillow read HEIF if the extra is installed."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    if not head:
-        raise PhotoError(f"{path} is empty; give a picture file")
-    if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
-        return
-    try:
-        from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise PhotoError(f"{path} is a HEIF picture; install humanlrm[heif] (pillow-heif), or save a JPEG") from error
-    register_heif_opener()
-
-
-def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
-    """To "RGBA" if the file has any transparency, else to "RGB"; 16 bits are scaled, not clipped; EXIF is kept."""
-    exif = image.getexif()
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise PhotoError(f"{path} holds whole numbers of more than 16 bits; save it with 8 or 16 bits per channel")
-        out = Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
-    elif image.mode == "F":
-        raise PhotoError(f"{path} holds floating-point values; save it with 8 or 16 bits per channel")
-    else:
-        out = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    out.info["exif"] = exif.tobytes()
-    return out
-
-
 def pose_of_cutout(
     rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], detector: PoseDetector
-) -> Pose | None:
+) -> DetectedPose | None:
     """The pose of the person with this mask: detected on the person alone, over grey, in a window around it, so that
     neither somebody else is found nor a wide canvas makes it small."""
     rows, columns = np.flatnonzero((alpha > 0.5).any(1)), np.flatnonzero((alpha > 0.5).any(0))
@@ -356,3 +211,18 @@ def _area_weights(start: float, step: float, size_px: int, length: int) -> spars
     pixel = np.arange(length)
     overlap = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None) / width
     return sparse.csr_matrix(overlap.astype(np.float32))
+
+
+def lift(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
+    """The pose in box units of the sample frame (``frame.py``): x, y, z (+Z toward the camera), visibility in [0, 1].
+
+    The detector's z is relative to the middle of the hips, the frame's z = 0 is the middle of what the mask shows: z is
+    shifted by 0.7 of the mean z of shoulders and hips (our choice; the trial's measurement). x and y then follow from
+    the pixels by the inverse of the canonical camera's perspective.
+    """
+    ndc = crop.to_ndc(pose.landmarks[:, :2])
+    z = pose.landmarks[:, 2] * (VIEW_SPAN / crop.side_px)
+    trunk = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]
+    z = z - 0.7 * z[trunk].mean()
+    xy = ndc * ((CAMERA_DISTANCE - z) / FOCAL)[:, None]
+    return np.column_stack([xy, z, pose.landmarks[:, 3]]).astype(np.float32)

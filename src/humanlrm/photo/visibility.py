@@ -8,11 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import BONE_RADII, BONES, LANDMARKS
-from humanlrm.body.skeleton import Bones
-from humanlrm.frame import project_ndc
-from humanlrm.model.triplane import sample_plane
+from humanlrm.body.skeleton import SkeletonCapsules
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 #: A limb is covered where the core of its capsule, this share of its radius, is not on the mask (our choice: the
 #: detector's points are off by 0.04 units and limbs are 0.04 to 0.12 thick).
@@ -49,12 +48,12 @@ class Visibility:
         return self.hidden > _MUCH
 
 
-def hidden_pixels(given: Given) -> Bool[Tensor, "B H W"]:
+def hidden_pixels(inputs: Inputs) -> Bool[Tensor, "B H W"]:
     """Pixels that say nothing about the person: outside of the photo, or where a limb must be and something else is
     seen. All others show the person, or that nobody is there."""
-    outside, covered = _unseen(given)
-    ends = (given.landmarks[..., 3] > 0)[:, BONES]
-    return outside | (covered[:, None] & _cores(given) & ends.all(-1)[..., None, None]).any(1)
+    outside, covered = _unseen(inputs)
+    ends = (inputs.landmarks[..., 3] > 0)[:, BONES]
+    return outside | (covered[:, None] & _cores(inputs) & ends.all(-1)[..., None, None]).any(1)
 
 
 def visibility(subject: SubjectCrop) -> Visibility:
@@ -64,11 +63,11 @@ def visibility(subject: SubjectCrop) -> Visibility:
     """
     borders = f"the photo's border cuts the person: {', '.join(subject.truncated)}"
     cut = (borders,) if subject.truncated else ()
-    given, found = subject.given, subject.landmarks[:, 3] > 0
+    inputs, found = subject.inputs, subject.landmarks[:, 3] > 0
     if not found.any():
-        return Visibility(_cut_off(given), cut)
-    outside, covered = (unseen[0] for unseen in _unseen(given))
-    cores, ends = _cores(given)[0], found[BONES].all(-1)
+        return Visibility(_cut_off(inputs), cut)
+    outside, covered = (unseen[0] for unseen in _unseen(inputs))
+    cores, ends = _cores(inputs)[0], found[BONES].all(-1)
     length = torch.where(ends, _lengths(subject.landmarks[:, :3]), _USUAL_LENGTH)
     area = torch.from_numpy(BONE_RADII) * length
     share = area / area.sum()
@@ -77,26 +76,26 @@ def visibility(subject: SubjectCrop) -> Visibility:
     lost = share[~ends].sum()
     reasons = [*cut]
     at = project_ndc(subject.landmarks[None, :, :3])
-    known = sample_plane(given.image[:, 4:], at)[0, :, 0] > 0.5
+    known = sample_plane(inputs.image[:, 4:], at)[0, :, 0] > 0.5
     if bool((found & ~known).any()):
         reasons.append(f"outside the photo: {_names(found & ~known)}")
     if behind > _LITTLE:
         reasons.append(f"covered, or not where it is thought to be: {float(behind):.0%} of the body")
     if bool((~found).any()):
         reasons.append(f"not found: {_names(~found)}")
-    return Visibility(min(1.0, float(gone.clamp(min=_cut_off(given)) + behind + lost)), tuple(reasons))
+    return Visibility(min(1.0, float(gone.clamp(min=_cut_off(inputs)) + behind + lost)), tuple(reasons))
 
 
-def below_the_photo(given: Given, landmarks: Float[Tensor, "B J 3"] | None = None) -> Float[Tensor, "B"]:
+def below_the_photo(inputs: Inputs, landmarks: Float[Tensor, "B J 3"] | None = None) -> Float[Tensor, "B"]:
     """Share of the body, by area of its limbs and trunk, that its landmarks, as detected or as told, put below the
     photo's lower border."""
     if landmarks is not None:
-        given = replace(given, landmarks=torch.cat([landmarks, torch.ones_like(landmarks[..., :1])], dim=-1))
-    cores = _cores(given)
-    known = (given.image[:, 4] > 0.5).any(-1)
+        inputs = replace(inputs, landmarks=torch.cat([landmarks, torch.ones_like(landmarks[..., :1])], dim=-1))
+    cores = _cores(inputs)
+    known = (inputs.image[:, 4] > 0.5).any(-1)
     last = torch.where(known, torch.arange(known.shape[1], device=known.device), -1).amax(-1)
     under = torch.arange(known.shape[1], device=known.device) > last[:, None]
-    area = Bones().to(given.image.device).radius * _lengths(given.landmarks[..., :3])
+    area = SkeletonCapsules().to(inputs.image.device).radius * _lengths(inputs.landmarks[..., :3])
     share = (cores & under[:, None, :, None]).sum((2, 3)) / cores.sum((2, 3)).clamp(min=1)
     return (area * share).sum(-1) / area.sum(-1)
 
@@ -107,15 +106,15 @@ def _lengths(landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B E"]:
     return (ends[..., 0, :] - ends[..., 1, :]).norm(dim=-1).clamp(min=_USUAL_LENGTH / 5)
 
 
-def _unseen(given: Given) -> tuple[Bool[Tensor, "B H W"], Bool[Tensor, "B H W"]]:
+def _unseen(inputs: Inputs) -> tuple[Bool[Tensor, "B H W"], Bool[Tensor, "B H W"]]:
     """Pixels outside of the photo, and those inside that do not show the person."""
-    outside = given.image[:, 4] <= 0.5
-    return outside, ~outside & (given.image[:, 3] <= 0.5)
+    outside = inputs.image[:, 4] <= 0.5
+    return outside, ~outside & (inputs.image[:, 3] <= 0.5)
 
 
-def _cut_off(given: Given) -> float:
+def _cut_off(inputs: Inputs) -> float:
     """What the borders hide at least: by the width at which they cut the mask, over its greatest width."""
-    mask, unknown = given.image[0, 3] > 0.5, given.image[0, 4] <= 0.5
+    mask, unknown = inputs.image[0, 3] > 0.5, inputs.image[0, 4] <= 0.5
     total = 0.0
     for axis in (0, 1):  # top and bottom, then left and right
         for step in (1, -1):
@@ -126,13 +125,13 @@ def _cut_off(given: Given) -> float:
     return min(1.0, total)
 
 
-def _cores(given: Given) -> Bool[Tensor, "B E H W"]:
+def _cores(inputs: Inputs) -> Bool[Tensor, "B E H W"]:
     """Where the middle of each bone's capsule lies in the picture; at least two pixels thick."""
-    height, width = given.image.shape[-2:]
-    bones = Bones().to(given.image.device)
-    rows, columns = ((torch.arange(n, device=given.image.device) + 0.5) / n * 2 - 1 for n in (height, width))
+    height, width = inputs.image.shape[-2:]
+    bones = SkeletonCapsules().to(inputs.image.device)
+    rows, columns = ((torch.arange(n, device=inputs.image.device) + 0.5) / n * 2 - 1 for n in (height, width))
     grid = torch.stack(torch.meshgrid(-rows, columns, indexing="ij")[::-1], dim=-1).reshape(1, -1, 2)
-    distance, _ = bones.distances(grid.expand(len(given.image), -1, -1), project_ndc(given.landmarks[..., :3]))
+    distance, _ = bones.distances(grid.expand(len(inputs.image), -1, -1), project_ndc(inputs.landmarks[..., :3]))
     inside = distance + bones.radius < (bones.radius * _CORE).clamp(min=2 / width)
     return inside.transpose(1, 2).unflatten(-1, (height, width))
 

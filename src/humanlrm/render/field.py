@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @runtime_checkable
-class Samples(Protocol):
+class RadianceSamples(Protocol):
     """The field at points, all that shading needs (``model.field.FieldSamples`` is one).
 
     Attributes:
@@ -46,10 +46,10 @@ class RadianceField:
 
     Attributes:
         distance: points (B, P, 3) to signed distances (B, P): the cheap question.
-        samples: points (B, P, 3) to :class:`Samples`: the dear one.
+        samples: points (B, P, 3) to :class:`RadianceSamples`: the dear one.
         density: signed distance to density.
     """
 
     distance: Callable[[Float[Tensor, "B P 3"]], Float[Tensor, "B P"]]
-    samples: Callable[[Float[Tensor, "B P 3"]], Samples]
+    samples: Callable[[Float[Tensor, "B P 3"]], RadianceSamples]
     density: Density

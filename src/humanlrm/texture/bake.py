@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from humanlrm.body.anatomy import Anatomy
 from humanlrm.body.mirror import Mirror
+from humanlrm.body.parts import Anatomy
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.mesh.texels import Texels, TexturedMesh, paint, rasterise
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
 from humanlrm.texture.complete import matched
-from humanlrm.texture.project import Photo, PhotoView, PhotoViews, unit
+from humanlrm.texture.project import PhotoProjection, PhotoView, PhotoViews, unit
 from humanlrm.texture.seen import FieldColor, ask
 
 #: Colours of numbers from 0 to 1.
@@ -23,7 +23,7 @@ _UNKNOWN = Anatomy()
 def bake(
     surface: TriangleSurface,
     field_color: FieldColor,
-    photos: Sequence[Photo] = (),
+    photos: Sequence[PhotoProjection] = (),
     size_px: int = 1024,
     match_colors: bool = True,
     unwrapped: Unwrapped | None = None,
@@ -57,7 +57,7 @@ def bake(
 def color_vertices(
     surface: TriangleSurface,
     field_color: FieldColor,
-    photos: Sequence[Photo] = (),
+    photos: Sequence[PhotoProjection] = (),
     anatomy: Anatomy = _UNKNOWN,
 ) -> Float[np.ndarray, "V 3"]:
     """The colours, sRGB in [0, 1], that :func:`bake` puts on the vertices of a surface, without a texture."""
@@ -75,7 +75,7 @@ def _colors(
     normals: Float[np.ndarray, "V 3"],
     texels: Texels,
     field_color: FieldColor,
-    photos: Sequence[Photo],
+    photos: Sequence[PhotoProjection],
     match_colors: bool,
     anatomy: Anatomy,
 ) -> Float[np.ndarray, "P 3"]:
@@ -113,7 +113,7 @@ def _reflect(
     share = mirror.share(points)
     asked = np.flatnonzero(share > 0)
     if len(asked):
-        there, outward, trust = mirror.on(surface, normals, points[asked])
+        there, outward, trust = mirror.on(surface.vertices, normals, points[asked])
         weight, colors = view.look(there, outward)
         guess[asked] += (share[asked] * trust * weight)[:, None] * (colors - guess[asked])
 

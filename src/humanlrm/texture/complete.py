@@ -3,12 +3,23 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from humanlrm.body.anatomy import Anatomy, Hair
+from humanlrm.body.mirror import Share
+from humanlrm.body.parts import Anatomy, HairRegion
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 from humanlrm.mesh.texels import Texels
 from humanlrm.texture.palette import nearer_to_palette, nearer_to_twin
-from humanlrm.texture.project import PhotoViews, Share
-from humanlrm.texture.seen import ENOUGH, FieldColor, Hidden, Seen, ask, hidden_of, relaxed, seen_of, within
+from humanlrm.texture.project import PhotoViews
+from humanlrm.texture.seen import (
+    ENOUGH,
+    FieldColor,
+    Hidden,
+    VertexObservations,
+    ask,
+    hidden_of,
+    relaxed,
+    seen_of,
+    within,
+)
 
 #: Correction of the field's colour: box units over which it fades on the unseen side, and how firmly it holds to each
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
@@ -69,7 +80,7 @@ def matched(
     return guess
 
 
-def _color_shift(view: PhotoViews, at: Seen) -> Float[np.ndarray, "V 3"]:
+def _color_shift(view: PhotoViews, at: VertexObservations) -> Float[np.ndarray, "V 3"]:
     """Photo minus field where the photo is sure, spread over the mesh to the rest with decay (our choice).
 
     Minimises hold * |u - difference|^2 on seen vertices + |differences of u along edges|^2 + screening * |u|^2: a
@@ -89,7 +100,7 @@ def _color_shift(view: PhotoViews, at: Seen) -> Float[np.ndarray, "V 3"]:
     return relaxed(at.edges, degree + hold + screening, right)
 
 
-def _tone(view: PhotoViews, at: Seen) -> Float[np.ndarray, "V 4"]:
+def _tone(view: PhotoViews, at: VertexObservations) -> Float[np.ndarray, "V 4"]:
     """What makes backs alike to what the photos show of the same clothes (see :func:`toned`); heads stay as they are.
 
     A field guesses the more grey and dark, the stranger clothes and light are to it.
@@ -123,17 +134,17 @@ def toned(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> F
     return colors * tone[:, :1] + tone[:, 1:]
 
 
-def _unseen(at: Seen, hidden: Hidden | None) -> Float[np.ndarray, "V"]:
+def _unseen(at: VertexObservations, hidden: Hidden | None) -> Float[np.ndarray, "V"]:
     """1 where vertices are hidden, else 0."""
     return np.zeros_like(at.along) if hidden is None else hidden.where.astype(np.float32)
 
 
 def _from_around(
-    at: Seen,
+    at: VertexObservations,
     shift: Float[np.ndarray, "V 3"],
     tone: Float[np.ndarray, "V 4"],
     hidden: Hidden | None,
-    hair: Hair | None,
+    hair: HairRegion | None,
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
     choice).
@@ -164,7 +175,7 @@ def _from_around(
 
 def _toward_palette(
     view: PhotoViews,
-    at: Seen,
+    at: VertexObservations,
     shifted: Float[np.ndarray, "V 3"],
     around: Float[np.ndarray, "V 3"],
     hidden: Hidden | None,
@@ -194,7 +205,7 @@ def _toward_palette(
     return (1 - head)[:, None] * (turned[:, None] * palette + unseen[:, None] * worn)
 
 
-def _skin(at: Seen, face: Share | None) -> Float[np.ndarray, "3"] | None:
+def _skin(at: VertexObservations, face: Share | None) -> Float[np.ndarray, "3"] | None:
     """Median colour of what photos show of the hands, or else of the face; ``None``: of both too little."""
     assert at.parts is not None
     hands = (at.weight > 0.5) & at.parts.bare[at.parts.limb]
@@ -226,7 +237,7 @@ def blended(
     return own + share[:, None] * (around - own)
 
 
-def _crown(at: Seen, hair: Hair) -> Float[np.ndarray, "3"] | None:
+def _crown(at: VertexObservations, hair: HairRegion) -> Float[np.ndarray, "3"] | None:
     """Median colour of the topmost part of a head that the photos show; ``None``: they show too little of one."""
     height = hair.height(at.points)
     top = topmost(height, (at.weight > 0.9) & np.isfinite(height))
@@ -245,7 +256,7 @@ def like_crown(
     return colors + _LIKE_CROWN * share[:, None] * (crown - colors)
 
 
-def _border_steps(view: PhotoViews, at: Seen) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
+def _border_steps(view: PhotoViews, at: VertexObservations) -> tuple[Float[np.ndarray, "V 3"], Bool[np.ndarray, "V"]]:
     """Of each vertex the sum of the field's steps to its neighbours across the photos' border, and whether it is such a
     neighbour on the inner side."""
     steps, inner = np.zeros_like(at.own), np.zeros(len(at.own), dtype=bool)

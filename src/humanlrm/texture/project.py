@@ -1,6 +1,6 @@
 """Photos as projectors: what they show of a surface, and how far to trust that."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
+from humanlrm.body.mirror import Share
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
+from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.texture.pixels import bilinear
-
-#: Points to numbers in [0, 1].
-Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 
 _EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
 #: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
@@ -35,7 +33,7 @@ _BEHIND, _ANOTHER = 0.01, 0.1
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoProjection:
     """What the baker reads from the input photo, at its original resolution.
 
     Attributes:
@@ -60,7 +58,7 @@ class Photo:
 class PhotoView:
     """The photo as a projector: its colour at surface points, and how far to trust it there."""
 
-    def __init__(self, photo: Photo, surface: TriangleSurface):
+    def __init__(self, photo: PhotoProjection, surface: TriangleSurface):
         self.photo = photo
         self.move = np.eye(4) if photo.to_frame is None else photo.to_frame
         self.turn = self.move[:3, :3] / np.linalg.norm(self.move[0, :3])

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from humanlrm.body.anatomy import Parts, PartsOf
+from humanlrm.body.parts import Parts, PartsOf
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.texture.project import PhotoViews
@@ -39,7 +39,7 @@ def ask(
 
 
 @dataclass(frozen=True)
-class Seen:
+class VertexObservations:
     """A surface, and what is known of its vertices.
 
     Attributes:
@@ -76,10 +76,10 @@ def seen_of(
     normals: Float[np.ndarray, "V 3"],
     field_color: FieldColor,
     parts_of: PartsOf | None,
-) -> Seen:
+) -> VertexObservations:
     """What is known of the vertices of a surface; ``normals`` are theirs."""
     points = surface.vertices.astype(np.float32)
-    return Seen(
+    return VertexObservations(
         surface,
         *view.look(points, normals),
         *view.along(points, normals),
@@ -105,7 +105,7 @@ class Hidden:
     nearest: Int[np.ndarray, "V"]
 
 
-def hidden_of(view: PhotoViews, at: Seen) -> Hidden | None:
+def hidden_of(view: PhotoViews, at: VertexObservations) -> Hidden | None:
     """Which vertices no photo tells of, because its border, something in front or another limb hides them; ``None``:
     there are none."""
     assert at.parts is not None
@@ -121,7 +121,7 @@ def hidden_of(view: PhotoViews, at: Seen) -> Hidden | None:
     return Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(hidden))))
 
 
-def within(at: Seen, hidden: Bool[np.ndarray, "V"]) -> csr_array:
+def within(at: VertexObservations, hidden: Bool[np.ndarray, "V"]) -> csr_array:
     """The edges without those to a hidden vertex that lead from one piece of clothes to another."""
     assert at.parts is not None
     start, end = at.edges.nonzero()

@@ -22,7 +22,7 @@ from humanlrm.model.config import AnyConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.lrm import Model
 from humanlrm.model.pose_denoiser import PoseDenoiser
-from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained
+from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained, with_new_names
 from humanlrm.train.sharding import whole
 
 Trained = Model | Denoiser | PoseDenoiser
@@ -126,7 +126,7 @@ def averaged_weights(run: Path) -> tuple[AnyConfig, dict[str, Tensor], TrainerSt
     newest = _newest(run)
     with _reading(newest):
         config = read_any_config(json.loads((newest / "config.json").read_text()))
-        return config, load_file(newest / "average.safetensors"), _state(newest)
+        return config, with_new_names(load_file(newest / "average.safetensors")), _state(newest)
 
 
 def newest_state(run: Path) -> TrainerState:
@@ -176,8 +176,8 @@ def load_checkpoint(
             ours, theirs = (asdict(c) | {"kind": type(c).__name__} for c in (model.config, config))
             differ = ", ".join(f"{k} {theirs.get(k)}, not {ours.get(k)}" for k in ours if ours[k] != theirs.get(k))
             raise CheckpointError(f"{folder} is a checkpoint of another model ({differ}); choose another --run")
-        load_tensors(model, load_file(folder / "model.safetensors"), folder)
-        average.update(load_file(folder / "average.safetensors"))
+        load_tensors(model, with_new_names(load_file(folder / "model.safetensors")), folder)
+        average.update(with_new_names(load_file(folder / "average.safetensors")))
         moments = load_file(folder / "optimizer.safetensors")
         if density is not None and (folder / "density.safetensors").exists():
             extra = load_file(folder / "density.safetensors")

@@ -31,8 +31,8 @@ class LossWeights:
         landmarks: corrected landmarks, L1.
         bones: ways between them, L1.
         heat: the spotter's heat maps, cross entropy.
-        spots: the landmarks that it reads off them, L1.
-        relief: the depths that it predicts beside them, L1.
+        heatmaps: the landmarks that it reads off them, L1.
+        coarse_depth: the depths that it predicts beside them, L1.
     """
 
     sdf: float = 10.0
@@ -46,8 +46,8 @@ class LossWeights:
     landmarks: float = 3.0
     bones: float = 2.0
     heat: float = 0.1
-    spots: float = 1.5
-    relief: float = 2.0
+    heatmaps: float = 1.5
+    coarse_depth: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def around_heads() -> SampleSettings:
     The landmarks are nearly true. A nose is 2 cm high: where the head is told to be 2 cm beside the one that the sample
     shows, the mean over all such samples has none. Told where heads are, the part builds a nose where it is told.
     """
-    return SampleSettings(points=1536, surface=768, head=1.0, face=0.5, told_noise=0.25)
+    return SampleSettings(points=1536, surface=768, head=1.0, face=0.5, teacher_noise=0.25)
 
 
 def head_weights() -> LossWeights:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from humanlrm.diffusion.latent.condition import condition_of, fitted
 from humanlrm.diffusion.process import NoiseLevels, denoising_loss
-from humanlrm.model.denoiser import Condition, Denoiser, Told
+from humanlrm.model.denoiser import Denoiser, DenoiserCondition, TriplaneCondition
 from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
@@ -150,18 +150,18 @@ def train_denoiser(
         order = range(seen, seen + config.batch * -((seen - config.samples) // config.batch))
         return DataLoader(pairs, config.batch, sampler=order, collate_fn=collate_pairs, num_workers=workers)  # pyright: ignore[reportArgumentType]
 
-    def told(pair: Pair, rng: torch.Generator) -> tuple[Tensor, Condition]:
+    def conditioned(pair: Pair, rng: torch.Generator) -> tuple[Tensor, TriplaneCondition]:
         pair = pair.to(device)
-        return model.normalised(pair.latent), condition_of(lrm, model, pair.given)[0]
+        return model.normalised(pair.latent), condition_of(lrm, model, pair.inputs)[0]
 
-    return run_denoising(model, config, stream, told, run, report)
+    return run_denoising(model, config, stream, conditioned, run, report)
 
 
 def run_denoising(
     model: AnyDenoiser,
     config: DiffuseConfig,
     stream: Callable[[int], Iterable[Item]],
-    told: Callable[[Item, torch.Generator], tuple[Tensor, Told]],
+    condition_of: Callable[[Item, torch.Generator], tuple[Tensor, DenoiserCondition]],
     run: Path,
     report: Callable[[Progress], None] | None = None,
 ) -> AnyDenoiser:
@@ -170,7 +170,7 @@ def run_denoising(
     Args:
         model: on the device to train on.
         stream: batches of ``config.batch`` photos from running number ``seen`` to the end.
-        told: of a batch, what is diffused (of deviation 1) and the condition.
+        condition_of: of a batch, what is diffused (of deviation 1) and the condition.
 
     Returns:
         the model with the averaged weights, in evaluation mode.
@@ -187,7 +187,7 @@ def run_denoising(
     last_saved = started = time.monotonic()
     with asked_to_stop() as asked:
         for batch in stream(state.seen):
-            loss = _step(model, optimizer, lambda rng, batch=batch: told(batch, rng), config, state)
+            loss = _step(model, optimizer, lambda rng, batch=batch: condition_of(batch, rng), config, state)
             decay = min(config.ema, (1 + state.step) / (10 + state.step))
             with torch.no_grad():
                 for name, parameter in parameters.items():
@@ -215,7 +215,7 @@ def run_denoising(
 def _step(
     model: AnyDenoiser,
     optimizer: torch.optim.Optimizer,
-    told: Callable[[torch.Generator], tuple[Tensor, Told]],
+    condition_of: Callable[[torch.Generator], tuple[Tensor, DenoiserCondition]],
     config: DiffuseConfig,
     state: TrainerState,
 ) -> float:
@@ -225,7 +225,7 @@ def _step(
     rng = torch.Generator().manual_seed(seed)
     for group in optimizer.param_groups:
         group["lr"] = config.rate(state.seen)
-    clean, condition = told(rng)
+    clean, condition = condition_of(rng)
     count = len(clean) * config.levels
     dropped = (torch.rand(count, generator=rng) < config.drop).to(clean.device)
     clean = clean.repeat_interleave(config.levels, dim=0)

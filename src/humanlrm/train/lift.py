@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, MIRROR
-from humanlrm.data.augment.synthetic_detections import imagined
+from humanlrm.data.augment.synthetic_detections import synthetic_detections
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.model.landmark_head import SQUEEZED, Lifter
 from humanlrm.train.losses import landmark_loss
@@ -34,15 +34,16 @@ def fit_lifter(
     Mirrored pairs, jitter and missing points are drawn as in ``data.dataset``; deterministic in ``seed``.
 
     Args:
-        figures: true landmarks of people who are photographed in imagination only (``data.augment.synthetic_detections``), any unit, +Y
-            up; by default those of the shards that are fully known.
+        figures: true landmarks of people who are photographed in imagination only
+            (``data.augment.synthetic_detections``), any unit, +Y up; by default those of the shards that are fully
+            known.
     """
-    detected, clues, truth = (torch.from_numpy(a) for a in shards.landmarks())
+    detected, detector_features, truth = (torch.from_numpy(a) for a in shards.landmarks())
     if len(truth) == 0:
         return float("nan")
-    _set_statistics(lifter, clues, truth)
+    _set_statistics(lifter, detector_features, truth)
     with torch.no_grad():  # once: what squeezes the clues stays as it is until the whole model is trained
-        clues = torch.cat([lifter.squeezed(part.float()) for part in clues.split(_BATCH)])
+        detector_features = torch.cat([lifter.squeezed(part.float()) for part in detector_features.split(_BATCH)])
     bodies = truth[~truth.isnan().any(-1).any(-1)] if figures is None else torch.from_numpy(figures)
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(lifter.parameters(), lr=_RATE, betas=(0.9, 0.98), weight_decay=0.02)
@@ -51,15 +52,16 @@ def fit_lifter(
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = _RATE * min(1.0, (step + 1) / 50, 2 * (steps - step) / steps)
-            dreamt = int(_BATCH * _IMAGINED[step > _FIRST * steps]) if len(bodies) else 0
-            chosen = torch.randint(len(detected), (_BATCH - dreamt,), generator=rng)
-            batch = detected[chosen], clues[chosen], truth[chosen]
-            if dreamt:
-                given, wanted = imagined(bodies[torch.randint(len(bodies), (dreamt,), generator=rng)], rng)
-                none = clues.new_zeros(dreamt, *clues.shape[1:])
-                batch = tuple(torch.cat(pair) for pair in zip(batch, (given, none, wanted), strict=True))
-            given, told, wanted = _varied(*batch, rng)
-            loss = landmark_loss(lifter.lift(given, told), wanted)
+            synthetic = int(_BATCH * _IMAGINED[step > _FIRST * steps]) if len(bodies) else 0
+            chosen = torch.randint(len(detected), (_BATCH - synthetic,), generator=rng)
+            batch = detected[chosen], detector_features[chosen], truth[chosen]
+            if synthetic:
+                chosen = bodies[torch.randint(len(bodies), (synthetic,), generator=rng)]
+                seen, true = synthetic_detections(chosen, rng)
+                none = detector_features.new_zeros(synthetic, *detector_features.shape[1:])
+                batch = tuple(torch.cat(pair) for pair in zip(batch, (seen, none, true), strict=True))
+            inputs, features, target = _varied(*batch, rng)
+            loss = landmark_loss(lifter.lift(inputs, features), target)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(lifter.parameters(), 1.0)
@@ -69,10 +71,10 @@ def fit_lifter(
 
 
 @torch.no_grad()
-def _set_statistics(lifter: Lifter, clues: Float[Tensor, "N J 2 C"], truth: Float[Tensor, "N J 3"]) -> None:
+def _set_statistics(lifter: Lifter, detector_features: Float[Tensor, "N J 2 C"], truth: Float[Tensor, "N J 3"]) -> None:
     """Mean positions of the points; the clues' principal components, each of deviation 1, on some thousand views."""
     lifter.mean.copy_(truth.nanmedian(0).values.nan_to_num())
-    some = clues[:: max(1, len(clues) // _STATISTICS)].float().flatten(0, 2)
+    some = detector_features[:: max(1, len(detector_features) // _STATISTICS)].float().flatten(0, 2)
     some = some[(some != 0).any(-1)]
     if len(some) <= SQUEEZED:
         return
@@ -85,17 +87,20 @@ def _set_statistics(lifter: Lifter, clues: Float[Tensor, "N J 2 C"], truth: Floa
 
 
 def _varied(
-    given: Float[Tensor, "B J 4"], clues: Float[Tensor, "B J 2 C"], wanted: Float[Tensor, "B J 3"], rng: torch.Generator
+    detected: Float[Tensor, "B J 4"],
+    detector_features: Float[Tensor, "B J 2 C"],
+    truth: Float[Tensor, "B J 3"],
+    rng: torch.Generator,
 ) -> tuple[Float[Tensor, "B J 4"], Float[Tensor, "B J 2 C"], Float[Tensor, "B J 3"]]:
     """Half of the pairs mirrored, all jittered, single points, every twentieth set and every tenth's clues missing."""
     mirror, flip = torch.from_numpy(MIRROR), torch.tensor([-1.0, 1.0, 1.0])
-    turned = torch.rand(len(given), 1, 1, generator=rng) < 0.5
-    given = torch.where(turned, given[:, mirror] * torch.cat([flip, torch.ones(1)]), given)
-    clues = torch.where(turned[..., None], clues[:, mirror].flip(2), clues)
-    wanted = torch.where(turned, wanted[:, mirror] * flip, wanted)
-    jitter = torch.randn(len(given), COUNT, 3, generator=rng) * _NOISE * (given[..., 3:] > 0)
-    given = torch.cat([given[..., :3] + jitter, given[..., 3:]], dim=-1)
-    lost = torch.rand(len(given), COUNT, 1, generator=rng) < _MISSING
-    lost |= torch.rand(len(given), 1, 1, generator=rng) < 0.05
-    unclear = lost | (torch.rand(len(given), 1, 1, generator=rng) < 0.1)
-    return given.masked_fill(lost, 0.0), clues.masked_fill(unclear[..., None], 0.0), wanted
+    turned = torch.rand(len(detected), 1, 1, generator=rng) < 0.5
+    detected = torch.where(turned, detected[:, mirror] * torch.cat([flip, torch.ones(1)]), detected)
+    detector_features = torch.where(turned[..., None], detector_features[:, mirror].flip(2), detector_features)
+    truth = torch.where(turned, truth[:, mirror] * flip, truth)
+    jitter = torch.randn(len(detected), COUNT, 3, generator=rng) * _NOISE * (detected[..., 3:] > 0)
+    detected = torch.cat([detected[..., :3] + jitter, detected[..., 3:]], dim=-1)
+    lost = torch.rand(len(detected), COUNT, 1, generator=rng) < _MISSING
+    lost |= torch.rand(len(detected), 1, 1, generator=rng) < 0.05
+    unclear = lost | (torch.rand(len(detected), 1, 1, generator=rng) < 0.1)
+    return detected.masked_fill(lost, 0.0), detector_features.masked_fill(unclear[..., None], 0.0), truth

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
-from humanlrm.data.dataset import SampleSettings, Samplings, batches
+from humanlrm.data.dataset import SampleSettings, TrainingDataset, batches
 from humanlrm.data.shards import Mixture, ShardFolder, folders_of
 from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights
@@ -34,7 +34,7 @@ from humanlrm.train.checkpoint import (
 )
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.lift import fit_lifter
-from humanlrm.train.objective import Moment, Objective, objective
+from humanlrm.train.objective import Objective, StepContext, objective
 from humanlrm.train.pictures import Pictures, draw
 from humanlrm.train.sharding import average_numbers, clip, own_group, split, split_like, whole
 from humanlrm.train.stop import asked_to_stop
@@ -43,7 +43,7 @@ from humanlrm.views import Batch, collate
 
 _VALIDATION_SAMPLES = 64
 #: Share of the learning rate of parameters that were fitted, or trained on other pictures, before a run starts.
-_SLOW = {".lifter.": 0.1, ".eye.": 0.25}
+_SLOW = {".lifter.": 0.1, ".image_trunk.": 0.25}
 
 
 class TrainingStopped(ValueError):
@@ -154,9 +154,9 @@ def train(
         load_weights(model.encoder, encoder)
     if initial is not None and not saved:
         load_grown(model, initial_weights(initial), initial)
-    elif not saved and model.corrector is not None:
+    elif not saved and model.landmark_head is not None:
         steps = min(config.lifter_steps, config.samples)
-        fit_lifter(model.corrector.lifter, shards, steps, config.seed, figures)
+        fit_lifter(model.landmark_head.lifter, shards, steps, config.seed, figures)
     losses = Objective(model, config).to(device)
     optimizer = make_optimizer(model, config, losses.density)
     average = {name: p.detach().clone() for name, p in trained(model, losses.density).items()}
@@ -251,7 +251,7 @@ def _stream(
     draw = replace(config.draw, image_px=model_config.image_px)
     if config.rendering is not None:
         draw = replace(draw, target_views=config.rendering.views)
-    samples = Samplings(shards, draw, config.seed)
+    samples = TrainingDataset(shards, draw, config.seed)
     start = state.seen + accelerator.process_index
     return iter(batches(samples, config.batch, start, accelerator.num_processes, workers))
 
@@ -286,14 +286,14 @@ def _step(run: _Run, micro: list[Batch], state: TrainerState) -> dict[str, float
     for k, batch in enumerate(micro):
         seed = _seed(config.seed, state.step, accelerator.process_index, k)
         torch.manual_seed(seed)
-        moment = Moment(state.seen / config.samples, seed, patch=(state.step + 1) % every == 0)
+        context = StepContext(state.seen / config.samples, seed, patch=(state.step + 1) % every == 0)
         # Gradients are averaged over the processes once per step.
         last = k + 1 == len(micro)
         if isinstance(run.wrapped, FSDPModule):
             run.wrapped.set_requires_gradient_sync(last)
         quiet = accelerator.no_sync(run.wrapped) if not last else nullcontext()
         with quiet:
-            loss, terms = run.wrapped(batch, moment)
+            loss, terms = run.wrapped(batch, context)
             accelerator.backward(loss / len(micro))
         doubtful = doubtful if bool(loss.isfinite()) else batch
         for name, value in terms.items():
@@ -352,7 +352,7 @@ def _keep(batch: Batch, run: Path, process: int) -> Path:
 
     run.mkdir(parents=True, exist_ok=True)
     path = run / ("not-finite.safetensors" if process == 0 else f"not-finite-{process}.safetensors")
-    save_file(tensors(batch.given, "") | tensors(batch.wanted, "wanted"), path)
+    save_file(tensors(batch.inputs, "") | tensors(batch.supervision, "wanted"), path)
     return path
 
 
@@ -369,7 +369,7 @@ def averaged(model: Model, average: dict[str, Tensor]) -> Model:
 def validate(model: Model, shards: ShardFolder, count: int = _VALIDATION_SAMPLES) -> dict[str, float]:
     """Mean loss terms over the first views of a folder, without augmentation."""
     settings = SampleSettings(augment=False, image_px=model.config.image_px)
-    fixed = Samplings(shards, settings, seed=0)
+    fixed = TrainingDataset(shards, settings, seed=0)
     count = min(count, len(fixed))
     sums: dict[str, float] = {}
     device = next(model.parameters()).device

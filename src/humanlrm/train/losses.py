@@ -69,7 +69,7 @@ def masked_l1(predicted: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) -
     return (difference.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)).mean()
 
 
-def relief_loss(predicted: Float[Tensor, "B K S S"], target: Float[Tensor, "B K H W"]) -> Float[Tensor, ""]:
+def coarse_depth_loss(predicted: Float[Tensor, "B K S S"], target: Float[Tensor, "B K H W"]) -> Float[Tensor, ""]:
     """:func:`masked_l1` of coarse depth maps; a cell is known where most of its pixels are."""
     factor = target.shape[-1] // predicted.shape[-1]
     mean = lambda x: nn.functional.avg_pool2d(x, factor)  # noqa: E731

@@ -6,18 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.data.augment.recolor import disguised
-from humanlrm.data.augment.rotate import turned
-from humanlrm.data.augment.truncate import cut
+from humanlrm.data.augment.recolor import recolored
+from humanlrm.data.augment.rotate import rotated
+from humanlrm.data.augment.truncate import truncated
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
-from humanlrm.model.heatmap_head import Spots
+from humanlrm.model.heatmap_head import LandmarkHeatmaps
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.losses import (
     bone_loss,
+    coarse_depth_loss,
     eikonal_loss,
     heat_loss,
     inside_box,
@@ -25,7 +26,6 @@ from humanlrm.train.losses import (
     masked_l1,
     normal_loss,
     occupancy_loss,
-    relief_loss,
     rgb_loss,
     sdf_loss,
     slope_loss,
@@ -33,7 +33,7 @@ from humanlrm.train.losses import (
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_config import RenderSchedule
 from humanlrm.train.render_objective import radiance_field, render_losses
-from humanlrm.views import Batch, Wanted
+from humanlrm.views import Batch, Supervision
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class LossTerms:
     landmarks: Float[Tensor, ""]
     bones: Float[Tensor, ""]
     heat: Float[Tensor, ""]
-    spots: Float[Tensor, ""]
-    relief: Float[Tensor, ""]
+    heatmaps: Float[Tensor, ""]
+    coarse_depth: Float[Tensor, ""]
 
     def total(self, weights: LossWeights) -> Float[Tensor, ""]:
         return torch.stack([weight * getattr(self, name) for name, weight in asdict(weights).items()]).sum()
@@ -68,44 +68,55 @@ def objective(model: Model, batch: Batch) -> LossTerms:
     surface samples; depth, colours and landmarks may be NaN in part. Depth and landmarks count 0 for a model that does
     not predict them.
     """
-    return direct_terms(model, model.planes_of(batch.given), batch.wanted)
+    return direct_terms(model, model.encode(batch.inputs), batch.supervision)
 
 
-def direct_terms(model: Model, planes: Triplane, wanted: Wanted) -> LossTerms:
+def direct_terms(model: Model, planes: Triplane, supervision: Supervision) -> LossTerms:
     """:func:`objective` of planes that are there already."""
-    depth, landmarks, spots = planes.given.depth, planes.given.estimated, planes.given.spots
+    depth, landmarks, heatmaps = planes.inputs.depth, planes.inputs.estimated, planes.inputs.heatmaps
     # Unknown places are asked at the origin and do not count: a question at NaN would spoil all gradients.
-    sdf = model.field.distance(planes, wanted.points.nan_to_num())
-    on = model.field(planes, wanted.surface.nan_to_num())
-    inside, none = inside_box(wanted.surface), sdf.new_zeros(())
+    sdf = model.field.distance(planes, supervision.points.nan_to_num())
+    on = model.field(planes, supervision.surface.nan_to_num())
+    inside, none = inside_box(supervision.surface), sdf.new_zeros(())
     return LossTerms(
-        sdf=sdf_loss(sdf, wanted.sdf, wanted.points),
-        occupancy=occupancy_loss(sdf, wanted.sdf, wanted.points),
+        sdf=sdf_loss(sdf, supervision.sdf, supervision.points),
+        occupancy=occupancy_loss(sdf, supervision.sdf, supervision.points),
         surface=(on.sdf.abs() * inside).mean(),
-        normal=normal_loss(on.normal, wanted.normals, inside),
+        normal=normal_loss(on.normal, supervision.normals, inside),
         eikonal=eikonal_loss(on.gradient, inside),
-        rgb=rgb_loss(on.rgb, wanted.rgb, inside),
-        depth=none if depth is None else masked_l1(depth, wanted.depth),
-        slope=none if depth is None else slope_loss(depth, wanted.depth),
-        **(dict.fromkeys(("landmarks", "bones"), none) if landmarks is None else _landmark_terms(landmarks, wanted)),
-        **(dict.fromkeys(("heat", "spots", "relief"), none) if spots is None else _spot_terms(spots, wanted)),
+        rgb=rgb_loss(on.rgb, supervision.rgb, inside),
+        depth=none if depth is None else masked_l1(depth, supervision.depth),
+        slope=none if depth is None else slope_loss(depth, supervision.depth),
+        **(
+            dict.fromkeys(("landmarks", "bones"), none)
+            if landmarks is None
+            else _landmark_terms(landmarks, supervision)
+        ),
+        **(
+            dict.fromkeys(("heat", "heatmaps", "coarse_depth"), none)
+            if heatmaps is None
+            else _spot_terms(heatmaps, supervision)
+        ),
     )
 
 
-def _landmark_terms(landmarks: Float[Tensor, "B J 3"], wanted: Wanted) -> dict[str, Float[Tensor, ""]]:
-    return {"landmarks": landmark_loss(landmarks, wanted.landmarks), "bones": bone_loss(landmarks, wanted.landmarks)}
-
-
-def _spot_terms(spots: Spots, wanted: Wanted) -> dict[str, Float[Tensor, ""]]:
+def _landmark_terms(landmarks: Float[Tensor, "B J 3"], supervision: Supervision) -> dict[str, Float[Tensor, ""]]:
     return {
-        "heat": heat_loss(spots.logits, wanted.landmarks),
-        "spots": landmark_loss(spots.points, wanted.landmarks),
-        "relief": relief_loss(spots.relief, wanted.depth),
+        "landmarks": landmark_loss(landmarks, supervision.landmarks),
+        "bones": bone_loss(landmarks, supervision.landmarks),
+    }
+
+
+def _spot_terms(heatmaps: LandmarkHeatmaps, supervision: Supervision) -> dict[str, Float[Tensor, ""]]:
+    return {
+        "heat": heat_loss(heatmaps.logits, supervision.landmarks),
+        "heatmaps": landmark_loss(heatmaps.points, supervision.landmarks),
+        "coarse_depth": coarse_depth_loss(heatmaps.coarse_depth, supervision.depth),
     }
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepContext:
     """Where in the run a batch is used.
 
     Attributes:
@@ -146,31 +157,31 @@ class Objective(nn.Module):
                 model.encoder if isinstance(model.encoder, LiteEncoder) else LiteEncoder()
             )
 
-    def forward(self, batch: Batch, moment: Moment) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def forward(self, batch: Batch, context: StepContext) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """The weighted sum, and every term by name, unweighted and without gradient.
 
         Raises:
             ValueError: views are to be rendered, and the batch has no targets.
         """
         if self.part == "landmarks":
-            return self._landmarks(batch, moment)
-        with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
+            return self._landmarks(batch, context)
+        with torch.autocast(batch.inputs.image.device.type, torch.bfloat16, enabled=self.bf16):
             planes = self._planes(batch)
-        direct = direct_terms(self.model, planes, batch.wanted)
+        direct = direct_terms(self.model, planes, batch.supervision)
         loss, terms = direct.total(self.weights), dict(vars(direct))
         if self.rendering is not None and self.density is not None:
-            if batch.wanted.targets is None:
+            if batch.supervision.targets is None:
                 raise ValueError("rendering losses need target views: set SampleSettings.target_views to 1 or more")
             rendered = render_losses(
                 radiance_field(self.model, planes, self.density),
-                batch.wanted.targets,
-                self.rendering.at(moment.progress),
-                torch.Generator().manual_seed(moment.seed),
-                self._perceptual if moment.patch else None,
+                batch.supervision.targets,
+                self.rendering.at(context.progress),
+                torch.Generator().manual_seed(context.seed),
+                self._perceptual if context.patch else None,
             )
             loss = loss + rendered.total(self.rendering.weights)
             parts = {f"render_{name}": value for name, value in vars(rendered).items()}
-            if not moment.patch:
+            if not context.patch:
                 del parts["render_perceptual"]
             terms |= parts
             if isinstance(self.density, LaplaceDensity):
@@ -178,29 +189,29 @@ class Objective(nn.Module):
         return loss, {name: value.detach() for name, value in terms.items()}
 
     def _planes(self, batch: Batch) -> Triplane:
-        told = batch.wanted.taught
+        teacher = batch.supervision.teacher_landmarks
         if self.part == "all":
-            return self.model.planes_of(batch.given, told)
+            return self.model.encode(batch.inputs, teacher)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.part != "head"):
-            planes = self._small().planes_of(batch.given, told, estimate=False)
+            planes = self._small().encode(batch.inputs, teacher, estimate=False)
         # Where something is not told the estimate stands in; it is not trained.
-        return replace(planes, given=replace(planes.given, estimated=None, spots=None))
+        return replace(planes, inputs=replace(planes.inputs, estimated=None, heatmaps=None))
 
     def _small(self) -> HumanLRM:
         if not isinstance(self.model, HumanLRM):
             raise ValueError(f"only a model of the small family can train its {self.part} alone")
         return self.model
 
-    def _landmarks(self, batch: Batch, moment: Moment) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    def _landmarks(self, batch: Batch, context: StepContext) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """What :meth:`forward` returns, of the landmarks alone."""
         model = self._small()
-        rng = torch.Generator().manual_seed(moment.seed)
-        given, wanted = turned(*cut(batch.given, batch.wanted, rng), rng)
-        given = disguised(given, rng)
-        with torch.autocast(batch.given.image.device.type, torch.bfloat16, enabled=self.bf16):
-            found = model.landmarks_of(given)
-        terms = _landmark_terms(found.points, wanted)
-        if found.spots is not None:
-            terms |= _spot_terms(found.spots, wanted)
+        rng = torch.Generator().manual_seed(context.seed)
+        inputs, supervision = rotated(*truncated(batch.inputs, batch.supervision, rng), rng)
+        inputs = recolored(inputs, rng)
+        with torch.autocast(batch.inputs.image.device.type, torch.bfloat16, enabled=self.bf16):
+            found = model.estimate_landmarks(inputs)
+        terms = _landmark_terms(found.points, supervision)
+        if found.heatmaps is not None:
+            terms |= _spot_terms(found.heatmaps, supervision)
         loss = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}

@@ -33,7 +33,7 @@ class LoggedMesh:
     """The first subject's surface; vertices in box units, colours are sRGB bytes."""
 
     vertices: Float[np.ndarray, "V 3"]
-    colours: UInt8[np.ndarray, "V 3"]
+    colors: UInt8[np.ndarray, "V 3"]
     faces: Int[np.ndarray, "F 3"]
 
 
@@ -42,14 +42,14 @@ class Pictures:
     """Pictures in [0, 1].
 
     Attributes:
-        given: the given views, on grey.
+        inputs: the given views, on grey.
         around: the prediction from the front, its left, the back and its right; normals below.
         targets: one row per target view: wanted and predicted colour, wanted and predicted normals (grey: unknown) in
             the view's own axes as (n + 1)/2; ``None``: the batch has no target views.
         mesh: ``None``: the field has no surface yet.
     """
 
-    given: Float[Tensor, "B 3 H W"]
+    inputs: Float[Tensor, "B 3 H W"]
     around: Float[Tensor, "B 3 H2 W4"]
     targets: Float[Tensor, "B 3 HT WT"] | None
     mesh: LoggedMesh | None
@@ -64,14 +64,14 @@ def draw(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pi
         size_px: side of each picture; target views are reduced to it if it divides their side.
     """
     batch = _first(batch, subjects)
-    image = batch.given.image[:, :4]
-    planes = model.planes_of(batch.given)
+    image = batch.inputs.image[:, :4]
+    planes = model.encode(batch.inputs)
     field, count = radiance_field(model, planes, LaplaceDensity()), len(image)
-    targets = batch.wanted.targets
+    targets = batch.supervision.targets
     if targets is not None and targets.alpha.shape[-1] % size_px == 0:
         targets = targets.reduced(size_px)
     return Pictures(
-        given=_on_grey(image[:, :3], image[:, 3:]),
+        inputs=_on_grey(image[:, :3], image[:, 3:]),
         around=turntable(field, count, size_px=size_px),
         targets=None if targets is None else _beside(field, targets),
         mesh=_mesh(model, planes),
@@ -95,16 +95,16 @@ def _beside(field: RadianceField, targets: Targets) -> Float[Tensor, "B 3 HT WT"
     subjects, views, _, side, _ = targets.rgb.shape
     camera, grid = canonical_camera(side), occupancy(field, subjects)
     rays = Rays(*(value.expand(subjects, *value.shape[1:]) for value in vars(image_rays(camera)).values()))
-    scale, rows = view_scale(targets.to_given), []
+    scale, rows = view_scale(targets.to_input), []
     for view in range(views):
-        pose = targets.to_given[:, view]
+        pose = targets.to_input[:, view]
         seen = render_surface(field, rays.moved(pose), grid=grid)
         normal = to_image(seen.normal @ (pose[:, :3, :3] / scale[:, view, None, None]), camera.size_px)
         rgb, alpha = to_image(seen.rgb, camera.size_px), to_image(seen.alpha, camera.size_px)
         wanted = targets.rgb[:, view], targets.alpha[:, view], targets.normal[:, view]
-        colours = [_on_grey(wanted[0], wanted[1]), _on_grey(rgb, alpha)]
+        colors = [_on_grey(wanted[0], wanted[1]), _on_grey(rgb, alpha)]
         normals = [_on_grey((wanted[2] + 1) / 2, wanted[1]), _on_grey((normal + 1) / 2, alpha)]
-        rows.append(torch.cat(colours + normals, dim=3))
+        rows.append(torch.cat(colors + normals, dim=3))
     return rearrange(torch.stack(rows), "T B C H W -> B C (T H) W")
 
 
@@ -116,5 +116,5 @@ def _mesh(model: Model, planes: Triplane) -> LoggedMesh | None:
     except ValueError:  # no surface inside of the box: what an early step may well have
         return None
     points, normals = (torch.from_numpy(a)[None] for a in (surface.vertices, vertex_normals(surface)))
-    colours = (model.field.colour(one, points, normals)[0] * 255).round().to(torch.uint8).numpy()
-    return LoggedMesh(surface.vertices, colours, surface.faces)
+    colors = (model.field.color(one, points, normals)[0] * 255).round().to(torch.uint8).numpy()
+    return LoggedMesh(surface.vertices, colors, surface.faces)

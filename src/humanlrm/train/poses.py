@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humanlrm.body.balance import at
-from humanlrm.data.augment.rotate import turned
-from humanlrm.data.augment.truncate import cut
-from humanlrm.data.dataset import SampleSettings, Samplings
+from humanlrm.data.augment.rotate import rotated
+from humanlrm.data.augment.truncate import truncated
+from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.pose_prior import condition_of
 from humanlrm.diffusion.process import NoiseLevels
@@ -25,7 +25,7 @@ from humanlrm.model.pretrained import from_pretrained
 from humanlrm.photo.visibility import below_the_photo
 from humanlrm.train.diffuse import DiffuseConfig, run_denoising
 from humanlrm.train.loop import Progress
-from humanlrm.views import Given, collate
+from humanlrm.views import Inputs, collate
 from humanlrm.workers import processes
 
 #: Photos of one file of examples.
@@ -88,14 +88,14 @@ def train_poses(
         TrainingStopped: the loss became infinite or NaN.
     """
     size = (examples.truth - examples.estimate).flatten(1).square().mean(0).sqrt()
-    filled = replace(config, told=examples.tokens.shape[-1], scale=tuple(size.tolist()))
+    filled = replace(config, token_channels=examples.tokens.shape[-1], scale=tuple(size.tolist()))
     torch.manual_seed(plan.seed)
     model = PoseDenoiser(filled).train()
 
     def stream(seen: int) -> Iterable[None]:
         return iter([None] * -((seen - plan.samples) // plan.batch))
 
-    def told(_: None, rng: torch.Generator) -> tuple[Tensor, PoseCondition]:
+    def conditioned(_: None, rng: torch.Generator) -> tuple[Tensor, PoseCondition]:
         chosen = examples.share.multinomial(plan.batch, replacement=True, generator=rng)
         estimate = examples.estimate[chosen]
         everyone = torch.ones(plan.batch, dtype=torch.bool)
@@ -103,7 +103,7 @@ def train_poses(
         condition = PoseCondition(everyone, examples.tokens[chosen].float(), estimate, anywhere)
         return model.normalised(examples.truth[chosen], estimate), condition
 
-    return run_denoising(model, plan, stream, told, run, report)
+    return run_denoising(model, plan, stream, conditioned, run, report)
 
 
 def gather(weights: Path, data: list[Path], out: Path, photos: int, seed: int = 0, workers: int = 1) -> Examples:
@@ -136,14 +136,14 @@ def gather(weights: Path, data: list[Path], out: Path, photos: int, seed: int = 
     return Examples(*(torch.cat([part[f.name] for part in parts]) for f in fields(Examples)))
 
 
-def usual(given: Given, truth: Float[Tensor, "B J 3"]) -> Float[Tensor, "B"]:
+def usual(inputs: Inputs, truth: Float[Tensor, "B J 3"]) -> Float[Tensor, "B"]:
     """How often an example is seen: whoever's legs lie below the photo and do not stand, less often than they were
     rendered.
 
     Of the people who are rendered a third do not stand, whatever the photo shows of them. Of people who are
     photographed from the hips up most do, and nothing in such a photo says otherwise (our choice).
     """
-    below = below_the_photo(given, truth.nan_to_num())
+    below = below_the_photo(inputs, truth.nan_to_num())
     return torch.where((below > _MUCH_BELOW) & ~legs_are_straight(truth), _RARE, 1.0)
 
 
@@ -163,7 +163,7 @@ def legs_are_straight(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
 @dataclass(frozen=True)
 class _Gatherer:
     model: HumanLRM
-    samples: Samplings
+    samples: TrainingDataset
     photos: int
 
 
@@ -178,7 +178,7 @@ def _start(weights: Path, data: list[Path], seed: int, photos: int) -> None:
         raise ValueError(f"{weights}: poses are sampled for models of the small family only")
     settings = SampleSettings(points=_FEW, surface=_FEW, image_px=model.config.image_px)
     shards = Mixture([(ShardFolder(folder), 1.0) for folder in data])
-    _gatherer = _Gatherer(model, Samplings(shards, settings, seed), photos)
+    _gatherer = _Gatherer(model, TrainingDataset(shards, settings, seed), photos)
 
 
 def _gather(path: Path, start: int) -> None:
@@ -188,15 +188,15 @@ def _gather(path: Path, start: int) -> None:
         last = min(first + _BATCH, start + _CHUNK, _gatherer.photos)
         batch = collate([_gatherer.samples[k] for k in range(first, last)])
         rng = torch.Generator().manual_seed(first)
-        given, wanted = turned(*cut(batch.given, batch.wanted, rng), rng)
-        condition = condition_of(_gatherer.model, given)
-        known = wanted.landmarks.isfinite().flatten(1).all(1)
+        inputs, supervision = rotated(*truncated(batch.inputs, batch.supervision, rng), rng)
+        condition = condition_of(_gatherer.model, inputs)
+        known = supervision.landmarks.isfinite().flatten(1).all(1)
         found.append(
             {
                 "tokens": condition.tokens[known].half(),
                 "estimate": condition.estimate[known],
-                "truth": wanted.landmarks[known],
-                "share": usual(given, wanted.landmarks)[known],
+                "truth": supervision.landmarks[known],
+                "share": usual(inputs, supervision.landmarks)[known],
             }
         )
     with whole(path) as partial:

@@ -48,13 +48,13 @@ def radiance_field(model: Model, planes: Triplane, density: Density) -> Radiance
     return RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
 
 
-def view_scale(to_given: Float[Tensor, "B T 4 4"]) -> Float[Tensor, "B T"]:
+def view_scale(to_input: Float[Tensor, "B T 4 4"]) -> Float[Tensor, "B T"]:
     """By how much lengths of each view's own frame grow in the given view's frame.
 
     Raises:
         ValueError: a matrix mirrors or flattens.
     """
-    volume = torch.linalg.det(to_given[..., :3, :3])
+    volume = torch.linalg.det(to_input[..., :3, :3])
     if not bool((volume > 0).all()):
         raise ValueError(
             f"to_given must be rotation, positive scale and shift; the determinants are {volume.flatten().tolist()}: "
@@ -90,7 +90,7 @@ def render_losses(
         perceptual: ``None``: no patch is rendered.
 
     Raises:
-        ValueError: the targets' side is not a whole multiple of ``stage.render_px``, or ``to_given`` mirrors.
+        ValueError: the targets' side is not a whole multiple of ``stage.render_px``, or ``to_input`` mirrors.
     """
     targets = targets.reduced(stage.render_px)
     alpha = targets.alpha[:, :, 0]
@@ -130,10 +130,10 @@ def _pixels(targets: Targets, index: Int[Tensor, "B R"]) -> _Pixels:
     camera = canonical_camera(height)
     view, pixel = index // (height * width), index % (height * width)
     row = torch.arange(subjects, device=index.device)[:, None]
-    similarity = targets.to_given[row, view]
+    similarity = targets.to_input[row, view]
     centres = pixel_centres(camera.size_px).to(targets.rgb)[pixel]
     rays = pixel_rays(camera, rearrange(centres, "B R xy -> (B R) 1 xy"))
-    scale = view_scale(targets.to_given).gather(1, view)
+    scale = view_scale(targets.to_input).gather(1, view)
     pick = lambda x: rearrange(x, "B T C H W -> B (T H W) C")[row, index]  # noqa: E731
     normal = torch.einsum("brij,brj->bri", similarity[..., :3, :3], pick(targets.normal)) / scale[..., None]
     return _Pixels(

@@ -72,7 +72,7 @@ class TrainingReport:
             self._bar.console.print(f"{step:,} samples, validation: {terms}", highlight=False)
 
     def _draw(self, pictures: Pictures, step: int) -> None:
-        self._writer.add_images("given", pictures.given, step)
+        self._writer.add_images("given", pictures.inputs, step)
         self._writer.add_images("predicted/around", pictures.around, step)
         if pictures.targets is not None:
             self._writer.add_images("wanted and predicted, colour and normals", pictures.targets, step)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
 
-from humanlrm.train.objective import Moment, Objective
+from humanlrm.train.objective import Objective, StepContext
 from humanlrm.views import Batch
 
 #: Side of the matrices whose product is timed, and of those that tell whether bfloat16 pays.
@@ -58,15 +58,15 @@ def step_flops(objective: Objective, batch: Batch, progress: float, accumulate: 
     A perceptual patch, which only some steps render, counts as its share of them. Gradients are cleared afterwards.
     """
     every = objective.rendering.patch_every if objective.rendering is not None else 0
-    flops = _counted(objective, batch, Moment(progress, 0, patch=False))
+    flops = _counted(objective, batch, StepContext(progress, 0, patch=False))
     if every:
-        flops += (_counted(objective, batch, Moment(progress, 0, patch=True)) - flops) / every
+        flops += (_counted(objective, batch, StepContext(progress, 0, patch=True)) - flops) / every
     return flops * accumulate
 
 
-def _counted(objective: Objective, batch: Batch, moment: Moment) -> int:
+def _counted(objective: Objective, batch: Batch, context: StepContext) -> int:
     with flop_counter() as counter:
-        loss: Tensor = objective(batch, moment)[0]
+        loss: Tensor = objective(batch, context)[0]
         loss.backward()
     objective.zero_grad()
     return counter.get_total_flops()

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 #: Shares of the samples whose colours are turned, over which a patch of another's picture lies, and that lack a patch.
 _DYED, _PASTED, _HIDDEN = 0.5, 0.2, 0.15
@@ -17,22 +17,22 @@ _VIVID = 1.5
 _SIDES = (0.08, 0.35)
 
 
-def disguised(given: Given, rng: torch.Generator) -> Given:
+def recolored(inputs: Inputs, rng: torch.Generator) -> Inputs:
     """Hues turned by any angle, with more or less colour; patches that show somebody else's picture, as a print or a
     thing that is carried does; and patches that the mask lacks, as where something stood in front (our choice).
 
     Landmarks, detected ones too, and all that is true stay: they do not depend on it. Patches are put where people
     mostly are; colours beside the mask change with them, which nobody sees.
     """
-    count, (height, width) = len(given.image), given.image.shape[-2:]
-    draw = lambda *shape: torch.rand(shape, generator=rng).to(given.image)  # noqa: E731
-    rgb, alpha, known = given.image.split([3, 1, 1], dim=1)
+    count, (height, width) = len(inputs.image), inputs.image.shape[-2:]
+    draw = lambda *shape: torch.rand(shape, generator=rng).to(inputs.image)  # noqa: E731
+    rgb, alpha, known = inputs.image.split([3, 1, 1], dim=1)
     chances = zip(draw(3, count, 1, 1, 1), (_DYED, _PASTED, _HIDDEN), strict=True)
     dyed, pasted, hidden = (chance < share for chance, share in chances)
     rgb = torch.where(dyed, _redyed(rgb, draw(count) * 2 * math.pi, draw(count) * _VIVID), rgb)
     rgb = torch.where(pasted & _patches(draw(count, 4), height, width), rgb.roll(1, dims=0), rgb)
     alpha = alpha.masked_fill(hidden & _patches(draw(count, 4), height, width), 0)
-    return replace(given, image=torch.cat([rgb, alpha, known], dim=1))
+    return replace(inputs, image=torch.cat([rgb, alpha, known], dim=1))
 
 
 def _redyed(

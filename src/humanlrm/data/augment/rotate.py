@@ -6,20 +6,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.views import Given, Wanted
+from humanlrm.views import Inputs, Supervision
 
 #: Standard deviation of the angle (radians): cameras are held nearly upright, limbs point anywhere.
 _DEVIATION = 0.25
 
 
-def turned(given: Given, wanted: Wanted, rng: torch.Generator) -> tuple[Given, Wanted]:
+def rotated(inputs: Inputs, supervision: Supervision, rng: torch.Generator) -> tuple[Inputs, Supervision]:
     """Pictures, depths, detected and true landmarks, each turned about the optical axis by an angle of its own (our
     choice); points and surface are as they were.
 
     The canonical camera looks along that axis, so that what it sees of a turned person is the turned picture. What
     comes in from outside of the crop is unknown. Clues stay: the detector crops people upright itself.
     """
-    angle = torch.randn(len(given.image), generator=rng).to(given.image) * _DEVIATION
+    angle = torch.randn(len(inputs.image), generator=rng).to(inputs.image) * _DEVIATION
     c, s = angle.cos(), angle.sin()
     turn = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], dim=1)
 
@@ -29,15 +29,15 @@ def turned(given: Given, wanted: Wanted, rng: torch.Generator) -> tuple[Given, W
     # A pixel of the turned picture looks where it came from: back by the same angle, which in rows that go down is the
     # same matrix.
     back = torch.cat([turn, torch.zeros_like(turn[..., :1])], dim=-1)
-    rgb, rest = given.image[:, :3], given.image[:, 3:]
+    rgb, rest = inputs.image[:, :3], inputs.image[:, 3:]
     # Colours and depths are only known in places: they are weighted by that.
-    colours, rest = _sampled(torch.cat([rgb * rest[:, 1:], rest], dim=1), back).split([3, 2], dim=1)
-    image = torch.cat([colours / rest[:, 1:].clamp(min=1e-4), rest], dim=1)
-    known = (~wanted.depth.isnan()).to(image)
-    depth, share = _sampled(torch.cat([wanted.depth.nan_to_num(), known], dim=1), back).chunk(2, dim=1)
+    colors, rest = _sampled(torch.cat([rgb * rest[:, 1:], rest], dim=1), back).split([3, 2], dim=1)
+    image = torch.cat([colors / rest[:, 1:].clamp(min=1e-4), rest], dim=1)
+    known = (~supervision.depth.isnan()).to(image)
+    depth, share = _sampled(torch.cat([supervision.depth.nan_to_num(), known], dim=1), back).chunk(2, dim=1)
     depth = torch.where(share > 0.5, depth / share.clamp(min=0.5), torch.full_like(depth, torch.nan))
-    shown = replace(given, image=image, landmarks=moved(given.landmarks))
-    return shown, replace(wanted, landmarks=moved(wanted.landmarks), depth=depth)
+    shown = replace(inputs, image=image, landmarks=moved(inputs.landmarks))
+    return shown, replace(supervision, landmarks=moved(supervision.landmarks), depth=depth)
 
 
 def _sampled(maps: Float[Tensor, "B C H W"], back: Float[Tensor, "B 2 3"]) -> Float[Tensor, "B C H W"]:

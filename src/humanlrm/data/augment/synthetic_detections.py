@@ -1,8 +1,8 @@
 """Imagined photographs for the landmark lifter: bodies seen from anywhere, and what a detector might say of them.
 
-No pixels: thousands in a second. Cameras are spread as in ``data.render.camera_sampling``. The detector's errors are a caricature of
-BlazePose's on our renders: limbs off by some percent, depth too flat, leaning, noisy, and now and then inverted. All of
-this is our choice.
+No pixels: thousands in a second. Cameras are spread as in ``data.render.camera_sampling``. The detector's errors are
+a caricature of BlazePose's on our renders: limbs off by some percent, depth too flat, leaning, noisy, and now and
+then inverted. All of this is our choice.
 """
 
 import math
@@ -38,7 +38,7 @@ class _Dice:
         return deviation * torch.randn(self.n, *shape, generator=self.rng)
 
 
-def imagined(
+def synthetic_detections(
     figures: Float[Tensor, "N J 3"], rng: torch.Generator
 ) -> tuple[Float[Tensor, "N J 4"], Float[Tensor, "N J 3"]]:
     """(detected, true) landmarks in the sample frame of an imagined photograph of each figure.

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanlrm.frame import project_ndc, unproject_ndc
-from humanlrm.views import Given, Wanted
+from humanlrm.views import Inputs, Supervision
 
 #: Share of the samples; where the line lies, as a share of the person's height from the top.
 _SHARE, _LINES = 0.25, (0.2, 0.9)
@@ -22,33 +22,35 @@ _SHARE, _LINES = 0.25, (0.2, 0.9)
 _LOST, _DRAWN, _CLAIMED = 0.3, (0.1, 0.8), 0.5
 
 
-def cut(given: Given, wanted: Wanted, rng: torch.Generator) -> tuple[Given, Wanted]:
+def truncated(inputs: Inputs, supervision: Supervision, rng: torch.Generator) -> tuple[Inputs, Supervision]:
     """A quarter of the pictures, unknown below a line each; what was detected there is lost or drawn toward the line.
 
     z = 0 stays the mask average of what is shown. Points and surface are as they were: only landmarks and depth learn
     from it.
     """
-    count, height = len(given.image), given.image.shape[-2]
-    draw = lambda *shape: torch.rand(shape, generator=rng).to(given.image)  # noqa: E731
+    count, height = len(inputs.image), inputs.image.shape[-2]
+    draw = lambda *shape: torch.rand(shape, generator=rng).to(inputs.image)  # noqa: E731
     chosen, line = draw(count) < _SHARE, _between(*_LINES, draw(count))
-    mask = (given.image[:, 3] > 0.5).any(-1)
+    mask = (inputs.image[:, 3] > 0.5).any(-1)
     rows = torch.arange(height, device=mask.device)
     top = torch.where(mask, rows, height).amin(1)
     bottom = torch.where(mask, rows, -1).amax(1)
     end = (top + line * (bottom - top) + 1) / height
     chosen &= bottom > top
-    image = given.image.masked_fill(_beyond(end, chosen, height), 0)
-    depth = wanted.depth.masked_fill(_beyond(end, chosen, wanted.depth.shape[-2]), torch.nan)
+    image = inputs.image.masked_fill(_beyond(end, chosen, height), 0)
+    depth = supervision.depth.masked_fill(_beyond(end, chosen, supervision.depth.shape[-2]), torch.nan)
     line_ndc = 1 - 2 * end
-    detected = _drawn(given.landmarks, line_ndc, chosen, draw)
-    gone = (detected != given.landmarks).any(-1)
-    clues = torch.where(gone[..., None, None], torch.zeros_like(given.clues), given.clues)
+    detected = _drawn(inputs.landmarks, line_ndc, chosen, draw)
+    gone = (detected != inputs.landmarks).any(-1)
+    detector_features = torch.where(
+        gone[..., None, None], torch.zeros_like(inputs.detector_features), inputs.detector_features
+    )
     middle = _middle(depth, chosen)
-    landmarks = wanted.landmarks
+    landmarks = supervision.landmarks
     moved = unproject_ndc(project_ndc(landmarks), landmarks[..., 2] - middle[:, None])
     return (
-        replace(given, image=image, landmarks=detected, clues=clues),
-        replace(wanted, depth=depth - middle[:, None, None, None], landmarks=moved),
+        replace(inputs, image=image, landmarks=detected, detector_features=detector_features),
+        replace(supervision, depth=depth - middle[:, None, None, None], landmarks=moved),
     )
 
 

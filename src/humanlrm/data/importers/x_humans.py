@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from humanlrm.data.importers.io.adapter import Adapter, Item, Options
-from humanlrm.data.importers.io.atlas import Part
+from humanlrm.data.importers.io.atlas import TexturedPart
 from humanlrm.data.importers.io.mesh_files import assemble
 from humanlrm.data.importers.io.pickles import array_of, read_pickle
 from humanlrm.data.importers.io.upright import make_scan
@@ -46,7 +46,7 @@ def read(item: Item, options: Options) -> Scan:
     if atlas.ndim != 3 or atlas.shape[2] < 3 or atlas.dtype != np.uint8:
         raise ValueError(f"{item.companion}: expected an atlas of H x W x 3 bytes, got {atlas.shape} {atlas.dtype}")
     picture = np.ascontiguousarray(atlas[::-1, :, :3])
-    geometry = assemble([Part(vertices, faces, uvs, faces, picture)], item.path)
+    geometry = assemble([TexturedPart(vertices, faces, uvs, faces, picture)], item.path)
     return make_scan(geometry, options.placement(unit="m"), id=item.id, source="x-humans", licence=_LICENCE)
 
 

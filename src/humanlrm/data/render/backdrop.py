@@ -46,8 +46,8 @@ def _with_floor(
     """Another colour below a level line under the horizon, with the wall's pattern in it."""
     length = np.sqrt(np.einsum("hwc,hwc->hw", directions, directions))
     floor = directions[..., 1] < -rng.uniform(0.0, 0.2) * length
-    colour = rng.uniform(0.1, 0.9, size=3).astype(np.float32)
-    return np.where(floor[..., None], (0.4 * picture + 0.6 * colour) * rng.uniform(0.7, 1.1), picture)
+    color = rng.uniform(0.1, 0.9, size=3).astype(np.float32)
+    return np.where(floor[..., None], (0.4 * picture + 0.6 * color) * rng.uniform(0.7, 1.1), picture)
 
 
 def _cluttered(picture: Float[np.ndarray, "H W 3"], rng: np.random.Generator, count: int) -> np.ndarray:

@@ -28,14 +28,14 @@ class Environment:
 
     Attributes:
         rest: linear radiance without the sun, reduced four times, first row up.
-        sun_direction, sun_colour: toward the brightest lobe, and its irradiance / pi on a surface that faces it.
+        sun_direction, sun_color: toward the brightest lobe, and its irradiance / pi on a surface that faces it.
         sun_rad: its angular radius.
         picture: sRGB, for the background.
     """
 
     rest: Float[np.ndarray, "h w 3"]
     sun_direction: Float[np.ndarray, "3"]
-    sun_colour: Float[np.ndarray, "3"]
+    sun_color: Float[np.ndarray, "3"]
     sun_rad: float
     picture: Float[np.ndarray, "H W 3"]
 
@@ -102,7 +102,7 @@ def taken_apart(radiance: Float[np.ndarray, "H W 3"]) -> Environment:
     return Environment(
         rest=reduce(radiance * (1 - share), "(h p) (w q) c -> h w c", "mean", p=4, q=4),
         sun_direction=middle.astype(np.float32),
-        sun_colour=((radiance * share * solid[..., None]).sum((0, 1)) / np.pi).astype(np.float32),
+        sun_color=((radiance * share * solid[..., None]).sum((0, 1)) / np.pi).astype(np.float32),
         sun_rad=float(np.clip(1.2 * spread, 0.01, 0.4)),
         picture=picture.astype(np.float32),
     )
@@ -134,7 +134,7 @@ def environment_light(environment: Environment, yaw_rad: float) -> Light:
     return Light(
         np.zeros(3, np.float32),
         (turn @ environment.sun_direction)[None].astype(np.float32),
-        environment.sun_colour[None],
+        environment.sun_color[None],
         coefficients.astype(np.float32),
         np.array([environment.sun_rad], np.float32),
     )
@@ -144,10 +144,10 @@ def exposed(light: Light, brightness: float) -> Light:
     """Light for which a white upright surface on the bright side (the 80th percentile) is at ``brightness``."""
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     upright = np.stack([np.sin(turn), np.full(24, 0.15), np.cos(turn)], axis=-1) / np.hypot(1, 0.15)
-    soft = light.shade(upright, lit=np.zeros((24, len(light.colours)), np.float32)) @ _BRIGHTNESS
-    sun = float((light.colours @ _BRIGHTNESS).sum())
+    soft = light.shade(upright, lit=np.zeros((24, len(light.colors)), np.float32)) @ _BRIGHTNESS
+    sun = float((light.colors @ _BRIGHTNESS).sum())
     calm = min(1.0, _SUN_MOST * float(soft.mean()) / max(sun, 1e-9))
-    calmer = Light(light.ambient, light.directions, light.colours * np.float32(calm), light.environment, light.shadows)
+    calmer = Light(light.ambient, light.directions, light.colors * np.float32(calm), light.environment, light.shadows)
     level = np.percentile(calmer.shade(upright) @ _BRIGHTNESS, 80)
     return calmer.scaled(brightness / max(float(level), 1e-6))
 

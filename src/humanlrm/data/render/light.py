@@ -32,7 +32,7 @@ class Light:
     Attributes:
         ambient: linear RGB from everywhere.
         directions: unit vectors toward the lamps, subject coordinates.
-        colours: linear RGB of the lamps.
+        colors: linear RGB of the lamps.
         environment: irradiance / pi as coefficients of :func:`harmonics`.
         shadow_rad: angular radius of each lamp that casts a shadow; negative: the lamp is soft and casts none.
             ``None``: no lamp does.
@@ -40,7 +40,7 @@ class Light:
 
     ambient: Float[np.ndarray, "3"]
     directions: Float[np.ndarray, "L 3"]
-    colours: Float[np.ndarray, "L 3"]
+    colors: Float[np.ndarray, "L 3"]
     environment: Float[np.ndarray, "9 3"] = field(default_factory=_no_environment)
     shadow_rad: Float[np.ndarray, "L"] | None = None
 
@@ -68,7 +68,7 @@ class Light:
         around = np.clip(self.ambient + harmonics(normals) @ self.environment, 0, None)
         if open_share is not None:
             around = around * open_share[..., None]
-        return (around + (cosine if lit is None else cosine * lit) @ self.colours).astype(np.float32)
+        return (around + (cosine if lit is None else cosine * lit) @ self.colors).astype(np.float32)
 
     def on(self, albedo: Float[np.ndarray, "*P 3"], normals: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
         """sRGB in [0, 1] of surfaces of this sRGB albedo under this light, without cast shadows."""
@@ -76,7 +76,7 @@ class Light:
 
     def scaled(self, factor: float) -> "Light":
         """All of it brighter by ``factor``."""
-        parts = {name: getattr(self, name) * np.float32(factor) for name in ("ambient", "colours", "environment")}
+        parts = {name: getattr(self, name) * np.float32(factor) for name in ("ambient", "colors", "environment")}
         return replace(self, **parts)
 
 
@@ -99,13 +99,13 @@ def random_light(rng: np.random.Generator) -> Light:
     tint = np.exp(rng.normal(0, 0.06, size=(count + 1, 3)))
     exposure = np.exp(rng.normal(0.05, 0.18))
     ambient = (1 - strength.sum()) * tint[0] * exposure
-    colours = strength[:, None] * tint[1:] * exposure * 1.3
+    colors = strength[:, None] * tint[1:] * exposure * 1.3
     shadows = np.full(count, -1.0)
     if rng.random() < 0.5:
         shadows[strength.argmax()] = 0.02 * (0.4 / 0.02) ** rng.random()
     return Light(
         ambient.astype(np.float32),
         directions.astype(np.float32),
-        colours.astype(np.float32),
+        colors.astype(np.float32),
         shadow_rad=shadows.astype(np.float32),
     )

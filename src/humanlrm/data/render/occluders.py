@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.camera import Cameras
-from humanlrm.data.render.renderer import Solid, Studio, Surface, facing
+from humanlrm.data.render.renderer import SceneRenderer, Solid, Surface, facing
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, unit_face_normals, vertex_normals
@@ -27,12 +27,12 @@ class Look:
 
     Attributes:
         kind: flat, stripes, checks or blotches.
-        colours: sRGB.
+        colors: sRGB.
         axes: directions of the pattern, per metre of its period.
     """
 
     kind: str
-    colours: Float[np.ndarray, "2 3"]
+    colors: Float[np.ndarray, "2 3"]
     axes: Float[np.ndarray, "3 3"]
 
     def __call__(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
@@ -48,13 +48,13 @@ class Look:
             waves = np.sin(2.1 * phase + 1.7 * np.sin(1.3 * phase[:, [1, 2, 0]])).sum(1)
             mix = 0.5 + 0.5 * np.tanh(waves)
         mix = np.asarray(mix, dtype=np.float32)[:, None]
-        return np.clip(self.colours[0] * (1 - mix) + self.colours[1] * mix, 0, 1).astype(np.float32)
+        return np.clip(self.colors[0] * (1 - mix) + self.colors[1] * mix, 0, 1).astype(np.float32)
 
 
-def random_look(rng: np.random.Generator, colour: Float[np.ndarray, "3"] | None = None) -> Look:
+def random_look(rng: np.random.Generator, color: Float[np.ndarray, "3"] | None = None) -> Look:
     """Half of the things have one colour; patterns have periods of 2 to 30 cm."""
     kind = str(rng.choice(["flat", "stripes", "checks", "blotches"], p=[0.5, 0.15, 0.1, 0.25]))
-    first = rng.uniform(0, 1, size=3) * rng.uniform(0.3, 1) if colour is None else colour
+    first = rng.uniform(0, 1, size=3) * rng.uniform(0.3, 1) if color is None else color
     second = np.clip(first + rng.normal(0, 0.3, size=3), 0, 1)
     turn = trimesh.transformations.random_rotation_matrix(rng.random(3))[:3, :3]
     return Look(
@@ -211,33 +211,35 @@ _FLOOR: list[tuple[Callable[[np.random.Generator], list[Shape]], float]] = [
 ]  # fmt: skip
 
 
-def in_front(studio: Studio, camera: Cameras, rng: np.random.Generator, bystander: Scan | None = None) -> list[Solid]:
+def in_front(
+    renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator, bystander: Scan | None = None
+) -> list[Solid]:
     """One thing, arm or person between camera and subject; none if six draws hide too little or too much."""
-    return _drawn(studio, camera, rng, _VISIBLE, lambda: _in_front(studio, camera, rng, bystander))
+    return _drawn(renderer, camera, rng, _VISIBLE, lambda: _in_front(renderer, camera, rng, bystander))
 
 
 _HOLDING = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("hand", "hip")]
 
 
-def held(studio: Studio, camera: Cameras, rng: np.random.Generator) -> list[Solid]:
+def held(renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator) -> list[Solid]:
     """Something at one hand: a bag, a box, a ball, a stick, an armful. Nothing if hands or hips are not known."""
-    marks = studio.scan.landmarks
+    marks = renderer.scan.landmarks
     if marks is None or not np.isfinite(marks[_HOLDING]).all():
         return []
-    return _drawn(studio, camera, rng, _HELD_VISIBLE, lambda: Props(_held(studio, rng)))
+    return _drawn(renderer, camera, rng, _HELD_VISIBLE, lambda: Props(_held(renderer, rng)))
 
 
-def visible_share(studio: Studio, solid: Solid, camera: Cameras) -> float:
+def visible_share(renderer: SceneRenderer, solid: Solid, camera: Cameras) -> float:
     """How much of the person in the photograph a solid leaves visible; 0 if the person is not in it."""
     origin, directions = pixel_rays(camera)
     directions = directions[::_STRIDE, ::_STRIDE]
-    own = studio.scene.first_hit(origin, directions).distance
+    own = renderer.scene.first_hit(origin, directions).distance
     free = (own < solid.scene.first_hit(origin, directions).distance).sum()
     return float(free / max(1, np.isfinite(own).sum()))
 
 
 def _drawn(
-    studio: Studio,
+    renderer: SceneRenderer,
     camera: Cameras,
     rng: np.random.Generator,
     shares: tuple[float, float],
@@ -245,32 +247,32 @@ def _drawn(
 ) -> list[Solid]:
     for _ in range(_DRAWS):
         solid = draw()
-        if shares[0] <= visible_share(studio, solid, camera) <= shares[1]:
+        if shares[0] <= visible_share(renderer, solid, camera) <= shares[1]:
             return [solid]
     return []
 
 
-def _in_front(studio: Studio, camera: Cameras, rng: np.random.Generator, bystander: Scan | None) -> Solid:
+def _in_front(renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator, bystander: Scan | None) -> Solid:
     """Drawn so that it covers a spot of the person, at some distance in front."""
     eye = camera.c2w.numpy()[:3, 3]
-    toward = eye - studio.center
+    toward = eye - renderer.center
     distance = np.linalg.norm(toward)
     toward /= distance
     level = toward * [1, 0, 1] / np.linalg.norm(toward * [1, 0, 1])
     right = np.array([level[2], 0, -level[0]])
-    relative = studio.scan.vertices - studio.center
+    relative = renderer.scan.vertices - renderer.center
     front, wide = (relative @ level).max(), np.ptp(relative @ right)
-    ground = studio.scan.vertices[:, 1].min()
+    ground = renderer.scan.vertices[:, 1].min()
     # At most half of the way to the camera, where things would fill the picture.
     gap = min(float(np.exp(rng.uniform(np.log(0.1), np.log(1.2)))), 0.5 * max(distance - front, 0.1))
     ahead = level * (front + gap)
-    spot = studio.center + ahead + right * rng.uniform(-0.5, 0.5) * wide
+    spot = renderer.center + ahead + right * rng.uniform(-0.5, 0.5) * wide
     axes = np.stack([right, [0, 1, 0], level], axis=1)
     kind = rng.random()
     if bystander is not None and kind < 0.2:
         return _bystander(bystander, np.array([spot[0], ground, spot[2]]), right, rng)
     if kind < 0.35:
-        shapes, place = arm(rng), studio.center + ahead * 0.8 + _up_or_down(studio, rng)
+        shapes, place = arm(rng), renderer.center + ahead * 0.8 + _up_or_down(renderer, rng)
     else:
         makers, chance = zip(*_FLOOR, strict=True)
         shapes = makers[rng.choice(len(makers), p=chance)](rng)
@@ -279,23 +281,23 @@ def _in_front(studio: Studio, camera: Cameras, rng: np.random.Generator, bystand
     return Props([Shape(s.vertices @ (axes @ turn).T + place, s.faces, s.look, s.smooth) for s in shapes])
 
 
-def _up_or_down(studio: Studio, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+def _up_or_down(renderer: SceneRenderer, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     """A height somewhere on the person, relative to the middle."""
-    return np.array([0, rng.uniform(-0.4, 0.4) * np.ptp(studio.scan.vertices[:, 1]), 0])
+    return np.array([0, rng.uniform(-0.4, 0.4) * np.ptp(renderer.scan.vertices[:, 1]), 0])
 
 
-def _bystander(scan: Scan, place: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> Studio:
+def _bystander(scan: Scan, place: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> SceneRenderer:
     """Another person on the floor, to one side, turned any way."""
     move = np.eye(4)
     move[:3, :3] = _turn(rng.uniform(0, 2 * np.pi))
     middle = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
     shift = place + right * rng.choice([-1, 1]) * rng.uniform(0.1, 0.35)
     move[:3, 3] = shift - move[:3, :3] @ np.array([middle[0], scan.vertices[:, 1].min(), middle[2]])
-    return Studio(scan.moved(move))
+    return SceneRenderer(scan.moved(move))
 
 
-def _held(studio: Studio, rng: np.random.Generator) -> list[Shape]:
-    marks = studio.scan.landmarks
+def _held(renderer: SceneRenderer, rng: np.random.Generator) -> list[Shape]:
+    marks = renderer.scan.landmarks
     assert marks is not None, "held() asks"
     side = "left" if rng.random() < 0.5 else "right"
     hand, look = marks[INDEX[f"{side}_hand"]].astype(np.float64), random_look(rng)
@@ -307,7 +309,7 @@ def _held(studio: Studio, rng: np.random.Generator) -> list[Shape]:
         handle = tube(below + np.array([0, size[1] / 2, 0]), hand, 0.008, look)
         return [(bag if rng.random() < 0.6 else box)(size, look, turn).moved(below), handle]
     if kind == "shoulder":
-        hip, middle = marks[INDEX[f"{side}_hip"]].astype(np.float64), studio.center
+        hip, middle = marks[INDEX[f"{side}_hip"]].astype(np.float64), renderer.center
         outward = (hip - middle) * [1, 0, 1]
         outward /= np.linalg.norm(outward) + 1e-9
         return [bag(size, look, turn).moved(hip + outward * 0.2)]

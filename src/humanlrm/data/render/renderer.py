@@ -47,7 +47,7 @@ class Solid(Protocol):
     def surface(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface: ...
 
 
-class Photograph(NamedTuple):
+class RenderedPhoto(NamedTuple):
     """A rendered picture.
 
     Attributes:
@@ -63,7 +63,7 @@ class Photograph(NamedTuple):
     where: Float[np.ndarray, "H W 3"]
 
 
-class Studio:
+class SceneRenderer:
     """Renders one scan; keeps its ray scene and normals."""
 
     def __init__(self, scan: Scan) -> None:
@@ -108,7 +108,7 @@ class Studio:
 
     def photograph(
         self, camera: Cameras, surroundings: Surroundings, rng: np.random.Generator, others: Sequence[Solid] = ()
-    ) -> Photograph:
+    ) -> RenderedPhoto:
         """A picture with cast shadows, ``others`` in it and something behind."""
         origin, directions = pixel_rays(camera)
         own = self._own(camera, origin, directions)
@@ -127,7 +127,7 @@ class Studio:
             irradiance = light.shade(cover.normals[chosen], open_share=cover.open_share[chosen])
             picture[front] = shown(cover.albedo[chosen], irradiance)
             nearest, visible = np.minimum(nearest, cover.distance), visible & ~front
-        return Photograph((picture * 255 + 0.5).astype(np.uint8), whole, visible, where)
+        return RenderedPhoto((picture * 255 + 0.5).astype(np.uint8), whole, visible, where)
 
 
 def lamps_seen(

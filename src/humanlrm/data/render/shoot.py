@@ -13,19 +13,20 @@ from humanlrm.data.render.camera_sampling import FOV_DEG, crop_camera, crop_fram
 from humanlrm.data.render.environment import Environment, Surroundings, random_surroundings
 from humanlrm.data.render.light import Light, random_light
 from humanlrm.data.render.occluders import held, in_front
-from humanlrm.data.render.renderer import Photograph, Solid, Studio
+from humanlrm.data.render.renderer import RenderedPhoto, SceneRenderer, Solid
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import face_normals
-from humanlrm.photo.blazepose import Pose, PoseDetector, main_part, refine_mask
+from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
+from humanlrm.photo.matte import main_part, refine_mask
 
 __all__ = [
+    "PointSamples",
     "RenderSettings",
-    "Samples",
-    "Studio",
+    "SceneRenderer",
     "Subject",
     "ViewRecord",
     "depth_maps",
@@ -87,7 +88,7 @@ class ViewRecord:
         rgb, alpha, known: the square crop.
         depth: z where each pixel's ray enters and leaves the whole person; NaN where it misses.
         detected: landmarks of the detector and their visibility.
-        clues: the detector's features at them (``matting.Pose.clues``).
+        detector_features: the detector's features at them (``matting.DetectedPose.detector_features``).
         landmarks: true landmarks; NaN where unknown.
         to_frame: similarity transform from the subject's coordinates (metres) to this frame.
         light: in subject coordinates; the same for all views.
@@ -109,11 +110,11 @@ class ViewRecord:
     target: UInt8[np.ndarray, "D D 3"] | None = None
     amodal: UInt8[np.ndarray, "D D"] | None = None
     clean: UInt8[np.ndarray, "H W 3"] | None = None
-    clues: Float[np.ndarray, "J 2 C"] | None = None
+    detector_features: Float[np.ndarray, "J 2 C"] | None = None
 
 
 @dataclass(frozen=True)
-class Samples:
+class PointSamples:
     """3D supervision of a subject, in its own coordinates (metres).
 
     The first two thirds of ``points`` are near the surface (1 and 4 cm), the rest fills the space around.
@@ -132,23 +133,23 @@ class Subject:
 
     scan: Scan
     views: list[ViewRecord]
-    samples: Samples
+    samples: PointSamples
 
 
 @dataclass(frozen=True)
-class _Shot:
+class _RenderedView:
     """One photograph: camera, what it shows, what the network is shown of it, and its frame."""
 
     camera: Cameras
-    photo: Photograph
+    photo: RenderedPhoto
     crop: SubjectCrop
     to_frame: Float[np.ndarray, "4 4"]
 
 
-def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
+def sample(renderer: SceneRenderer, count: int, rng: np.random.Generator) -> PointSamples:
     """Samples of the outer surface, and signed distances to it (``solid.py``)."""
-    scan, surface_count = studio.scan, count // 3
-    solid = SolidScan(scan, studio.scene)
+    scan, surface_count = renderer.scan, count // 3
+    solid = SolidScan(scan, renderer.scene)
     corner = scan.vertices[scan.faces]
     area = solid.outer * np.linalg.norm(face_normals(scan.surface), axis=1)
     face = rng.choice(len(scan.faces), count // 3 * 2, p=area / area.sum())
@@ -157,11 +158,11 @@ def sample(studio: Studio, count: int, rng: np.random.Generator) -> Samples:
     points = np.concatenate([_near(on, rng), _around(scan.vertices, count - len(on), rng)]).astype(np.float16)
     sdf = solid.signed_distance(points)
     keep = slice(0, surface_count)
-    normals = np.einsum("pk,pkc->pc", barycentric[keep], studio.normals[scan.faces[face[keep]]])
+    normals = np.einsum("pk,pkc->pc", barycentric[keep], renderer.normals[scan.faces[face[keep]]])
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
     normals *= _facing(on[keep], normals, points[: len(on)], sdf[: len(on)])[:, None]
     albedo = scan.albedo(face[keep], barycentric[keep])
-    return Samples(
+    return PointSamples(
         points,
         sdf,
         on[keep].astype(np.float16),
@@ -219,7 +220,7 @@ def sample_frame(
 
 
 def shoot(
-    studio: Studio,
+    renderer: SceneRenderer,
     detector: PoseDetector,
     yaw_rad: float,
     rng: np.random.Generator,
@@ -235,14 +236,14 @@ def shoot(
         cropped: the photo's border cuts the person off.
         own_mask: the exact mask, as of a cut-out; otherwise the detector's.
     """
-    camera = photo_camera(studio.scan, yaw_rad, cropped, rng, _PLAIN_FOV_DEG)
+    camera = photo_camera(renderer.scan, yaw_rad, cropped, rng, _PLAIN_FOV_DEG)
     light = random_light(rng)
-    shot = _shot(studio, detector, camera, Surroundings(light), (), rng, own_mask, image_px)
+    shot = _shot(renderer, detector, camera, Surroundings(light), (), rng, own_mask, image_px)
     return shot.crop, shot.to_frame, light
 
 
 def _shot(
-    studio: Studio,
+    renderer: SceneRenderer,
     detector: PoseDetector,
     camera: Cameras,
     surroundings: Surroundings,
@@ -250,12 +251,12 @@ def _shot(
     rng: np.random.Generator,
     own_mask: bool,
     image_px: int,
-) -> _Shot:
-    photo = studio.photograph(camera, surroundings, rng, others)
+) -> _RenderedView:
+    photo = renderer.photograph(camera, surroundings, rng, others)
     alpha = photo.visible.astype(np.float32)
     # A remainder far from the main part would not be taken for the person in a photo either.
     alpha = main_part(alpha) if others else alpha
-    pose = _pose_of(studio.scan.landmarks, detector, camera, photo, others)
+    pose = _pose_of(renderer.scan.landmarks, detector, camera, photo, others)
     mask = alpha
     if pose is not None and not own_mask:
         found = main_part(refine_mask(photo.rgb, pose.mask))
@@ -263,18 +264,18 @@ def _shot(
         mask = found if _iou(found > 0.5, alpha > 0.5) > 0.6 else alpha
     crop = assemble_crop(photo.rgb, mask, pose, image_px)
     seen = photo.where[(alpha > 0.5) & photo.visible][::7]
-    return _Shot(camera, photo, crop, sample_frame(studio.scene, camera, crop.crop, seen))
+    return _RenderedView(camera, photo, crop, sample_frame(renderer.scene, camera, crop.crop, seen))
 
 
 def _pose_of(
     landmarks: Float[np.ndarray, "J 3"] | None,
     detector: PoseDetector,
     camera: Cameras,
-    photo: Photograph,
+    photo: RenderedPhoto,
     others: Sequence[Solid],
-) -> Pose | None:
+) -> DetectedPose | None:
     """The detector's main person; where people stand in front the one whose landmarks are nearest to the true ones."""
-    nobody_else = not any(isinstance(other, Studio) for other in others)
+    nobody_else = not any(isinstance(other, SceneRenderer) for other in others)
     if nobody_else or landmarks is None or not np.isfinite(landmarks).any():
         return detector.best(photo.rgb)
     c2w = np.linalg.inv(camera.w2c.numpy())
@@ -297,7 +298,7 @@ def depth_maps(
 ) -> Float[np.ndarray, "2 size_px size_px"]:
     """z in box units where the rays of the canonical camera enter and leave the person; NaN where they miss."""
     origin, directions = _canonical_rays(to_frame, size_px)
-    found = [cast(origin, directions).distance for cast in (scene.first_hit, scene.last_hit)]
+    found = [sampler(origin, directions).distance for sampler in (scene.first_hit, scene.last_hit)]
     return np.stack([np.where(np.isinf(t), np.nan, CAMERA_DISTANCE - t) for t in found])
 
 
@@ -315,14 +316,14 @@ def _canonical_rays(
 
 
 def _maps(
-    studio: Studio, to_frame: Float[np.ndarray, "4 4"], light: Light, size_px: int
+    renderer: SceneRenderer, to_frame: Float[np.ndarray, "4 4"], light: Light, size_px: int
 ) -> tuple[Float[np.ndarray, "2 D D"], Int8[np.ndarray, "3 D D"], UInt8[np.ndarray, "D D 3"]]:
     """Depth, normals and target of the canonical camera: its first hits are cast once for all three."""
     origin, directions = _canonical_rays(to_frame, size_px)
-    own = studio.surface(origin, directions)
+    own = renderer.surface(origin, directions)
     hit = np.isfinite(own.distance)
     last = np.full(hit.shape, np.inf, dtype=np.float32)
-    last[hit] = studio.scene.last_hit(origin, directions[hit]).distance
+    last[hit] = renderer.scene.last_hit(origin, directions[hit]).distance
     depth = np.stack([np.where(np.isfinite(last), CAMERA_DISTANCE - t, np.nan) for t in (own.distance, last)])
     normal, target = np.zeros((2, size_px, size_px, 3), np.float32)
     turn = to_frame[:3, :3] / np.linalg.norm(to_frame[0, :3])
@@ -332,16 +333,20 @@ def _maps(
 
 
 def _record(
-    studio: Studio, shot: _Shot, surroundings: Surroundings, settings: RenderSettings, rng: np.random.Generator
+    renderer: SceneRenderer,
+    shot: _RenderedView,
+    surroundings: Surroundings,
+    settings: RenderSettings,
+    rng: np.random.Generator,
 ) -> ViewRecord:
-    depth, normal, target = _maps(studio, shot.to_frame, surroundings.light, settings.depth_px)
-    landmarks = studio.scan.moved(shot.to_frame).landmarks
+    depth, normal, target = _maps(renderer, shot.to_frame, surroundings.light, settings.depth_px)
+    landmarks = renderer.scan.moved(shot.to_frame).landmarks
     to_u8 = lambda x: (x.numpy() * 255 + 0.5).astype(np.uint8)  # noqa: E731
     if landmarks is None:
         landmarks = np.full((COUNT, 3), np.nan)
     crop = shot.crop
     rays = pixel_rays(crop_camera(shot.camera, crop.crop, settings.depth_px))
-    amodal = studio.scene.first_hit(*rays).hit
+    amodal = renderer.scene.first_hit(*rays).hit
     return ViewRecord(
         rgb=to_u8(crop.rgb.permute(1, 2, 0)),
         alpha=to_u8(crop.alpha[0]),
@@ -354,23 +359,23 @@ def _record(
         normal=normal,
         target=target,
         amodal=amodal.astype(np.uint8) * 255,
-        clues=crop.clues.numpy().astype(np.float16),
-        clean=None if _shows_all(shot, amodal) else _clean(studio, shot, surroundings, settings.image_px, rng),
+        detector_features=crop.detector_features.numpy().astype(np.float16),
+        clean=None if _shows_all(shot, amodal) else _clean(renderer, shot, surroundings, settings.image_px, rng),
     )
 
 
-def _shows_all(shot: _Shot, amodal: Bool[np.ndarray, "D D"]) -> bool:
+def _shows_all(shot: _RenderedView, amodal: Bool[np.ndarray, "D D"]) -> bool:
     """Whether nothing (and no border) hides a part of the person."""
     person_px = (shot.crop.crop.side_px / len(amodal)) ** 2 * float(amodal.sum())
     return bool(shot.photo.visible.sum() > _WHOLE * shot.photo.whole.sum() > _WHOLE * 0.97 * person_px)
 
 
 def _clean(
-    studio: Studio, shot: _Shot, surroundings: Surroundings, size_px: int, rng: np.random.Generator
+    renderer: SceneRenderer, shot: _RenderedView, surroundings: Surroundings, size_px: int, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The crop with its own shadows, without border, background and things in front."""
     camera = crop_camera(shot.camera, shot.crop.crop, size_px)
-    photo = studio.photograph(camera, surroundings, rng)
+    photo = renderer.photograph(camera, surroundings, rng)
     return np.where(photo.whole[..., None], photo.rgb, 0).astype(np.uint8)
 
 
@@ -389,7 +394,7 @@ def render_subject(
         bystander: somebody who may stand in front.
     """
     rng = np.random.default_rng([seed, 7])
-    studio = Studio(scan)
+    renderer = SceneRenderer(scan)
     surroundings = random_surroundings(rng, environments)
     first = rng.uniform(0, 2 * np.pi)
     yaws = [first + 2 * np.pi * k / settings.views + rng.normal(0, 0.15) for k in range(settings.views)]
@@ -399,9 +404,9 @@ def render_subject(
         camera = photo_camera(scan, yaw, cropped, rng, settings.fov_deg)
         others: list[Solid] = []
         if rng.random() < settings.occluded:
-            others += in_front(studio, camera, rng, bystander)
+            others += in_front(renderer, camera, rng, bystander)
         if rng.random() < settings.holding:
-            others += held(studio, camera, rng)
-        shot = _shot(studio, detector, camera, surroundings, others, rng, own_mask, settings.image_px)
-        views.append(_record(studio, shot, surroundings, settings, rng))
-    return Subject(scan, views, sample(studio, settings.points, rng))
+            others += held(renderer, camera, rng)
+        shot = _shot(renderer, detector, camera, surroundings, others, rng, own_mask, settings.image_px)
+        views.append(_record(renderer, shot, surroundings, settings, rng))
+    return Subject(scan, views, sample(renderer, settings.points, rng))

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.latent.condition import condition_of
-from humanlrm.diffusion.latent.guidance import Agreement, AgreementSettings
+from humanlrm.diffusion.latent.guidance import GuidanceSettings, ReconstructionGuidance
 from humanlrm.diffusion.sample import (
     Solver,
     check_sampling,
@@ -23,7 +23,7 @@ from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.visibility import hidden_pixels
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 _SOLVERS: dict[str, Solver] = {"heun": heun, "ddim": ddim}
 
@@ -46,7 +46,7 @@ class CompletionSettings:
     solver: Literal["heun", "ddim"] = "heun"
     seed: int = 0
     guidance: float = 1.5
-    agreement: AgreementSettings | None = None
+    agreement: GuidanceSettings | None = None
 
     def __post_init__(self) -> None:
         check_sampling(self.samples, self.seed, self.guidance)
@@ -70,23 +70,27 @@ class Completed:
 
 
 @torch.no_grad()
-def complete(lrm: PaperLRM, denoiser: Denoiser, given: Given, settings: CompletionSettings | None = None) -> Completed:
+def complete(
+    lrm: PaperLRM, denoiser: Denoiser, inputs: Inputs, settings: CompletionSettings | None = None
+) -> Completed:
     """Samples whole people who could be the one in a photo.
 
     Args:
         lrm: the reconstruction model whose latents the denoiser knows.
-        given: one photo, a batch of one.
+        inputs: one photo, a batch of one.
 
     Raises:
         ValueError: more than one photo, or a photo that shows nothing of the person while agreement is asked for.
     """
     settings = settings or CompletionSettings()
-    if len(given.image) != 1:
-        raise ValueError(f"complete: expected one photo, got {len(given.image)}; call it once for each")
-    condition, seen = condition_of(lrm, denoiser, given)
+    if len(inputs.image) != 1:
+        raise ValueError(f"complete: expected one photo, got {len(inputs.image)}; call it once for each")
+    condition, seen = condition_of(lrm, denoiser, inputs)
     denoise = guided(denoiser, condition.repeated(settings.samples), settings.guidance)
     if settings.agreement is not None:
-        agreement = Agreement(lrm, denoiser, seen, hidden_pixels(given), settings.agreement, settings.seed)
+        agreement = ReconstructionGuidance(
+            lrm, denoiser, seen, hidden_pixels(inputs), settings.agreement, settings.seed
+        )
         denoise = corrected(denoise, agreement)
     noise = starting_noise(settings.seed, settings.samples, tuple(condition.latent.shape[1:]))
     found = _SOLVERS[settings.solver](denoise, noise.to(condition.latent), noise_levels(settings.steps))

@@ -7,33 +7,33 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from humanlrm.model.denoiser import Condition, Denoiser
+from humanlrm.model.denoiser import Denoiser, TriplaneCondition
 from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.paper import PaperLRM
-from humanlrm.model.triplane import GivenView
+from humanlrm.model.triplane import InputView
 from humanlrm.photo.visibility import hidden_pixels
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
 #: A token counts if at least this share of its pixels does (our choice).
 _ENOUGH = 0.25
 
 
 @torch.no_grad()
-def condition_of(student: PaperLRM, denoiser: Denoiser, given: Given) -> tuple[Condition, GivenView]:
+def condition_of(student: PaperLRM, denoiser: Denoiser, inputs: Inputs) -> tuple[TriplaneCondition, InputView]:
     """What the single-view model sees in a photo: its encoder's tokens, without those that show something in front of
     the person or lie outside of the photo, and its own guess of the latent. Also what points read off the view.
 
     Args:
         student: with one view; it is not changed.
-        given: photos, and the landmarks that were found in them.
+        inputs: photos, and the landmarks that were found in them.
     """
-    view, seen = student.look(given.image, given.landmarks, clues=given.clues)
-    counts = token_mask(hidden_pixels(given), view.grid)
+    view, seen = student.look(inputs.image, inputs.landmarks, detector_features=inputs.detector_features)
+    counts = token_mask(hidden_pixels(inputs), view.grid)
     others = view.tokens.shape[1] - counts.shape[1]  # landmarks, class tokens: they speak of the whole picture
     counts = torch.nn.functional.pad(counts, (others, 0), value=True)
     latent = denoiser.normalised(student.decoder(view.tokens))
     everyone = torch.ones(len(counts), dtype=torch.bool, device=counts.device)
-    return Condition(everyone, view.tokens, counts, latent), seen
+    return TriplaneCondition(everyone, view.tokens, counts, latent), seen
 
 
 def token_mask(hidden: Bool[Tensor, "B H W"], grid: tuple[int, int]) -> Bool[Tensor, "B M"]:

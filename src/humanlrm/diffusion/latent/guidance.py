@@ -15,7 +15,7 @@ from torch import Tensor
 from humanlrm.frame import canonical_camera
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.paper import PaperLRM
-from humanlrm.model.triplane import GivenView
+from humanlrm.model.triplane import InputView
 from humanlrm.rays import pixel_centres, pixel_rays
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.render.field import Density, RadianceField
@@ -26,7 +26,7 @@ _SAMPLING = Sampling(coarse=16, fine=8, shaded=2)
 
 
 @dataclass(frozen=True)
-class AgreementSettings:
+class GuidanceSettings:
     """How strongly visible pixels are kept.
 
     Attributes:
@@ -49,7 +49,7 @@ class AgreementSettings:
             raise ValueError(f"AgreementSettings needs positive rays, steps, rate and start, got {self}")
 
 
-class Agreement:
+class ReconstructionGuidance:
     """Corrects clean latents of samples of one person; a ``sample.Denoise``.
 
     Args:
@@ -66,13 +66,13 @@ class Agreement:
         self,
         lrm: PaperLRM,
         denoiser: Denoiser,
-        seen: GivenView,
+        seen: InputView,
         hidden: Bool[Tensor, "1 H W"],
-        settings: AgreementSettings | None = None,
+        settings: GuidanceSettings | None = None,
         seed: int = 0,
     ) -> None:
         self.lrm, self.denoiser, self.seen = lrm, denoiser, seen
-        self.settings = settings or AgreementSettings()
+        self.settings = settings or GuidanceSettings()
         self.density: Density = SoftplusDensity() if lrm.config.field == "density" else LaplaceDensity()
         self.rng = torch.Generator().manual_seed(seed)
         rgb, alpha = seen.image[0, :3], seen.image[0, 3]
@@ -112,7 +112,7 @@ class Agreement:
     def error(self, clean: Float[Tensor, "B 3 C s s"], pixels: Int[Tensor, "R"]) -> Float[Tensor, "B"]:
         """Of rendered pixels: squared colour error on the person, and cross entropy of the silhouette."""
         count = len(clean)
-        seen = replace(self.seen, **{f.name: _repeated(getattr(self.seen, f.name), count) for f in fields(GivenView)})
+        seen = replace(self.seen, **{f.name: _repeated(getattr(self.seen, f.name), count) for f in fields(InputView)})
         planes = self.lrm.decode(self.denoiser.restored(clean), seen)
         radiance = RadianceField(
             partial(self.lrm.field.distance, planes), partial(self.lrm.field, planes), self.density
@@ -121,9 +121,9 @@ class Agreement:
         rays = pixel_rays(self.camera, centres[None].expand(count, -1, -1))
         found = render_rays(radiance, rays, self.settings.sampling)
         on, truth = self.alpha[pixels], self.rgb[pixels]
-        colour = (found.rgb - truth).square().mean(-1) * on
+        color = (found.rgb - truth).square().mean(-1) * on
         outline = -(on * (found.alpha + _LEAST).log() + (1 - on) * (1 - found.alpha + _LEAST).log())
-        return colour.mean(-1) + 0.1 * outline.mean(-1)
+        return color.mean(-1) + 0.1 * outline.mean(-1)
 
     def _error_and_slope(
         self, clean: Float[Tensor, "B 3 C s s"], pixels: Int[Tensor, "R"]

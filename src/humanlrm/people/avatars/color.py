@@ -95,20 +95,20 @@ def dye_of(
     )
 
 
-def _groups(colours: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "G 3"]:
+def _groups(colors: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "G 3"]:
     """Means of colour groups: a few rounds of k-means from farthest points, deterministic."""
-    if len(colours) == 0:
+    if len(colors) == 0:
         return np.zeros((1, 3))
-    seen, means = _perceived(colours), colours.mean(0, keepdims=True)
+    seen, means = _perceived(colors), colors.mean(0, keepdims=True)
     while len(means) < _GROUPS:
         gaps = np.linalg.norm(seen[:, None] - _perceived(means)[None], axis=2).min(1)
         if np.quantile(gaps, 0.95) < _GROUP_GAP:
             break
         gaps[gaps > np.quantile(gaps, 0.98)] = 0
-        means = np.concatenate([means, colours[[int(gaps.argmax())]]])
+        means = np.concatenate([means, colors[[int(gaps.argmax())]]])
         for _ in range(4):
             near = np.linalg.norm(seen[:, None] - _perceived(means)[None], axis=2).argmin(1)
-            means = np.stack([colours[near == g].mean(0) if (near == g).any() else m for g, m in enumerate(means)])
+            means = np.stack([colors[near == g].mean(0) if (near == g).any() else m for g, m in enumerate(means)])
     return means
 
 
@@ -121,7 +121,7 @@ def redyed(
     """
     flat = texture.reshape(-1, 3).copy()
     if strength > 0 and len(dye.cloth):
-        table = _shift_table(dye.groups, np.stack([cloth_colour(rng) for _ in dye.groups]), strength)
+        table = _shift_table(dye.groups, np.stack([cloth_color(rng) for _ in dye.groups]), strength)
         here = flat[dye.cloth]
         shift = table[_bins(here)] * (dye.cloth_share[:, None] / np.float32(255))
         flat[dye.cloth] = np.clip(here + shift, 0, 255).astype(np.uint8)
@@ -144,17 +144,17 @@ def _shift_table(
 ) -> Float[np.ndarray, "T 3"]:
     """Colour shift for every coarse colour: the group's shading around its mean is carried to the new mean."""
     axis = (np.arange(_LEVELS, dtype=np.float32) + 0.5) * (256 / _LEVELS)
-    colour = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    seen = _perceived(colour)
+    color = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    seen = _perceived(color)
     square = np.stack([((seen - centre) ** 2).sum(1) for centre in _perceived(groups)], axis=1)
     share = np.exp(-(square - square.min(1, keepdims=True)) / (2 * 14.0**2))
     share /= share.sum(1, keepdims=True)
     mean, target = share @ groups.astype(np.float32), share @ targets.astype(np.float32)
-    luma, mean_luma = colour.mean(1, keepdims=True), mean.mean(1, keepdims=True)
+    luma, mean_luma = color.mean(1, keepdims=True), mean.mean(1, keepdims=True)
     factor = np.clip((luma + 12) / (mean_luma + 12), 0.3, 1.9)
-    chroma = (colour - luma) - (mean - mean_luma)
+    chroma = (color - luma) - (mean - mean_luma)
     new = target * factor + 0.6 * chroma
-    return ((new - colour) * strength).astype(np.float32)
+    return ((new - color) * strength).astype(np.float32)
 
 
 #: What most clothes are: blacks, greys, whites, navy, denim, beige, brown, olive; sRGB with the share of each.
@@ -163,15 +163,15 @@ _STAPLES = np.array([(28, 28, 31), (95, 97, 101), (168, 168, 170), (228, 226, 22
 _STAPLE_SHARES = np.array([0.2, 0.12, 0.1, 0.15, 0.13, 0.12, 0.08, 0.06, 0.04])
 
 
-def cloth_colour(rng: np.random.Generator, *, staple: float = 0.55) -> Float[np.ndarray, "3"]:
+def cloth_color(rng: np.random.Generator, *, staple: float = 0.55) -> Float[np.ndarray, "3"]:
     """A cloth colour, sRGB 0..255: a staple of wardrobes, or any hue, bright ones rarely saturated (our choice).
 
     Args:
         staple: share of the staples.
     """
     if rng.random() < staple:
-        colour = _STAPLES[rng.choice(len(_STAPLES), p=_STAPLE_SHARES)]
-        return np.clip(colour * np.exp(rng.normal(0, 0.18)) + rng.normal(0, 5, 3), 0, 245)
+        color = _STAPLES[rng.choice(len(_STAPLES), p=_STAPLE_SHARES)]
+        return np.clip(color * np.exp(rng.normal(0, 0.18)) + rng.normal(0, 5, 3), 0, 245)
     hue, value = rng.random(), rng.uniform(0.15, 0.95)
     most = 0.9 if rng.random() < 0.15 else 0.85 - 0.4 * max(value - 0.55, 0) / 0.4
     return 255 * np.array(colorsys.hsv_to_rgb(hue, min(rng.beta(2.0, 2.2), most), value))

@@ -18,15 +18,15 @@ from humanlrm.data.scan import Scan
 from humanlrm.people.avatars.color import Dye, dye_of, painted_faces, redyed
 from humanlrm.people.avatars.lining import lined
 from humanlrm.people.avatars.rig import (
+    AvatarRig,
     Build,
-    Rig,
     build_matrices,
     joint_transforms,
     random_build,
     rig_rotations,
     skinned,
 )
-from humanlrm.people.poses.balance import Skeleton, random_pose, settled
+from humanlrm.people.poses.balance import Skeleton, balanced, random_pose
 from humanlrm.people.poses.pack import (
     PosePack,
     Split,
@@ -66,7 +66,7 @@ class Avatar:
     uv_faces: Int[np.ndarray, "F 3"]
     joints: Int[np.ndarray, "V 4"]
     shares: Float[np.ndarray, "V 4"]
-    rig: Rig
+    rig: AvatarRig
     nose: int
     texture: UInt8[np.ndarray, "H W 3"]
     dye: Dye
@@ -130,7 +130,9 @@ def load_avatar(path: Path) -> Avatar:
     with np.load(path, allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}
     names = tuple(str(n) for n in data["joint_names"])
-    rig = Rig(names, tuple(int(p) for p in data["joint_parents"]), data["bind_world"][:, :3, 3].astype(np.float64))
+    rig = AvatarRig(
+        names, tuple(int(p) for p in data["joint_parents"]), data["bind_world"][:, :3, 3].astype(np.float64)
+    )
     first, welded = _weld(data["verts_q"])
     vertices = (data["verts_q"][first] * data["verts_scale"] + data["verts_offset"]).astype(np.float32)
     uv, uv_faces = (data["uv_q"] / np.float32(65535)).astype(np.float32), data["faces"].astype(np.int32)
@@ -155,14 +157,14 @@ def _weld(positions: UInt8[np.ndarray, "V 3"] | np.ndarray) -> tuple[np.ndarray,
     return first, welded.reshape(-1)
 
 
-def _share_of(rig: Rig, joints: np.ndarray, shares: np.ndarray, *words: str) -> Float[np.ndarray, "V"]:
+def _share_of(rig: AvatarRig, joints: np.ndarray, shares: np.ndarray, *words: str) -> Float[np.ndarray, "V"]:
     """How much each vertex hangs on the joints whose name contains one of the words."""
     mine = np.array([any(word in name for word in words) for name in rig.names])
     return (shares * mine[joints]).sum(1)
 
 
 def _nose_vertex(
-    rig: Rig, vertices: np.ndarray, joints: np.ndarray, shares: np.ndarray, faces: Int[np.ndarray, "F 3"]
+    rig: AvatarRig, vertices: np.ndarray, joints: np.ndarray, shares: np.ndarray, faces: Int[np.ndarray, "F 3"]
 ) -> int:
     """The front-most vertex of the head near the middle, between the chin and the eyes, without hair or hat parts."""
     head, eye = rig.rest[rig.index("Head")], rig.rest[rig.index("LeftEye")]
@@ -184,18 +186,18 @@ def _dye(texture, rig, mesh, mapping, weights, part, nose) -> Dye:
     close = (np.linalg.norm(vertices - vertices[nose], axis=1) < 0.05)[faces].all(1) & body
     painted = {key: painted_faces(size, uv, uv_faces[chosen]) for key, chosen in
                {"kept": hand | head | ~body, "hair": wig, "face": close, "hand": hand}.items()}  # fmt: skip
-    skin = _skin_colours(texture[painted["face"]], texture[painted["hand"]])
+    skin = _skin_colors(texture[painted["face"]], texture[painted["hand"]])
     return dye_of(texture, painted["kept"], painted["hair"], skin)
 
 
-def _skin_colours(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"]) -> Float[np.ndarray, "S 3"]:
+def _skin_colors(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"]) -> Float[np.ndarray, "S 3"]:
     """The face's median colour, and the hand's if it is not far from it (gloves are)."""
-    colours = [np.median(texels, axis=0).astype(np.float64) for texels in (face, hand) if len(texels)]
-    if not colours:
+    colors = [np.median(texels, axis=0).astype(np.float64) for texels in (face, hand) if len(texels)]
+    if not colors:
         raise ValueError(
             "load_avatar: neither the face nor the hands cover a texel; is this avatar's texture complete?"
         )
-    return np.stack([c for c in colours if np.linalg.norm(c - colours[0]) < 90])
+    return np.stack([c for c in colors if np.linalg.norm(c - colors[0]) < 90])
 
 
 def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = None) -> Scan:
@@ -215,7 +217,7 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
     build = random_build(rng, child=child)
     bend = rng.uniform(4, 38, 2)
     texture = redyed(avatar.texture, avatar.dye, rng, strength=float(rng.choice([0.0, 1.0], p=[0.2, 0.8])))
-    quats = settled(quats, skeleton(avatar, build, bend))
+    quats = balanced(quats, skeleton(avatar, build, bend))
     vertices, landmarks = posed(avatar, world_rotations(quats), build=build, height_m=height, finger_bend_deg=bend)
     tags: dict[str, str | float] = {
         "sex": {"F": "female", "M": "male"}.get(avatar.sex, avatar.sex),

@@ -34,7 +34,7 @@ RIG_JOINTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Rig:
+class AvatarRig:
     """A skeleton at rest in T-pose (metres, +Y up, facing +Z, the person's left at +X).
 
     Attributes:
@@ -109,7 +109,7 @@ def random_build(rng: np.random.Generator, *, child: bool) -> Build:
     )
 
 
-def build_matrices(rig: Rig, build: Build) -> Float[np.ndarray, "J 3 3"]:
+def build_matrices(rig: AvatarRig, build: Build) -> Float[np.ndarray, "J 3 3"]:
     """The stretch of each joint about its rest position: along and across its bone. Symmetric matrices.
 
     A joint without a stretch of its own (fingers, eyes) takes its parent's.
@@ -155,7 +155,7 @@ def _limb(bone: Float[np.ndarray, "3"], across: float, along: float) -> Float[np
 
 
 def rig_rotations(
-    rig: Rig, world: Float[np.ndarray, "22 3 3"], finger_bend_deg: Float[np.ndarray, "2"]
+    rig: AvatarRig, world: Float[np.ndarray, "22 3 3"], finger_bend_deg: Float[np.ndarray, "2"]
 ) -> Float[np.ndarray, "J 3 3"]:
     """World rotation change of every rig joint from the pose's world rotations, fingers bent toward the palm.
 
@@ -183,7 +183,7 @@ def _finger(name: str, bend_deg: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3
 
 
 def joint_transforms(
-    rig: Rig, turns: Float[np.ndarray, "J 3 3"], stretch: Float[np.ndarray, "J 3 3"]
+    rig: AvatarRig, turns: Float[np.ndarray, "J 3 3"], stretch: Float[np.ndarray, "J 3 3"]
 ) -> tuple[Float[np.ndarray, "J 3 3"], Float[np.ndarray, "J 3"]]:
     """Linear parts L = D S and posed positions P of all joints: a point x of joint j goes to L (x - rest) + P."""
     linear, posed = turns @ stretch, np.empty_like(rig.rest, dtype=np.float64)
@@ -198,7 +198,7 @@ def joint_transforms(
 def skinned(
     vertices: Float[np.ndarray, "V 3"],
     weights: tuple[Int[np.ndarray, "V K"], Float[np.ndarray, "V K"]],
-    rig: Rig,
+    rig: AvatarRig,
     transforms: tuple[Float[np.ndarray, "J 3 3"], Float[np.ndarray, "J 3"]],
 ) -> Float[np.ndarray, "V 3"]:
     """Linear blend skinning of rest vertices with (joint numbers, weights that sum to 1)."""

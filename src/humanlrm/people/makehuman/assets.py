@@ -19,7 +19,7 @@ from humanlrm.people.poses.pack import POSE_INDEX, PosePack, Split, load_poses, 
 
 
 @dataclass(frozen=True)
-class Piece:
+class GarmentPiece:
     """One asset that a person wears or has.
 
     Attributes:
@@ -119,7 +119,7 @@ class Wardrobe:
         size = SLOTS[SLOT_OF["eyes"]].size
         return np.asarray(filled.resize((size, size), Image.Resampling.BILINEAR))
 
-    def _piece(self, name: str) -> Piece:
+    def _piece(self, name: str) -> GarmentPiece:
         record = self.records[name]
         folder, files = self.folder / record["dir"], record["files"]
         garment = load_garment(folder / files["obj"], folder / files["mhclo"])
@@ -128,7 +128,7 @@ class Wardrobe:
         if not plain:
             garment, texture = _cut_out(garment, self.image(name), size, cards=record["kind"] in ("hair", "eyebrows"))
         nowhere = np.zeros(texture.shape[:2], bool)
-        return Piece(
+        return GarmentPiece(
             id=name,
             kind=record["kind"],
             licence=record["licence"],
@@ -156,7 +156,7 @@ ACCESSORIES = {"hat": 0.08, "glasses": 0.1}
 
 
 @dataclass(frozen=True)
-class Outfit:
+class GarmentOutfit:
     """What one person wears: ids of pieces, inner first, and the ids of skin, iris and hair."""
 
     clothes: tuple[str, ...]
@@ -185,8 +185,8 @@ def skirts_for(quats: Float[np.ndarray, "22 4"]) -> Skirts:
 
 
 def random_outfit(
-    closet: Wardrobe, sex: str, age: float, rng: np.random.Generator, *, skirts: Skirts = "all"
-) -> Outfit:
+    assets: Wardrobe, sex: str, age: float, rng: np.random.Generator, *, skirts: Skirts = "all"
+) -> GarmentOutfit:
     """Clothes that make a whole, and a skin of about the right age (shares are our choice).
 
     Args:
@@ -194,11 +194,11 @@ def random_outfit(
     """
 
     def possible(name: str) -> bool:
-        tube = closet.records[name]["kind"] in _SKIRTS or name in _SHORT_SKIRTS
+        tube = assets.records[name]["kind"] in _SKIRTS or name in _SHORT_SKIRTS
         return not tube or skirts == "all" or (skirts == "short" and name in _SHORT_SKIRTS)
 
     def one(kind: str) -> str:
-        options = [name for name in closet.choices(kind, sex) if possible(name)]
+        options = [name for name in assets.choices(kind, sex) if possible(name)]
         if not options:
             raise ValueError(f"random_outfit: the asset pack has no {kind} for a {sex} person")
         return options[int(rng.integers(len(options)))]
@@ -211,7 +211,7 @@ def random_outfit(
     else:
         lower = one("skirt") if sex == "female" and skirts != "none" and rng.random() < 0.25 else one("bottom")
         clothes = [lower, one("top")]
-    bare = {closet.records[name]["kind"] for name in clothes} & {"dress", "skirt"}
+    bare = {assets.records[name]["kind"] for name in clothes} & {"dress", "skirt"}
     wide = not bare and not _NARROW & set(clothes)
     if sex == "female" and skirts == "all" and rng.random() < 0.12:
         clothes.append(one("coat"))
@@ -220,20 +220,20 @@ def random_outfit(
         while wide and shoes in _TALL_BOOTS:
             shoes = one("shoes")
         clothes.insert(len(clothes) if shoes in _TALL_BOOTS else 0, shoes)
-    if (bare or "shortjeans" in clothes) and closet.choices("socks", sex) and rng.random() < 0.4:
+    if (bare or "shortjeans" in clothes) and assets.choices("socks", sex) and rng.random() < 0.4:
         clothes.insert(0, one("socks"))
     head = [one("eyes"), one("eyebrows")]
     if rng.random() < (0.97 if sex == "female" else 0.88):
         head.append(one("hair"))
     for kind, share in ACCESSORIES.items():
-        if closet.choices(kind, sex) and rng.random() < share:
+        if assets.choices(kind, sex) and rng.random() < share:
             head.append(one(kind))
     word = "young" if age < 0.72 else "middleage" if age < 0.85 else "old"
-    skins = [s for s in closet.choices("skin", sex) if word in s and "special_suit" not in s]
+    skins = [s for s in assets.choices("skin", sex) if word in s and "special_suit" not in s]
     if not skins:
         raise ValueError(f"random_outfit: the asset pack has no {word} skin for a {sex} person")
     skin = skins[int(rng.integers(len(skins)))]
-    brown = [n for n in closet.choices("eye_texture", sex) if "brown" in n]
+    brown = [n for n in assets.choices("eye_texture", sex) if "brown" in n]
     dark = "darkskinned" in skin or rng.random() < 0.5
     iris = brown[int(rng.integers(len(brown)))] if dark and brown else one("eye_texture")
-    return Outfit(tuple(clothes), skin, iris, tuple(head))
+    return GarmentOutfit(tuple(clothes), skin, iris, tuple(head))

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from humanlrm.people.avatars.rig import Rig
+from humanlrm.people.avatars.rig import AvatarRig
 from humanlrm.people.joints import REST_JOINTS, SIDES, face_and_crown
 from humanlrm.people.poses.pack import POSE_INDEX, retargeted, smallest_rotation
 
@@ -123,10 +123,10 @@ def _y_up(points: torch.Tensor) -> Float[np.ndarray, "N 3"]:
     return np.stack([x, z, -y], axis=1).astype(np.float32)
 
 
-def rig_of(heads: Float[np.ndarray, "B 3"]) -> Rig:
+def rig_of(heads: Float[np.ndarray, "B 3"]) -> AvatarRig:
     """The skeleton of a body whose bones begin at ``heads``."""
     mesh = base_mesh()
-    return Rig(mesh.bones, mesh.parents, heads.astype(np.float64))
+    return AvatarRig(mesh.bones, mesh.parents, heads.astype(np.float64))
 
 
 def _pose_joint(bone: str) -> str | None:
@@ -161,7 +161,7 @@ def random_hands(rng: np.random.Generator) -> tuple[Hand, Hand]:
 
 
 def bone_rotations(
-    rig: Rig, world: Float[np.ndarray, "22 3 3"], hands: tuple[Hand, Hand]
+    rig: AvatarRig, world: Float[np.ndarray, "22 3 3"], hands: tuple[Hand, Hand]
 ) -> Float[np.ndarray, "B 3 3"]:
     """World rotation change of every bone from a pose's world rotations; the rest pose has hanging arms, so limbs are
     retargeted. Fingers are bent about the line of the knuckles and closed toward the middle finger.
@@ -190,14 +190,14 @@ def bone_rotations(
     return turns
 
 
-def _knuckle_bend(rig: Rig, side: str, bend_deg: float) -> Float[np.ndarray, "3 3"]:
+def _knuckle_bend(rig: AvatarRig, side: str, bend_deg: float) -> Float[np.ndarray, "3 3"]:
     """Rotation about the line from the little finger's knuckle to the index finger's, toward the palm."""
     axis = rig.rest[rig.index(f"finger2-1.{side}")] - rig.rest[rig.index(f"finger5-1.{side}")]
     sign = -1.0 if side == "L" else 1.0
     return Rotation.from_rotvec(sign * np.deg2rad(bend_deg) * axis / np.linalg.norm(axis)).as_matrix()
 
 
-def _closing(rig: Rig, side: str, finger: int, share: float) -> Float[np.ndarray, "3 3"]:
+def _closing(rig: AvatarRig, side: str, finger: int, share: float) -> Float[np.ndarray, "3 3"]:
     """Rotation of a finger's root by ``share`` of the angle to the middle finger; the thumb (1) half as far to the
     index finger."""
 

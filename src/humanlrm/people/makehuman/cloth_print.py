@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humanlrm.people.avatars.color import cloth_colour
+from humanlrm.people.avatars.color import cloth_color
 
 #: Shares of the patterns by what is worn (our choice).
 _SHARES: dict[str, dict[str, float]] = {
@@ -31,15 +31,15 @@ def printed(
     odds = np.array(list(shares.values()))
     kind = str(rng.choice(list(shares), p=odds / odds.sum()))
     staple = 1.0 if kind == "camouflage" else 0.55
-    first, second = cloth_colour(rng, staple=staple), cloth_colour(rng, staple=staple)
+    first, second = cloth_color(rng, staple=staple), cloth_color(rng, staple=staple)
     if kind == "denim":
         first = np.array([62, 84, 122]) * rng.uniform(0.4, 1.35)
         second = first * 0.5 + 110
-    colour = first + (second - first) * _pattern(kind, size, rng)[..., None]
+    color = first + (second - first) * _pattern(kind, size, rng)[..., None]
     if kind in ("camouflage", "flowers"):
         third = _noise(size, rng.uniform(16, 34), rng) > rng.uniform(0.55, 0.62)
-        colour = np.where(third[..., None], cloth_colour(rng, staple=staple), colour)
-    return np.clip(colour * shading, 0, 255).astype(np.uint8)
+        color = np.where(third[..., None], cloth_color(rng, staple=staple), color)
+    return np.clip(color * shading, 0, 255).astype(np.uint8)
 
 
 def _pattern(kind: str, size: int, rng: np.random.Generator) -> Float[np.ndarray, "size size"]:

@@ -22,7 +22,7 @@ _PULL, _PULL_M, _FOOT_PULL = 0.3, 0.022, 0.6
 
 
 @dataclass(frozen=True)
-class Bones:
+class BoneSegments:
     """The segments that skin is pulled to: ``start`` and ``end`` of each bone, and which are of the feet."""
 
     start: Float[np.ndarray, "B 3"]
@@ -70,7 +70,7 @@ def pulled_in(
     faces: Int[np.ndarray, "F 3"],
     inside: Bool[np.ndarray, "V"],
     weights: Float[np.ndarray, "V B"],
-    bones: Bones,
+    bones: BoneSegments,
 ) -> Float[np.ndarray, "V 3"]:
     """The body with its covered vertices moved toward their bones, less near the border of what is covered."""
     depth = rings(inside, faces, _SKIN_RINGS + 3)
@@ -87,7 +87,7 @@ def pulled_in(
 
 
 def _nearest_on_bones(
-    points: Float[np.ndarray, "V 3"], weights: Float[np.ndarray, "V B"], bones: Bones
+    points: Float[np.ndarray, "V 3"], weights: Float[np.ndarray, "V B"], bones: BoneSegments
 ) -> Float[np.ndarray, "V 3"]:
     """The weighted mean of the nearest points on the four bones that move a vertex most."""
     main = np.argpartition(weights, -4, axis=1)[:, -4:] if weights.shape[1] > 4 else np.argsort(-weights, axis=1)

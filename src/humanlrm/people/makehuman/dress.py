@@ -12,9 +12,9 @@ from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people.avatars.color import redyed
 from humanlrm.people.avatars.lining import lined
-from humanlrm.people.avatars.rig import Rig, joint_transforms
+from humanlrm.people.avatars.rig import AvatarRig, joint_transforms
 from humanlrm.people.joints import landmarks_of
-from humanlrm.people.makehuman.assets import SLOT_OF, Outfit, Piece, Wardrobe
+from humanlrm.people.makehuman.assets import SLOT_OF, GarmentOutfit, GarmentPiece, Wardrobe
 from humanlrm.people.makehuman.base_mesh import (
     BODY_VERTICES,
     Hand,
@@ -25,9 +25,9 @@ from humanlrm.people.makehuman.base_mesh import (
     shaped,
 )
 from humanlrm.people.makehuman.cloth_print import printed
-from humanlrm.people.makehuman.covering import Bones, covered, pulled_in, uncovered_faces, under_shell
+from humanlrm.people.makehuman.covering import BoneSegments, covered, pulled_in, uncovered_faces, under_shell
 from humanlrm.people.makehuman.texture_atlas import ATLAS_PX, SLOTS
-from humanlrm.people.poses.balance import Skeleton, settled
+from humanlrm.people.poses.balance import Skeleton, balanced
 from humanlrm.people.poses.clearance import Probes, cleared
 from humanlrm.people.poses.pack import world_rotations
 from humanlrm.people.procedural.materials import SKIN_TONES
@@ -53,9 +53,9 @@ class Layer:
 
 
 def dressed_scan(
-    closet: Wardrobe,
+    assets: Wardrobe,
     phenotype: dict[str, float],
-    outfit: Outfit,
+    outfit: GarmentOutfit,
     quats: Float[np.ndarray, "22 4"],
     rng: np.random.Generator,
     *,
@@ -72,12 +72,12 @@ def dressed_scan(
     base, heads = shaped(phenotype)
     scale = np.float32(height_m / np.ptp(base[:BODY_VERTICES, 1]))
     base, heads = base * scale, heads * scale
-    clothes = [closet.piece(name) for name in outfit.clothes]
-    extras = [closet.piece(name) for name in outfit.head]
+    clothes = [assets.piece(name) for name in outfit.clothes]
+    extras = [assets.piece(name) for name in outfit.head]
     rig = rig_of(heads)
     layers = _tucked_layers(base, clothes, bones_of(rig)) + _on_the_head(base, extras, rig)
     hands = random_hands(rng)
-    quats = settled(quats, _skeleton(base, rig, hands))
+    quats = balanced(quats, _skeleton(base, rig, hands))
     turns = bone_rotations(rig, world_rotations(quats), hands)
     if not hands_inside:
         turns = _clear_of_the_body(base, rig, turns)
@@ -85,12 +85,12 @@ def dressed_scan(
     posed = [_posed(layer, rig.rest, transforms) for layer in layers]
     _tuck(posed, layers, clothes)
     landmarks = landmarks_of(lambda bone: transforms[1][rig.index(bone)], posed[0][mesh.nose], posed[0][mesh.crown])
-    atlas = _atlas(closet, outfit, clothes, extras, rng)
+    atlas = _atlas(assets, outfit, clothes, extras, rng)
     licences = sorted({piece.licence for piece in (*clothes, *extras)} | {"CC0-1.0"})
     return _merged(layers, posed, atlas, landmarks, " AND ".join(licences))
 
 
-def _skeleton(base: Float[np.ndarray, "N 3"], rig: Rig, hands: tuple[Hand, Hand]) -> Skeleton:
+def _skeleton(base: Float[np.ndarray, "N 3"], rig: AvatarRig, hands: tuple[Hand, Hand]) -> Skeleton:
     """Of a body at rest; its head is rigid."""
     mesh, head, still = base_mesh(), rig.index("head"), np.tile(np.eye(3), (len(rig.names), 1, 1))
 
@@ -103,7 +103,7 @@ def _skeleton(base: Float[np.ndarray, "N 3"], rig: Rig, hands: tuple[Hand, Hand]
 
 
 def _clear_of_the_body(
-    base: Float[np.ndarray, "N 3"], rig: Rig, turns: Float[np.ndarray, "B 3 3"]
+    base: Float[np.ndarray, "N 3"], rig: AvatarRig, turns: Float[np.ndarray, "B 3 3"]
 ) -> Float[np.ndarray, "B 3 3"]:
     """The bones' rotations with arms turned so that hands and forearms stay outside of trunk, legs and head."""
     mesh = base_mesh()
@@ -145,7 +145,7 @@ def _probe_rows() -> Int[np.ndarray, "P"]:
     return np.flatnonzero(mesh.weights[:BODY_VERTICES, arm].sum(1) < 0.05)[::8]
 
 
-def _bones_below(rig: Rig, name: str) -> list[int]:
+def _bones_below(rig: AvatarRig, name: str) -> list[int]:
     """A bone and everything that hangs on it."""
     found = [rig.index(name)]
     for bone, parent in enumerate(rig.parents):
@@ -154,7 +154,7 @@ def _bones_below(rig: Rig, name: str) -> list[int]:
     return found
 
 
-def bones_of(rig: Rig) -> Bones:
+def bones_of(rig: AvatarRig) -> BoneSegments:
     """Segments from each bone's head to the mean of its children's; all bones of a foot share one to its ball."""
     start = rig.rest.astype(np.float32)
     children = [[j for j, parent in enumerate(rig.parents) if parent == bone] for bone in range(len(rig.names))]
@@ -165,10 +165,10 @@ def bones_of(rig: Rig) -> Bones:
         ankle, ball = rig.rest[rig.index(f"foot.{side}")], rig.rest[rig.index(f"toe2-1.{side}")]
         mine = [bone for bone in np.flatnonzero(foot) if rig.names[bone].endswith(side)]
         start[mine], end[mine] = ankle, ankle + 1.0 * (ball - ankle)
-    return Bones(start, end, foot)
+    return BoneSegments(start, end, foot)
 
 
-def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[Piece], bones: Bones) -> list[Layer]:
+def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[GarmentPiece], bones: BoneSegments) -> list[Layer]:
     """The body and its clothes at rest, inner first: what lies under a garment is pulled in below it or taken away."""
     mesh = base_mesh()
     weights = mesh.weights[:BODY_VERTICES]
@@ -189,14 +189,14 @@ def _tucked_layers(base: Float[np.ndarray, "N 3"], clothes: list[Piece], bones: 
     return [replace(layer, vertices=shape) for layer, shape in zip(layers, shapes, strict=True)]
 
 
-def _hidden(piece: Piece) -> Bool[np.ndarray, "B"]:
+def _hidden(piece: GarmentPiece) -> Bool[np.ndarray, "B"]:
     """Body vertices that the piece's author says are under it."""
     hidden = np.zeros(BODY_VERTICES, bool)
     hidden[piece.garment.hidden[piece.garment.hidden < BODY_VERTICES]] = True
     return hidden
 
 
-def _tuck(shapes: list[Float[np.ndarray, "V 3"]], layers: list[Layer], clothes: list[Piece]) -> None:
+def _tuck(shapes: list[Float[np.ndarray, "V 3"]], layers: list[Layer], clothes: list[GarmentPiece]) -> None:
     """Pulls the body and inner garments below the outer ones, in place; at rest, and again in the pose, because bent
     limbs bring skin through cloth. ``layers`` and ``shapes``: the body, then ``clothes``, then what stays."""
     feet = _of_feet(layers[0].weights)
@@ -216,7 +216,7 @@ def _of_feet(weights: Float[np.ndarray, "V B"]) -> Bool[np.ndarray, "V"]:
     return weights[:, feet].sum(1) > 0.5
 
 
-def _on_the_head(base: Float[np.ndarray, "N 3"], pieces: list[Piece], rig: Rig) -> list[Layer]:
+def _on_the_head(base: Float[np.ndarray, "N 3"], pieces: list[GarmentPiece], rig: AvatarRig) -> list[Layer]:
     """Eyes, brows, hair, hat and glasses; what a hat hides of the hair is taken away. Hair cards and hats get a lining
     so that they have an inside."""
     layers = [_layer(piece, base) for piece in pieces]
@@ -229,7 +229,7 @@ def _on_the_head(base: Float[np.ndarray, "N 3"], pieces: list[Piece], rig: Rig) 
     return [_with_lining(layer) if layer.slot in ("hair", "hat") and len(layer.faces) else layer for layer in layers]
 
 
-def _layer(piece: Piece, base: Float[np.ndarray, "N 3"]) -> Layer:
+def _layer(piece: GarmentPiece, base: Float[np.ndarray, "N 3"]) -> Layer:
     """A piece on the body at rest."""
     garment, slot = piece.garment, SLOT_OF[piece.kind]
     uv = SLOTS[slot].coordinates(garment.uv)
@@ -289,18 +289,22 @@ def _posed(
 
 
 def _atlas(
-    closet: Wardrobe, outfit: Outfit, clothes: list[Piece], extras: list[Piece], rng: np.random.Generator
+    assets: Wardrobe,
+    outfit: GarmentOutfit,
+    clothes: list[GarmentPiece],
+    extras: list[GarmentPiece],
+    rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The common texture: skin, iris and every piece in new colours on its tile."""
     atlas = np.full((*ATLAS_PX, 3), 128, np.uint8)
-    SLOTS["skin"].paste(atlas, _skin_toned(closet.image(outfit.skin)[..., :3], "darkskinned" in outfit.skin, rng))
-    SLOTS["eyes"].paste(atlas, closet.iris(outfit.iris))
-    hair_colour = rng.random() * (0.35 if "darkskinned" in outfit.skin else 1.0)
+    SLOTS["skin"].paste(atlas, _skin_toned(assets.image(outfit.skin)[..., :3], "darkskinned" in outfit.skin, rng))
+    SLOTS["eyes"].paste(atlas, assets.iris(outfit.iris))
+    hair_color = rng.random() * (0.35 if "darkskinned" in outfit.skin else 1.0)
     grey = rng.random() < {"skin_old": 0.75, "skin_mid": 0.12}.get(outfit.skin[:8], 0.0)
     for piece in (*clothes, *extras):
         slot = SLOT_OF[piece.kind]
         if piece.kind in ("hair", "eyebrows"):
-            image = _hair_coloured(piece.texture, hair_colour, grey=grey)
+            image = _hair_colored(piece.texture, hair_color, grey=grey)
         elif piece.kind == "eyes":
             continue
         elif piece.plain or rng.random() < _PRINTED.get(piece.kind, 0.2):
@@ -331,16 +335,16 @@ _HAIR = np.array(
 )
 
 
-def _hair_coloured(texture: UInt8[np.ndarray, "H W 3"], where: float, *, grey: bool) -> UInt8[np.ndarray, "H W 3"]:
+def _hair_colored(texture: UInt8[np.ndarray, "H W 3"], where: float, *, grey: bool) -> UInt8[np.ndarray, "H W 3"]:
     """Hair of a natural colour; ``where`` in [0, 1) runs from black to blond, ``grey`` hair is mostly grey."""
     low = int(where * (len(_HAIR) - 1))
     mix = where * (len(_HAIR) - 1) - low
-    colour = _HAIR[low] * (1 - mix) + _HAIR[low + 1] * mix
+    color = _HAIR[low] * (1 - mix) + _HAIR[low + 1] * mix
     if grey:
-        colour = 0.25 * colour + 0.75 * np.array([168, 166, 162])
+        color = 0.25 * color + 0.75 * np.array([168, 166, 162])
     luma = texture.astype(np.float32).mean(axis=2, keepdims=True)
     shading = np.clip((luma + 30) / (float(luma.mean()) + 30), 0.4, 1.8)
-    return np.clip(colour * shading, 0, 255).astype(np.uint8)
+    return np.clip(color * shading, 0, 255).astype(np.uint8)
 
 
 def _merged(

@@ -56,18 +56,18 @@ def make_composed(assets: Path, seed: int, *, split: Split = "train") -> Scan:
     Raises:
         FileNotFoundError: a part of the asset pack is missing.
     """
-    closet = wardrobe(Path(assets), split)
+    pack = wardrobe(Path(assets), split)
     rng = np.random.default_rng([seed, 0xC107])
     sex, phenotype = random_phenotype(rng)
-    source, quats = closet.random_pose(rng)
-    outfit = random_outfit(closet, sex, phenotype["age"], rng, skirts=skirts_for(quats))
+    source, quats = pack.random_pose(rng)
+    outfit = random_outfit(pack, sex, phenotype["age"], rng, skirts=skirts_for(quats))
     height_m = random_height_m(sex, phenotype["age"], rng)
-    scan = dressed_scan(closet, phenotype, outfit, quats, rng, height_m=height_m, hands_inside="pocket" in source)
+    scan = dressed_scan(pack, phenotype, outfit, quats, rng, height_m=height_m, hands_inside="pocket" in source)
     tags: dict[str, str | float] = {
         "sex": sex,
         "pose": source,
         "age_years": age_years(phenotype["age"]),
-        "clothes": "+".join(outfit.clothes + tuple(n for n in outfit.head if closet.records[n]["kind"] in ACCESSORIES)),
+        "clothes": "+".join(outfit.clothes + tuple(n for n in outfit.head if pack.records[n]["kind"] in ACCESSORIES)),
         "height_m": height_m,
     }
     return replace(scan, id=f"composed_{seed}", tags=tags)

@@ -50,7 +50,7 @@ _SWAY_DEG, _MAX_TILT_DEG = 1.5, 15.0
 
 def random_pose(poses: PosePack, split: Split, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
     """A pose of one side of the split and its source: perturbed, and mirrored half of the time. It is to be
-    :func:`settled` on the body that takes it. Some that people are trained with are unusual; of those that weights are
+    :func:`balanced` on the body that takes it. Some that people are trained with are unusual; of those that weights are
     measured with none is."""
     source, quats = _draw(poses, split, rng)
     if split == "train" and rng.random() < UNUSUAL_SHARE:
@@ -65,7 +65,7 @@ def _draw(poses: PosePack, split: Split, rng: np.random.Generator) -> tuple[str,
     return source, with_shoulder_girdle(quats)
 
 
-def settled(quats: Float[np.ndarray, "22 4"], skeleton: Skeleton) -> Float[np.ndarray, "22 4"]:
+def balanced(quats: Float[np.ndarray, "22 4"], skeleton: Skeleton) -> Float[np.ndarray, "22 4"]:
     """The pose with the body's weight above its feet, if it stands on both, and with level soles where a foot bears
     weight."""
     turned = quats.copy()

@@ -59,7 +59,7 @@ class Leg:
 
 
 @dataclass(frozen=True)
-class Pose:
+class BodyPose:
     """A whole body; ``bend`` and ``pitch`` go forward, ``side``, ``roll`` and ``turn`` to the person's left."""
 
     family: str
@@ -79,25 +79,25 @@ _HIP = Arm(reach=(0.40, -0.80, 0.02), pole=(1, 0, -0.35), pronate=20)
 _SITTING = Leg(flex=86, abduct=9, twist=4, knee=86)
 
 #: (how often, pose). Left and right are swapped at random.
-PHOTO_POSES: tuple[tuple[float, Pose], ...] = (
-    (5.0, Pose("standing")),
-    (1.0, Pose("a-pose", arms=_pair(Arm(abduct=40, elbow=8)), legs=_pair(Leg(abduct=8)))),
-    (0.5, Pose("t-pose", arms=_pair(Arm(abduct=85, elbow=6, twist=0)), legs=_pair(Leg(abduct=6)))),
-    (1.5, Pose("contrapposto", legs=(Leg(abduct=-1), Leg(18, 8, 14, 28)), pelvis=(0, -6, 4), spine=(0, 8, -4))),
-    (1.0, Pose("hands-on-hips", arms=_pair(_HIP))),
-    (0.7, Pose("hand-on-hip", arms=(_HIP, Arm()), legs=(Leg(), Leg(12, 8, 10, 20)))),
-    (0.8, Pose("crossed-arms", arms=_pair(Arm(reach=(-0.20, -0.42, 0.42), pole=(0.8, -1, 0.0), pronate=10)))),
-    (0.5, Pose("hands-clasped", arms=_pair(Arm(reach=(0.06, -0.78, 0.42), pole=(1, -0.3, -0.4))))),
-    (0.5, Pose("hands-behind", arms=_pair(Arm(flex=-28, abduct=16, twist=60, elbow=45)))),
-    (0.8, Pose("arms-raised", arms=_pair(Arm(flex=12, abduct=155, twist=0, elbow=18)))),
-    (0.5, Pose("waving", arms=(Arm(flex=20, abduct=95, twist=-80, elbow=75), Arm()))),
-    (0.7, Pose("hand-to-face", arms=(Arm(reach=(0.14, -0.04, 0.38), pole=(0.7, -1, 0.2)), Arm()), head=(8, 0, 0))),
-    (0.7, Pose("phone", arms=(Arm(reach=(0.12, -0.22, 0.62), pole=(0.6, -1, 0)), Arm()), head=(18, 0, 0))),
-    (0.5, Pose("pointing", arms=(Arm(flex=82, abduct=12, elbow=8), Arm()))),
-    (1.8, Pose("walking", (Arm(-22, 9, 10, 18), Arm(20, 9, 20, 28)), (Leg(26, 2, 4, 6), Leg(-16, 2, 4, 24)))),
+PHOTO_POSES: tuple[tuple[float, BodyPose], ...] = (
+    (5.0, BodyPose("standing")),
+    (1.0, BodyPose("a-pose", arms=_pair(Arm(abduct=40, elbow=8)), legs=_pair(Leg(abduct=8)))),
+    (0.5, BodyPose("t-pose", arms=_pair(Arm(abduct=85, elbow=6, twist=0)), legs=_pair(Leg(abduct=6)))),
+    (1.5, BodyPose("contrapposto", legs=(Leg(abduct=-1), Leg(18, 8, 14, 28)), pelvis=(0, -6, 4), spine=(0, 8, -4))),
+    (1.0, BodyPose("hands-on-hips", arms=_pair(_HIP))),
+    (0.7, BodyPose("hand-on-hip", arms=(_HIP, Arm()), legs=(Leg(), Leg(12, 8, 10, 20)))),
+    (0.8, BodyPose("crossed-arms", arms=_pair(Arm(reach=(-0.20, -0.42, 0.42), pole=(0.8, -1, 0.0), pronate=10)))),
+    (0.5, BodyPose("hands-clasped", arms=_pair(Arm(reach=(0.06, -0.78, 0.42), pole=(1, -0.3, -0.4))))),
+    (0.5, BodyPose("hands-behind", arms=_pair(Arm(flex=-28, abduct=16, twist=60, elbow=45)))),
+    (0.8, BodyPose("arms-raised", arms=_pair(Arm(flex=12, abduct=155, twist=0, elbow=18)))),
+    (0.5, BodyPose("waving", arms=(Arm(flex=20, abduct=95, twist=-80, elbow=75), Arm()))),
+    (0.7, BodyPose("hand-to-face", arms=(Arm(reach=(0.14, -0.04, 0.38), pole=(0.7, -1, 0.2)), Arm()), head=(8, 0, 0))),
+    (0.7, BodyPose("phone", arms=(Arm(reach=(0.12, -0.22, 0.62), pole=(0.6, -1, 0)), Arm()), head=(18, 0, 0))),
+    (0.5, BodyPose("pointing", arms=(Arm(flex=82, abduct=12, elbow=8), Arm()))),
+    (1.8, BodyPose("walking", (Arm(-22, 9, 10, 18), Arm(20, 9, 20, 28)), (Leg(26, 2, 4, 6), Leg(-16, 2, 4, 24)))),
     (
         1.0,
-        Pose(
+        BodyPose(
             "running",
             (Arm(-42, 14, 10, 90), Arm(38, 10, 30, 85)),
             (Leg(62, 2, 2, 82, False), Leg(-14, 2, 2, 55, False)),
@@ -106,28 +106,31 @@ PHOTO_POSES: tuple[tuple[float, Pose], ...] = (
     ),
     (
         0.7,
-        Pose(
+        BodyPose(
             "kicking",
             (Arm(-10, 50, 0, 25), Arm(35, 55, 0, 30)),
             (Leg(78, 10, 6, 18, False), Leg(0, 4, 8, 8)),
             pelvis=(-10, 0, 0),
         ),
     ),
-    (0.5, Pose("balance", _pair(Arm(10, 78, 0, 12)), (Leg(0, 2, 4, 4), Leg(58, 40, 40, 105, False)))),
-    (1.2, Pose("sitting", _pair(Arm(30, 12, 22, 50)), _pair(_SITTING))),
+    (0.5, BodyPose("balance", _pair(Arm(10, 78, 0, 12)), (Leg(0, 2, 4, 4), Leg(58, 40, 40, 105, False)))),
+    (1.2, BodyPose("sitting", _pair(Arm(30, 12, 22, 50)), _pair(_SITTING))),
     (
         0.5,
-        Pose(
+        BodyPose(
             "legs-crossed",
             _pair(Arm(24, 14, 30, 62)),
             (replace(_SITTING, abduct=4), Leg(98, -10, 0, 80, False)),
         ),
     ),
-    (0.6, Pose("crouching", _pair(Arm(48, 20, 20, 60)), _pair(Leg(112, 16, 10, 128)), (16, 0, 0), (24, 0, 0))),
-    (0.6, Pose("leaning", _pair(Arm(52, 12, 15, 20)), _pair(Leg(34, 7, 6, 22)), (26, 0, 0), (24, 0, 0), (-14, 0, 0))),
-    (0.5, Pose("lunge", _pair(_HIP), (Leg(70, 4, 4, 78), Leg(-22, 4, 4, 35, False)))),
-    (0.5, Pose("kneeling", legs=(Leg(88, 8, 4, 92), Leg(-4, 4, 4, 92, False)), arms=_pair(Arm(20, 14, 20, 35)))),
-    (0.3, Pose("knees", legs=_pair(Leg(32, 8, 4, 118, False)), arms=_pair(Arm(18, 12, 20, 40)))),
+    (0.6, BodyPose("crouching", _pair(Arm(48, 20, 20, 60)), _pair(Leg(112, 16, 10, 128)), (16, 0, 0), (24, 0, 0))),
+    (
+        0.6,
+        BodyPose("leaning", _pair(Arm(52, 12, 15, 20)), _pair(Leg(34, 7, 6, 22)), (26, 0, 0), (24, 0, 0), (-14, 0, 0)),
+    ),
+    (0.5, BodyPose("lunge", _pair(_HIP), (Leg(70, 4, 4, 78), Leg(-22, 4, 4, 35, False)))),
+    (0.5, BodyPose("kneeling", legs=(Leg(88, 8, 4, 92), Leg(-4, 4, 4, 92, False)), arms=_pair(Arm(20, 14, 20, 35)))),
+    (0.3, BodyPose("knees", legs=_pair(Leg(32, 8, 4, 118, False)), arms=_pair(Arm(18, 12, 20, 40)))),
 )
 
 
@@ -147,7 +150,7 @@ _HARD = {
 _HARDER = 3.0
 
 
-def sample_pose(rng: np.random.Generator) -> Pose:
+def sample_pose(rng: np.random.Generator) -> BodyPose:
     """65% a perturbed photo pose, 35% "free": everyday angles, of which a third wide ones."""
     if rng.random() < 0.35:
         pose = _free(rng)
@@ -157,7 +160,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     return mirrored(pose) if rng.random() < 0.5 else pose
 
 
-def mirrored(pose: Pose) -> Pose:
+def mirrored(pose: BodyPose) -> BodyPose:
     """The pose of the person in the mirror."""
     swapped = {name: tuple(s * v for s, v in zip((1, -1, -1), getattr(pose, name), strict=True)) for name in _TRUNK}
     return replace(pose, arms=pose.arms[::-1], legs=pose.legs[::-1], **swapped)
@@ -191,7 +194,7 @@ def _limit_leg(leg: Leg) -> Leg:
     )
 
 
-def _perturbed(pose: Pose, rng: np.random.Generator) -> Pose:
+def _perturbed(pose: BodyPose, rng: np.random.Generator) -> BodyPose:
     size = rng.uniform(0.4, 1.5)
 
     def arm(base: Arm) -> Arm:
@@ -213,7 +216,7 @@ def _perturbed(pose: Pose, rng: np.random.Generator) -> Pose:
     return replace(pose, arms=arms, legs=legs, curl=rng.uniform(2, 45), **shake)
 
 
-def _free(rng: np.random.Generator) -> Pose:
+def _free(rng: np.random.Generator) -> BodyPose:
     big = rng.random() < 0.35
     k = 1.8 if big else 1.0
 
@@ -230,7 +233,7 @@ def _free(rng: np.random.Generator) -> Pose:
 
     spread = {n: tuple(rng.normal(0, s, 3) * k) for n, s in zip(_TRUNK, (4, 10, 11), strict=True)}
     family = "free-big" if big else "free"
-    return Pose(family, (arm(), arm()), (leg(), leg()), curl=rng.uniform(0, 45), **spread)
+    return BodyPose(family, (arm(), arm()), (leg(), leg()), curl=rng.uniform(0, 45), **spread)
 
 
 def _unit(v: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
@@ -351,7 +354,7 @@ _JOINTS = ("upperarm01", "lowerarm01", "wrist", "upperleg01", "lowerleg01", "foo
 _FINGER_AXIS = np.array([0.7, 0.2, 0.68])
 
 
-def bone_turns(body: Body, pose: Pose) -> dict[str, Float[np.ndarray, "3 3"]]:
+def bone_turns(body: Body, pose: BodyPose) -> dict[str, Float[np.ndarray, "3 3"]]:
     """The pose as turns for :func:`humanlrm.people.procedural.bodies.skin`: who stands has the weight above the feet
     (``people.poses.balance``), arms are pushed outward until clear of the trunk."""
     both, pelvis = [_Limbs(body, side) for side in "LR"], _euler(pose.pelvis)
@@ -372,7 +375,9 @@ def bone_turns(body: Body, pose: Pose) -> dict[str, Float[np.ndarray, "3 3"]]:
     return turns
 
 
-def _stance(both: list[_Limbs], pose: Pose, pelvis: Float[np.ndarray, "3 3"]) -> dict[str, Float[np.ndarray, "3 3"]]:
+def _stance(
+    both: list[_Limbs], pose: BodyPose, pelvis: Float[np.ndarray, "3 3"]
+) -> dict[str, Float[np.ndarray, "3 3"]]:
     """Turns of what a person stands with: pelvis and legs."""
     turns = {"root": pelvis}
     for limbs, leg in zip(both, pose.legs, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from humanlrm.people.procedural.bodies import rig
-from humanlrm.people.procedural.lofts import Part, Rings
+from humanlrm.people.procedural.lofts import LoftedPart, Rings
 from humanlrm.people.procedural.sites import ATLAS_PX, texels
 
 STRIP_PX = 128
@@ -26,7 +26,7 @@ SLOTS = {
 Paint = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N 3"]]
 
 
-class TexturedMesh(NamedTuple):
+class PersonMesh(NamedTuple):
     """The arrays of a ``Scan``, see there."""
 
     vertices: Float[np.ndarray, "V 3"]
@@ -35,7 +35,7 @@ class TexturedMesh(NamedTuple):
     uv_faces: Int[np.ndarray, "F 3"]
 
 
-def joined(body: Float[np.ndarray, "V 3"], parts: list[Part]) -> TexturedMesh:
+def joined(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> PersonMesh:
     """Body and parts as one mesh (several closed surfaces, overlapping).
 
     Raises:
@@ -45,15 +45,15 @@ def joined(body: Float[np.ndarray, "V 3"], parts: list[Part]) -> TexturedMesh:
     if len(set(names)) < len(names):
         raise ValueError(f"joined: every part needs a rectangle of its own in the texture, got {names}")
     shared, side = rig(), ATLAS_PX / (ATLAS_PX + STRIP_PX)
-    meshes = [TexturedMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
+    meshes = [PersonMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
     for part in parts:
         start, width = SLOTS[part.name]
         low = np.array([start + 2, ATLAS_PX + 2]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)
         size = np.array([width - 4, STRIP_PX - 4]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)
-        meshes.append(TexturedMesh(part.vertices, part.faces, (low + part.uv * size).astype(np.float32), part.uv_faces))
+        meshes.append(PersonMesh(part.vertices, part.faces, (low + part.uv * size).astype(np.float32), part.uv_faces))
     first = np.cumsum([0] + [len(m.vertices) for m in meshes])
     first_uv = np.cumsum([0] + [len(m.uv) for m in meshes])
-    return TexturedMesh(
+    return PersonMesh(
         vertices=np.concatenate([m.vertices for m in meshes]),
         faces=np.concatenate([m.faces + at for m, at in zip(meshes, first, strict=False)]).astype(np.int32),
         uv=np.concatenate([m.uv for m in meshes]),
@@ -61,7 +61,9 @@ def joined(body: Float[np.ndarray, "V 3"], parts: list[Part]) -> TexturedMesh:
     )
 
 
-def texture(body: Float[np.ndarray, "N 3"], parts: list[Part], paints: dict[str, Paint]) -> UInt8[np.ndarray, "H W 3"]:
+def texture(
+    body: Float[np.ndarray, "N 3"], parts: list[LoftedPart], paints: dict[str, Paint]
+) -> UInt8[np.ndarray, "H W 3"]:
     """The picture: the body's texels with filled gutters, and each part painted on its chart."""
     strip = np.full((STRIP_PX, ATLAS_PX, 3), 0.5, np.float32)
     for part in parts:
@@ -72,8 +74,8 @@ def texture(body: Float[np.ndarray, "N 3"], parts: list[Part], paints: dict[str,
     return np.concatenate([_bytes(strip), atlas])
 
 
-def _bytes(colours: Float[np.ndarray, "*n 3"]) -> UInt8[np.ndarray, "*n 3"]:
-    return (np.clip(colours, 0, 1) * 255 + 0.5).astype(np.uint8)
+def _bytes(colors: Float[np.ndarray, "*n 3"]) -> UInt8[np.ndarray, "*n 3"]:
+    return (np.clip(colors, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _spread(chart: Rings, rows: int, columns: int) -> Float[np.ndarray, "rows columns 3"]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rig:
+class BodyRig:
     """What all people share: topology, texture coordinates, bones, skinning weights.
 
     Attributes:
@@ -117,7 +117,7 @@ def _shape(phenotype: dict[str, float]) -> tuple[Float[np.ndarray, "V 3"], Float
 
 
 @cache
-def rig() -> Rig:
+def rig() -> BodyRig:
     """The shared rig. Takes about 4 s, once per process (a minute the first time on a machine, anny fills a cache)."""
     model, kept = _model(), _kept()
     renumber = np.full(len(model.template_vertices), -1)
@@ -129,7 +129,7 @@ def rig() -> Rig:
     weights = _weights(kept)
     vertices, heads = _shape({"gender": 0.5, "age": 0.67, "height": 0.37})
     nose, crown = face_and_crown(vertices, heads[list(model.bone_labels).index("eye.L")])
-    return Rig(
+    return BodyRig(
         faces=faces.astype(np.int32),
         uv=np.asarray(model.texture_coordinates)[used].astype(np.float32),
         uv_faces=uv_faces.reshape(faces.shape).astype(np.int32),

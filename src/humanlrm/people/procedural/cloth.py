@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-Colour = Float[np.ndarray, "3"]
-Colours = Float[np.ndarray, "N 3"]
+Color = Float[np.ndarray, "3"]
+Colors = Float[np.ndarray, "N 3"]
 Amount = Float[np.ndarray, "N"]
 
 #: Pattern by name: how often.
@@ -27,7 +27,7 @@ PATTERNS = {
 }
 
 
-def cloth_colour(rng: np.random.Generator) -> Colour:
+def cloth_color(rng: np.random.Generator) -> Color:
     """Any hue; greys, blacks, whites and navy are common, as in a wardrobe."""
     kind = rng.random()
     if kind < 0.38:
@@ -42,11 +42,11 @@ def cloth_colour(rng: np.random.Generator) -> Colour:
     return np.array(vivid, np.float32)
 
 
-def mix(colours: Colours, other: Colours | Colour, amount: Amount) -> Colours:
-    """``other`` over ``colours`` with opacity ``amount``."""
+def mix(colors: Colors, other: Colors | Color, amount: Amount) -> Colors:
+    """``other`` over ``colors`` with opacity ``amount``."""
     touched = np.flatnonzero(amount)
-    mixed, other = colours.copy(), np.asarray(other, np.float32)
-    own = colours[touched]
+    mixed, other = colors.copy(), np.asarray(other, np.float32)
+    own = colors[touched]
     mixed[touched] = own + ((other if other.ndim == 1 else other[touched]) - own) * amount[touched, None]
     return mixed
 
@@ -84,7 +84,7 @@ class Cloth:
 
     Attributes:
         kind: one of ``PATTERNS``.
-        colours: ground and two others.
+        colors: ground and two others.
         wave: spatial frequency, radians per metre.
         phase: shift of the pattern.
         seed: of its noise.
@@ -92,29 +92,29 @@ class Cloth:
     """
 
     kind: str
-    colours: tuple[Colour, Colour, Colour]
+    colors: tuple[Color, Color, Color]
     wave: float
     phase: float
     seed: int
     worn: float
 
-    def paint(self, position: Float[np.ndarray, "N 3"], axis: Amount | float = 0.0) -> Colours:
+    def paint(self, position: Float[np.ndarray, "N 3"], axis: Amount | float = 0.0) -> Colors:
         """Colours at places of the average body with hanging arms, metres; ``axis`` as in ``Sites``.
 
         Patterns with columns run around the limb or trunk, so that they do not smear on its sides.
         """
-        ground = np.tile(self.colours[0], (len(position), 1))
+        ground = np.tile(self.colors[0], (len(position), 1))
         painted = (
-            mix(ground, self.colours[1], self._amount(_unrolled(position, axis))) if self.kind != "plain" else ground
+            mix(ground, self.colors[1], self._amount(_unrolled(position, axis))) if self.kind != "plain" else ground
         )
         if self.kind == "plaid":
             x, y, _ = _unrolled(position, axis).T
             thin = np.maximum(
                 edge(np.sin(x * self.wave + 1) - 0.93, 0.03), edge(np.sin(y * self.wave + 1) - 0.93, 0.03)
             )
-            painted = mix(painted, self.colours[2], 0.8 * thin)
+            painted = mix(painted, self.colors[2], 0.8 * thin)
         if self.kind in ("camouflage", "floral"):
-            painted = mix(painted, self.colours[2], edge(ripple(position, self.seed + 1, 3 / self.wave) - 0.45, 0.08))
+            painted = mix(painted, self.colors[2], edge(ripple(position, self.seed + 1, 3 / self.wave) - 0.45, 0.08))
         shade = 1 + self.worn * (0.06 * ripple(position, self.seed + 2, 0.09) + 0.025 * grain(len(position), self.seed))
         return painted * shade[:, None]
 
@@ -149,21 +149,21 @@ def sample_cloth(rng: np.random.Generator, kind: str | None = None) -> Cloth:
     odds = np.array(list(PATTERNS.values()))
     picked = str(rng.choice(list(PATTERNS), p=odds / odds.sum()))
     kind = kind or picked
-    colours = cloth_colour(rng), cloth_colour(rng), cloth_colour(rng)
+    colors = cloth_color(rng), cloth_color(rng), cloth_color(rng)
     if kind in ("heather", "denim"):
-        lighter = np.clip(colours[0] + rng.uniform(0.08, 0.25), 0, 1).astype(np.float32)
-        colours = (colours[0], lighter, colours[2])
+        lighter = np.clip(colors[0] + rng.uniform(0.08, 0.25), 0, 1).astype(np.float32)
+        colors = (colors[0], lighter, colors[2])
     if kind == "denim":
         blue = np.array([0.16, 0.22, 0.36], np.float32) * np.float32(rng.uniform(0.5, 1.9))
-        colours = (blue, np.clip(blue * 1.5 + 0.08, 0, 1).astype(np.float32), colours[2])
+        colors = (blue, np.clip(blue * 1.5 + 0.08, 0, 1).astype(np.float32), colors[2])
     low, high = {"camouflage": (20, 45), "floral": (60, 130), "dots": (60, 160)}.get(kind, (30, 170))
     seed = int(rng.integers(1 << 30))
     return Cloth(
-        kind, colours, float(rng.uniform(low, high)), float(rng.uniform(0, 6.28)), seed, float(rng.uniform(0.2, 1.3))
+        kind, colors, float(rng.uniform(low, high)), float(rng.uniform(0, 6.28)), seed, float(rng.uniform(0.2, 1.3))
     )
 
 
-def print_on_chest(rng: np.random.Generator, colours: Colours, position: Float[np.ndarray, "N 3"]) -> Colours:
+def print_on_chest(rng: np.random.Generator, colors: Colors, position: Float[np.ndarray, "N 3"]) -> Colors:
     """A logo: a disc, a box with lines like writing, a badge or blobs, on the chest or all over the belly."""
     x, y, z = position.T
     centre, size = rng.uniform(1.1, 1.24), rng.uniform(0.04, 0.12)
@@ -182,49 +182,49 @@ def print_on_chest(rng: np.random.Generator, colours: Colours, position: Float[n
         amount = edge(1 - np.maximum(np.abs(u), np.abs(v) * 1.4), 0.03)
     else:
         amount = edge(ripple(position, int(rng.integers(1 << 30)), size * 0.7), 0.1) * edge(1.2 - np.hypot(u, v), 0.05)
-    return mix(colours, cloth_colour(rng), amount * (z > 0.02))
+    return mix(colors, cloth_color(rng), amount * (z > 0.02))
 
 
-def hem_line(colours: Colours, cover: Amount, rng: np.random.Generator) -> Colours:
+def hem_line(colors: Colors, cover: Amount, rng: np.random.Generator) -> Colors:
     """A darker seam, or a band in another colour (ribbing, collar, cuff), along the border of a garment."""
     width = rng.uniform(0.008, 0.035)
     if rng.random() < 0.25:
-        return mix(colours, cloth_colour(rng), edge(width - cover, 0.003))
+        return mix(colors, cloth_color(rng), edge(width - cover, 0.003))
     seam = edge(0.0022 - np.abs(cover - width), 0.001)
-    return colours * (1 - 0.35 * seam)[:, None]
+    return colors * (1 - 0.35 * seam)[:, None]
 
 
 def front_line(
-    colours: Colours, position: Float[np.ndarray, "N 3"], rng: np.random.Generator, inner: Colours | None
-) -> Colours:
+    colors: Colors, position: Float[np.ndarray, "N 3"], rng: np.random.Generator, inner: Colors | None
+) -> Colors:
     """Buttons or a zip down the front; with ``inner`` the garment stands open and shows it."""
     x, y, z = position.T
     front = z > 0.0
     if inner is not None:
         gap = rng.uniform(0.015, 0.06) + rng.uniform(-0.02, 0.12) * (1.35 - y)
-        return mix(colours, inner, edge(gap - np.abs(x), 0.003) * front)
-    colours = colours * (1 - 0.3 * edge(0.002 - np.abs(x - 0.016), 0.001) * front)[:, None]
+        return mix(colors, inner, edge(gap - np.abs(x), 0.003) * front)
+    colors = colors * (1 - 0.3 * edge(0.002 - np.abs(x - 0.016), 0.001) * front)[:, None]
     if rng.random() < 0.5:
         step = rng.uniform(0.06, 0.1)
         dot = np.hypot(x, (y % step) - step / 2)
-        return mix(colours, cloth_colour(rng), edge(0.007 - dot, 0.0015) * front)
-    return mix(colours, np.full(3, rng.uniform(0.1, 0.8)), 0.8 * edge(0.005 - np.abs(x), 0.0015) * front)
+        return mix(colors, cloth_color(rng), edge(0.007 - dot, 0.0015) * front)
+    return mix(colors, np.full(3, rng.uniform(0.1, 0.8)), 0.8 * edge(0.005 - np.abs(x), 0.0015) * front)
 
 
 def trouser_details(
-    colours: Colours, position: Float[np.ndarray, "N 3"], waist_m: float, rng: np.random.Generator
-) -> Colours:
+    colors: Colors, position: Float[np.ndarray, "N 3"], waist_m: float, rng: np.random.Generator
+) -> Colors:
     """Fly, pockets, outer seams or a side stripe, and perhaps a belt."""
     x, y, z = position.T
     seam = edge(0.002 - np.abs(z - 0.01), 0.001) * (np.abs(x) > 0.12) + edge(0.002 - np.abs(x), 0.001) * (y > 0.85)
     pocket = edge(0.002 - np.abs(np.abs(x) - 0.09 - 0.5 * (waist_m - 0.05 - y)), 0.001)
     pocket = pocket * (y < waist_m - 0.05) * (y > waist_m - 0.17)
-    colours = colours * (1 - 0.3 * np.clip(seam + pocket, 0, 1))[:, None]
+    colors = colors * (1 - 0.3 * np.clip(seam + pocket, 0, 1))[:, None]
     if rng.random() < 0.15:
-        colours = mix(colours, cloth_colour(rng), edge(0.02 - np.abs(z - 0.01), 0.002) * (np.abs(x) > 0.1))
+        colors = mix(colors, cloth_color(rng), edge(0.02 - np.abs(z - 0.01), 0.002) * (np.abs(x) > 0.1))
     if rng.random() < 0.4:
         belt = edge(0.018 - np.abs(y - waist_m + 0.03), 0.002)
-        colours = mix(colours, np.array([0.12, 0.08, 0.06]) * rng.uniform(0.4, 2.5), belt)
+        colors = mix(colors, np.array([0.12, 0.08, 0.06]) * rng.uniform(0.4, 2.5), belt)
         buckle = edge(0.022 - np.maximum(np.abs(x), np.abs(y - waist_m + 0.03)), 0.002) * (z > 0)
-        colours = mix(colours, np.array([0.7, 0.66, 0.5]), 0.8 * buckle)
-    return colours
+        colors = mix(colors, np.array([0.7, 0.66, 0.5]), 0.8 * buckle)
+    return colors

@@ -55,7 +55,7 @@ class Shoes:
 
 
 @dataclass(frozen=True)
-class Hair:
+class Hairstyle:
     """``volume_m`` of hair on the head; ``front_m`` and ``nape_m`` are the heights of the hairline there.
 
     ``kind`` is one of bald, short, medium, long, bun, tail, cap, hat, beanie; ``low_m`` the lower end of long hair.
@@ -83,13 +83,13 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class Outfit:
+class ProceduralOutfit:
     """Everything a person wears. ``tail`` is None for trousers alone; ``hood`` lies on the back of a hoodie."""
 
     top: Top
     bottom: Bottom
     shoes: Shoes
-    hair: Hair
+    hair: Hairstyle
     tail: Tail | None
 
     @property
@@ -97,7 +97,7 @@ class Outfit:
         return self.top.kind == "hoodie" and self.hair.kind in ("bald", "short", "bun", "cap", "beanie")
 
 
-def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_deg: float) -> Outfit:
+def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_deg: float) -> ProceduralOutfit:
     """Random clothes that the pose allows.
 
     Args:
@@ -120,7 +120,7 @@ def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_de
     elif top.kind == "coat" and stride_deg < 65:
         tail = Tail("coat", 1.02, float(min(length + 0.1, 1.3)), float(0.015 + 0.3 * flare))
         top = replace(top, hem_m=0.94)
-    return Outfit(top, bottom, shoes, hair, tail)
+    return ProceduralOutfit(top, bottom, shoes, hair, tail)
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
@@ -154,7 +154,7 @@ def _sample_shoes(rng: np.random.Generator) -> Shoes:
     return Shoes(kind, _between(rng, low, high), _between(rng, 0.006, 0.011))
 
 
-def _sample_hair(rng: np.random.Generator, sex: str) -> Hair:
+def _sample_hair(rng: np.random.Generator, sex: str) -> Hairstyle:
     kinds = ("bald", "short", "medium", "long", "bun", "tail", "cap", "hat", "beanie")
     female = (0.01, 0.14, 0.16, 0.36, 0.09, 0.14, 0.04, 0.03, 0.03)
     male = (0.1, 0.54, 0.13, 0.04, 0.01, 0.02, 0.08, 0.03, 0.05)
@@ -164,7 +164,7 @@ def _sample_hair(rng: np.random.Generator, sex: str) -> Hair:
     nape = {"short": _between(rng, 1.485, 1.52), "cap": 1.585, "hat": 1.6, "beanie": 1.545}.get(kind, 1.48)
     front = 1.63 if kind in ("cap", "hat", "beanie") else _between(rng, 1.628, 1.658)
     low = _between(rng, 1.22, 1.45) if kind == "long" else _between(rng, 1.44, 1.5)
-    return Hair(kind, _between(rng, *volume.get(kind, (0.012, 0.04))), front, nape, low)
+    return Hairstyle(kind, _between(rng, *volume.get(kind, (0.012, 0.04))), front, nape, low)
 
 
 def top_cover(top: Top, sites: Sites) -> Cover:
@@ -195,7 +195,7 @@ def shoes_cover(shoes: Shoes, sites: Sites) -> Cover:
     return np.where(sites.leg > 0.5, shoes.height_m - sites.position[:, 1], -0.1)
 
 
-def hair_cover(hair: Hair, sites: Sites) -> Cover:
+def hair_cover(hair: Hairstyle, sites: Sites) -> Cover:
     """Above a plane from the front hairline to the nape, corners receding at the temples."""
     x, y, z = sites.position.T
     if hair.kind == "bald":

@@ -18,7 +18,7 @@ Rings = Float[np.ndarray, "n m 3"]
 
 
 @dataclass(frozen=True)
-class Part:
+class LoftedPart:
     """A closed lofted surface.
 
     Attributes:
@@ -38,7 +38,7 @@ class Part:
     chart: Rings
 
 
-def loft(name: str, rings: Rings, chart: Rings) -> Part:
+def loft(name: str, rings: Rings, chart: Rings) -> LoftedPart:
     """Joins consecutive rings and closes both ends with fans.
 
     Raises:
@@ -64,7 +64,9 @@ def loft(name: str, rings: Rings, chart: Rings) -> Part:
     if TriangleSurface(vertices - vertices.mean(axis=0), faces).volume < 0:
         faces, uv_faces = faces[:, ::-1], uv_faces[:, ::-1]
     to = np.float32, np.int32
-    return Part(name, vertices.astype(to[0]), faces.astype(to[1]), uv.astype(to[0]), uv_faces.astype(to[1]), chart)
+    return LoftedPart(
+        name, vertices.astype(to[0]), faces.astype(to[1]), uv.astype(to[0]), uv_faces.astype(to[1]), chart
+    )
 
 
 def _grid(
@@ -92,7 +94,7 @@ def hull_ring(
 
 def skirt(
     posed: Float[np.ndarray, "V 3"], waist_m: float, length: float, flare_m: float, rng: np.random.Generator
-) -> Part:
+) -> LoftedPart:
     """A skirt or coat tail around both legs: convex rings from the waist to the level ``length`` of the legs.
 
     Args:
@@ -145,7 +147,7 @@ def _level(height: float | None, along: float | None) -> tuple[Int[np.ndarray, "
     return np.flatnonzero(near & left), np.flatnonzero(near & ~left)
 
 
-def shoe(side: str, posed: Float[np.ndarray, "V 3"], foot: Float[np.ndarray, "3 3"], thick_m: float) -> Part:
+def shoe(side: str, posed: Float[np.ndarray, "V 3"], foot: Float[np.ndarray, "3 3"], thick_m: float) -> LoftedPart:
     """A shoe around a foot: convex slices from heel to toe, so that no toes show.
 
     Args:
@@ -209,7 +211,7 @@ def _back_of(height: float) -> float:
     return float(points[(np.abs(points[:, 1] - height) < 0.015) & (np.abs(points[:, 0]) < 0.09), 2].min())
 
 
-def mantle(name: str, space: HeadSpace, high_m: float, low_m: float, thick_m: float, spread_deg: float) -> Part:
+def mantle(name: str, space: HeadSpace, high_m: float, low_m: float, thick_m: float, spread_deg: float) -> LoftedPart:
     """A crescent around the back of head and neck: long hair, or a hood on the shoulders.
 
     Args:
@@ -236,7 +238,7 @@ def mantle(name: str, space: HeadSpace, high_m: float, low_m: float, thick_m: fl
 
 def blob(
     name: str, space: HeadSpace, spine: Float[np.ndarray, "n 3"], radius_m: Float[np.ndarray, "n"], flat: float = 1.0
-) -> Part:
+) -> LoftedPart:
     """Round rings about a curve on the average head: a bun, a pony tail, a brim.
 
     ``flat`` stretches the rings front to back.

@@ -7,15 +7,15 @@ from jaxtyping import Float
 
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.people.procedural import cloth, garments
 from humanlrm.people.facts import age_years
-from humanlrm.people.poses.random import Pose, bone_turns, sample_pose
+from humanlrm.people.poses.random import BodyPose, bone_turns, sample_pose
+from humanlrm.people.procedural import cloth, garments
 from humanlrm.people.procedural.atlas import Paint, joined, texture
 from humanlrm.people.procedural.bodies import Body, landmarks, place_bones, rig, sample_body, skin
-from humanlrm.people.procedural.cloth import Cloth, Colours, edge, mix, ripple, sample_cloth
-from humanlrm.people.procedural.garments import Hair, Outfit, folds, sample_outfit, soft
-from humanlrm.people.procedural.lofts import HeadSpace, Part, blob, mantle, shoe, skirt
-from humanlrm.people.procedural.materials import hair_colour, paint_hair, paint_skin, skin_tone
+from humanlrm.people.procedural.cloth import Cloth, Colors, edge, mix, ripple, sample_cloth
+from humanlrm.people.procedural.garments import Hairstyle, ProceduralOutfit, folds, sample_outfit, soft
+from humanlrm.people.procedural.lofts import HeadSpace, LoftedPart, blob, mantle, shoe, skirt
+from humanlrm.people.procedural.materials import hair_color, paint_hair, paint_skin, skin_tone
 from humanlrm.people.procedural.sites import Sites, texels, vertex_sites
 
 
@@ -35,7 +35,7 @@ def make_person(seed: int) -> Scan:
     dressed = _dressed(naked, outfit, dress)
     parts = _added(dressed, outfit, HeadSpace(body, turns), dress) + _shoes(dressed, outfit, body, turns)
     mesh = joined(dressed, parts)
-    colours, paints, tags = _painted(outfit, body, paint)
+    colors, paints, tags = _painted(outfit, body, paint)
     ground = np.array([0, mesh.vertices[:, 1].min(), 0], np.float32)
     return Scan(
         id=f"procedural-{seed:07d}",
@@ -45,27 +45,29 @@ def make_person(seed: int) -> Scan:
         faces=mesh.faces,
         uv=mesh.uv,
         uv_faces=mesh.uv_faces,
-        texture=texture(colours, parts, paints),
+        texture=texture(colors, parts, paints),
         landmarks=landmarks(body, turns, naked) - ground,
         tags=tags | _tags(body, pose, outfit),
     )
 
 
-def _tags(body: Body, pose: Pose, outfit: Outfit) -> dict[str, str | float]:
+def _tags(body: Body, pose: BodyPose, outfit: ProceduralOutfit) -> dict[str, str | float]:
     worn = {name: getattr(outfit, name).kind for name in ("top", "bottom", "shoes", "hair")}
     worn["clothes"] = "+".join(dict.fromkeys((outfit.top.kind, outfit.bottom.kind, outfit.shoes.kind)))
     about = {"pose": pose.family, "sex": body.sex, "age_years": age_years(body.age), "height_m": body.height_m}
     return worn | about
 
 
-def _leg_spread(pose: Pose) -> tuple[float, float]:
+def _leg_spread(pose: BodyPose) -> tuple[float, float]:
     """Angle between the thighs and the stronger knee's angle, degrees."""
     left, right = pose.legs
     stride = np.hypot(left.flex - right.flex, left.abduct + right.abduct)
     return float(stride), float(max(left.knee, right.knee))
 
 
-def _dressed(naked: Float[np.ndarray, "V 3"], outfit: Outfit, rng: np.random.Generator) -> Float[np.ndarray, "V 3"]:
+def _dressed(
+    naked: Float[np.ndarray, "V 3"], outfit: ProceduralOutfit, rng: np.random.Generator
+) -> Float[np.ndarray, "V 3"]:
     """Skin smoothed under the cloth, then moved out along its normals, at most about 9 cm."""
     shared, sites = rig(), vertex_sites()
     top, bottom, shoes, hair = outfit.top, outfit.bottom, outfit.shoes, outfit.hair
@@ -86,7 +88,9 @@ def _dressed(naked: Float[np.ndarray, "V 3"], outfit: Outfit, rng: np.random.Gen
     )
 
 
-def _added(dressed: Float[np.ndarray, "V 3"], outfit: Outfit, head: HeadSpace, rng: np.random.Generator) -> list[Part]:
+def _added(
+    dressed: Float[np.ndarray, "V 3"], outfit: ProceduralOutfit, head: HeadSpace, rng: np.random.Generator
+) -> list[LoftedPart]:
     """Skirt or coat tail, the hair's own part, hood or brim."""
     parts = []
     if outfit.tail is not None:
@@ -98,19 +102,19 @@ def _added(dressed: Float[np.ndarray, "V 3"], outfit: Outfit, head: HeadSpace, r
 
 
 def _shoes(
-    dressed: Float[np.ndarray, "V 3"], outfit: Outfit, body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]
-) -> list[Part]:
+    dressed: Float[np.ndarray, "V 3"], outfit: ProceduralOutfit, body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]
+) -> list[LoftedPart]:
     if outfit.shoes.kind == "barefoot":
         return []
     rotation, _ = place_bones(body.heads, turns)
     return [shoe(side, dressed, rotation[rig().bone(f"foot.{side[0].upper()}")], 0.004) for side in ("left", "right")]
 
 
-def _hood(head: HeadSpace) -> Part:
+def _hood(head: HeadSpace) -> LoftedPart:
     return mantle("hair", head, 1.475, 1.36, 0.05, 100)
 
 
-def _hair_parts(hair: Hair, head: HeadSpace, rng: np.random.Generator) -> list[Part]:
+def _hair_parts(hair: Hairstyle, head: HeadSpace, rng: np.random.Generator) -> list[LoftedPart]:
     bow = np.linspace(0, 1, 9)
     if hair.kind in ("long", "medium"):
         return [mantle("hair", head, 1.67, hair.low_m, hair.volume_m + 0.012, rng.uniform(85, 112))]
@@ -131,65 +135,67 @@ def _hair_parts(hair: Hair, head: HeadSpace, rng: np.random.Generator) -> list[P
     return []
 
 
-def _painted(outfit: Outfit, body: Body, rng: np.random.Generator) -> tuple[Colours, dict[str, Paint], dict]:
+def _painted(outfit: ProceduralOutfit, body: Body, rng: np.random.Generator) -> tuple[Colors, dict[str, Paint], dict]:
     """Colours of the body's texels, painters of the added parts, and what was chosen."""
     sites = texels().sites
     tone, shade = skin_tone(rng)
-    hair_name, strands = hair_colour(rng, shade, body.age)
+    hair_name, strands = hair_color(rng, shade, body.age)
     beard = rng.uniform(0.35, 0.9) if body.sex == "male" and body.age > 0.55 and rng.random() < 0.35 else 0.0
     seed = int(rng.integers(1 << 30))
     upper, lower = sample_cloth(rng), sample_cloth(rng, "denim" if rng.random() < 0.3 else None)
     if outfit.tail is not None and outfit.tail.kind == "dress":
         lower = upper
     lipstick = body.sex == "female" and body.age > 0.55 and rng.random() < 0.35
-    colours = paint_skin(rng, sites, tone, strands, beard, lipstick)
-    colours = _paint_bottom(colours, sites, outfit, lower, rng)
+    colors = paint_skin(rng, sites, tone, strands, beard, lipstick)
+    colors = _paint_bottom(colors, sites, outfit, lower, rng)
     shoes = _shoe_paint(outfit, rng)
-    colours = _paint_shoes(colours, sites, outfit, shoes, rng)
-    colours = _paint_top(colours, sites, outfit, upper, rng)
+    colors = _paint_shoes(colors, sites, outfit, shoes, rng)
+    colors = _paint_top(colors, sites, outfit, upper, rng)
     hat = sample_cloth(rng)
 
-    def hair(position: Float[np.ndarray, "N 3"]) -> Colours:
+    def hair(position: Float[np.ndarray, "N 3"]) -> Colors:
         return paint_hair(position, strands, seed)
 
-    colours = _paint_head(colours, sites, outfit, hair, hat, seed)
+    colors = _paint_head(colors, sites, outfit, hair, hat, seed)
     tail = upper if outfit.tail is not None and outfit.tail.kind != "skirt" else lower
     paints = {"skirt": tail.paint, "hair": hair, "extra": hat.paint, "left_shoe": shoes, "right_shoe": shoes}
     if outfit.hood:
         paints["hair" if outfit.hair.is_hat else "extra"] = upper.paint
-    return colours, paints, {"skin": shade, "hair_colour": hair_name}
+    return colors, paints, {"skin": shade, "hair_colour": hair_name}
 
 
-def _paint_head(colours: Colours, sites: Sites, outfit: Outfit, hair: Paint, hat: Cloth, seed: int) -> Colours:
+def _paint_head(colors: Colors, sites: Sites, outfit: ProceduralOutfit, hair: Paint, hat: Cloth, seed: int) -> Colors:
     """Hair, and over it the hat."""
     sites, index = sites.where((sites.head > 0.4) & (sites.position[:, 1] > 1.44))
-    head, style = colours[index], outfit.hair
+    head, style = colors[index], outfit.hair
     if not style.is_hat or seed % 8:
         cropped = replace(style, nape_m=1.5, front_m=1.64) if style.is_hat else style
         ragged = 0.006 * ripple(sites.position, seed + 4, 0.012)
         head = mix(head, hair(sites.position), edge(garments.hair_cover(cropped, sites) + ragged, 0.003))
     if style.is_hat:
         head = mix(head, hat.paint(sites.position), edge(garments.hair_cover(style, sites), 0.002))
-    colours[index] = head
-    return colours
+    colors[index] = head
+    return colors
 
 
-def _paint_bottom(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
+def _paint_bottom(
+    colors: Colors, sites: Sites, outfit: ProceduralOutfit, fabric: Cloth, rng: np.random.Generator
+) -> Colors:
     sites, index = sites.where(garments.bottom_cover(outfit.bottom, sites) > -0.005)
     cover = garments.bottom_cover(outfit.bottom, sites)
     painted = cloth.hem_line(fabric.paint(sites.cloth, sites.axis), cover, rng)
     if outfit.tail is None or outfit.tail.kind == "coat":
         painted = cloth.trouser_details(painted, sites.cloth, outfit.bottom.waist_m, rng)
-    colours[index] = mix(colours[index], painted, edge(cover, 0.002))
-    return colours
+    colors[index] = mix(colors[index], painted, edge(cover, 0.002))
+    return colors
 
 
-def _shoe_paint(outfit: Outfit, rng: np.random.Generator) -> Paint:
+def _shoe_paint(outfit: ProceduralOutfit, rng: np.random.Generator) -> Paint:
     """Leather or canvas, a sole, perhaps laces."""
-    upper, sole, lace = cloth.cloth_colour(rng), rng.choice([0.07, 0.15, 0.9, 0.95]), rng.choice([0.1, 0.95])
+    upper, sole, lace = cloth.cloth_color(rng), rng.choice([0.07, 0.15, 0.9, 0.95]), rng.choice([0.1, 0.95])
     height, laced, seed = rng.uniform(0.008, 0.024), outfit.shoes.kind == "sneakers", int(rng.integers(1 << 30))
 
-    def paint(position: Float[np.ndarray, "N 3"]) -> Colours:
+    def paint(position: Float[np.ndarray, "N 3"]) -> Colors:
         x, y, z = position.T
         painted = upper * (1 + 0.08 * ripple(position, seed, 0.03))[:, None]
         painted = mix(painted, np.full(3, sole), edge(height - y, 0.002))
@@ -202,25 +208,29 @@ def _shoe_paint(outfit: Outfit, rng: np.random.Generator) -> Paint:
     return paint
 
 
-def _paint_shoes(colours: Colours, sites: Sites, outfit: Outfit, paint: Paint, rng: np.random.Generator) -> Colours:
+def _paint_shoes(
+    colors: Colors, sites: Sites, outfit: ProceduralOutfit, paint: Paint, rng: np.random.Generator
+) -> Colors:
     """The part of the shoes that is the body's surface, and socks above low shoes now and then."""
     sites, index = sites.where((sites.leg > 0.5) & (sites.position[:, 1] < 0.45))
-    feet, height = colours[index], sites.position[:, 1]
+    feet, height = colors[index], sites.position[:, 1]
     if outfit.shoes.kind in ("shoes", "sneakers") and rng.random() < 0.4:
         top = outfit.shoes.height_m + rng.uniform(0.02, 0.14)
         sock = edge(top - height, 0.002) * (garments.bottom_cover(outfit.bottom, sites) < 0)
-        feet = mix(feet, cloth.cloth_colour(rng), sock)
-    colours[index] = mix(feet, paint(sites.position), edge(garments.shoes_cover(outfit.shoes, sites), 0.002))
-    return colours
+        feet = mix(feet, cloth.cloth_color(rng), sock)
+    colors[index] = mix(feet, paint(sites.position), edge(garments.shoes_cover(outfit.shoes, sites), 0.002))
+    return colors
 
 
-def _paint_top(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rng: np.random.Generator) -> Colours:
+def _paint_top(
+    colors: Colors, sites: Sites, outfit: ProceduralOutfit, fabric: Cloth, rng: np.random.Generator
+) -> Colors:
     sites, index = sites.where(garments.top_cover(outfit.top, sites) > -0.005)
     cover, kind = garments.top_cover(outfit.top, sites), outfit.top.kind
     painted = fabric.paint(sites.cloth, sites.axis)
     if rng.random() < 0.1:
         sleeves = (sites.arm > 0.5) * (np.abs(sites.position[:, 0]) > 0.14)
-        painted = mix(painted, cloth.cloth_colour(rng), sleeves)
+        painted = mix(painted, cloth.cloth_color(rng), sleeves)
     painted = cloth.hem_line(painted, cover, rng)
     if kind in ("jacket", "coat", "shirt") or (kind == "hoodie" and rng.random() < 0.5):
         open_ = sample_cloth(rng).paint(sites.cloth, sites.axis) if kind != "shirt" and rng.random() < 0.45 else None
@@ -229,5 +239,5 @@ def _paint_top(colours: Colours, sites: Sites, outfit: Outfit, fabric: Cloth, rn
     elif rng.random() < 0.45:
         trunk = (sites.arm < 0.5)[:, None]
         painted = np.where(trunk, cloth.print_on_chest(rng, painted, sites.cloth), painted)
-    colours[index] = mix(colours[index], painted, edge(cover, 0.002))
-    return colours
+    colors[index] = mix(colors[index], painted, edge(cover, 0.002))
+    return colors

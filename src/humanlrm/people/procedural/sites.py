@@ -102,7 +102,7 @@ def vertex_sites() -> Sites:
 
 
 @dataclass(frozen=True)
-class Texels:
+class BodyTexels:
     """The painted texels of anny's atlas.
 
     Attributes:
@@ -117,7 +117,7 @@ class Texels:
 
 
 @cache
-def texels() -> Texels:
+def texels() -> BodyTexels:
     """Found once per process by shooting a ray through each texel of the flattened mesh."""
     shared = rig()
     flat = np.concatenate([shared.uv, np.zeros((len(shared.uv), 1), np.float32)], axis=1)
@@ -132,7 +132,7 @@ def texels() -> Texels:
     empty = order.reshape(ATLAS_PX, -1) < 0
     row, column = np.asarray(distance_transform_edt(empty, return_distances=False, return_indices=True))
     nearest = order.reshape(ATLAS_PX, -1)[row, column].ravel()
-    return Texels(index, _interpolated(vertex_sites(), corners, weights), nearest)
+    return BodyTexels(index, _interpolated(vertex_sites(), corners, weights), nearest)
 
 
 def _interpolated(sites: Sites, corners: Int[np.ndarray, "N 3"], weights: Float[np.ndarray, "N 3"]) -> Sites:

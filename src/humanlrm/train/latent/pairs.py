@@ -11,36 +11,35 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from humanlrm.data.augment.image_errors import camera_errors, mask_errors
-from humanlrm.data.dataset import SampleSettings, make_sample
+from humanlrm.data.dataset import SampleSettings, build_sample
 from humanlrm.data.shards import ShardFolder
-from humanlrm.frame import project_ndc
-from humanlrm.model.triplane import sample_plane
+from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.train.latent.targets import LatentError, LatentFolder, place_of
-from humanlrm.views import Given
+from humanlrm.views import Inputs
 
-#: ``make_sample`` also draws points, which nobody needs here.
+#: ``build_sample`` also draws points, which nobody needs here.
 _NO_POINTS = 8
 
 
 @dataclass(frozen=True)
 class Pair:
     """Attributes:
-    given: a photo; single pairs have no batch axis.
+    inputs: a photo; single pairs have no batch axis.
     latent: the teacher's, not normalised.
     """
 
-    given: Given
+    inputs: Inputs
     latent: Float[Tensor, "*B 3 C s s"]
 
     def to(self, device: torch.device | str) -> "Pair":
-        return Pair(self.given.to(device), self.latent.to(device))
+        return Pair(self.inputs.to(device), self.latent.to(device))
 
 
 def collate_pairs(pairs: list[Pair]) -> Pair:
     """Single pairs to a batch."""
-    names = vars(pairs[0].given)
-    given = Given(**{name: torch.stack([getattr(pair.given, name) for pair in pairs]) for name in names})
-    return Pair(given, torch.stack([pair.latent for pair in pairs]))
+    names = vars(pairs[0].inputs)
+    inputs = Inputs(**{name: torch.stack([getattr(pair.inputs, name) for pair in pairs]) for name in names})
+    return Pair(inputs, torch.stack([pair.latent for pair in pairs]))
 
 
 class Pairs(Dataset[Pair]):
@@ -78,20 +77,20 @@ class Pairs(Dataset[Pair]):
         order = np.random.default_rng([self.seed, passes, 0]).permutation(len(self.photos))
         subject, view, place = self.photos[order[position]]
         rng = np.random.default_rng([self.seed, index])
-        given = make_sample(*self.shards.load(subject, view), self.settings, rng).given
-        return Pair(degraded(given, rng, self.hidden), self.latents[place])
+        inputs = build_sample(*self.shards.load(subject, view), self.settings, rng).inputs
+        return Pair(degraded(inputs, rng, self.hidden), self.latents[place])
 
 
-def degraded(given: Given, rng: np.random.Generator, hidden: float) -> Given:
+def degraded(inputs: Inputs, rng: np.random.Generator, hidden: float) -> Inputs:
     """A rendered photo with the errors of real ones and, with probability ``hidden``, something more hidden."""
-    image = np.ascontiguousarray(given.image.numpy().transpose(1, 2, 0))
-    image, landmarks = camera_errors(mask_errors(image, rng), rng), given.landmarks
+    image = np.ascontiguousarray(inputs.image.numpy().transpose(1, 2, 0))
+    image, landmarks = camera_errors(mask_errors(image, rng), rng), inputs.landmarks
     if rng.random() < hidden:
         hide = HIDES[rng.integers(len(HIDES))]
         image = hide(image, rng)
     image[..., :3] *= image[..., 4:] > 0.5
     image = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-    return replace(given, image=image, landmarks=less_sure(landmarks, image, rng))
+    return replace(inputs, image=image, landmarks=less_sure(landmarks, image, rng))
 
 
 def cut_below(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from humanlrm.body.landmarks import CLUE_CHANNELS, COUNT
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.camera import Cameras
 from humanlrm.data.records import Entry, ShardError
 from humanlrm.data.shards import ShardFolder
@@ -44,10 +44,15 @@ def teach(teacher: PaperLRM, shards: ShardFolder, index: int, first: int, views:
     device = next(teacher.parameters()).device
     image, cameras = clean_views(shards, index, first, views)
     record = shards.load(index, first)[0]
-    told = (record.detected, np.zeros((COUNT, 2, CLUE_CHANNELS)) if record.clues is None else record.clues)
-    landmarks, clues = (torch.from_numpy(array.astype(np.float32))[None].to(device) for array in told)
+    told = (
+        record.detected,
+        np.zeros((COUNT, 2, DETECTOR_FEATURE_CHANNELS))
+        if record.detector_features is None
+        else record.detector_features,
+    )
+    landmarks, detector_features = (torch.from_numpy(array.astype(np.float32))[None].to(device) for array in told)
     one = Cameras(cameras.K[None].to(device), cameras.w2c[None].to(device), cameras.size_px)
-    return teacher.encode(image[None].to(device), landmarks, one, clues)[0][0].cpu()
+    return teacher.encode_latent(image[None].to(device), landmarks, one, detector_features)[0][0].cpu()
 
 
 def write_latents(

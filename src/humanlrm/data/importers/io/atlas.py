@@ -16,7 +16,7 @@ _BLOCK_PX = 4
 
 
 @dataclass(frozen=True)
-class Part:
+class TexturedPart:
     """A piece of a mesh with its own picture; ``uv`` has v = 0 at the picture's bottom.
 
     ``exact``: texels are placed one by one, the picture must not be reduced.
@@ -30,15 +30,15 @@ class Part:
     exact: bool = False
 
 
-def flat_part(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colour: np.ndarray) -> Part:
+def flat_part(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], color: np.ndarray) -> TexturedPart:
     """A part of one sRGB colour."""
-    picture = np.broadcast_to(colour, (4, 4, 3)).astype(np.uint8)
-    return Part(vertices, faces, np.full((1, 2), 0.5), np.zeros_like(faces), picture)
+    picture = np.broadcast_to(color, (4, 4, 3)).astype(np.uint8)
+    return TexturedPart(vertices, faces, np.full((1, 2), 0.5), np.zeros_like(faces), picture)
 
 
-def coloured_part(
-    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colours: UInt8[np.ndarray, "V 3"]
-) -> Part:
+def colored_part(
+    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colors: UInt8[np.ndarray, "V 3"]
+) -> TexturedPart:
     """A part with a colour per vertex: each pair of triangles gets a 5 x 4 block of texels.
 
     One triangle has its corners on the texels (0, 0), (2, 0), (0, 2) of the block, the other one on (4, 3), (2, 3),
@@ -55,11 +55,11 @@ def coloured_part(
     weights = [w / w.sum(-1, keepdims=True) for w in weights]
     owner = (column + row >= k).astype(int)
     padded = np.concatenate([faces, np.repeat(faces[-1:], across * down * 2 - len(faces), axis=0)])
-    corner_colours = colours[padded].reshape(-1, 2, 3, 3).astype(np.float32)
+    corner_colors = colors[padded].reshape(-1, 2, 3, 3).astype(np.float32)
     blocks = np.where(
         (owner == 0)[..., None],
-        np.einsum("hwk,nkc->nhwc", weights[0].astype(np.float32), corner_colours[:, 0]),
-        np.einsum("hwk,nkc->nhwc", weights[1].astype(np.float32), corner_colours[:, 1]),
+        np.einsum("hwk,nkc->nhwc", weights[0].astype(np.float32), corner_colors[:, 0]),
+        np.einsum("hwk,nkc->nhwc", weights[1].astype(np.float32), corner_colors[:, 1]),
     )
     picture = blocks.reshape(down, across, k, k + 1, 3).transpose(0, 2, 1, 3, 4).reshape(down * k, across * (k + 1), 3)
     face = np.arange(len(faces))
@@ -67,10 +67,10 @@ def coloured_part(
     left_top = np.stack([block % across * (k + 1), block // across * k], axis=-1)
     px = (left_top[:, None] + corners[face % 2] + 0.5).reshape(-1, 2)
     uv = np.stack([px[:, 0] / picture.shape[1], 1 - px[:, 1] / picture.shape[0]], axis=-1)
-    return Part(vertices, faces, uv, np.arange(len(uv)).reshape(-1, 3), (picture + 0.5).astype(np.uint8), True)
+    return TexturedPart(vertices, faces, uv, np.arange(len(uv)).reshape(-1, 3), (picture + 0.5).astype(np.uint8), True)
 
 
-def merge_textures(parts: list[Part]) -> tuple[UInt8[np.ndarray, "H W 3"], list[Float[np.ndarray, "_ 2"]]]:
+def merge_textures(parts: list[TexturedPart]) -> tuple[UInt8[np.ndarray, "H W 3"], list[Float[np.ndarray, "_ 2"]]]:
     """One texture that holds all pictures, and the parts' ``uv`` in it.
 
     Raises:
@@ -103,7 +103,7 @@ def merge_textures(parts: list[Part]) -> tuple[UInt8[np.ndarray, "H W 3"], list[
     return texture, uvs
 
 
-def _unrolled(part: Part) -> tuple[UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 2"]]:
+def _unrolled(part: TexturedPart) -> tuple[UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 2"]]:
     """The picture, reduced to a sensible size and repeated as often as the coordinates run over it, and its uv."""
     picture, uv = part.picture, part.uv
     if max(picture.shape[:2]) > MAX_PICTURE_PX and not part.exact:

@@ -8,7 +8,7 @@ import trimesh
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
-from humanlrm.data.importers.io.atlas import Part, coloured_part, flat_part, merge_textures
+from humanlrm.data.importers.io.atlas import TexturedPart, colored_part, flat_part, merge_textures
 
 MESH_SUFFIXES = (".obj", ".ply", ".glb", ".gltf")
 
@@ -29,12 +29,12 @@ class Geometry:
     texture: UInt8[np.ndarray, "H W 3"]
 
 
-def read_mesh(path: Path, texture: Path | None = None, colourless: bool = False) -> Geometry:
+def read_mesh(path: Path, texture: Path | None = None, colorless: bool = False) -> Geometry:
     """Reads a mesh file with all its parts, materials and textures.
 
     Args:
         texture: this picture is the texture of the whole mesh, whatever its material file says.
-        colourless: parts without texture and colours are grey instead of an error.
+        colorless: parts without texture and colours are grey instead of an error.
 
     Raises:
         ValueError: the file or its texture is missing or damaged, or it has neither texture nor colours.
@@ -51,8 +51,8 @@ def read_mesh(path: Path, texture: Path | None = None, colourless: bool = False)
     if not meshes:
         raise ValueError(f"{path} holds no triangles; give a mesh, not a point cloud")
     picture = None if texture is None else read_texture(texture)
-    lost = None if texture is not None or colourless else _lost(path)
-    return assemble([_part(mesh, picture, path, colourless, lost) for mesh in meshes], path)
+    lost = None if texture is not None or colorless else _lost(path)
+    return assemble([_part(mesh, picture, path, colorless, lost) for mesh in meshes], path)
 
 
 def _lost(path: Path) -> str | None:
@@ -94,7 +94,7 @@ def read_texture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         raise ValueError(f"{path} (a texture) is not a readable picture ({error})") from error
 
 
-def assemble(parts: list[Part], path: Path) -> Geometry:
+def assemble(parts: list[TexturedPart], path: Path) -> Geometry:
     """Parts to one mesh: positions welded, degenerate triangles left out, one texture. ``path`` is for messages.
 
     Raises:
@@ -125,17 +125,17 @@ def _part(
     mesh: trimesh.Trimesh,
     texture: UInt8[np.ndarray, "_ _ 3"] | None,
     path: Path,
-    colourless: bool,
+    colorless: bool,
     lost: str | None,
-) -> Part:
+) -> TexturedPart:
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     visual = mesh.visual
-    uv, colours = getattr(visual, "uv", None), getattr(visual, "vertex_colors", None)
+    uv, colors = getattr(visual, "uv", None), getattr(visual, "vertex_colors", None)
     material = getattr(visual, "material", None)
     if texture is not None:
         if uv is None:
             raise ValueError(f"{path} has no texture coordinates for its texture")
-        return Part(vertices, faces, np.asarray(uv, np.float64), faces, texture)
+        return TexturedPart(vertices, faces, np.asarray(uv, np.float64), faces, texture)
     if uv is not None and lost is not None:
         raise ValueError(f"{path} names {lost}, which is missing; put it beside it")
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
@@ -144,18 +144,18 @@ def _part(
             pixels = np.asarray(image.convert("RGB"))
         except Exception as error:
             raise ValueError(f"{path}: a texture is damaged ({error})") from error
-        return Part(vertices, faces, np.asarray(uv, np.float64), faces, pixels)
-    if colours is not None and getattr(visual, "kind", None) in ("vertex", "face"):
-        return coloured_part(vertices, faces, np.asarray(colours)[:, :3])
-    colour = _flat_colour(material)
-    if colour is None and colourless:
-        colour = np.full(3, 128, np.uint8)
-    if colour is None:
+        return TexturedPart(vertices, faces, np.asarray(uv, np.float64), faces, pixels)
+    if colors is not None and getattr(visual, "kind", None) in ("vertex", "face"):
+        return colored_part(vertices, faces, np.asarray(colors)[:, :3])
+    color = _flat_color(material)
+    if color is None and colorless:
+        color = np.full(3, 128, np.uint8)
+    if color is None:
         raise ValueError(f"{path} has neither a readable texture nor vertex colours; put its texture beside it")
-    return flat_part(vertices, faces, colour)
+    return flat_part(vertices, faces, color)
 
 
-def _flat_colour(material: object) -> UInt8[np.ndarray, "3"] | None:
+def _flat_color(material: object) -> UInt8[np.ndarray, "3"] | None:
     """The one colour of a part, if its file states one."""
     factor = getattr(material, "baseColorFactor", None)
     if factor is None and "kd" in getattr(material, "kwargs", {}):

@@ -1,0 +1,56 @@
+"""A reconstruction model and a denoiser at the size of tests."""
+
+from dataclasses import replace
+
+import torch
+
+from humanlrm.model.config import PaperConfig
+from humanlrm.model.denoiser import Denoiser, TriplaneCondition
+from humanlrm.model.denoiser_config import tiny_denoiser
+from humanlrm.model.lrm import build
+from humanlrm.model.paper import PaperLRM
+
+
+def lively(module: torch.nn.Module) -> torch.nn.Module:
+    """None of its layers are zero."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim >= 2 and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+    return module.eval()
+
+
+def tiny_lrm(**changes) -> PaperLRM:
+    config = PaperConfig(
+        encoder="lite",
+        image_px=64,
+        camera_width=16,
+        width=32,
+        depth=1,
+        heads=2,
+        plane_side=8,
+        bottleneck=8,
+        upsample_width=16,
+        plane_channels=8,
+        field_width=32,
+        field_depth=2,
+        latent=16,
+    )
+    torch.manual_seed(5)
+    return lively(build(replace(config, **changes)))
+
+
+def small_tokens() -> Denoiser:
+    """A denoiser whose view tokens have 6 channels."""
+    torch.manual_seed(6)
+    return lively(Denoiser(replace(tiny_denoiser(), memory=6)))
+
+
+def some_condition(count: int = 2, tokens: int = 5) -> TriplaneCondition:
+    rng = torch.Generator().manual_seed(7)
+    counts = torch.ones(count, tokens, dtype=torch.bool)
+    counts[:, -2:] = False
+    latent = torch.randn(count, 3, 8, 8, 8, generator=rng)
+    return TriplaneCondition(
+        torch.ones(count, dtype=torch.bool), torch.randn(count, tokens, 6, generator=rng), counts, latent
+    )
