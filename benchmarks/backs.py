@@ -19,14 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.body.parts import hair_of, parts_of
+from humanlrm.body.parts import hair_region, part_segmenter
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import CAMERA_DISTANCE, project_ndc, sample_plane
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
-from humanlrm.texture.complete import alike, like_crown, toned, topmost
-from humanlrm.texture.palette import nearer_to_palette, nearer_to_twin
+from humanlrm.texture.complete import apply_tone, back_tone, blend_crown, crown_vertices
+from humanlrm.texture.palette import pull_to_palette, pull_to_twin
 from humanlrm.views import Batch, collate
 
 _POINTS = 3_000
@@ -72,13 +72,13 @@ def main(options: Options) -> None:
         field = model.field.color(planes, points[None], normals[None])[0].numpy()
         toward = torch.nn.functional.normalize(torch.tensor([0, 0, CAMERA_DISTANCE]) - points, dim=-1)
         cosine = (toward * normals).sum(-1).numpy()
-        parts_at = parts_of(marks.numpy())
+        parts_at = part_segmenter(marks.numpy())
         parts = parts_at(points.numpy())
         pieces, head = parts.clothes, parts_at(marks[[INDEX["head"]]].numpy()).clothes[0]
         fronts, backs, guess = cosine > _FRONT, cosine < _BACK, field.copy()
         pixels = _pixels(batch, points)
         shown = fronts & pixels & _first(batch, points)
-        twins = nearer_to_twin(field, rgb, shown, parts.limb, parts.height, parts.twin)
+        twins = pull_to_twin(field, rgb, shown, parts.limb, parts.height, parts.twin)
         hidden = ~pixels & (twins != field).any(-1)
         if hidden.sum() >= _ENOUGH:
             others = shown & np.isin(parts.limb, parts.twin[np.unique(parts.limb[hidden])])
@@ -92,19 +92,19 @@ def main(options: Options) -> None:
         ]
         for piece in seen_whole:
             back = backs & (pieces == piece)
-            tone = alike(rgb[fronts & (pieces == piece)].mean(0), field[back].mean(0))
-            guess[back] = toned(field[back], tone[None])
-        worn = nearer_to_palette(guess, rgb, fronts, parts.limb, parts.height)
+            tone = back_tone(rgb[fronts & (pieces == piece)].mean(0), field[back].mean(0))
+            guess[back] = apply_tone(field[back], tone[None])
+        worn = pull_to_palette(guess, rgb, fronts, parts.limb, parts.height)
         for piece in seen_whole:
             front, back = fronts & (pieces == piece), backs & (pieces == piece)
             clothed.add(rgb[front], rgb[back], field[back], guess[back], worn[back])
-        hair = hair_of(marks.numpy())
+        hair = hair_region(marks.numpy())
         height, share = hair.height(points.numpy()), hair.back(points.numpy())
         front, back = np.isfinite(height) & fronts, (share > 0.5) & backs
-        top = topmost(height, front)
+        top = crown_vertices(height, front)
         if min(top.sum(), back.sum()) >= _ENOUGH and marks[INDEX["nose"], 2] > marks[INDEX["head"], 2]:
             crown = np.median(rgb[top], axis=0)
-            heads.add(rgb[front], rgb[back], field[back], like_crown(field[back], crown, share[back]))
+            heads.add(rgb[front], rgb[back], field[back], blend_crown(field[back], crown, share[back]))
     Console().print(clothed.table("pieces of clothes"))
     Console().print(heads.table("backs of heads"))
     Console().print(limbs.table("photos with limbs that only the other side tells of"))

@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.body.height import stature
+from humanlrm.body.height import standing_height
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.lrm import HumanLRM
@@ -63,7 +63,7 @@ def main(options: Options) -> None:
         for name, points in (found | {"corrected": estimate.points}).items():
             errors.setdefault(name, []).append((points - truth)[known].numpy())
         pairs = zip(estimate.points[known].numpy(), truth[known].numpy(), strict=True)
-        statures += [stature(points) / stature(true) - 1 for points, true in pairs]
+        statures += [standing_height(points) / standing_height(true) - 1 for points, true in pairs]
     table = Table("landmarks", "mean", "median", "depth", "picture plane")
     for name, parts in errors.items():
         off = np.concatenate(parts)

@@ -29,7 +29,7 @@ from humanlrm.render.density import LaplaceDensity
 from humanlrm.render.field import RadianceField
 from humanlrm.render.occupancy import occupancy, render_occupied
 from humanlrm.render.surface import render_surface
-from humanlrm.render.turntable import orbit
+from humanlrm.render.turntable import orbit_rotation
 from humanlrm.render.volume import PLAIN, Rendering, Sampling, render_rays
 from humanlrm.train.render_objective import radiance_field
 
@@ -83,7 +83,7 @@ def main() -> None:
 def compare(network: RadianceField, capsules: RadianceField, size_px: int, runs: int) -> None:
     """Renders by every path and prints a line for each."""
     front = image_rays(canonical_camera(size_px))
-    views = [front, front.moved(orbit(90.0)[None])]
+    views = [front, front.moved(orbit_rotation(90.0)[None])]
     rays = Rays(*(torch.cat(values, 1) for values in zip(*(vars(v).values() for v in views), strict=True)))
     default = Sampling()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.body.height import STATURE, stature
+from humanlrm.body.height import HEIGHT_PER_SEGMENTS, standing_height
 from humanlrm.people.generate import PersonSampler
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     for seed in range(options.count):
         scan = cast(seed)
         assert scan.landmarks is not None
-        ratio = float(scan.tags["height_m"]) / (stature(scan.landmarks) / STATURE)
+        ratio = float(scan.tags["height_m"]) / (standing_height(scan.landmarks) / HEIGHT_PER_SEGMENTS)
         ratios.setdefault(cast.kind(seed), []).append(ratio)
     for kind, found in (*ratios.items(), ("all", list(chain.from_iterable(ratios.values())))):
         low, median, high = np.percentile(found, [5, 50, 95])

@@ -29,15 +29,15 @@ from scipy.stats import spearmanr
 from humanlrm.completion import POSES
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
+from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.diffusion.uncertainty import (
     SampledPoses,
     Sdf,
-    carried_spread,
+    landmark_spread,
+    measure_uncertainty,
+    pooled_spread,
     surface_offsets,
-    surface_uncertainty,
-    together,
 )
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.mesh.surface import vertex_normals
@@ -87,7 +87,7 @@ def main(options: Options) -> None:
         truth = batch.supervision.landmarks[0]
         if not bool(truth.isfinite().all()):
             continue
-        condition = condition_of(model, batch.inputs)
+        condition = pose_condition(model, batch.inputs)
         pool = model.correct_posture(sample_poses(denoiser, condition, MOST_SAMPLES), batch.inputs.image)
         estimate = model.correct_posture(condition.estimate, batch.inputs.image)[0]
         poses = pool[0, :_SAMPLES]
@@ -125,8 +125,8 @@ def main(options: Options) -> None:
                 for pose in poses[:_FIELDS]
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
-            of_fields = surface_uncertainty(vertices, normals, fields).spread
-            spread = together(of_fields, carried_spread(vertices, normals, SampledPoses(estimate, pool[0])))
+            of_fields = measure_uncertainty(vertices, normals, fields).spread
+            spread = pooled_spread(of_fields, landmark_spread(vertices, normals, SampledPoses(estimate, pool[0])))
             off_there = _around(vertices, estimate, off_estimate)
             true_distance = _distance_to(batch.supervision.surface[0].numpy(), batch.supervision.normals[0].numpy())
             found_errors = {

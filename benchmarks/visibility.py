@@ -21,7 +21,7 @@ from humanlrm.data.render.shoot import ViewRecord
 from humanlrm.data.shards import ShardFolder
 from humanlrm.frame import SquareCrop
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.photo.visibility import visibility
+from humanlrm.photo.visibility import measure_visibility
 
 _BINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 1.01)
 
@@ -64,7 +64,7 @@ def main(options: Options) -> None:
         whole = np.asarray(Image.fromarray(record.amodal).resize(record.alpha.shape[::-1])) > 127
         seen = (record.alpha > 127) & (record.known > 127)
         truth.append(1 - (whole & seen).sum() / max(whole.sum(), 1))
-        found.append(visibility(crop_of(record, options.size_px)).hidden)
+        found.append(measure_visibility(crop_of(record, options.size_px)).hidden)
     hidden, measured = np.array(truth), np.array(found)
     print(f"{len(hidden)} photos; Spearman {spearmanr(hidden, measured)[0]:.2f}")
     print("truly hidden   photos   measured: median, 90%   needs completion")

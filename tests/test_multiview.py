@@ -8,7 +8,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from humanlrm.body.height import stature
+from humanlrm.body.height import standing_height
 from humanlrm.cli import main
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.triangulate import _around, _picture
@@ -166,4 +166,4 @@ def test_size_without_a_unit_comes_from_the_height(photos, weights):
     views = read_posed([photos / "0.png", photos / "1.png"], photos / "cameras.json", detector)
     torch.manual_seed(0)
     person = fuse(build(tiny()).eval(), views, detector)
-    assert stature(person.landmarks) == pytest.approx(1.7, rel=0.35)
+    assert standing_height(person.landmarks) == pytest.approx(1.7, rel=0.35)

@@ -3,7 +3,7 @@ import torch
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.frame import canonical_camera
-from humanlrm.rays import Rays, box_span, image_rays, pixel_centres, pixel_rays
+from humanlrm.rays import Rays, clip_to_box, image_rays, pixel_centres, pixel_rays
 
 
 def two_cameras() -> Cameras:
@@ -35,7 +35,7 @@ def test_the_middle_ray_passes_the_box_between_its_front_and_back():
 def test_spans_agree_with_dense_sampling(where):
     origins = torch.rand(1, 200, 3) * 1.8 - 0.9 if where == "inside" else torch.randn(1, 200, 3) * 2
     directions = torch.nn.functional.normalize(torch.randn(1, 200, 3), dim=-1)
-    near, far = box_span(origins, directions)
+    near, far = clip_to_box(origins, directions)
     t = torch.linspace(0, 12, 6001)
     inside = ((origins[:, :, None] + t[:, None] * directions[:, :, None]).abs() < 1).all(-1)
     length = inside.sum(-1) * float(t[1])
@@ -47,7 +47,7 @@ def test_spans_agree_with_dense_sampling(where):
 
 def test_rays_parallel_to_a_face_are_clipped_too():
     origins = torch.tensor([[[0.5, 0.0, 3.0], [1.5, 0.0, 3.0]]])
-    near, far = box_span(origins, torch.tensor([0.0, 0.0, -1.0]).expand(1, 2, 3))
+    near, far = clip_to_box(origins, torch.tensor([0.0, 0.0, -1.0]).expand(1, 2, 3))
     torch.testing.assert_close(torch.stack([near[0, 0], far[0, 0]]), torch.tensor([2.0, 4.0]))
     assert near[0, 1] == far[0, 1]
 
@@ -64,7 +64,7 @@ def test_a_moved_ray_meets_the_moved_point():
     torch.testing.assert_close(moved.at(t * scale), expected)
     assert moved.directions.norm(dim=-1) == pytest.approx(1)
     torch.testing.assert_close(t * scale * moved.cosine[..., None], t * rays.cosine[..., None] * scale)
-    torch.testing.assert_close(moved.near, box_span(moved.origins, moved.directions)[0])
+    torch.testing.assert_close(moved.near, clip_to_box(moved.origins, moved.directions)[0])
 
 
 def test_images_are_walked_row_after_row():

@@ -13,16 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
+from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES, check_sampling
-from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, surface_uncertainty
+from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.crop import SubjectCrop, find_subject
 from humanlrm.photo.load import PhotoSource, load_photo
-from humanlrm.photo.visibility import Visibility, below_the_photo, visibility
+from humanlrm.photo.visibility import Visibility, measure_visibility, share_below_photo
 from humanlrm.reconstruct import (
     Reconstruction,
     Reconstructor,
@@ -116,7 +116,7 @@ class Completer(Reconstructor):
             loaded = load_photo(photo)
         with clock("person"):
             subject = find_subject(loaded, self.detector, self.model.config.image_px)
-        hidden = visibility(subject)
+        hidden = measure_visibility(subject)
         asked = completion.samples > 1 or completion.when == "always"
         with clock("network"):
             subject, estimate = encode_reframed(self.model, subject)
@@ -152,7 +152,7 @@ class Completer(Reconstructor):
 def _with_uncertainty(person: Reconstruction, fields: Sequence[Sdf], pool: Float[Tensor, "K J 3"]) -> Reconstruction:
     vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
     poses = SampledPoses(torch.from_numpy(person.landmarks).to(pool), pool)
-    return replace(person, uncertainty=surface_uncertainty(vertices, normals, fields, poses))
+    return replace(person, uncertainty=measure_uncertainty(vertices, normals, fields, poses))
 
 
 def _below(subject: SubjectCrop, estimate: Triplane) -> float:
@@ -160,7 +160,7 @@ def _below(subject: SubjectCrop, estimate: Triplane) -> float:
     points = estimate.inputs.estimated
     if points is None:
         return 0.0
-    return float(below_the_photo(subject.inputs, points.cpu()))
+    return float(share_below_photo(subject.inputs, points.cpu()))
 
 
 def _copy(clock: StageTimer) -> StageTimer:
@@ -178,7 +178,9 @@ def _posed(
 
     def drawn(of: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
         inputs = of.inputs.to(next(model.parameters()).device)
-        found = sample_poses(denoiser, condition_of(model, inputs), MOST_SAMPLES, completion.seed, completion.guidance)
+        found = sample_poses(
+            denoiser, pose_condition(model, inputs), MOST_SAMPLES, completion.seed, completion.guidance
+        )
         return model.correct_posture(found, inputs.image)
 
     found = drawn(subject)

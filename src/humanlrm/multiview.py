@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from humanlrm.body.height import crown, stature
-from humanlrm.body.parts import Anatomy, mirror_of
+from humanlrm.body.height import crown_mask, standing_height
+from humanlrm.body.parts import Anatomy, head_mirror
 from humanlrm.data.capture import Capture, CaptureView
 from humanlrm.data.capture_inputs import middle_depth, visual_hull
 from humanlrm.data.importers.io.pictures import Shot, cut, level, moved_world, photograph
@@ -22,7 +22,7 @@ from humanlrm.data.importers.io.upright import METRES, TO_Y_UP
 from humanlrm.data.importers.multiview import nerfstudio_shots
 from humanlrm.data.render.camera_sampling import crop_frame
 from humanlrm.frame import SUBJECT_SPAN
-from humanlrm.mesh.silhouette import fit_silhouette, outlines_of
+from humanlrm.mesh.silhouette import extract_outlines, fit_silhouette
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
@@ -86,8 +86,8 @@ class FusedPerson:
         field, device = self.field, self.field.to_views.device
         marks = torch.from_numpy(self.landmarks.astype(np.float32))
         surface = one_body(lambda points: field.distance(points.to(device)).cpu(), resolution, marks, faces)
-        outlines = outlines_of(field.planes.inputs.image, field.to_views)
-        return fit_silhouette(surface, outlines, crown(surface.vertices, self.landmarks))
+        outlines = extract_outlines(field.planes.inputs.image, field.to_views)
+        return fit_silhouette(surface, outlines, crown_mask(surface.vertices, self.landmarks))
 
 
 class MultiViewReconstructor(Loaded):
@@ -291,9 +291,9 @@ def reconstruct_posed(
         def color(points, normals):
             return person.field.color(points.to(device), normals.to(device)).cpu()
 
-        mesh = bake(surface, color, photos, settings.texture_px, anatomy=Anatomy(mirror=mirror_of(person.landmarks)))
+        mesh = bake(surface, color, photos, settings.texture_px, anatomy=Anatomy(mirror=head_mirror(person.landmarks)))
     if metres is None:
-        scale = settings.height_m / stature(person.landmarks)
+        scale = settings.height_m / standing_height(person.landmarks)
     else:
         scale = metres / float(np.linalg.norm(person.from_world[0, :3]))
     subjects = [one.subject for one in person.views]

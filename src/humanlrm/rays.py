@@ -52,14 +52,14 @@ class Rays:
         linear, shift = similarity[:, :3, :3], similarity[:, None, :3, 3]
         origins = self.origins @ linear.transpose(1, 2) + shift
         directions = torch.nn.functional.normalize(self.directions @ linear.transpose(1, 2), dim=-1)
-        return Rays(origins, directions, self.cosine, *box_span(origins, directions))
+        return Rays(origins, directions, self.cosine, *clip_to_box(origins, directions))
 
     def grouped(self, subjects: int) -> "Rays":
         """Rays of (subjects x views) as rays of subjects, view after view."""
         return Rays(*(rearrange(v, "(B T) R ... -> B (T R) ...", B=subjects) for v in vars(self).values()))
 
 
-def box_span(
+def clip_to_box(
     origins: Float[Tensor, "B R 3"], directions: Float[Tensor, "B R 3"]
 ) -> tuple[Float[Tensor, "B R"], Float[Tensor, "B R"]]:
     """Distances where rays enter and leave the box (slab test); equal where they miss it."""
@@ -80,7 +80,7 @@ def pixel_rays(cameras: Cameras, pixels: Float[Tensor, "B R 2"]) -> Rays:
     length = camera.norm(dim=-1)
     directions = (camera / length[..., None]) @ c2w[..., :3, :3].transpose(-1, -2)
     origins = c2w[..., None, :3, 3].expand_as(directions)
-    return Rays(origins, directions, 1 / length, *box_span(origins, directions))
+    return Rays(origins, directions, 1 / length, *clip_to_box(origins, directions))
 
 
 def pixel_centres(size_px: tuple[int, int]) -> Float[Tensor, "R 2"]:

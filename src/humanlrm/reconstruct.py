@@ -12,15 +12,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from humanlrm.body.height import crown, stature
-from humanlrm.body.parts import anatomy_of
+from humanlrm.body.height import crown_mask, standing_height
+from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.diffusion.uncertainty import Uncertainty
 from humanlrm.mesh.clean import clean, detached_share, simplify
 from humanlrm.mesh.export import save
 from humanlrm.mesh.extract import Sdf, extract_surface
 from humanlrm.mesh.preview import contact_sheet, render_views
-from humanlrm.mesh.silhouette import fit_silhouette, outlines_of, smooth_photo_border
+from humanlrm.mesh.silhouette import extract_outlines, fit_silhouette, smooth_photo_border
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.mesh.texels import TexturedMesh
 from humanlrm.model.lrm import Model
@@ -30,8 +30,8 @@ from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.crop import SubjectCrop, find_subject
 from humanlrm.photo.load import PhotoSource, load_photo
 from humanlrm.texture.bake import bake, heat_map
+from humanlrm.texture.observations import FieldColor
 from humanlrm.texture.project import PhotoProjection
-from humanlrm.texture.seen import FieldColor
 
 _FACES = 24_000
 #: Farther from all bones than this there is nobody, whatever is worn (box units; our choice).
@@ -225,10 +225,10 @@ def mesh_from_triplane(
         corrected = planes.inputs.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
         color = color_of(model, planes, subject)
-        mesh = bake(surface, color, [photo_of(subject)], settings.texture_px, anatomy=anatomy_of(landmarks))
+        mesh = bake(surface, color, [photo_of(subject)], settings.texture_px, anatomy=anatomy_from_landmarks(landmarks))
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     known = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
-    standing = stature(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
+    standing = standing_height(landmarks) if known else float(np.ptp(mesh.vertices[:, 1]))
     return Reconstruction(mesh, subject, landmarks, settings.height_m / standing, clock.seconds)
 
 
@@ -239,8 +239,8 @@ def extract(model: Model, planes: Triplane, resolution: int, faces: int | None =
     marks = planes.inputs.landmarks
     surface = one_body(distance_of(model, planes), resolution, None if marks is None else marks[0].cpu(), faces)
     surface = smooth_photo_border(surface, (planes.inputs.image[0, 4] > 0.5).cpu().numpy())
-    bare = None if marks is None else crown(surface.vertices, marks[0].cpu().numpy())
-    return fit_silhouette(surface, outlines_of(planes.inputs.image), bare)
+    bare = None if marks is None else crown_mask(surface.vertices, marks[0].cpu().numpy())
+    return fit_silhouette(surface, extract_outlines(planes.inputs.image), bare)
 
 
 def distance_of(model: Model, planes: Triplane) -> Sdf:

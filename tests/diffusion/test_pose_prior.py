@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, LIMBS
-from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
+from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.frame import project_ndc
 from humanlrm.model.config import tiny
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
@@ -40,7 +40,7 @@ def a_denoiser(told: int) -> PoseDenoiser:
 
 def test_a_condition_tells_what_the_model_found_out():
     model, given = a_model(), some_photos()
-    condition, found = condition_of(model, given), model.estimate_landmarks(given)
+    condition, found = pose_condition(model, given), model.estimate_landmarks(given)
     torch.testing.assert_close(condition.estimate, found.points)
     assert condition.tokens.shape == (2, COUNT, model.config.width + 16)
     below = project_ndc(found.points)[..., 1] < -0.55
@@ -51,11 +51,11 @@ def test_a_condition_tells_what_the_model_found_out():
 def test_a_model_without_heat_maps_cannot_be_sampled_around():
     torch.manual_seed(3)
     with pytest.raises(ValueError, match="heat maps"):
-        condition_of(build(replace(tiny(), heatmap_head=False)).eval(), some_photos())
+        pose_condition(build(replace(tiny(), heatmap_head=False)).eval(), some_photos())
 
 
 def test_samples_are_repeatable_and_do_not_depend_on_their_number():
-    condition = condition_of(a_model(), some_photos())
+    condition = pose_condition(a_model(), some_photos())
     denoiser = a_denoiser(condition.tokens.shape[-1])
     few, many = (sample_poses(denoiser, condition, count, seed=5) for count in (2, 4))
     torch.testing.assert_close(few, many[:, :2])
@@ -64,7 +64,7 @@ def test_samples_are_repeatable_and_do_not_depend_on_their_number():
 
 
 def test_what_the_photo_shows_stays_where_it_is_seen_and_what_it_hides_may_be_anywhere():
-    condition = condition_of(a_model(), some_photos())
+    condition = pose_condition(a_model(), some_photos())
     samples = sample_poses(a_denoiser(condition.tokens.shape[-1]), condition, 64, variety=1.0)
     apart = (project_ndc(samples) - project_ndc(condition.estimate)[:, None]).norm(dim=-1)
     assert (apart <= condition.reach[:, None] + 1e-4).all()

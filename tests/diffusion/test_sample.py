@@ -6,7 +6,7 @@ import torch
 from tiny_diffusion import small_tokens, some_condition
 
 from humanlrm.diffusion.process import denoised
-from humanlrm.diffusion.sample import corrected, ddim, guided, heun, noise_levels, starting_noise
+from humanlrm.diffusion.sample import corrected, draw_noise, guided, noise_levels, sample_ddim, sample_heun
 
 #: Two correlated channels of planes of one pixel stand for a latent.
 SHAPE = (3, 2, 1, 1)
@@ -45,7 +45,9 @@ def noise() -> torch.Tensor:
     return whitened(400)
 
 
-@pytest.mark.parametrize(("solver", "steps", "tolerance"), [(heun, 18, 0.02), (heun, 8, 0.05), (ddim, 50, 0.1)])
+@pytest.mark.parametrize(
+    ("solver", "steps", "tolerance"), [(sample_heun, 18, 0.02), (sample_heun, 8, 0.05), (sample_ddim, 50, 0.1)]
+)
 def test_samples_have_the_datas_mean_and_covariance(solver, steps, tolerance, noise):
     found = solver(best, noise, noise_levels(steps))[:, 0, :, 0, 0]
     torch.testing.assert_close(found.mean(0), MEAN, atol=0.02, rtol=0)
@@ -53,14 +55,14 @@ def test_samples_have_the_datas_mean_and_covariance(solver, steps, tolerance, no
 
 
 def test_heun_is_of_second_order_and_ddim_of_first(noise):
-    assert 1.6 < error(ddim, 40, noise) / error(ddim, 80, noise) < 2.5
-    assert 3.2 < error(heun, 40, noise) / error(heun, 80, noise) < 5
-    assert error(heun, 8, noise) < 0.3 * error(ddim, 16, noise)
+    assert 1.6 < error(sample_ddim, 40, noise) / error(sample_ddim, 80, noise) < 2.5
+    assert 3.2 < error(sample_heun, 40, noise) / error(sample_heun, 80, noise) < 5
+    assert error(sample_heun, 8, noise) < 0.3 * error(sample_ddim, 16, noise)
 
 
 def test_a_single_person_is_found_exactly_by_any_number_of_steps():
     person = torch.randn(1, *SHAPE)
-    for solver in (heun, ddim):
+    for solver in (sample_heun, sample_ddim):
         for steps in (2, 5, 50):
             found = solver(lambda x, _: person.expand_as(x), torch.randn(4, *SHAPE), noise_levels(steps))
             torch.testing.assert_close(found, person.expand_as(found))
@@ -77,14 +79,14 @@ def test_levels_fall_from_most_to_0():
         with pytest.raises(ValueError, match="steps >= 2"):
             noise_levels(steps, most)
     with pytest.raises(ValueError, match="must end with 0"):
-        heun(best, starting_noise(0, 1, SHAPE), levels[:-1])
+        sample_heun(best, draw_noise(0, 1, SHAPE), levels[:-1])
 
 
 def test_a_sample_depends_on_seed_and_number_only():
-    three = starting_noise(5, 3, SHAPE)
-    assert torch.equal(starting_noise(5, 8, SHAPE)[:3], three)
-    assert not torch.equal(starting_noise(6, 3, SHAPE), three)
-    assert not torch.equal(starting_noise(6, 3, SHAPE)[:2], three[1:])
+    three = draw_noise(5, 3, SHAPE)
+    assert torch.equal(draw_noise(5, 8, SHAPE)[:3], three)
+    assert not torch.equal(draw_noise(6, 3, SHAPE), three)
+    assert not torch.equal(draw_noise(6, 3, SHAPE)[:2], three[1:])
 
 
 # ---- guidance

@@ -5,7 +5,7 @@ from analytic_bodies import ball, position_field
 from PIL import Image
 
 from humanlrm.frame import canonical_camera
-from humanlrm.mesh.preview import contact_sheet, fitting, orbit_camera, render_views
+from humanlrm.mesh.preview import contact_sheet, orbit_camera, render_views, zoom_to_fit
 from humanlrm.texture.bake import bake
 
 
@@ -18,9 +18,9 @@ def test_the_front_view_is_the_canonical_camera():
 def test_a_body_that_reaches_out_of_the_picture_is_looked_at_from_farther_away():
     around = [orbit_camera(yaw, 64) for yaw in (0.0, 90.0)]
     inside = ball().vertices
-    assert fitting(around, inside) is around
+    assert zoom_to_fit(around, inside) is around
     low = np.concatenate([inside, np.float32([[0, -1.2, 1.0]])])
-    for before, after in zip(around, fitting(around, low), strict=True):
+    for before, after in zip(around, zoom_to_fit(around, low), strict=True):
         assert float((after.project(torch.from_numpy(low))[:, :2] / 32 - 1).abs().max()) < 1
         assert before.project(torch.from_numpy(low))[-1, 1] > 64
         np.testing.assert_allclose(after.w2c, before.w2c)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.body.balance import upright
+from humanlrm.body.balance import undo_lean
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
@@ -194,7 +194,7 @@ def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
 def test_people_who_stand_are_built_upright(feet_hidden):
     points = torch.from_numpy(mean_skeleton(np.tile(np.eye(3), (22, 1, 1)))).float() * 1.8  # arms out, feet together
     points[:, 2] += 0.1 * points[:, 1]
-    wanted = upright(points, torch.tensor(feet_hidden))
+    wanted = undo_lean(points, torch.tensor(feet_hidden))
     assert not torch.allclose(wanted, points, atol=1e-3)
     image = inputs()[0][:1]
     image[:, 4] = 1

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from humanlrm.body.balance import arm_of_weight, stands
+from humanlrm.body.balance import balance_offset, is_standing
 from humanlrm.people.poses import everyday
 from humanlrm.people.poses.balance import balanced, balancing, mean_skeleton
 from humanlrm.people.poses.pack import POSE_INDEX, perturbed, world_rotations
@@ -17,7 +17,7 @@ UP = np.array([0.0, 1.0, 0.0])
 
 def lean_deg(landmarks: np.ndarray) -> float:
     """Angle between the arm of the weight and the vertical."""
-    arm = arm_of_weight(torch.from_numpy(landmarks)).numpy()
+    arm = balance_offset(torch.from_numpy(landmarks)).numpy()
     return float(np.degrees(np.arctan2(np.hypot(arm[0], arm[2]), arm[1])))
 
 
@@ -52,7 +52,7 @@ def test_procedural_people_who_stand_are_balanced():
     for seed in range(40):
         body, pose = sample_body(np.random.default_rng([seed, 0])), sample_pose(np.random.default_rng([seed, 1]))
         found = skeleton(body, bone_turns(body, pose))
-        if stands(torch.from_numpy(found)):
+        if is_standing(torch.from_numpy(found)):
             leans.append(lean_deg(found))
     assert len(leans) > 15
     assert max(leans) < 3

@@ -13,8 +13,8 @@ from humanlrm.body.landmarks import COUNT, INDEX, MIRROR
 from humanlrm.frame import SquareCrop, project_ndc
 from humanlrm.photo import blazepose as matting
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
-from humanlrm.photo.crop import lift
-from humanlrm.photo.matte import main_part, refine_mask
+from humanlrm.photo.crop import lift_landmarks
+from humanlrm.photo.matte import keep_main_part, refine_mask
 
 #: Tip of the nose, read off the photo.
 NOSE_PX = np.array([225.0, 124.0])
@@ -147,7 +147,7 @@ def test_lift_returns_the_points_that_were_projected():
         1.0,
         np.zeros((COUNT, 2, 480), np.float32),
     )
-    lifted = lift(pose, crop)
+    lifted = lift_landmarks(pose, crop)
     np.testing.assert_allclose(lifted[:, :3], points, atol=1e-5)
     np.testing.assert_allclose(lifted[:, 3], visibility, atol=1e-6)
 
@@ -173,9 +173,9 @@ def test_main_part_drops_far_islands_and_fills_pin_holes_only():
     mask[100:120, 80:100] = 0  # a real gap
     mask[150:180, 123:140] = 1  # a near part of good size
     mask[5:8, 190:193] = 1  # a far speck
-    clean = main_part(mask)
+    clean = keep_main_part(mask)
     assert clean[61, 81] == 1
     assert clean[110, 90] == 0
     assert clean[160, 130] == 1
     assert clean[6, 191] == 0
-    assert not main_part(np.zeros((9, 9), np.float32)).any()
+    assert not keep_main_part(np.zeros((9, 9), np.float32)).any()

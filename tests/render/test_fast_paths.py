@@ -5,10 +5,10 @@ import torch
 from analytic_fields import box, by_place, field_of, sphere, union
 
 from humanlrm.frame import canonical_camera
-from humanlrm.rays import Rays, box_span, image_rays
+from humanlrm.rays import Rays, clip_to_box, image_rays
 from humanlrm.render.occupancy import occupancy, packed, render_occupied
 from humanlrm.render.surface import Tracing, first_surface, render_surface
-from humanlrm.render.turntable import orbit, turntable
+from humanlrm.render.turntable import orbit_rotation, turntable
 from humanlrm.render.volume import PLAIN, Sampling, render_rays
 
 RAYS = image_rays(canonical_camera(32))
@@ -40,7 +40,7 @@ def test_not_even_a_speck_in_the_corner_of_a_coarse_cell_is_skipped():
     away = torch.nn.functional.normalize(torch.randn(400, 1, 3), dim=-1)
     aside = torch.nn.functional.normalize(torch.linalg.cross(away, torch.randn(400, 1, 3)), dim=-1)
     origins = specks + aside * (reach + speck) * 0.9 - away * 4
-    rays = Rays(origins, away, torch.ones(400, 1), *box_span(origins, away))
+    rays = Rays(origins, away, torch.ones(400, 1), *clip_to_box(origins, away))
     clipped = occupancy(field, 400, resolution=4, reach=reach).clip(rays)
     inside = (rays.near < 4) & (rays.far > 4)
     assert bool(((clipped.near <= 4) & (clipped.far >= 4))[inside].all())
@@ -144,7 +144,7 @@ def test_a_turntable_shows_each_side_with_its_color_and_normal():
     assert image.min() >= 0
     assert image.max() <= 1
     for i, yaw_deg in enumerate((0.0, 90.0, 180.0, 270.0)):
-        toward = orbit(yaw_deg)[:3, 2]  # where the camera stands
+        toward = orbit_rotation(yaw_deg)[:3, 2]  # where the camera stands
         torch.testing.assert_close(image[0, :, 12, 24 * i + 12], toward * 0.3 + 0.5, rtol=0, atol=0.06)
         torch.testing.assert_close(image[0, :, 36, 24 * i + 12], torch.tensor([0.5, 0.5, 1.0]), rtol=0, atol=0.06)
     assert image[0, :, 0, 0].min() == 1

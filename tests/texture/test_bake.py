@@ -6,13 +6,13 @@ import torch
 import trimesh
 from analytic_bodies import BLUE, RED, ball, blue_field, photo_of, position_field, surface_of
 
-from humanlrm.body.parts import Anatomy, HairRegion, Parts
+from humanlrm.body.parts import Anatomy, BodyParts, HairRegion
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, SquareCrop, project_ndc
 from humanlrm.mesh.export import vertex_colors
-from humanlrm.mesh.texels import rasterise
+from humanlrm.mesh.texels import rasterize
 from humanlrm.mesh.unwrap import unwrap
 from humanlrm.texture.bake import bake, color_vertices, heat_map
-from humanlrm.texture.complete import alike, toned
+from humanlrm.texture.complete import apply_tone, back_tone
 from humanlrm.texture.project import PhotoProjection, PhotoView
 
 
@@ -29,7 +29,7 @@ def parts_by(limb, clothes):
 
     def parts(points):
         apart = np.where(np.arange(2) == limb(points)[:, None], 0, 1).astype(np.float32)
-        return Parts(apart, clothes(points), points[:, 1], np.arange(2), np.zeros(2, bool))
+        return BodyParts(apart, clothes(points), points[:, 1], np.arange(2), np.zeros(2, bool))
 
     return parts
 
@@ -48,7 +48,7 @@ def test_charts_do_not_overlap_and_keep_their_orientation(name: str):
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
     assert (area > 0).all()
-    covered = len(rasterise(cut, 256).row) / 256**2
+    covered = len(rasterize(cut, 256).row) / 256**2
     # Overlaps would show as a total area above the area covered.
     assert area.sum() == pytest.approx(covered, rel=0.02)
     assert covered > 0.2
@@ -75,12 +75,12 @@ def test_a_front_that_hides_itself_is_cut_into_charts_without_overlap():
     corners = cut.uv[cut.faces].astype(np.float64)
     e, f = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = (e[:, 0] * f[:, 1] - e[:, 1] * f[:, 0]).sum() / 2
-    assert area == pytest.approx(len(rasterise(cut, 512).row) / 512**2, rel=0.02)
+    assert area == pytest.approx(len(rasterize(cut, 512).row) / 512**2, rel=0.02)
 
 
 def test_texels_know_where_on_the_surface_they_are():
     surface = ball()
-    texels = rasterise(unwrap(surface, 128), 128)
+    texels = rasterize(unwrap(surface, 128), 128)
     radius = np.linalg.norm(texels.of(surface, surface.vertices), axis=-1)
     np.testing.assert_allclose(radius, 0.6, atol=0.01)
 
@@ -319,7 +319,7 @@ def test_a_dark_guess_of_a_back_is_brought_nearer_to_the_front():
 
 def test_a_back_that_is_about_as_bright_as_the_front_keeps_its_brightness():
     front, back = np.array([0.3, 0.5, 0.4], np.float32), np.array([0.6, 0.4, 0.5], np.float32)
-    found = toned(back[None], alike(front, back)[None])[0]
+    found = apply_tone(back[None], back_tone(front, back)[None])[0]
     np.testing.assert_allclose(found, 0.75 * back + 0.25 * front, atol=1e-6)
 
 

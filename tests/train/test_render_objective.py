@@ -13,7 +13,7 @@ from humanlrm.model.lrm import build
 from humanlrm.rays import image_rays, pixel_rays
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.render.field import RadianceField
-from humanlrm.render.turntable import orbit
+from humanlrm.render.turntable import orbit_rotation
 from humanlrm.render.volume import Sampling, render_rays, to_image
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
@@ -28,7 +28,7 @@ BODY = union(sphere(0.4, (0.1, 0.0, 0.0)), sphere(0.25, (0.1, 0.5, 0.2)))
 
 def similarities() -> torch.Tensor:
     """The given view itself, and one from the side in a frame of its own scale and origin."""
-    side = orbit(80.0)
+    side = orbit_rotation(80.0)
     side[:3, :3] *= 0.9
     side[:3, 3] = torch.tensor([0.05, -0.1, 0.08])
     return torch.stack([torch.eye(4), side])

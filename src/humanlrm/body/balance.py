@@ -44,12 +44,12 @@ def _both(name: str) -> list[int]:
 
 def _masses() -> Float[np.ndarray, "J"]:
     shares = np.zeros(COUNT)
-    parts = [(mass, _both(a), _both(b), at) for mass, a, b, at in _TRUNK]
+    parts = [(mass, _both(a), _both(b), place) for mass, a, b, place in _TRUNK]
     for side in _SIDES:
-        parts += [(mass, [INDEX[f"{side}_{a}"]], [INDEX[f"{side}_{b}"]], at) for mass, a, b, at in _LIMBS]
-    for mass, first, second, at in parts:
-        shares[first] += mass * (1 - at) / len(first)
-        shares[second] += mass * at / len(second)
+        parts += [(mass, [INDEX[f"{side}_{a}"]], [INDEX[f"{side}_{b}"]], place) for mass, a, b, place in _LIMBS]
+    for mass, first, second, place in parts:
+        shares[first] += mass * (1 - place) / len(first)
+        shares[second] += mass * place / len(second)
     return shares / shares.sum()
 
 
@@ -57,31 +57,35 @@ def _masses() -> Float[np.ndarray, "J"]:
 MASSES = _masses()
 
 
-def at(landmarks: Float[Tensor, "*B J 3"], name: str) -> Float[Tensor, "*B 3"]:
+def named_landmark(landmarks: Float[Tensor, "*B J 3"], name: str) -> Float[Tensor, "*B 3"]:
     """A landmark by its name."""
     return landmarks[..., INDEX[name], :]
 
 
-def stands(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
+def is_standing(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
     """Whether somebody stands on both feet, or walks: trunk upright, pelvis high, ankles about level. +Y is up."""
     hips, knees, ankles = (
-        torch.stack([at(landmarks, f"{side}_{name}") for side in _SIDES]) for name in ("hip", "knee", "ankle")
+        torch.stack([named_landmark(landmarks, f"{side}_{name}") for side in _SIDES])
+        for name in ("hip", "knee", "ankle")
     )
     leg = ((hips - knees).norm(dim=-1) + (knees - ankles).norm(dim=-1)).mean(0)
-    trunk = at(landmarks, "neck") - hips.mean(0)
-    upright = trunk[..., 1] > _UPRIGHT * trunk.norm(dim=-1)
+    trunk = named_landmark(landmarks, "neck") - hips.mean(0)
+    undo_lean = trunk[..., 1] > _UPRIGHT * trunk.norm(dim=-1)
     tall = (hips - ankles).mean(0)[..., 1] > _TALL * leg
-    return upright & tall & ((ankles[0] - ankles[1])[..., 1].abs() < _LEVEL * leg)
+    return undo_lean & tall & ((ankles[0] - ankles[1])[..., 1].abs() < _LEVEL * leg)
 
 
-def arm_of_weight(landmarks: Float[Tensor, "*B J 3"], depth_counts: float = 1.0) -> Float[Tensor, "*B 3"]:
+def balance_offset(landmarks: Float[Tensor, "*B J 3"], depth_counts: float = 1.0) -> Float[Tensor, "*B 3"]:
     """From the place between the feet that is nearest below the centre of mass to the centre of mass. Of who stands
     it points up.
 
     Args:
         depth_counts: against x where the nearest place is looked for; less than 1 for landmarks whose z is a guess.
     """
-    feet = [torch.lerp(at(landmarks, f"{s}_ankle"), at(landmarks, f"{s}_toe"), _UNDER_THE_FOOT) for s in _SIDES]
+    feet = [
+        torch.lerp(named_landmark(landmarks, f"{s}_ankle"), named_landmark(landmarks, f"{s}_toe"), _UNDER_THE_FOOT)
+        for s in _SIDES
+    ]
     weight = torch.einsum("j,...jc->...c", torch.as_tensor(MASSES).to(landmarks), landmarks)
     counts = landmarks.new_tensor([1.0, 0.0, depth_counts])
     across, reach = feet[1] - feet[0], weight - feet[0]
@@ -91,11 +95,11 @@ def arm_of_weight(landmarks: Float[Tensor, "*B J 3"], depth_counts: float = 1.0)
 
 def lean_deg(landmarks: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B"]:
     """By how much estimated people lean toward the camera, degrees: the angle of their weight's arm."""
-    arm = arm_of_weight(landmarks, _DEPTH_COUNTS)
+    arm = balance_offset(landmarks, _DEPTH_COUNTS)
     return torch.rad2deg(torch.atan2(arm[..., 2], arm[..., 1]))
 
 
-def upright(landmarks: Float[Tensor, "*B J 3"], feet_hidden: Bool[Tensor, "*B"]) -> Float[Tensor, "*B J 3"]:
+def undo_lean(landmarks: Float[Tensor, "*B J 3"], feet_hidden: Bool[Tensor, "*B"]) -> Float[Tensor, "*B J 3"]:
     """Estimated landmarks with half of a lean of up to six degrees of who stands undone; of others as they are. Feet
     that the photo does not show stand under the body: there all of the lean is undone.
 
@@ -104,6 +108,6 @@ def upright(landmarks: Float[Tensor, "*B J 3"], feet_hidden: Bool[Tensor, "*B"])
     lean = lean_deg(landmarks).clamp(-_MOST_DEG, _MOST_DEG)
     doubt = ((_MEANT_DEG - lean.abs()) / (_MEANT_DEG - _DOUBTFUL_DEG)).clamp(0, 1) * _DOUBT
     undone = torch.where(feet_hidden, 1.0, doubt) * lean
-    slope = torch.tan(torch.deg2rad(undone)) * stands(landmarks)
+    slope = torch.tan(torch.deg2rad(undone)) * is_standing(landmarks)
     height = landmarks[..., 1] - landmarks[..., 1].mean(-1, keepdim=True)
     return unproject_ndc(project_ndc(landmarks), landmarks[..., 2] - slope[..., None] * height)

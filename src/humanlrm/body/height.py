@@ -7,14 +7,14 @@ from humanlrm.body.landmarks import INDEX
 
 #: Standing height over the sum of shank, thigh, trunk (hip to neck) and neck-to-head: its median over people of all
 #: kinds is printed by ``python -m benchmarks.stature --assets DIR``.
-STATURE = 1.094
+HEIGHT_PER_SEGMENTS = 1.094
 #: How far from the middle of the skull something above it belongs to the head, in lengths of the neck (our choice).
 _ABOVE = 1.3
 #: Segments of both legs, side by side.
 _SEGMENTS = [(f"{s}_{a}", f"{s}_{b}") for s in ("left", "right") for a, b in (("ankle", "knee"), ("knee", "hip"))]
 
 
-def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:
+def standing_height(landmarks: Float[np.ndarray, "J 3"]) -> float:
     """Standing height in box units from the lengths of the body's segments, whatever the pose (our choice).
 
     Of a shank and a thigh the longer side counts: what points along the rays is estimated too short.
@@ -24,10 +24,10 @@ def stature(landmarks: Float[np.ndarray, "J 3"]) -> float:
     hips = (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
     neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
     upper = np.linalg.norm(neck - hips) + np.linalg.norm(head - neck)
-    return STATURE * float(np.maximum(left, right).sum() + upper)
+    return HEIGHT_PER_SEGMENTS * float(np.maximum(left, right).sum() + upper)
 
 
-def crown(points: Float[np.ndarray, "P 3"], landmarks: Float[np.ndarray, "J 3"]) -> Bool[np.ndarray, "P"]:
+def crown_mask(points: Float[np.ndarray, "P 3"], landmarks: Float[np.ndarray, "J 3"]) -> Bool[np.ndarray, "P"]:
     """Which points are on the upper half of the head, or not far above it."""
     up = landmarks[INDEX["head"]] - landmarks[INDEX["neck"]]
     from_head = points - landmarks[INDEX["head"]]

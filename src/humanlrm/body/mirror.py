@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 #: Points (box units) to how much they belong to something, 0 to 1.
-Share = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
+Membership = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
 #: How far beside the surface a mirror image may lie, box units: the part is not quite its own mirror image.
 _BESIDE = (0.015, 0.03)
 #: Turns (degrees) and shifts (box units) of the plane that are tried.
@@ -45,7 +45,7 @@ class Mirror:
     origin: Float[np.ndarray, "3"]
     normal: Float[np.ndarray, "3"]
     up: Float[np.ndarray, "3"]
-    share: Share
+    share: Membership
 
     def image(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Points on the other side."""

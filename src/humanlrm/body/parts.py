@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from humanlrm.body.landmarks import BONES, INDEX, LANDMARKS, LIMBS
-from humanlrm.body.mirror import Mirror, Share
+from humanlrm.body.mirror import Membership, Mirror
 from humanlrm.body.skeleton import SkeletonCapsules
 
 #: A head begins between these heights above the neck, and ends between these distances from its axis (box units).
@@ -27,7 +27,7 @@ _HEM = 0.03
 
 
 @dataclass(frozen=True)
-class Parts:
+class BodyParts:
     """Of what parts of a person points are.
 
     Attributes:
@@ -51,7 +51,7 @@ class Parts:
 
 
 #: Points (box units) to their parts.
-PartsOf = Callable[[Float[np.ndarray, "P 3"]], Parts]
+PartSegmenter = Callable[[Float[np.ndarray, "P 3"]], BodyParts]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class HairRegion:
     """
 
     height: Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
-    back: Share
+    back: Membership
 
 
 @dataclass(frozen=True)
@@ -82,21 +82,25 @@ class Anatomy:
         face: where a face's skin is: what is bare, and never seen, is of its colour.
     """
 
-    calm: Share | None = None
-    parts: PartsOf | None = None
+    calm: Membership | None = None
+    parts: PartSegmenter | None = None
     mirror: Mirror | None = None
     hair: HairRegion | None = None
-    face: Share | None = None
+    face: Membership | None = None
 
 
-def anatomy_of(landmarks: Float[np.ndarray, "J 3"]) -> Anatomy:
+def anatomy_from_landmarks(landmarks: Float[np.ndarray, "J 3"]) -> Anatomy:
     """Where what of a person is, by the landmarks (box units)."""
     return Anatomy(
-        head_share(landmarks), parts_of(landmarks), mirror_of(landmarks), hair_of(landmarks), face_of(landmarks)
+        head_membership(landmarks),
+        part_segmenter(landmarks),
+        head_mirror(landmarks),
+        hair_region(landmarks),
+        face_membership(landmarks),
     )
 
 
-def head_share(landmarks: Float[np.ndarray, "J 3"]) -> Share:
+def head_membership(landmarks: Float[np.ndarray, "J 3"]) -> Membership:
     """Where the head is. The field reads pixels, and would paint a face on the back of it."""
     neck, head = landmarks[INDEX["neck"]], landmarks[INDEX["head"]]
     up = (head - neck) / max(float(np.linalg.norm(head - neck)), 1e-6)
@@ -114,18 +118,18 @@ def _ramp(x: Float[np.ndarray, "P"], start: float, end: float) -> Float[np.ndarr
     return np.clip((x - start) / (end - start), 0, 1)
 
 
-def mirror_of(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
+def head_mirror(landmarks: Float[np.ndarray, "J 3"]) -> Mirror:
     """The plane between the halves of the head."""
     neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
     up, across = head - neck, np.cross(head - neck, nose - head)
     up, across = (v / max(float(np.linalg.norm(v)), 1e-6) for v in (up, across))
-    return Mirror(head, across, up, head_share(landmarks))
+    return Mirror(head, across, up, head_membership(landmarks))
 
 
-def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> HairRegion:
+def hair_region(landmarks: Float[np.ndarray, "J 3"]) -> HairRegion:
     """Hair is on the crown and on the back of a head, behind the ears and above the nape, in lengths of the neck."""
     neck, head, nose = (landmarks[INDEX[name]] for name in ("neck", "head", "nose"))
-    length, on_head = max(float(np.linalg.norm(head - neck)), 1e-6), head_share(landmarks)
+    length, on_head = max(float(np.linalg.norm(head - neck)), 1e-6), head_membership(landmarks)
     up = (head - neck) / length
     forward = nose - head - ((nose - head) @ up) * up
     forward = forward / max(float(np.linalg.norm(forward)), 1e-6)
@@ -140,7 +144,7 @@ def hair_of(landmarks: Float[np.ndarray, "J 3"]) -> HairRegion:
     return HairRegion(height, back)
 
 
-def face_of(landmarks: Float[np.ndarray, "J 3"]) -> Share:
+def face_membership(landmarks: Float[np.ndarray, "J 3"]) -> Membership:
     """Cheeks, nose and upper lip: what is near the tip of the nose."""
     nose = landmarks[INDEX["nose"]]
     reach = _FACE * float(np.linalg.norm(landmarks[INDEX["head"]] - landmarks[INDEX["neck"]]))
@@ -151,7 +155,7 @@ def face_of(landmarks: Float[np.ndarray, "J 3"]) -> Share:
     return share
 
 
-def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> PartsOf:
+def part_segmenter(landmarks: Float[np.ndarray, "J 3"]) -> PartSegmenter:
     """The person's limbs, and what clothes mostly cover together: trunk and arms, hips and legs, head, hands, feet."""
     marks, bones = torch.from_numpy(landmarks.astype(np.float32))[None], SkeletonCapsules()
     ends = [LANDMARKS[end].rpartition("_") for _, end in BONES]
@@ -171,14 +175,14 @@ def parts_of(landmarks: Float[np.ndarray, "J 3"]) -> PartsOf:
     lengths[: len(LIMBS)] = np.tile(lengths[: len(LIMBS)].reshape(2, -1).mean(axis=0), 2)
     begin = _begin_of_bones(lengths)
 
-    def parts(points: Float[np.ndarray, "P 3"]) -> Parts:
+    def parts(points: Float[np.ndarray, "P 3"]) -> BodyParts:
         distances, along = (found[0].numpy() for found in bones.distances(torch.from_numpy(points)[None], marks))
         bone = distances.argmin(-1)
         along, above = along[np.arange(len(points)), bone], (points - hips) @ up
         of_trunk = limb_of[bone] == trunk
         limbs = np.stack([distances[:, limb_of == limb].min(axis=1) for limb in range(limb_of.max() + 1)], axis=1)
         clothes = np.where(of_trunk & (above < _HEM * length), _CLOTHES["leg"], covered[bone])
-        return Parts(limbs, clothes, np.where(of_trunk, above, begin[bone] + along * lengths[bone]), twin, bare)
+        return BodyParts(limbs, clothes, np.where(of_trunk, above, begin[bone] + along * lengths[bone]), twin, bare)
 
     return parts
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, LIMBS
-from humanlrm.diffusion.sample import guided, heun, noise_levels, starting_noise
+from humanlrm.diffusion.sample import draw_noise, guided, noise_levels, sample_heun
 from humanlrm.frame import project_ndc, sample_plane, unproject_ndc
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
@@ -26,7 +26,7 @@ _ALIKE = 0.125
 
 
 @torch.no_grad()
-def condition_of(model: HumanLRM, inputs: Inputs) -> PoseCondition:
+def pose_condition(model: HumanLRM, inputs: Inputs) -> PoseCondition:
     """What the model finds out about the landmarks of photos: its own tokens and estimate, where the picture shows
     them, what the detector said.
 
@@ -85,9 +85,9 @@ def sample_poses(
         steps: of Heun's method.
     """
     people = len(condition.present)
-    noise = variety * starting_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(people, 1, 1)
+    noise = variety * draw_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(people, 1, 1)
     denoise = guided(denoiser, condition.repeated(samples), guidance)
-    found = heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
+    found = sample_heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
     estimate, reach = (x.repeat_interleave(samples, dim=0) for x in (condition.estimate, condition.reach))
     return _seen_there(denoiser.restored(found, estimate), estimate, reach).unflatten(0, (people, samples))
 

@@ -47,7 +47,7 @@ class SampledPoses:
 
 
 @torch.no_grad()
-def surface_uncertainty(
+def measure_uncertainty(
     vertices: Float[Tensor, "V 3"],
     normals: Float[Tensor, "V 3"],
     fields: Sequence[Sdf],
@@ -58,7 +58,7 @@ def surface_uncertainty(
 
     A few fields tell where a surface is, but a deviation of six is rough, and a limb that is farther away than it is
     looked for counts as the nearest other surface. Sampled landmarks cost nothing, so there are many: how far they
-    carry each vertex along its normal (:func:`carried_spread`) is the other half of what is told.
+    carry each vertex along its normal (:func:`landmark_spread`) is the other half of what is told.
 
     (Our choice, as are opacities by VolSDF's density; the spread of samples as a measure is the paper's idea.)
 
@@ -81,17 +81,17 @@ def surface_uncertainty(
         absence.append(1 - absorbed(density, width).sum(-1).mean(0))
     found = torch.cat(spread)
     if poses is not None:
-        found = together(found, carried_spread(vertices, normals, poses))
+        found = pooled_spread(found, landmark_spread(vertices, normals, poses))
     return Uncertainty(found, torch.cat(absence))
 
 
-def together(of_fields: Float[Tensor, "V"], carried: Float[Tensor, "V"]) -> Float[Tensor, "V"]:
+def pooled_spread(of_fields: Float[Tensor, "V"], carried: Float[Tensor, "V"]) -> Float[Tensor, "V"]:
     """The root of the mean of two variances."""
     return ((of_fields**2 + carried**2) / 2).sqrt()
 
 
 @torch.no_grad()
-def carried_spread(
+def landmark_spread(
     vertices: Float[Tensor, "V 3"], normals: Float[Tensor, "V 3"], poses: SampledPoses
 ) -> Float[Tensor, "V"]:
     """How far from where they are sampled landmarks would carry the vertices along their normals, box units (root mean

@@ -19,9 +19,9 @@ from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
-from humanlrm.photo.crop import SubjectCrop, assemble_crop, find_subject, pose_of_cutout
+from humanlrm.photo.crop import SubjectCrop, assemble_crop, detect_in_cutout, find_subject
 from humanlrm.photo.load import PhotoError, load_photo
-from humanlrm.photo.matte import main_part, refine_mask
+from humanlrm.photo.matte import keep_main_part, refine_mask
 
 #: Side of every picture that is compared.
 IMAGE_PX = 256
@@ -161,11 +161,11 @@ def _shown(rgb: np.ndarray, alpha: np.ndarray, detector: PoseDetector, shooting:
     if shooting.mask == "exact":
         pose = max(poses, key=lambda pose: _overlap(pose, alpha), default=None)
         if pose is None or _overlap(pose, alpha) < _SOMEBODY_ELSE:
-            pose = pose_of_cutout(rgb, alpha, detector)
+            pose = detect_in_cutout(rgb, alpha, detector)
         return assemble_crop(rgb, alpha, pose, 256)
     if not poses:
         raise PhotoError("no person found in the photograph")
-    found = main_part(refine_mask(rgb, poses[0].mask))
+    found = keep_main_part(refine_mask(rgb, poses[0].mask))
     if not found.any():
         raise PhotoError("the detector found a person without a mask")
     return assemble_crop(rgb, found, poses[0], 256)

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from humanlrm.body.parts import anatomy_of
+from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.data.capture import CaptureView
-from humanlrm.diffusion.pose_prior import condition_of, k_medoids, sample_poses
+from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface, Method, SeveralMethod
@@ -34,7 +34,7 @@ from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.reconstruct import color_of, extract, photo_of
 from humanlrm.texture.bake import color_vertices
-from humanlrm.texture.seen import FieldColor
+from humanlrm.texture.observations import FieldColor
 from humanlrm.views import Inputs
 
 #: A program that takes longer has failed, seconds.
@@ -93,7 +93,7 @@ def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
         surface, marks = extract(model, planes, resolution), planes.inputs.landmarks
         assert marks is not None
         color, photos = color_of(model, planes, case.shown), [photo_of(case.shown)]
-        colors = color_vertices(surface, color, photos, anatomy_of(marks[0].numpy()))
+        colors = color_vertices(surface, color, photos, anatomy_from_landmarks(marks[0].numpy()))
         return ColoredSurface(surface, colors)
 
     return run
@@ -107,7 +107,7 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
     @torch.no_grad()
     def run(case: Case) -> tuple[ColoredSurface, ...]:
         inputs = _given(model, case.shown)
-        found = model.correct_posture(sample_poses(denoiser, condition_of(model, inputs), MOST_SAMPLES), inputs.image)
+        found = model.correct_posture(sample_poses(denoiser, pose_condition(model, inputs), MOST_SAMPLES), inputs.image)
         samples = [model.encode(inputs, landmarks_override=p[None], estimate=False) for p in k_medoids(found, count)[0]]
         return tuple(
             _colored(extract(model, s, resolution), lambda p, n, s=s: model.field.color(s, p[None], n[None])[0])

@@ -15,8 +15,8 @@ from humanlrm.evaluate.page import html_table, image_tag, page
 from humanlrm.evaluate.scores import component_count, mask_agreement
 from humanlrm.evaluate.strips import photo_tile, save_strip, thumbnail
 from humanlrm.files import write_text
-from humanlrm.mesh.export import firsts, vertex_colors
-from humanlrm.mesh.preview import YAW_DEG, fitting, orbit_camera
+from humanlrm.mesh.export import first_copies, vertex_colors
+from humanlrm.mesh.preview import YAW_DEG, orbit_camera, zoom_to_fit
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.pretrained import SHIPPED
 from humanlrm.reconstruct import Reconstruction, Reconstructor, Settings
@@ -95,7 +95,7 @@ def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path
     shown = found.subject
     around = [orbit_camera(YAW_DEG[side], IMAGE_PX) for side in SIDES]
     iou = mask_agreement(render(mesh, around[:1])[0], shown.alpha[0].numpy() > 0.5, shown.known[0].numpy() > 0.5)
-    tiles, cameras = [photo_tile(shown, IMAGE_PX)], fitting(around, mesh.surface.vertices)
+    tiles, cameras = [photo_tile(shown, IMAGE_PX)], zoom_to_fit(around, mesh.surface.vertices)
     rendered = [*render(mesh, cameras), *render(mesh, cameras[:1], normals=True)]
     tiles += [Image.fromarray((picture.rgb * 255).astype(np.uint8)) for picture in rendered]
     strip = Image.new("RGB", (IMAGE_PX * len(tiles), IMAGE_PX))
@@ -109,7 +109,7 @@ def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path
 def welded(found: Reconstruction) -> ColoredSurface:
     """The mesh without the doubled vertices of texture seams, the texture's colour at each vertex."""
     mesh = found.mesh
-    first, place = firsts(mesh)
+    first, place = first_copies(mesh)
     faces = place[mesh.welded][mesh.faces].astype(np.int32)
     return ColoredSurface(TriangleSurface(mesh.vertices[first], faces), vertex_colors(mesh)[first])
 

@@ -44,7 +44,7 @@ def is_sound(surface: TriangleSurface) -> bool:
 
 def smooth(surface: TriangleSurface, iterations: int) -> TriangleSurface:
     """Taubin smoothing: lattice steps go, volume stays. Returns ``surface`` itself if moving the vertices broke it."""
-    average, vertices = averaging(surface), surface.vertices.astype(np.float64)
+    average, vertices = averaging_matrix(surface), surface.vertices.astype(np.float64)
     for _ in range(iterations):
         for step in _TAUBIN_STEPS:
             vertices = vertices + step * (average @ vertices - vertices)
@@ -91,7 +91,7 @@ def adjacency(surface: TriangleSurface) -> csr_array:
     return matrix
 
 
-def averaging(surface: TriangleSurface) -> csr_array:
+def averaging_matrix(surface: TriangleSurface) -> csr_array:
     """Matrix that takes values of the vertices to the means over their neighbours."""
     neighbours = adjacency(surface)
     return csr_array(diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours)

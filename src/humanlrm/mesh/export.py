@@ -47,7 +47,7 @@ def save(
         raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_SUFFIXES}")
     vertices = metric_vertices(mesh, height_m, metres_per_unit)
     made = _as_trimesh(mesh, vertices, suffix, path.stem)
-    kept = firsts(mesh)[0] if attributes and suffix == ".ply" else slice(None)
+    kept = first_copies(mesh)[0] if attributes and suffix == ".ply" else slice(None)
     for name, values in (attributes or {}).items():
         made.vertex_attributes[name] = np.ascontiguousarray(values[kept], dtype=np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "U 3"]:
 
 def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str, name: str) -> trimesh.Trimesh:
     if suffix == ".ply":
-        first, place = firsts(mesh)
+        first, place = first_copies(mesh)
         colors = (vertex_colors(mesh)[first] * 255).round().astype(np.uint8)
         faces = place[mesh.welded][mesh.faces]
         normals = mesh.normals[first]
@@ -106,7 +106,7 @@ def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: 
     return trimesh.Trimesh(vertices, mesh.faces, vertex_normals=mesh.normals, visual=visual, process=False)
 
 
-def firsts(mesh: TexturedMesh) -> tuple[Int[np.ndarray, "V"], Int[np.ndarray, "W"]]:
+def first_copies(mesh: TexturedMesh) -> tuple[Int[np.ndarray, "V"], Int[np.ndarray, "W"]]:
     """One vertex of each place, and by the place's number which of these it is."""
     _, first = np.unique(mesh.welded, return_index=True)
     place = np.empty(mesh.welded.max() + 1, dtype=np.int64)

@@ -49,11 +49,11 @@ def render_views(
             f"render_views: views are {tuple(YAW_DEG)}, shadings color, soft, normals; got {views}, {shading!r}"
         )
     scene = RayScene(mesh.vertices, mesh.faces)
-    cameras = fitting([orbit_camera(YAW_DEG[view], size_px * _SUPERSAMPLE) for view in views], mesh.vertices)
+    cameras = zoom_to_fit([orbit_camera(YAW_DEG[view], size_px * _SUPERSAMPLE) for view in views], mesh.vertices)
     return [_render(mesh, scene, camera, shading) for camera in cameras]
 
 
-def fitting(cameras: list[Cameras], vertices: Float[np.ndarray, "V 3"]) -> list[Cameras]:
+def zoom_to_fit(cameras: list[Cameras], vertices: Float[np.ndarray, "V 3"]) -> list[Cameras]:
     """The cameras, zoomed out by one factor if a surface does not fit into the picture of one of them: feet that point
     at the photo's camera hang far below seen from the side."""
     points = torch.from_numpy(vertices)

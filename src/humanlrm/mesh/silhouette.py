@@ -13,7 +13,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, canonical_camera, project_ndc
-from humanlrm.mesh.clean import adjacency, averaging, is_sound
+from humanlrm.mesh.clean import adjacency, averaging_matrix, is_sound
 from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
@@ -56,7 +56,7 @@ class Outline:
     to_view: Float[np.ndarray, "4 4"] | None = None
 
 
-def outlines_of(image: Float[Tensor, "B 5 H W"], to_views: Float[Tensor, "B 4 4"] | None = None) -> list[Outline]:
+def extract_outlines(image: Float[Tensor, "B 5 H W"], to_views: Float[Tensor, "B 4 4"] | None = None) -> list[Outline]:
     """The outlines in what a network is shown. Beyond a photo's border nobody knows where the person ends.
 
     Args:
@@ -114,7 +114,7 @@ def smooth_photo_border(surface: TriangleSurface, known: Bool[np.ndarray, "S S"]
         return surface
     away, _ = KDTree(surface.vertices[crossing]).query(surface.vertices, distance_upper_bound=_MENDED)
     share = 1 - np.minimum(away / _MENDED, 1)
-    average, vertices = averaging(surface), surface.vertices.astype(np.float64)
+    average, vertices = averaging_matrix(surface), surface.vertices.astype(np.float64)
     for _ in range(_MENDING):
         vertices += share[:, None] * (average @ vertices - vertices)
     mended = TriangleSurface(vertices.astype(np.float32), surface.faces)

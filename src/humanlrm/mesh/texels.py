@@ -53,7 +53,7 @@ class Texels:
         return Texels(self.row[chosen], self.column[chosen], self.face[chosen], self.barycentric[chosen])
 
 
-def rasterise(unwrapped: Unwrapped, size_px: int) -> Texels:
+def rasterize(unwrapped: Unwrapped, size_px: int) -> Texels:
     """Which face lies under each texel's centre: one ray per texel onto the charts laid out as a flat mesh.
 
     Free texels that hold a corner, an edge's middle or the centre of a face go to that face: slivers and tips may cover

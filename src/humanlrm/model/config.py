@@ -41,7 +41,7 @@ class ModelConfig:
         normal_step: step of the finite differences that give the field's normal, box units.
         plane_adapter: the planes see with an eye of their own as well (``model.decoder.Sight``).
         head: the field has a part of its own for heads (``model.head``).
-        upright: people who stand are set upright, half of the way (``balance.upright``).
+        upright: people who stand are set upright, half of the way (``balance.undo_lean``).
     """
 
     image_px: int = 256

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.body.balance import upright
+from humanlrm.body.balance import undo_lean
 from humanlrm.body.landmarks import INDEX
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.model.blocks import Pointwise
@@ -67,7 +67,7 @@ class HumanLRM(nn.Module):
             return landmarks
         feet = landmarks[..., _FEET, :]
         shown = sample_plane(image[:, 4:], project_ndc(feet).flatten(1, -2)) > 0.5
-        return upright(landmarks, ~shown.reshape(feet.shape[:-1]).any(-1))
+        return undo_lean(landmarks, ~shown.reshape(feet.shape[:-1]).any(-1))
 
     def forward(
         self,

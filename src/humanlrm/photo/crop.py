@@ -12,7 +12,7 @@ from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, VIEW_SPAN, SquareCrop, project_ndc, square_crop
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 from humanlrm.photo.load import Photo, PhotoError
-from humanlrm.photo.matte import main_part, refine_mask
+from humanlrm.photo.matte import keep_main_part, refine_mask
 from humanlrm.views import Inputs
 
 #: How far landmarks may leave the mask's box, in its longer sides: where the mask ends at the photo's border the body
@@ -90,10 +90,10 @@ def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> Su
         ValueError: ``size_px`` is not positive.
     """
     if photo.alpha is not None:
-        alpha = main_part(photo.alpha)
-        return assemble_crop(photo.rgb, alpha, pose_of_cutout(photo.rgb, alpha, detector), size_px)
+        alpha = keep_main_part(photo.alpha)
+        return assemble_crop(photo.rgb, alpha, detect_in_cutout(photo.rgb, alpha, detector), size_px)
     pose = detector.best(photo.rgb)
-    alpha = main_part(refine_mask(photo.rgb, pose.mask)) if pose is not None else None
+    alpha = keep_main_part(refine_mask(photo.rgb, pose.mask)) if pose is not None else None
     if pose is None or alpha is None or not alpha.any():
         raise PhotoError(f"no person found in {photo.name}; give a photo with one clearly visible person, or a cut-out")
     return assemble_crop(photo.rgb, alpha, pose, size_px)
@@ -117,7 +117,7 @@ def assemble_crop(
     if pose is not None:
         pose = replace(pose, landmarks=_within_reach(pose.landmarks, mask, truncated))
     crop = square_crop(mask, None if pose is None else pose.landmarks[:, :2])
-    landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift(pose, crop)
+    landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift_landmarks(pose, crop)
     detector_features = (
         np.zeros((COUNT, 2, DETECTOR_FEATURE_CHANNELS), np.float32) if pose is None else pose.detector_features
     )
@@ -135,7 +135,7 @@ def assemble_crop(
     )
 
 
-def pose_of_cutout(
+def detect_in_cutout(
     rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], detector: PoseDetector
 ) -> DetectedPose | None:
     """The pose of the person with this mask: detected on the person alone, over grey, in a window around it, so that
@@ -213,7 +213,7 @@ def _area_weights(start: float, step: float, size_px: int, length: int) -> spars
     return sparse.csr_matrix(overlap.astype(np.float32))
 
 
-def lift(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
+def lift_landmarks(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
     """The pose in box units of the sample frame (``frame.py``): x, y, z (+Z toward the camera), visibility in [0, 1].
 
     The detector's z is relative to the middle of the hips, the frame's z = 0 is the middle of what the mask shows: z is

@@ -69,7 +69,7 @@ def _solved(matrix: dict[tuple[int, int], np.ndarray], wanted: Float[np.ndarray,
     return np.stack([x, y, z], axis=-1)
 
 
-def main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+def keep_main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """The mask without islands and pin-holes.
 
     Kept: the largest connected part above 0.5 and every part of at least 3% of its area whose box is nearer than 15% of

@@ -48,7 +48,7 @@ class Visibility:
         return self.hidden > _MUCH
 
 
-def hidden_pixels(inputs: Inputs) -> Bool[Tensor, "B H W"]:
+def find_hidden_pixels(inputs: Inputs) -> Bool[Tensor, "B H W"]:
     """Pixels that say nothing about the person: outside of the photo, or where a limb must be and something else is
     seen. All others show the person, or that nobody is there."""
     outside, covered = _unseen(inputs)
@@ -56,7 +56,7 @@ def hidden_pixels(inputs: Inputs) -> Bool[Tensor, "B H W"]:
     return outside | (covered[:, None] & _cores(inputs) & ends.all(-1)[..., None, None]).any(1)
 
 
-def visibility(subject: SubjectCrop) -> Visibility:
+def measure_visibility(subject: SubjectCrop) -> Visibility:
     """How much of the person a crop hides: what lies outside of the photo, what something stands in front of, and
     limbs that were not found. Borders count at least for the width at which they cut the person; without any landmark
     they are all that counts.
@@ -86,7 +86,7 @@ def visibility(subject: SubjectCrop) -> Visibility:
     return Visibility(min(1.0, float(gone.clamp(min=_cut_off(inputs)) + behind + lost)), tuple(reasons))
 
 
-def below_the_photo(inputs: Inputs, landmarks: Float[Tensor, "B J 3"] | None = None) -> Float[Tensor, "B"]:
+def share_below_photo(inputs: Inputs, landmarks: Float[Tensor, "B J 3"] | None = None) -> Float[Tensor, "B"]:
     """Share of the body, by area of its limbs and trunk, that its landmarks, as detected or as told, put below the
     photo's lower border."""
     if landmarks is not None:

@@ -13,7 +13,7 @@ from humanlrm.render.surface import Tracing, render_surface
 from humanlrm.render.volume import to_image
 
 
-def orbit(yaw_deg: float) -> Float[Tensor, "4 4"]:
+def orbit_rotation(yaw_deg: float) -> Float[Tensor, "4 4"]:
     """Turns the frame about +Y, counter-clockwise seen from above: where the input camera's frame goes."""
     yaw = torch.tensor(yaw_deg).deg2rad()
     out = torch.eye(4)
@@ -41,7 +41,7 @@ def turntable(
     rays = Rays(*(value.expand(subjects, *value.shape[1:]) for value in vars(image_rays(camera)).values()))
     columns = []
     for yaw_deg in yaws_deg:
-        turn = orbit(yaw_deg)
+        turn = orbit_rotation(yaw_deg)
         seen = render_surface(field, rays.moved(turn.expand(subjects, 4, 4)), tracing, grid)
         normals = (seen.normal @ turn[:3, :3] + 1) / 2
         alpha = seen.alpha[..., None]

@@ -8,11 +8,11 @@ from jaxtyping import Float, UInt8
 from humanlrm.body.mirror import Mirror
 from humanlrm.body.parts import Anatomy
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.mesh.texels import Texels, TexturedMesh, paint, rasterise
+from humanlrm.mesh.texels import Texels, TexturedMesh, paint, rasterize
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
-from humanlrm.texture.complete import matched
-from humanlrm.texture.project import PhotoProjection, PhotoView, PhotoViews, unit
-from humanlrm.texture.seen import FieldColor, ask
+from humanlrm.texture.complete import complete_colors
+from humanlrm.texture.observations import FieldColor, query_colors
+from humanlrm.texture.project import PhotoProjection, PhotoView, PhotoViews, normalize
 
 #: Colours of numbers from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
@@ -47,7 +47,7 @@ def bake(
         raise ValueError(f"bake: the texture's side must be at least 16 px, got {size_px}")
     unwrapped = unwrap(surface, size_px) if unwrapped is None else unwrapped
     normals = vertex_normals(surface)
-    texels = rasterise(unwrapped, size_px)
+    texels = rasterize(unwrapped, size_px)
     colors = _colors(surface, normals, texels, field_color, photos, match_colors, anatomy)
     texture = paint(texels, colors, size_px)
     welded = unwrapped.welded
@@ -80,7 +80,7 @@ def _colors(
     anatomy: Anatomy,
 ) -> Float[np.ndarray, "P 3"]:
     """Of places on a surface, as :func:`bake` says."""
-    places, directions = texels.of(surface, surface.vertices), unit(texels.of(surface, normals))
+    places, directions = texels.of(surface, surface.vertices), normalize(texels.of(surface, normals))
     weight = np.zeros(len(places), dtype=np.float32)
     colors = np.zeros((len(places), 3), dtype=np.float32)
     view = PhotoViews([PhotoView(photo, surface) for photo in photos], anatomy.calm)
@@ -89,9 +89,9 @@ def _colors(
     unsure = np.flatnonzero(weight < 1)
     there, points, directions = texels[unsure], places[unsure], directions[unsure]
     if photos and match_colors:
-        guess = matched(view, surface, normals, there, points, directions, field_color, anatomy)
+        guess = complete_colors(view, surface, normals, there, points, directions, field_color, anatomy)
     else:
-        guess = ask(field_color, points, directions)
+        guess = query_colors(field_color, points, directions)
     if photos and anatomy.mirror is not None:
         mirror = anatomy.mirror.agreed(places[weight > 0.9], colors[weight > 0.9])
         if mirror is not None:
@@ -121,7 +121,7 @@ def _reflect(
 def heat_map(mesh: TexturedMesh, values: Float[np.ndarray, "U"], size_px: int = 1024) -> UInt8[np.ndarray, "T T 3"]:
     """Numbers of the vertices as a texture for the same coordinates: from blue (0) over yellow to red (1 and more)."""
     flat = Unwrapped(mesh.welded, mesh.faces, mesh.uv)
-    texels = rasterise(flat, size_px)
+    texels = rasterize(flat, size_px)
     surface = TriangleSurface(mesh.vertices, mesh.faces)
     share = np.clip(texels.of(surface, values[:, None].astype(np.float32))[:, 0], 0, 1)
     colors = np.stack([np.interp(share, _HEAT_STOPS, channel) for channel in np.array(_HEAT).T], axis=-1)

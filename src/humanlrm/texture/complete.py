@@ -3,23 +3,23 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from humanlrm.body.mirror import Share
+from humanlrm.body.mirror import Membership
 from humanlrm.body.parts import Anatomy, HairRegion
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 from humanlrm.mesh.texels import Texels
-from humanlrm.texture.palette import nearer_to_palette, nearer_to_twin
-from humanlrm.texture.project import PhotoViews
-from humanlrm.texture.seen import (
+from humanlrm.texture.observations import (
     ENOUGH,
     FieldColor,
-    Hidden,
+    HiddenVertices,
     VertexObservations,
-    ask,
-    hidden_of,
-    relaxed,
-    seen_of,
-    within,
+    edges_within_clothes,
+    find_hidden,
+    observe_vertices,
+    query_colors,
+    solve_diffusion,
 )
+from humanlrm.texture.palette import pull_to_palette, pull_to_twin
+from humanlrm.texture.project import PhotoViews
 
 #: Correction of the field's colour: box units over which it fades on the unseen side, and how firmly it holds to each
 #: seen vertex (below 1: pores and stripes must not be carried around the body). Our choice.
@@ -48,7 +48,7 @@ _FINE = 0.15
 _SEAM = 2
 
 
-def matched(
+def complete_colors(
     view: PhotoViews,
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
@@ -63,19 +63,19 @@ def matched(
     Args:
         points, directions: of the texels: places, and normals there.
     """
-    seen = seen_of(view, surface, normals, field_color, anatomy.parts)
+    seen = observe_vertices(view, surface, normals, field_color, anatomy.parts)
     shift, tone = _color_shift(view, seen), _tone(view, seen)
-    hidden = None if anatomy.parts is None else hidden_of(view, seen)
+    hidden = None if anatomy.parts is None else find_hidden(view, seen)
     around = _from_around(seen, shift, tone, hidden, anatomy.hair)
     along, away = view.along(points, directions)
     unseen = texels.of(surface, _unseen(seen, hidden)[:, None])[:, 0]
     guess = texels.of(surface, around)
     asked = np.flatnonzero(np.maximum(along, unseen) < _SETTLED)
-    own = toned(ask(field_color, points[asked], directions[asked]), texels[asked].of(surface, tone))
+    own = apply_tone(query_colors(field_color, points[asked], directions[asked]), texels[asked].of(surface, tone))
     own += texels[asked].of(surface, shift)
-    guess[asked] = blended(own, guess[asked], along[asked], away[asked], unseen[asked])
+    guess[asked] = blend_guesses(own, guess[asked], along[asked], away[asked], unseen[asked])
     if anatomy.parts is not None:
-        shifted = toned(seen.own, tone) + shift
+        shifted = apply_tone(seen.own, tone) + shift
         guess += texels.of(surface, _toward_palette(view, seen, shifted, around, hidden, anatomy.face))
     return guess
 
@@ -97,11 +97,11 @@ def _color_shift(view: PhotoViews, at: VertexObservations) -> Float[np.ndarray, 
     # On a regular mesh of this edge length the solution falls by e over the reach.
     screening = (length / _SHIFT_REACH) ** 2 / 4 * degree
     right = hold[:, None] * np.where(seen[:, None], at.shown - at.own, 0) + steps
-    return relaxed(at.edges, degree + hold + screening, right)
+    return solve_diffusion(at.edges, degree + hold + screening, right)
 
 
 def _tone(view: PhotoViews, at: VertexObservations) -> Float[np.ndarray, "V 4"]:
-    """What makes backs alike to what the photos show of the same clothes (see :func:`toned`); heads stay as they are.
+    """Tone that brings backs nearer to what the photos show of the same clothes (:func:`apply_tone`); heads stay.
 
     A field guesses the more grey and dark, the stranger clothes and light are to it.
     """
@@ -116,12 +116,12 @@ def _tone(view: PhotoViews, at: VertexObservations) -> Float[np.ndarray, "V 4"]:
         front = (clothes == piece) & (at.weight > 0.9)
         if min(front.sum(), here.sum()) < ENOUGH:
             continue
-        wanted = alike(at.shown[front].mean(axis=0), at.own[here].mean(axis=0))
+        wanted = back_tone(at.shown[front].mean(axis=0), at.own[here].mean(axis=0))
         tone[here] += away[here, None] * (wanted - _AS_IT_IS)
     return tone
 
 
-def alike(front: Float[np.ndarray, "3"], back: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4"]:
+def back_tone(front: Float[np.ndarray, "3"], back: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4"]:
     """The tone of a piece of clothes whose back is guessed: mean colours (sRGB in [0, 1]) of the front, as the photo
     shows it, and of the back to a factor of the back's colours and what is added to them."""
     guessed = (1 - _ALIKE) * back + _ALIKE * front
@@ -129,12 +129,12 @@ def alike(front: Float[np.ndarray, "3"], back: Float[np.ndarray, "3"]) -> Float[
     return gain * np.array([1 - _ALIKE, *(_ALIKE * front)], np.float32)
 
 
-def toned(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> Float[np.ndarray, "P 3"]:
+def apply_tone(colors: Float[np.ndarray, "P 3"], tone: Float[np.ndarray, "P 4"]) -> Float[np.ndarray, "P 3"]:
     """Colours times the first number of each tone, plus the others."""
     return colors * tone[:, :1] + tone[:, 1:]
 
 
-def _unseen(at: VertexObservations, hidden: Hidden | None) -> Float[np.ndarray, "V"]:
+def _unseen(at: VertexObservations, hidden: HiddenVertices | None) -> Float[np.ndarray, "V"]:
     """1 where vertices are hidden, else 0."""
     return np.zeros_like(at.along) if hidden is None else hidden.where.astype(np.float32)
 
@@ -143,7 +143,7 @@ def _from_around(
     at: VertexObservations,
     shift: Float[np.ndarray, "V 3"],
     tone: Float[np.ndarray, "V 4"],
-    hidden: Hidden | None,
+    hidden: HiddenVertices | None,
     hair: HairRegion | None,
 ) -> Float[np.ndarray, "V 3"]:
     """Colours of the vertices where the surface runs along the rays, or is hidden, from what lies around them (our
@@ -154,19 +154,19 @@ def _from_around(
     or behind something, the field can only guess, and guesses a grey of all clothes, or paints the hand that lies on
     the front onto the back, too: there colours go on as they are.
     """
-    known = at.shown + (1 - at.weight[:, None]) * (toned(at.own, tone) + shift - at.shown)
+    known = at.shown + (1 - at.weight[:, None]) * (apply_tone(at.own, tone) + shift - at.shown)
     hold = (_LEAST_HOLD + (1 - at.along) ** 2) * (1 - (1 - _BACK_HOLD) * at.away)
     if hair is not None and (crown := _crown(at, hair)) is not None:
         # A head's back would take the colour of its sides, which is mostly skin.
         back = hair.back(at.points) * at.away
-        known = like_crown(known, crown, back)
+        known = blend_crown(known, crown, back)
         hold = np.maximum(hold, back)
     edges = at.edges
     if hidden is not None:
-        edges = within(at, hidden.where)
+        edges = edges_within_clothes(at, hidden.where)
         known, hold = known[hidden.nearest], np.where(hidden.where, _HIDDEN_HOLD, hold)
     hold = hold * at.degree
-    found = relaxed(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
+    found = solve_diffusion(edges, np.asarray(edges.sum(axis=1)).ravel() + hold, hold[:, None] * known)
     if hidden is not None:
         for _ in range(_SEAM):
             found[hidden.where] += 0.5 * ((at.edges @ found) / at.degree[:, None] - found)[hidden.where]
@@ -178,11 +178,11 @@ def _toward_palette(
     at: VertexObservations,
     shifted: Float[np.ndarray, "V 3"],
     around: Float[np.ndarray, "V 3"],
-    hidden: Hidden | None,
-    face: Share | None,
+    hidden: HiddenVertices | None,
+    face: Membership | None,
 ) -> Float[np.ndarray, "V 3"]:
-    """What makes guesses on backs and sides alike to what photos show (:func:`nearer_to_palette`), and what is hidden,
-    too, where they show the other arm or leg only (:func:`nearer_to_twin`); heads stay. Hands that no photo shows are
+    """What makes guesses on backs and sides alike to what photos show (:func:`pull_to_palette`), and what is hidden,
+    too, where they show the other arm or leg only (:func:`pull_to_twin`); heads stay. Hands that no photo shows are
     as bare as the other hand, or as the face.
 
     Args:
@@ -190,10 +190,10 @@ def _toward_palette(
         around: what lies around.
     """
     assert at.parts is not None
-    guess = blended(shifted, around, at.along, at.away, _unseen(at, hidden))
+    guess = blend_guesses(shifted, around, at.along, at.away, _unseen(at, hidden))
     sure, where = at.weight > 0.9, (at.parts.limb, at.parts.height)
-    palette = nearer_to_palette(guess, at.shown, sure, *where) - guess
-    worn = nearer_to_twin(guess, at.shown, sure, *where, at.parts.twin) - guess
+    palette = pull_to_palette(guess, at.shown, sure, *where) - guess
+    worn = pull_to_twin(guess, at.shown, sure, *where, at.parts.twin) - guess
     turned = np.maximum(at.away, at.along)
     unseen = turned
     if hidden is not None:
@@ -205,7 +205,7 @@ def _toward_palette(
     return (1 - head)[:, None] * (turned[:, None] * palette + unseen[:, None] * worn)
 
 
-def _skin(at: VertexObservations, face: Share | None) -> Float[np.ndarray, "3"] | None:
+def _skin(at: VertexObservations, face: Membership | None) -> Float[np.ndarray, "3"] | None:
     """Median colour of what photos show of the hands, or else of the face; ``None``: of both too little."""
     assert at.parts is not None
     hands = (at.weight > 0.5) & at.parts.bare[at.parts.limb]
@@ -217,7 +217,7 @@ def _skin(at: VertexObservations, face: Share | None) -> Float[np.ndarray, "3"] 
     return np.median(at.shown[shown], axis=0) if 3 * shown.sum() >= ENOUGH else None
 
 
-def blended(
+def blend_guesses(
     own: Float[np.ndarray, "P 3"],
     around: Float[np.ndarray, "P 3"],
     along: Float[np.ndarray, "P"],
@@ -240,16 +240,16 @@ def blended(
 def _crown(at: VertexObservations, hair: HairRegion) -> Float[np.ndarray, "3"] | None:
     """Median colour of the topmost part of a head that the photos show; ``None``: they show too little of one."""
     height = hair.height(at.points)
-    top = topmost(height, (at.weight > 0.9) & np.isfinite(height))
+    top = crown_vertices(height, (at.weight > 0.9) & np.isfinite(height))
     return np.median(at.shown[top], axis=0) if 3 * top.sum() >= ENOUGH else None
 
 
-def topmost(height: Float[np.ndarray, "P"], shown: Bool[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
+def crown_vertices(height: Float[np.ndarray, "P"], shown: Bool[np.ndarray, "P"]) -> Bool[np.ndarray, "P"]:
     """Which of the points of a head that are shown are its crown; ``height`` over its middle."""
     return shown & (height > _TOPMOST * height[shown].max(initial=0))
 
 
-def like_crown(
+def blend_crown(
     colors: Float[np.ndarray, "P 3"], crown: Float[np.ndarray, "3"], share: Float[np.ndarray, "P"]
 ) -> Float[np.ndarray, "P 3"]:
     """Colours of the back of a head, nearer to the crown's the more they belong there."""

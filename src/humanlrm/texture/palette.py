@@ -13,7 +13,7 @@ _PALETTE, _NEAR, _ALIKE = 64, 0.06, 20
 _SHARE, _TWIN_SHARE = 0.65, 0.8
 
 
-def nearer_to_palette(
+def pull_to_palette(
     guess: Float[np.ndarray, "V 3"],
     shown: Float[np.ndarray, "V 3"],
     seen: Bool[np.ndarray, "V"],
@@ -40,7 +40,7 @@ def nearer_to_palette(
     return found
 
 
-def nearer_to_twin(
+def pull_to_twin(
     guess: Float[np.ndarray, "V 3"],
     shown: Float[np.ndarray, "V 3"],
     seen: Bool[np.ndarray, "V"],
@@ -53,7 +53,7 @@ def nearer_to_twin(
 
     Args:
         twin: of each limb the one on the other side; what has none is its own.
-        guess, shown, seen, limb, height: as for :func:`nearer_to_palette`; heights of twins mean the same place.
+        guess, shown, seen, limb, height: as for :func:`pull_to_palette`; heights of twins mean the same place.
     """
     found = guess.copy()
     for one in np.unique(limb):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
-from humanlrm.body.mirror import Share
+from humanlrm.body.mirror import Membership
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
 from humanlrm.mesh.pixels import bilinear
 from humanlrm.mesh.raycast import RayScene
@@ -116,7 +116,7 @@ class PhotoView:
 
     def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """Of normal and view direction."""
-        return ((normals @ self.turn.T) * unit(_EYE - self._moved(points))).sum(axis=-1)
+        return ((normals @ self.turn.T) * normalize(_EYE - self._moved(points))).sum(axis=-1)
 
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
@@ -148,7 +148,7 @@ class PhotoView:
 class PhotoViews:
     """Several photos as one projector; of those that show a place the surest counts most."""
 
-    def __init__(self, views: Sequence[PhotoView], calm: Share | None = None):
+    def __init__(self, views: Sequence[PhotoView], calm: Membership | None = None):
         self.views, self.calm = views, calm
 
     def look(
@@ -193,7 +193,7 @@ def _distances(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     return np.asarray(distance_transform_edt(inside), dtype=np.float32)
 
 
-def unit(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+def normalize(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 

@@ -10,19 +10,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humanlrm.body.balance import at
+from humanlrm.body.balance import named_landmark
 from humanlrm.data.augment.rotate import rotated
 from humanlrm.data.augment.truncate import truncated
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.diffusion.pose_prior import condition_of
+from humanlrm.diffusion.pose_prior import pose_condition
 from humanlrm.diffusion.process import NoiseLevels
 from humanlrm.files import whole
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 from humanlrm.model.pretrained import from_pretrained
-from humanlrm.photo.visibility import below_the_photo
+from humanlrm.photo.visibility import share_below_photo
 from humanlrm.train.diffuse import DiffuseConfig, run_denoising
 from humanlrm.train.loop import Progress
 from humanlrm.views import Inputs, collate
@@ -143,18 +143,18 @@ def usual(inputs: Inputs, truth: Float[Tensor, "B J 3"]) -> Float[Tensor, "B"]:
     Of the people who are rendered a third do not stand, whatever the photo shows of them. Of people who are
     photographed from the hips up most do, and nothing in such a photo says otherwise (our choice).
     """
-    below = below_the_photo(inputs, truth.nan_to_num())
+    below = share_below_photo(inputs, truth.nan_to_num())
     return torch.where((below > _MUCH_BELOW) & ~legs_are_straight(truth), _RARE, 1.0)
 
 
 def legs_are_straight(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
     """Whether both legs go on where the trunk ends, hips and knees at most half bent."""
-    hip = (at(landmarks, "left_hip") + at(landmarks, "right_hip")) / 2
-    trunk = hip - at(landmarks, "neck")
+    hip = (named_landmark(landmarks, "left_hip") + named_landmark(landmarks, "right_hip")) / 2
+    trunk = hip - named_landmark(landmarks, "neck")
     straight = torch.ones_like(trunk[..., 0], dtype=torch.bool)
     for side in ("left", "right"):
-        knee = at(landmarks, f"{side}_knee")
-        thigh, shin = knee - at(landmarks, f"{side}_hip"), at(landmarks, f"{side}_ankle") - knee
+        knee = named_landmark(landmarks, f"{side}_knee")
+        thigh, shin = knee - named_landmark(landmarks, f"{side}_hip"), named_landmark(landmarks, f"{side}_ankle") - knee
         for first, then in ((trunk, thigh), (thigh, shin)):
             straight &= torch.nn.functional.cosine_similarity(first, then, dim=-1) > _STRAIGHT
     return straight
@@ -189,7 +189,7 @@ def _gather(path: Path, start: int) -> None:
         batch = collate([_gatherer.samples[k] for k in range(first, last)])
         rng = torch.Generator().manual_seed(first)
         inputs, supervision = rotated(*truncated(batch.inputs, batch.supervision, rng), rng)
-        condition = condition_of(_gatherer.model, inputs)
+        condition = pose_condition(_gatherer.model, inputs)
         known = supervision.landmarks.isfinite().flatten(1).all(1)
         found.append(
             {

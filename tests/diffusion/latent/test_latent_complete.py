@@ -11,7 +11,7 @@ from tiny_diffusion import lively, tiny_lrm
 from humanlrm.diffusion.latent.complete import CompletionSettings, complete
 from humanlrm.diffusion.latent.condition import condition_of, fitted
 from humanlrm.diffusion.latent.guidance import GuidanceSettings, ReconstructionGuidance
-from humanlrm.diffusion.uncertainty import SampledPoses, carried_spread, surface_offsets, surface_uncertainty
+from humanlrm.diffusion.uncertainty import SampledPoses, landmark_spread, measure_uncertainty, surface_offsets
 from humanlrm.frame import canonical_camera
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
@@ -201,13 +201,13 @@ def directions(count: int = 500) -> torch.Tensor:
 @pytest.mark.parametrize("stretch", [1.0, 0.3, 4.0])
 def test_the_spread_of_balls_is_that_of_their_radii_whatever_the_fields_scale(stretch):
     out = directions()
-    found = surface_uncertainty(0.5 * out, out, [ball(float(r), stretch) for r in RADII])
+    found = measure_uncertainty(0.5 * out, out, [ball(float(r), stretch) for r in RADII])
     torch.testing.assert_close(found.spread, RADII.std(correction=0).expand(500), atol=1e-3, rtol=0)
 
 
 def test_samples_that_agree_have_no_spread_and_no_absence():
     out = directions()
-    found = surface_uncertainty(0.5 * out, out, [ball(0.5)] * 3)
+    found = measure_uncertainty(0.5 * out, out, [ball(0.5)] * 3)
     assert float(found.spread.max()) < 1e-6
     assert float(found.absence.max()) < 0.01
 
@@ -216,7 +216,7 @@ def test_spread_is_where_the_samples_differ():
     """Balls that are shifted along x differ at their poles on x, not at those on y."""
     x, y = torch.tensor([[1.0, 0, 0]]), torch.tensor([[0, 1.0, 0]])
     out = torch.cat([x, y])
-    found = surface_uncertainty(0.5 * out, out, [ball(0.5, offset=d) for d in (-0.05, 0.0, 0.05)])
+    found = measure_uncertainty(0.5 * out, out, [ball(0.5, offset=d) for d in (-0.05, 0.0, 0.05)])
     assert float(found.spread[0]) == pytest.approx(0.05 * (2 / 3) ** 0.5, abs=1e-3)
     assert float(found.spread[1]) < 0.003
 
@@ -227,8 +227,8 @@ def test_sampled_landmarks_carry_the_surface_along():
     reference, out = torch.randn(19, 3), torch.eye(3)[[0, 1]]
     shifts = 0.1 * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None] * torch.tensor([1.0, 0, 0])
     poses = SampledPoses(reference, reference + shifts)
-    torch.testing.assert_close(carried_spread(0.5 * out, out, poses), torch.tensor([0.1, 0.0]), atol=1e-6, rtol=0)
-    agreed = surface_uncertainty(0.5 * out, out, [ball(0.5)] * 3, poses)
+    torch.testing.assert_close(landmark_spread(0.5 * out, out, poses), torch.tensor([0.1, 0.0]), atol=1e-6, rtol=0)
+    agreed = measure_uncertainty(0.5 * out, out, [ball(0.5)] * 3, poses)
     torch.testing.assert_close(agreed.spread, torch.tensor([0.1 / 2**0.5, 0.0]), atol=1e-5, rtol=0)
 
 
@@ -238,14 +238,14 @@ def test_a_vertex_moves_with_the_landmarks_around_it():
     samples = reference.repeat(2, 1, 1)
     samples[:, 0, 1] = 0.2
     up = torch.tensor([[0.0, 1.0, 0.0]] * 2)
-    near, far = carried_spread(torch.tensor([[0.0, 0, 0], [3.0, 0, 0]]), up, SampledPoses(reference, samples))
+    near, far = landmark_spread(torch.tensor([[0.0, 0, 0], [3.0, 0, 0]]), up, SampledPoses(reference, samples))
     assert float(near) == pytest.approx(0.2, abs=1e-3)
     assert float(far) < 1e-3
 
 
 def test_absence_is_the_share_of_samples_without_a_surface():
     out = directions()
-    found = surface_uncertainty(0.5 * out, out, [ball(0.5), ball(0.1), ball(0.1), ball(0.5)])
+    found = measure_uncertainty(0.5 * out, out, [ball(0.5), ball(0.1), ball(0.1), ball(0.5)])
     torch.testing.assert_close(found.absence, torch.full((500,), 0.5), atol=0.01, rtol=0)
     assert float(found.spread.min()) > 0.07
 
@@ -261,7 +261,7 @@ def test_offsets_say_how_far_along_the_normals_a_surface_is():
 def test_chunks_do_not_matter_and_one_sample_has_no_spread():
     out = directions(9000)
     balls = [ball(float(r)) for r in RADII]
-    whole, part = (surface_uncertainty(0.5 * some, some, balls) for some in (out, out[4080:4110]))
+    whole, part = (measure_uncertainty(0.5 * some, some, balls) for some in (out, out[4080:4110]))
     torch.testing.assert_close(whole.spread[4080:4110], part.spread)
     with pytest.raises(ValueError, match="at least two"):
-        surface_uncertainty(0.5 * out, out, balls[:1])
+        measure_uncertainty(0.5 * out, out, balls[:1])

@@ -21,7 +21,7 @@ from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import face_normals
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
-from humanlrm.photo.matte import main_part, refine_mask
+from humanlrm.photo.matte import keep_main_part, refine_mask
 
 __all__ = [
     "PointSamples",
@@ -255,11 +255,11 @@ def _shot(
     photo = renderer.photograph(camera, surroundings, rng, others)
     alpha = photo.visible.astype(np.float32)
     # A remainder far from the main part would not be taken for the person in a photo either.
-    alpha = main_part(alpha) if others else alpha
+    alpha = keep_main_part(alpha) if others else alpha
     pose = _pose_of(renderer.scan.landmarks, detector, camera, photo, others)
     mask = alpha
     if pose is not None and not own_mask:
-        found = main_part(refine_mask(photo.rgb, pose.mask))
+        found = keep_main_part(refine_mask(photo.rgb, pose.mask))
         # A mask of something else (the detector was wrong about the background) would teach nonsense.
         mask = found if _iou(found > 0.5, alpha > 0.5) > 0.6 else alpha
     crop = assemble_crop(photo.rgb, mask, pose, image_px)

@@ -13,19 +13,19 @@ from humanlrm.diffusion.sample import (
     Solver,
     check_sampling,
     corrected,
-    ddim,
+    draw_noise,
     guided,
-    heun,
     noise_levels,
-    starting_noise,
+    sample_ddim,
+    sample_heun,
 )
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import Triplane
-from humanlrm.photo.visibility import hidden_pixels
+from humanlrm.photo.visibility import find_hidden_pixels
 from humanlrm.views import Inputs
 
-_SOLVERS: dict[str, Solver] = {"heun": heun, "ddim": ddim}
+_SOLVERS: dict[str, Solver] = {"heun": sample_heun, "ddim": sample_ddim}
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ def complete(
     denoise = guided(denoiser, condition.repeated(settings.samples), settings.guidance)
     if settings.agreement is not None:
         agreement = ReconstructionGuidance(
-            lrm, denoiser, seen, hidden_pixels(inputs), settings.agreement, settings.seed
+            lrm, denoiser, seen, find_hidden_pixels(inputs), settings.agreement, settings.seed
         )
         denoise = corrected(denoise, agreement)
-    noise = starting_noise(settings.seed, settings.samples, tuple(condition.latent.shape[1:]))
+    noise = draw_noise(settings.seed, settings.samples, tuple(condition.latent.shape[1:]))
     found = _SOLVERS[settings.solver](denoise, noise.to(condition.latent), noise_levels(settings.steps))
     latents = denoiser.restored(found)
     return Completed(latents, [lrm.decode(latent[None], seen) for latent in latents])

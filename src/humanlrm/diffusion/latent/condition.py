@@ -11,7 +11,7 @@ from humanlrm.model.denoiser import Denoiser, TriplaneCondition
 from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import InputView
-from humanlrm.photo.visibility import hidden_pixels
+from humanlrm.photo.visibility import find_hidden_pixels
 from humanlrm.views import Inputs
 
 #: A token counts if at least this share of its pixels does (our choice).
@@ -28,7 +28,7 @@ def condition_of(student: PaperLRM, denoiser: Denoiser, inputs: Inputs) -> tuple
         inputs: photos, and the landmarks that were found in them.
     """
     view, seen = student.look(inputs.image, inputs.landmarks, detector_features=inputs.detector_features)
-    counts = token_mask(hidden_pixels(inputs), view.grid)
+    counts = token_mask(find_hidden_pixels(inputs), view.grid)
     others = view.tokens.shape[1] - counts.shape[1]  # landmarks, class tokens: they speak of the whole picture
     counts = torch.nn.functional.pad(counts, (others, 0), value=True)
     latent = denoiser.normalised(student.decoder(view.tokens))

@@ -55,7 +55,7 @@ class ReconstructionGuidance:
     Args:
         lrm: whose decoder and field draw the person.
         seen: what points read off the photo; a batch of one.
-        hidden: pixels that say nothing about the person (``visibility.hidden_pixels``).
+        hidden: pixels that say nothing about the person (``visibility.find_hidden_pixels``).
         seed: chooses the pixels.
 
     Raises:

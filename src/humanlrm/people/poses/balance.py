@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from humanlrm.body.balance import arm_of_weight, stands
+from humanlrm.body.balance import balance_offset, is_standing
 from humanlrm.body.landmarks import INDEX, LANDMARKS
 from humanlrm.people.poses import everyday
 from humanlrm.people.poses.augmented import unusual
@@ -93,9 +93,9 @@ def balanced(quats: Float[np.ndarray, "22 4"], skeleton: Skeleton) -> Float[np.n
 def balancing(landmarks: Float[np.ndarray, "19 3"]) -> Rotation | None:
     """The rotation about the feet that brings the weight above them; None for people who do not stand on both feet."""
     points = torch.from_numpy(landmarks)
-    if not stands(points):
+    if not is_standing(points):
         return None
-    arm = arm_of_weight(points).numpy().astype(np.float64)
+    arm = balance_offset(points).numpy().astype(np.float64)
     lean = np.degrees(np.arctan2(np.hypot(arm[0], arm[2]), arm[1]))
     angle = min(lean - _SWAY_DEG * np.tanh(lean / _SWAY_DEG), _MAX_TILT_DEG)
     axis = np.cross(arm, _UP)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from humanlrm.body.parts import Parts, PartsOf
+from humanlrm.body.parts import BodyParts, PartSegmenter
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.texture.project import PhotoViews
@@ -27,7 +27,7 @@ ENOUGH = 30
 
 
 @torch.no_grad()
-def ask(
+def query_colors(
     field_color: FieldColor, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
 ) -> Float[np.ndarray, "P 3"]:
     """The field's colours of points on a surface, sRGB in [0, 1]; ``normals`` are unit vectors."""
@@ -56,7 +56,7 @@ class VertexObservations:
     along: Float[np.ndarray, "V"]
     away: Float[np.ndarray, "V"]
     own: Float[np.ndarray, "V 3"]
-    parts: Parts | None
+    parts: BodyParts | None
     edges: csr_array
 
     @cached_property
@@ -70,12 +70,12 @@ class VertexObservations:
         return np.asarray(self.edges.sum(axis=1)).ravel()
 
 
-def seen_of(
+def observe_vertices(
     view: PhotoViews,
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
     field_color: FieldColor,
-    parts_of: PartsOf | None,
+    parts_of: PartSegmenter | None,
 ) -> VertexObservations:
     """What is known of the vertices of a surface; ``normals`` are theirs."""
     points = surface.vertices.astype(np.float32)
@@ -83,14 +83,14 @@ def seen_of(
         surface,
         *view.look(points, normals),
         *view.along(points, normals),
-        ask(field_color, points, normals),
+        query_colors(field_color, points, normals),
         None if parts_of is None else parts_of(points),
         adjacency(surface),
     )
 
 
 @dataclass(frozen=True)
-class Hidden:
+class HiddenVertices:
     """Vertices that no photo tells of, and others that the same clothes cover. Clothes of which photos show next to
     nothing tell nothing: a few pixels at the border are not the colour of trousers.
 
@@ -105,7 +105,7 @@ class Hidden:
     nearest: Int[np.ndarray, "V"]
 
 
-def hidden_of(view: PhotoViews, at: VertexObservations) -> Hidden | None:
+def find_hidden(view: PhotoViews, at: VertexObservations) -> HiddenVertices | None:
     """Which vertices no photo tells of, because its border, something in front or another limb hides them; ``None``:
     there are none."""
     assert at.parts is not None
@@ -114,14 +114,14 @@ def hidden_of(view: PhotoViews, at: VertexObservations) -> Hidden | None:
     if hidden.all() or not hidden.any():
         return None
     options = {"unweighted": True, "min_only": True, "return_predecessors": True}
-    steps, _, nearest = dijkstra(within(at, hidden), indices=np.flatnonzero(~hidden), **options)
+    steps, _, nearest = dijkstra(edges_within_clothes(at, hidden), indices=np.flatnonzero(~hidden), **options)
     clothes = at.parts.clothes
     told = np.bincount(clothes[at.weight > 0.5], minlength=clothes.max() + 1) >= ENOUGH
     reached = hidden & np.isfinite(steps) & told[clothes]
-    return Hidden(hidden, reached, np.where(reached, nearest, np.arange(len(hidden))))
+    return HiddenVertices(hidden, reached, np.where(reached, nearest, np.arange(len(hidden))))
 
 
-def within(at: VertexObservations, hidden: Bool[np.ndarray, "V"]) -> csr_array:
+def edges_within_clothes(at: VertexObservations, hidden: Bool[np.ndarray, "V"]) -> csr_array:
     """The edges without those to a hidden vertex that lead from one piece of clothes to another."""
     assert at.parts is not None
     start, end = at.edges.nonzero()
@@ -130,7 +130,7 @@ def within(at: VertexObservations, hidden: Bool[np.ndarray, "V"]) -> csr_array:
     return csr_array((joined[joined].astype(np.float32), (start[joined], end[joined])), at.edges.shape)
 
 
-def relaxed(
+def solve_diffusion(
     edges: csr_array, diagonal: Float[np.ndarray, "V"], right: Float[np.ndarray, "V C"]
 ) -> Float[np.ndarray, "V C"]:
     """Solves (diagonal - edges) u = right, to a tenth of a grey level; a direct solver takes ten times longer."""
