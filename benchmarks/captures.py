@@ -75,7 +75,7 @@ def write(
     K = cameras[0].K
     facts = {"camera_model": "PINHOLE", "fl_x": float(K[0, 0]), "fl_y": float(K[1, 1])}
     facts |= {"cx": float(K[0, 2]), "cy": float(K[1, 2]), "w": _SIDE_PX, "h": _SIDE_PX}
-    (out / "transforms.json").write_text(json.dumps(facts | {"frames": frames}))
+    (out / "transforms.json").write_text(json.dumps(facts | {"frames": frames}), encoding="utf-8")
 
 
 def main(options: Options) -> None:

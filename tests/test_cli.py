@@ -91,7 +91,7 @@ def test_a_missing_photo_is_refused(capsys, tmp_path, weights):
 
 
 def test_a_file_that_is_no_picture_is_refused(capsys, tmp_path, weights):
-    (tmp_path / "notes.jpg").write_text("not a picture")
+    (tmp_path / "notes.jpg").write_text("not a picture", encoding="utf-8")
     assert_refused(capsys, tmp_path, ("reconstruct", "notes.jpg", "--weights", weights), "notes.jpg", "not a picture")
 
 
@@ -240,7 +240,7 @@ def test_a_card_is_written_anew(tmp_path, weights, capsys):
     folder = shutil.copytree(weights, tmp_path / "weights")
     (folder / "MODEL_CARD.md").unlink(missing_ok=True)
     assert main(["card", "--weights", str(folder), "--count", "1", "--preset", "tiny"]) == 0
-    text = (folder / "MODEL_CARD.md").read_text()
+    text = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert text.startswith("# humanlrm `tiny` weights")
     assert "| humanlrm | 1 | translation |" in text
 
@@ -250,7 +250,7 @@ def test_an_exported_run_tells_all_the_data_that_it_has_seen(tmp_path, shards, c
     options = ("--run", "run", "--samples", 2, "--batch", 2, "--workers", 0)
     assert run("train", "tiny", "--data", shards, copy, *options) == 0
     assert run("export", "--run", "run", "--out", "weights", "--count", 1) == 0
-    assert "4 procedural" in (tmp_path / "weights" / "MODEL_CARD.md").read_text()
+    assert "4 procedural" in (tmp_path / "weights" / "MODEL_CARD.md").read_text(encoding="utf-8")
     shutil.rmtree(copy)
     capsys.readouterr()
     assert run("export", "--run", "run", "--out", "weights2", "--count", 1) == 1
@@ -278,7 +278,7 @@ def test_a_run_that_cannot_start_leaves_no_folder(tmp_path, shards, capsys):
 
 
 def test_what_the_system_says_of_a_file_is_said_without_a_number(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert run("people", "--count", 1, "--out", "file") == 1
     assert capsys.readouterr().err.strip() == "humanlrm: file: File exists"
 
@@ -387,5 +387,8 @@ def test_the_astronaut_becomes_a_sound_person(tmp_path, astronaut):
 def test_the_shipped_weights_beat_the_inflated_silhouette(tmp_path):
     for name, options in (("ours", ()), ("floor", ("--methods", "inflated"))):
         assert run("evaluate", "--quick", "--count", 2, "--json", f"{name}.json", *options) == 0
-    ours, floor = (json.loads((tmp_path / f"{name}.json").read_text())["mean"]["chamfer"] for name in ("ours", "floor"))
+    ours, floor = (
+        json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))["mean"]["chamfer"]
+        for name in ("ours", "floor")
+    )
     assert ours < floor

@@ -45,7 +45,7 @@ def photos(tmp_path_factory, person):
         c2w = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]) @ c2w
         f, (cx, cy) = float(camera.K[0, 0]), camera.K[:2, 2].tolist()
         frames.append({"file_path": f"{k}.png", "transform_matrix": c2w.tolist(), "fl_x": f, "cx": cx, "cy": cy})
-    (folder / "cameras.json").write_text(json.dumps({"frames": frames}))
+    (folder / "cameras.json").write_text(json.dumps({"frames": frames}), encoding="utf-8")
     return folder
 
 

@@ -53,7 +53,7 @@ def refuse() -> None:
 def alive(pid: int) -> bool:
     """A process that has ended may stay as a zombie until somebody asks for it."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
@@ -86,8 +86,8 @@ def test_after_an_error_nothing_new_is_begun(tmp_path):
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 def test_processes_end_when_their_parent_is_killed(tmp_path):
     script = tmp_path / "parent.py"
-    script.write_text(PARENT.format(folder=os.path.dirname(__file__)))
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    script.write_text(PARENT.format(folder=os.path.dirname(__file__)), encoding="utf-8")
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, encoding="utf-8")
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     assert alive(child)

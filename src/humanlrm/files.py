@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Files that are either complete or absent: written under a temporary name, then renamed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,12 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``, whose folder is made, to write to. When the block ends the file gets its name;
-    if it ends with an error nothing is left, and what was there before stays."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` to write to; make the folder if it is missing.
+
+    When the block ends the file gets its name. If the block raises, the temporary file is removed and an older file
+    stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -20,7 +23,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Writes a text file, whole or not at all; returns its path."""
-    with whole(path) as partial:
-        partial.write_text(text)
+    """Write a UTF-8 text file atomically; return its path."""
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
     return path

@@ -1,27 +1,24 @@
-"""Processes that compute beside this one, and end with it."""
+"""Worker processes that end with the process that started them."""
 
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-_LOOK_EVERY_S = 1.0
-
 
 @contextmanager
 def processes(count: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    """An executor of ``count`` fresh processes, each of which calls ``start(*arguments)`` first.
+    """Give an executor of ``count`` fresh processes, each of which calls ``start(*arguments)`` first.
 
-    An executor, not a pool: a pool starts processes that fail at once again and again, and never ends. After an error
-    tasks that have not begun are dropped. A process whose parent was killed would go on until its tasks are done, and
-    keep a core busy that the next run needs: it ends.
+    An executor, not a pool: a pool restarts processes that fail at once again and again, and never ends. After an error
+    tasks that have not begun are dropped. A worker whose parent was killed exits: otherwise it would finish its tasks
+    and keep a core busy that the next run needs.
     """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(), start, arguments))
+    pool = ProcessPoolExecutor(count, context, _begin, (start, arguments))
     failed = True
     try:
         yield pool
@@ -30,12 +27,14 @@ def processes(count: int, start: Callable[..., None], arguments: tuple[Any, ...]
         pool.shutdown(cancel_futures=failed)
 
 
-def _begin(parent: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     start(*arguments)
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK_EVERY_S)
+def _exit_with_parent() -> None:
+    # On Windows the parent's process id does not change when it ends, so waiting for the parent is the portable way.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)

@@ -138,7 +138,7 @@ ITEMS = [
 
 
 def test_the_list_of_held_out_ids_names_items_or_groups(tmp_path):
-    (tmp_path / "test.txt").write_text("# mine\ns1\ns0.3\n")
+    (tmp_path / "test.txt").write_text("# mine\ns1\ns0.3\n", encoding="utf-8")
     held = job(tmp_path, split=str(tmp_path / "test.txt"))
     test = {item.id for item in choose(ITEMS, replace(held, part="test"))}
     assert test == {"s0.3", "s1.0", "s1.1", "s1.2", "s1.3"}
@@ -164,7 +164,7 @@ def test_thuman_has_a_list_of_its_own(tmp_path):
 
 
 def test_a_list_that_names_nobody_is_refused(tmp_path):
-    (tmp_path / "test.txt").write_text("nobody\n")
+    (tmp_path / "test.txt").write_text("nobody\n", encoding="utf-8")
     with pytest.raises(ValueError, match="names none"):
         choose(ITEMS, job(tmp_path, split=str(tmp_path / "test.txt")))
 
@@ -229,7 +229,7 @@ def test_a_folder_without_the_data_set_says_what_it_should_look_like(tmp_path, c
 )
 def test_options_that_make_no_sense_are_refused(tmp_path, capsys, options, word):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    (tmp_path / "a.obj").write_text("v 0 0 0\n")
+    (tmp_path / "a.obj").write_text("v 0 0 0\n", encoding="utf-8")
     assert word in refused(capsys, "scans", "--source", tmp_path, "--out", tmp_path / "out", *options)
     assert not (tmp_path / "out").exists()
 

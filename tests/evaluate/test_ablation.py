@@ -65,9 +65,9 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
 
 
 def _forget(figures: Path, variant: str) -> None:
-    content = json.loads(figures.read_text())
+    content = json.loads(figures.read_text(encoding="utf-8"))
     content["rows"] = [row for row in content["rows"] if row["variant"] != variant]
-    figures.write_text(json.dumps(content))
+    figures.write_text(json.dumps(content), encoding="utf-8")
 
 
 def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ def test_a_card_without_measurements_is_refused():
 
 def test_a_card_is_written_whole(tmp_path):
     path = write_card(tmp_path, "# card\n")
-    assert path.read_text() == "# card\n"
+    assert path.read_text(encoding="utf-8") == "# card\n"
     assert list(tmp_path.iterdir()) == [path]
 
 

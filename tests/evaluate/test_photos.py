@@ -28,9 +28,9 @@ def test_every_photo_gets_a_row_and_a_failure_says_why(tmp_path, case, weights):
     alpha = (case.shown.photo_alpha * 255).astype(np.uint8)
     Image.fromarray(np.dstack([case.shown.photo_rgb, alpha])).save(photos / "person.png")
     Image.new("RGB", (200, 200), (90, 120, 60)).save(photos / "lawn.png")
-    (photos / "notes.txt").write_text("no photo")
+    (photos / "notes.txt").write_text("no photo", encoding="utf-8")
     assert command.measure_photos(photos, out, weights, 64, Console(quiet=True)) == 1
-    html = (out / "index.html").read_text()
+    html = (out / "index.html").read_text(encoding="utf-8")
     assert html.count("data:image/webp;base64,") == 1
     assert "no person found in lawn.png" in html
     assert not re.search(r'(src|href)="(?!data:)', html)

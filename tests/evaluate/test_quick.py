@@ -62,7 +62,7 @@ def test_a_report_states_its_alignment():
 
 def test_a_report_is_written_as_json(tmp_path):
     QuickReport("ours", "none", ROWS, []).write(tmp_path / "deep" / "report.json")
-    content = json.loads((tmp_path / "deep" / "report.json").read_text())
+    content = json.loads((tmp_path / "deep" / "report.json").read_text(encoding="utf-8"))
     assert content["mean"]["chamfer"] == pytest.approx(2.75)
     assert [row["name"] for row in content["rows"]] == ["a", "b"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.json"]

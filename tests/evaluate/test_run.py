@@ -56,7 +56,7 @@ def test_every_undisturbed_photograph_is_kept_as_a_picture(tmp_path):
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_holds_a_row_per_subject(measured):
-    html = (measured / "index.html").read_text()
+    html = (measured / "index.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:)', html)
     assert html.count("data:image/webp;base64,") == 4
     assert "<script>" in html
@@ -76,7 +76,7 @@ def test_every_number_in_the_table_has_an_interval_and_its_conditions(measured):
 
 def test_a_narrow_terminal_shows_every_number(measured):
     """Of rich's tables a narrow terminal shows some letters of each cell."""
-    narrow, written = io.StringIO(), json.loads((measured / "report.json").read_text())
+    narrow, written = io.StringIO(), json.loads((measured / "report.json").read_text(encoding="utf-8"))
     command.measure(
         plan(("inflated", "mean-body"), count=2, views=1), measured, 1, None, Console(file=narrow, width=40)
     )
@@ -107,7 +107,7 @@ def test_a_folder_of_other_settings_is_refused(measured):
 def test_a_damaged_part_names_itself(tmp_path):
     unit = Unit("s", "1", "1", VALIDATION_SEED)
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / f"{unit.stem}.json").write_text("[{")
+    (tmp_path / "parts" / f"{unit.stem}.json").write_text("[{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"s-1\.json is damaged"):
         read_parts(tmp_path, [unit])
 
@@ -138,7 +138,7 @@ def test_reports_of_other_alignments_are_not_compared(measured):
 
 
 def test_a_file_that_is_no_report_is_refused(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({"rows": []}))
+    (tmp_path / "a.json").write_text(json.dumps({"rows": []}), encoding="utf-8")
     with pytest.raises(ValueError, match=r"a\.json is no evaluation report"):
         Report.read(tmp_path / "a.json")
 
@@ -214,7 +214,7 @@ def test_a_failing_program_is_a_failed_case_and_the_evaluation_goes_on(tmp_path)
     assert command.measure(failing, tmp_path, 1, None, QUIET) == 1
     rows = Report.read(tmp_path / "report.json").rows
     assert [bool(row.failure) for row in rows] == [True, False]
-    assert "wrote no mesh" in (tmp_path / "report.md").read_text()
+    assert "wrote no mesh" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_command_without_its_placeholders_is_refused():
@@ -231,7 +231,7 @@ def test_scans_of_strangers_are_measured_and_a_bad_one_names_itself(tmp_path):
     body.apply_transform(trimesh.transformations.rotation_matrix(-np.pi / 2, [1, 0, 0]))
     body.visual.vertex_colors = np.tile([200, 60, 60, 255], (len(body.vertices), 1))
     body.export(folder / "0001.ply")
-    (tmp_path / "scans" / "0002.obj").write_text("not a mesh")
+    (tmp_path / "scans" / "0002.obj").write_text("not a mesh", encoding="utf-8")
     sources = Sources(sets=(), scans=tmp_path / "scans")
     rows = run(EvaluationPlan(sources, ("inflated",), views=1, shooting=SHOOTING), tmp_path / "out")
     assert [row.subject for row in rows] == ["0001", "0002"]
@@ -243,10 +243,10 @@ def test_scans_of_strangers_are_measured_and_a_bad_one_names_itself(tmp_path):
 def test_a_test_list_chooses_scans_and_must_exist(tmp_path):
     for name in "abc":
         trimesh.creation.icosphere(1).export(tmp_path / f"{name}.ply")
-    (tmp_path / "ids.txt").write_text("a\nc\n")
+    (tmp_path / "ids.txt").write_text("a\nc\n", encoding="utf-8")
     sources = Sources(sets=(), scans=tmp_path, ids=tmp_path / "ids.txt")
     assert [unit.subject for unit in sources.units()] == ["a", "c"]
-    (tmp_path / "ids.txt").write_text("z")
+    (tmp_path / "ids.txt").write_text("z", encoding="utf-8")
     with pytest.raises(ValueError, match="no scan for z"):
         sources.units()
     with pytest.raises(ValueError, match="nothing to measure"):

@@ -76,7 +76,7 @@ def test_glb_keeps_texture_normals_and_material(mesh: TexturedMesh, tmp_path: Pa
 def test_obj_brings_its_material_and_texture(mesh: TexturedMesh, tmp_path: Path):
     save(tmp_path / "anna.obj", mesh, height_m=1.7)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["anna.mtl", "anna.obj", "anna.png"]
-    assert "map_Kd anna.png" in (tmp_path / "anna.mtl").read_text()
+    assert "map_Kd anna.png" in (tmp_path / "anna.mtl").read_text(encoding="utf-8")
 
 
 def test_ply_vertices_have_the_textures_colors(mesh: TexturedMesh, tmp_path: Path):

@@ -13,7 +13,7 @@ def test_a_history_comes_back_as_it_was_written(tmp_path):
 
 @pytest.mark.parametrize("text", ["[{", '[{"part": "all"}]', "3"])
 def test_a_damaged_history_is_named(tmp_path, text):
-    (tmp_path / "history.json").write_text(text)
+    (tmp_path / "history.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"history\.json is no history"):
         read_history(tmp_path)
 
@@ -35,6 +35,6 @@ def test_a_run_goes_on_with_the_part_that_it_began_with(tmp_path):
 
 
 def test_damaged_notes_are_named(tmp_path):
-    (tmp_path / "run.json").write_text('{"part": 3}')
+    (tmp_path / "run.json").write_text('{"part": 3}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"run\.json holds no notes"):
         read_notes(tmp_path)

@@ -116,7 +116,7 @@ def test_a_damaged_file_is_refused(folder, name, damage):
 
 @pytest.mark.parametrize("config", [{"wings": 2}, {"width": "wide"}, [1, 2], {"heads": 7}])
 def test_a_config_that_describes_no_model_is_refused(folder, config):
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(CheckpointError):
         from_pretrained(folder)
 
@@ -148,10 +148,10 @@ def test_a_copy_of_weights_may_be_changed_and_stays_changed(folder, tmp_path):
     (folder / "poses").mkdir()
     to = copied(folder, tmp_path / "copy")
     assert sorted(path.name for path in to.iterdir()) == ["config.json", "model.safetensors"]
-    (to / "config.json").write_text("{}")
+    (to / "config.json").write_text("{}", encoding="utf-8")
     copied(folder, to)
-    assert (to / "config.json").read_text() == "{}"
-    assert (folder / "config.json").read_text() != "{}"
+    assert (to / "config.json").read_text(encoding="utf-8") == "{}"
+    assert (folder / "config.json").read_text(encoding="utf-8") != "{}"
 
 
 def test_weights_have_the_permissions_of_their_config(folder):

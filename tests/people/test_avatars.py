@@ -119,7 +119,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         write_avatar(folder / f"{avatar_id}.npz", avatar_id)
         records.append({"id": avatar_id, "split": split})
-    (root / "valid" / "index.json").write_text(json.dumps(records))
+    (root / "valid" / "index.json").write_text(json.dumps(records), encoding="utf-8")
     (root / "poses").mkdir()
     quats = np.tile(np.float32([1, 0, 0, 0]), (20, 22, 1))
     sources = np.array([f"clip{i}" for i in range(20)])

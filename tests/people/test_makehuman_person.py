@@ -43,10 +43,12 @@ def cut_from_body(folder: Path, name: str, bones: tuple[str, ...], outward: floa
     faces = faces.reshape(-1, 3) + 1
     lines = ["v 0 0 0"] * len(used) + ["vt 0.2 0.2", "vt 0.8 0.2", "vt 0.5 0.8"]
     lines += [f"f {a}/1 {b}/2 {c}/3" for a, b, c in faces]
-    (folder / f"{name}.obj").write_text("\n".join(lines))
+    (folder / f"{name}.obj").write_text("\n".join(lines), encoding="utf-8")
     rows = [f"{v} {v} {v} 1 0 0 0 0 {outward}" for v in used]
     hidden = f"delete_verts\n{used[0]} - {used[0] + 2} {used[-1]}"
-    (folder / f"{name}.mhclo").write_text("\n".join(["name x", "verts 0", "material m", *rows, "", hidden]))
+    (folder / f"{name}.mhclo").write_text(
+        "\n".join(["name x", "verts 0", "material m", *rows, "", hidden]), encoding="utf-8"
+    )
     return {"obj": f"{name}.obj", "mhclo": f"{name}.mhclo"}
 
 
@@ -68,7 +70,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.new("RGB", (32, 32), color).save(folder / f"{name}.png")
         files = {"diffuse": f"{name}.png"}
         records.append({"id": name, "kind": kind, "fit": "unisex", "licence": "CC0-1.0", "dir": ".", "files": files})
-    (folder / "manifest.json").write_text(json.dumps(records))
+    (folder / "manifest.json").write_text(json.dumps(records), encoding="utf-8")
     (root / "poses").mkdir()
     quats = np.tile(np.float32([1, 0, 0, 0]), (20, 22, 1))
     sources = np.array([f"clip{i}" for i in range(20)])

@@ -28,13 +28,13 @@ def save_obj(path: Path, scan: Scan, vertices: np.ndarray, picture: str | None, 
     lines += [f"vt {u:.7g} {v:.7g}" for u, v in scan.uv]
     corners = np.stack([scan.faces, scan.uv_faces], axis=-1).reshape(-1, 6) + 1
     lines += ["f {}/{} {}/{} {}/{}".format(*row) for row in corners]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if picture is not None:
         target = path.parent / picture
         target.parent.mkdir(exist_ok=True)
         Image.fromarray(scan.texture).save(target, quality=95)
     if mtl:
-        path.with_suffix(".mtl").write_text(f"newmtl material0\nmap_Kd {picture}\n")
+        path.with_suffix(".mtl").write_text(f"newmtl material0\nmap_Kd {picture}\n", encoding="utf-8")
 
 
 def as_trimesh(scan: Scan, vertices: np.ndarray) -> trimesh.Trimesh:
@@ -196,7 +196,7 @@ def humman(root: Path, shown: Photographs) -> None:
         save(folder / "kinect_mask" / f"kinect_{k:03d}" / "000006.png", mask.astype(np.uint8))
         if k < len(shown.rgb) - 1:
             save(folder / "kinect_color" / f"kinect_{k:03d}" / "000006.png", rgb)
-    (folder / "cameras.json").write_text(json.dumps(cameras))
+    (folder / "cameras.json").write_text(json.dumps(cameras), encoding="utf-8")
 
 
 def zju(root: Path, shown: Photographs) -> None:
@@ -233,7 +233,7 @@ def nerfstudio(root: Path, shown: Photographs) -> None:
     k1, k2, p1, p2, _ = shown.distortion
     facts = {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2], "w": 300, "h": 360}
     facts |= {"k1": k1, "k2": k2, "p1": p1, "p2": p2, "camera_model": "OPENCV", "frames": frames}
-    (root / "transforms.json").write_text(json.dumps(facts))
+    (root / "transforms.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def colmap(root: Path, shown: Photographs, world: np.ndarray | None = None) -> None:
@@ -243,7 +243,9 @@ def colmap(root: Path, shown: Photographs, world: np.ndarray | None = None) -> N
     K = shown.cameras[0].K.numpy()
     k1, k2, p1, p2, _ = shown.distortion
     numbers = (300, 360, K[0, 0], K[1, 1], K[0, 2], K[1, 2], k1, k2, p1, p2)
-    (model / "cameras.txt").write_text(f"# cameras\n1 OPENCV {' '.join(str(float(n)) for n in numbers)}\n")
+    (model / "cameras.txt").write_text(
+        f"# cameras\n1 OPENCV {' '.join(str(float(n)) for n in numbers)}\n", encoding="utf-8"
+    )
     lines = ["# images"]
     for k, (rgb, mask, camera) in enumerate(zip(shown.rgb, shown.masks, shown.cameras, strict=True)):
         w2c = in_world(camera, np.eye(4) if world is None else world)
@@ -252,4 +254,4 @@ def colmap(root: Path, shown: Photographs, world: np.ndarray | None = None) -> N
         lines += [f"{k + 1} {pose} 1 shot {k}.png", "" if k % 2 else "10.0 20.0 -1"]
         save(root / "images" / f"shot {k}.png", rgb)
         save(root / "masks" / f"shot {k}.png.png", mask.astype(np.uint8) * 255)
-    (model / "images.txt").write_text("\n".join(lines) + "\n")
+    (model / "images.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -45,4 +45,4 @@ if __name__ == "__main__":
     config = replace(plan(int(samples), int(batch)), sharded=sharded)
     train(tiny(), config, Path(data), Path(run), report=die, workers=0)
     # A thread of a process group that is still at work while Python ends aborts the process.
-    assert not [task for task in Path("/proc/self/task").glob("*/comm") if "gloo" in task.read_text()]
+    assert not [task for task in Path("/proc/self/task").glob("*/comm") if "gloo" in task.read_text(encoding="utf-8")]

@@ -74,7 +74,7 @@ def test_a_half_written_checkpoint_does_not_count(tmp_path, saved):
 
 def test_a_checkpoint_can_be_written_again(tmp_path, saved):
     save_checkpoint(tmp_path, *saved[0], TrainerState(99, 10, 0.0), keep=3)
-    assert json.loads((saved[1] / "state.json").read_text())["seen"] == 99
+    assert json.loads((saved[1] / "state.json").read_text(encoding="utf-8"))["seen"] == 99
 
 
 def test_a_checkpoint_of_another_model_is_refused(saved):

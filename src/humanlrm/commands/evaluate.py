@@ -153,7 +153,7 @@ class Card:
         ]
         name = self.preset or preset_of(read_pretrained(self.weights)[0]) or self.weights.name
         text = model_card(TrainingFacts(name, parameters, read_history(self.weights)), reports)
-        console.print(write_card(self.weights, text).read_text(), highlight=False, soft_wrap=True)
+        console.print(write_card(self.weights, text).read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
         return 0
 
 

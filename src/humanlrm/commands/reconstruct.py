@@ -1,7 +1,5 @@
 """``humanlrm reconstruct``."""
 
-import resource
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,8 +8,8 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from humanlrm.commands.terminal import check_device, check_writable, console
-from humanlrm.files import whole
+from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib
+from humanlrm.files import atomic_write
 
 if TYPE_CHECKING:
     from humanlrm.completion import Completion
@@ -87,7 +85,8 @@ class Reconstruct:
             times = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
             line = f"seconds: {times}  all {sum(person.seconds.values()):.2f}"
             console.print(line, highlight=False, soft_wrap=True)
-        console.print(f"peak memory: {_peak_mib():,.0f} MiB", highlight=False)
+        if (peak_mib := peak_memory_mib()) is not None:
+            console.print(f"peak memory: {peak_mib:,.0f} MiB", highlight=False)
         return 0
 
     def _save(self, people: "tuple[Reconstruction, ...]") -> list[Path]:
@@ -179,11 +178,5 @@ def _remarks(found: "People") -> list[str]:
 
 
 def _save_picture(pixels, path: Path) -> None:
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         Image.fromarray(pixels).save(partial, Image.registered_extensions()[path.suffix.lower()])
-
-
-def _peak_mib() -> float:
-    """Largest memory that this process has held (kilobytes on Linux, bytes on macOS)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

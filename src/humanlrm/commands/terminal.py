@@ -1,25 +1,35 @@
-"""What all commands share: the terminal, and options that mean the same everywhere."""
+"""The terminal, and checks that several commands make before any work is done."""
 
 import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
-#: Of several processes that torchrun started, only the first speaks.
+#: Of several processes that torchrun started, only the first prints.
 console = Console(quiet=os.environ.get("RANK", "0") != "0")
 errors = Console(stderr=True)
-#: What the extra "train" brings.
+#: Packages of the extra "train".
 _TRAIN = ("anny", "igl", "webdataset", "tensorboard", "accelerate")
 
 
+def say(line: object, style: str | None = None) -> None:
+    """Print one line as it is: no markup, no colors of its own, not broken at the terminal's width."""
+    console.print(str(line), style=style, highlight=False, soft_wrap=True, markup=False)
+
+
+def complain(line: object) -> None:
+    """Print one red line to stderr, as it is."""
+    errors.print(str(line), style="red", highlight=False, soft_wrap=True, markup=False)
+
+
 def needs_train() -> None:
-    """Before any work is done.
+    """Check that the extra "train" is installed.
 
     Raises:
-        ValueError: the extra "train" is not installed.
+        ValueError: a package of it is missing.
     """
     lacking = [name for name in _TRAIN if importlib.util.find_spec(name) is None]
     if lacking:
@@ -30,50 +40,62 @@ def needs_train() -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Before any work is done.
+    """Check that a file can be written.
 
     Raises:
-        ValueError: a file cannot be written there.
+        ValueError: its folder cannot be written to, or it is a folder itself.
     """
-    there = path.parent
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"cannot write {path}: {there} is no folder that may be written to")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write {path}: {folder} is no folder that may be written to")
     if path.is_dir():
         raise ValueError(f"cannot write {path}: it is a folder")
 
 
-def asset_pack(given: Path | None) -> Path | None:
-    """The asset pack: as given, or where $HUMANLRM_ASSETS says."""
-    return given or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
+def asset_pack(folder: Path | None) -> Path | None:
+    """The asset pack's folder: the option's, or else that of $HUMANLRM_ASSETS."""
+    return folder or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
 
 
 def check_device(name: str) -> None:
-    """Before any work is done."""
+    """Check that tensors can be made on a device.
+
+    Raises:
+        ValueError: the device is not available.
+    """
+    import torch
+
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); try cpu") from error
 
 
-def check_bf16(asked: bool, device: str) -> bool:
-    """Whether to compute in bfloat16: as asked, unless float32 is faster on this device, which is said."""
+def check_bf16(bf16: bool, device: str) -> bool:
+    """The option ``bf16``, or False, with a warning, where float32 is faster on this device."""
     from humanlrm.train.throughput import bf16_pays
 
-    if asked and not bf16_pays(device):
-        console.print("--bf16: this device multiplies float32 matrices faster; going on in float32", style="yellow")
+    if bf16 and not bf16_pays(device):
+        say("--bf16: this device multiplies float32 matrices faster; going on in float32", style="yellow")
         return False
-    return asked
+    return bf16
 
 
 def commit() -> str:
-    """The commit of this checkout, "unknown" without one."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The commit of this checkout, "unknown" without one or without git."""
+    words = ["git", "rev-parse", "--short=12", "HEAD"]
+    try:
+        found = subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, encoding="utf-8", check=False)
+    except OSError:
+        return "unknown"
     return found.stdout.strip() or "unknown"
+
+
+def peak_memory_mib() -> float | None:
+    """Largest memory that this process has held; None on Windows, which does not tell it to Python."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux, bytes on macOS
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from humanlrm.data.shards import ShardFolder
-from humanlrm.files import whole
+from humanlrm.files import atomic_write
 
 _GROUND, _COLUMNS, _MOST = 230, 12, 60
 _FORMATS: dict[str, dict[str, Any]] = {
@@ -60,5 +60,5 @@ def save_picture(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
         ValueError: the suffix is none of these.
     """
     check_picture(path)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         Image.fromarray(pixels).save(partial, **_FORMATS[path.suffix.lower()])

@@ -159,7 +159,7 @@ def _check_settings(job: PrepareJob) -> None:
     path = job.out / _SETTINGS.format(name=job.name)
     wanted = asdict(job.options) | asdict(job.settings)
     if path.exists():
-        there = json.loads(path.read_text())
+        there = json.loads(path.read_text(encoding="utf-8"))
         for name, value in json.loads(json.dumps(wanted)).items():
             if there.get(name) != value:
                 raise ValueError(

@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from PIL import Image
 
-from humanlrm.files import whole
+from humanlrm.files import atomic_write
 
 #: What Pillow and numpy raise for damaged files.
 DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
@@ -49,7 +49,8 @@ def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
     from webdataset.writer import TarWriter  # the extra "train"; who only reads photos does without
 
     count = 0
-    with whole(path) as partial, TarWriter(str(partial)) as writer:
+    # A file, not its name: webdataset takes the drive letter of a Windows path for the scheme of an URL.
+    with atomic_write(path) as partial, partial.open("wb") as file, TarWriter(file) as writer:
         for record in records:
             writer.write(record)
             count += 1

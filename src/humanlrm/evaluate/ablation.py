@@ -170,7 +170,7 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
 
 def _of_study(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What a file of a study holds; nothing if it is not there. ValueError if it is another study's."""
-    content = json.loads(path.read_text()) if path.is_file() else {"study": settings}
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"study": settings}
     if not isinstance(content, dict) or content.get("study") != settings:
         raise ValueError(f"{path} holds another study; choose another place")
     return content

@@ -188,7 +188,9 @@ def command(template: str) -> Method:
             Image.fromarray(np.concatenate([shown.photo_rgb, alpha], axis=-1)).save(image)
             suffix = "" if "{out}." in template else ".glb"
             words = [w.replace("{image}", str(image)).replace("{out}", f"{out}{suffix}") for w in shlex.split(template)]
-            done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+            done = subprocess.run(
+                words, capture_output=True, encoding="utf-8", errors="replace", timeout=_PATIENCE_S, check=False
+            )
             made = [path for path in Path(folder).iterdir() if path.stem == out.name and path.suffix in _MESHES]
             if done.returncode or not made:
                 said = (done.stderr or done.stdout).strip().splitlines()

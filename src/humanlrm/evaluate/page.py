@@ -11,7 +11,7 @@ from humanlrm.evaluate.scores import METRIC, METRICS
 from humanlrm.evaluate.strips import TILES, thumbnail
 
 _THUMB_PX = 64
-_STYLE, _SORT = (Path(__file__).with_name(name).read_text() for name in ("page.css", "page.js"))
+_STYLE, _SORT = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 
 
 def page(title: str, parts: list[str]) -> str:

@@ -11,7 +11,7 @@ from humanlrm.evaluate.rows import Interval, Row, grouped, paired, summary
 from humanlrm.evaluate.run import strip_path
 from humanlrm.evaluate.scores import METRIC, METRICS, Metric
 from humanlrm.evaluate.strips import sheet
-from humanlrm.files import whole, write_text
+from humanlrm.files import atomic_write, write_text
 
 #: Columns of the table that is printed; the report holds all.
 MAIN = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "psnr_front", "psnr_back", "iou_front", "iou_side")
@@ -69,7 +69,7 @@ class Report:
             ValueError: the file is missing or is no report.
         """
         try:
-            content = json.loads((path / "report.json" if path.is_dir() else path).read_text())
+            content = json.loads((path / "report.json" if path.is_dir() else path).read_text(encoding="utf-8"))
             return Report(content["settings"], [Row.from_json(row) for row in content["rows"]])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no evaluation report ({error}); give the report.json of an --out") from error
@@ -224,7 +224,7 @@ def _write_sheet(path: Path, out: Path, rows: list[Row]) -> list[Path]:
     if not rows:
         return []
     picture = Image.fromarray(sheet([(_caption(row), strip_path(out, row, row.method)) for row in rows]))
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         picture.save(partial, "JPEG", quality=85)
     return [path]
 

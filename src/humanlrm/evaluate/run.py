@@ -178,7 +178,7 @@ def read_parts(out: Path, units: list[Unit]) -> list[Row]:
         if not path.is_file():
             continue
         try:
-            rows += [Row.from_json(content) for content in json.loads(path.read_text())]
+            rows += [Row.from_json(content) for content in json.loads(path.read_text(encoding="utf-8"))]
         except ValueError as error:
             raise ValueError(f"{path} is damaged ({error}); delete it and run again") from error
     return rows
@@ -212,11 +212,11 @@ def prepare(plan: EvaluationPlan, out: Path) -> tuple[list[Unit], list[Unit]]:
     if plan.uses_weights:
         read_pretrained(plan.weights or SHIPPED)
     settings, wanted = out / "settings.json", json.dumps(plan.as_json(), indent=1)
-    if settings.is_file() and settings.read_text() != wanted:
+    if settings.is_file() and settings.read_text(encoding="utf-8") != wanted:
         raise ValueError(f"{out} holds an evaluation with other settings (settings.json); choose another --out")
     for folder in (out / "parts", out / "strips"):
         folder.mkdir(parents=True, exist_ok=True)
-    settings.write_text(wanted)
+    settings.write_text(wanted, encoding="utf-8")
     return units, [unit for unit in units if not (out / "parts" / f"{unit.stem}.json").exists()]
 
 

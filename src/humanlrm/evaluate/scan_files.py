@@ -70,7 +70,7 @@ def find_scans(folder: Path, ids: Path | None = None) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give one with scans (OBJ, PLY or GLB)")
     files = {path.stem: path for path in sorted(folder.rglob("*"), reverse=True) if path.suffix.lower() in SUFFIXES}
-    wanted = sorted(files) if ids is None else ids.read_text().split()
+    wanted = sorted(files) if ids is None else ids.read_text(encoding="utf-8").split()
     missing = [name for name in wanted if name not in files]
     if missing or not wanted:
         raise ValueError(

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from humanlrm.evaluate.case import Case
 from humanlrm.evaluate.scores import Scored
-from humanlrm.files import whole
+from humanlrm.files import atomic_write
 from humanlrm.photo.crop import SubjectCrop
 
 TILE_PX = 128
@@ -47,7 +47,7 @@ def strip(case: Case, scored: Scored | None) -> Image.Image:
 
 def save_strip(image: Image.Image, path: Path) -> None:
     """WebP."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         image.save(partial, "WEBP", quality=82)
 
 

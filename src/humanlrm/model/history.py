@@ -45,7 +45,7 @@ def read_history(folder: Path) -> list[TrainingStage]:
     if not path.exists():
         return []
     try:
-        return [TrainingStage(**fields) for fields in json.loads(path.read_text())]
+        return [TrainingStage(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is no history of weights: {error}") from error
 
@@ -73,7 +73,7 @@ def read_notes(run: Path) -> Notes | None:
     """
     path = run / _NOTES
     try:
-        return Notes(**json.loads(path.read_text())) if path.exists() else None
+        return Notes(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} holds no notes of a run: {error}") from error
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humanlrm.files import whole
+from humanlrm.files import atomic_write
 from humanlrm.model.config import AnyConfig, Config, ModelConfig, read_any_config
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
@@ -113,7 +113,7 @@ def _read(folder: Path) -> tuple[AnyConfig, dict[str, Tensor]]:
             f"{folder} is a training run; `humanlrm export --run {folder} --out DIR` makes weights of it"
         )
     try:
-        config = read_any_config(json.loads((folder / "config.json").read_text()))
+        config = read_any_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         return config, with_new_names(load_file(folder / "model.safetensors"))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
@@ -186,8 +186,8 @@ def with_landmarks(
 
 def save_pretrained(folder: Path, config: AnyConfig, tensors: dict[str, Tensor]) -> None:
     """Writes ``config.json`` and float16 ``model.safetensors``."""
-    with whole(folder / "config.json") as text, whole(folder / "model.safetensors") as binary:
-        text.write_text(json.dumps(asdict(config), indent=1) + "\n")
+    with atomic_write(folder / "config.json") as text, atomic_write(folder / "model.safetensors") as binary:
+        text.write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
         save_file({name: t.detach().half().contiguous() for name, t in tensors.items()}, binary)
         # safetensors makes private files; weights have the permissions of their config.
         binary.chmod(text.stat().st_mode & 0o777)
@@ -197,6 +197,6 @@ def copied(folder: Path, to: Path) -> Path:
     """The files of a weights folder at another place, where they may be changed; nothing is copied twice."""
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         if not (to / path.name).exists():
-            with whole(to / path.name) as partial:
+            with atomic_write(to / path.name) as partial:
                 shutil.copyfile(path, partial)
     return to

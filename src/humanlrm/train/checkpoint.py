@@ -77,8 +77,8 @@ def save_checkpoint(
     partial = run / f".partial-{state.step:07d}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    (partial / "config.json").write_text(json.dumps(asdict(model.config), indent=1))
-    (partial / "state.json").write_text(json.dumps(asdict(state)))
+    (partial / "config.json").write_text(json.dumps(asdict(model.config), indent=1), encoding="utf-8")
+    (partial / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
     _save({n: v for n, v in values.items() if not _is_extra(n)}, partial / "model.safetensors")
     _save({n: v for n, v in average.items() if not _is_extra(n)}, partial / "average.safetensors")
     _save({n: v for n, v in moments.items() if not _is_extra(n)}, partial / "optimizer.safetensors")
@@ -125,7 +125,7 @@ def averaged_weights(run: Path) -> tuple[AnyConfig, dict[str, Tensor], TrainerSt
     """
     newest = _newest(run)
     with _reading(newest):
-        config = read_any_config(json.loads((newest / "config.json").read_text()))
+        config = read_any_config(json.loads((newest / "config.json").read_text(encoding="utf-8")))
         return config, with_new_names(load_file(newest / "average.safetensors")), _state(newest)
 
 
@@ -137,7 +137,7 @@ def newest_state(run: Path) -> TrainerState:
 
 
 def _state(checkpoint: Path) -> TrainerState:
-    return TrainerState(**json.loads((checkpoint / "state.json").read_text()))
+    return TrainerState(**json.loads((checkpoint / "state.json").read_text(encoding="utf-8")))
 
 
 def _newest(run: Path) -> Path:
@@ -171,7 +171,7 @@ def load_checkpoint(
         CheckpointError: the checkpoint is of another model, or damaged.
     """
     with _reading(folder):
-        config = read_any_config(json.loads((folder / "config.json").read_text()))
+        config = read_any_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         if config != model.config:
             ours, theirs = (asdict(c) | {"kind": type(c).__name__} for c in (model.config, config))
             differ = ", ".join(f"{k} {theirs.get(k)}, not {ours.get(k)}" for k in ours if ours[k] != theirs.get(k))

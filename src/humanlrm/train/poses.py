@@ -17,7 +17,7 @@ from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.pose_prior import pose_condition
 from humanlrm.diffusion.process import NoiseLevels
-from humanlrm.files import whole
+from humanlrm.files import atomic_write
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
@@ -199,5 +199,5 @@ def _gather(path: Path, start: int) -> None:
                 "share": usual(inputs, supervision.landmarks)[known],
             }
         )
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         save_file({name: torch.cat([part[name] for part in found]) for name in found[0]}, partial)

@@ -1,6 +1,5 @@
 """Being asked to stop: a training loop ends after its step, and saves what it has learned."""
 
-import os
 import signal
 import threading
 import time
@@ -39,7 +38,7 @@ def asked_to_stop() -> Iterator[list[int]]:
             first[number] = time.monotonic()
         elif time.monotonic() - first[number] >= _ECHO_S:
             signal.signal(number, before[signal.Signals(number)])
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, hear)

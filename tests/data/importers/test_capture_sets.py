@@ -167,8 +167,8 @@ def refusal(name: str, root) -> str:
 
 
 def edit(path, **changes) -> None:
-    facts = json.loads(path.read_text())
-    path.write_text(json.dumps({k: v for k, v in (facts | changes).items() if v is not None}))
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({k: v for k, v in (facts | changes).items() if v is not None}), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_binary_colmap_model_says_how_to_convert_it(tmp_path, straight):
 
 def test_a_lens_that_is_not_understood_is_refused(tmp_path, straight):
     layouts.colmap(tmp_path, straight)
-    (tmp_path / "sparse" / "0" / "cameras.txt").write_text("1 FOV 300 360 400 150 180 0.1\n")
+    (tmp_path / "sparse" / "0" / "cameras.txt").write_text("1 FOV 300 360 400 150 180 0.1\n", encoding="utf-8")
     assert "image_undistorter" in refusal("multiview", tmp_path)
 
 

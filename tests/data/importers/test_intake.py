@@ -197,15 +197,15 @@ _TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n"
     [(None, "a.mtl"), ("newmtl m\nKd 0.5 0.5 0.5\nmap_Kd -bm 1 skin.png\n", "skin.png")],
 )
 def test_an_obj_whose_texture_is_lost_is_no_grey_person(tmp_path, material, lost):
-    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl m\n{_TRIANGLE}")
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl m\n{_TRIANGLE}", encoding="utf-8")
     if material is not None:
-        (tmp_path / "a.mtl").write_text(material)
+        (tmp_path / "a.mtl").write_text(material, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"a\.obj names {lost}, which is missing"):
         read_mesh(tmp_path / "a.obj")
     assert len(read_mesh(tmp_path / "a.obj", colorless=True).faces) == 1
 
 
 def test_a_part_of_one_color_may_have_texture_coordinates(tmp_path):
-    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl m\n{_TRIANGLE}")
-    (tmp_path / "a.mtl").write_text("newmtl m\nKd 1.0 0.0 0.0\n")
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl m\n{_TRIANGLE}", encoding="utf-8")
+    (tmp_path / "a.mtl").write_text("newmtl m\nKd 1.0 0.0 0.0\n", encoding="utf-8")
     assert (read_mesh(tmp_path / "a.obj").texture.reshape(-1, 3) == [255, 0, 0]).all()

@@ -128,13 +128,13 @@ def test_several_materials_become_one_texture(tmp_path, person):
     """The upper half of the faces gets a picture of its own with other coordinates, another part a flat colour."""
     layouts.scans_obj(tmp_path, person)
     obj = tmp_path / "a" / "person.obj"
-    lines = obj.read_text().splitlines()
+    lines = obj.read_text(encoding="utf-8").splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("f "))
     middle = (first + len(lines)) // 2
     lines.insert(middle, "usemtl other")
-    obj.write_text("\n".join(lines))
+    obj.write_text("\n".join(lines), encoding="utf-8")
     layouts.save(tmp_path / "a" / "other.png", person.texture[::2, ::2])
-    with obj.with_suffix(".mtl").open("a") as file:
+    with obj.with_suffix(".mtl").open("a", encoding="utf-8") as file:
         file.write("newmtl other\nmap_Kd other.png\n")
     found = only("scans", tmp_path)
     assert found.texture.shape[0] * found.texture.shape[1] > person.texture[..., 0].size

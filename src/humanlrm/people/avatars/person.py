@@ -93,7 +93,7 @@ class AvatarLibrary:
         if not index.is_file():
             raise FileNotFoundError(f"AvatarLibrary: no {index}; `assets` must be the root of the asset pack")
         self.split: Split = split
-        self.records = {r["id"]: r for r in json.loads(index.read_text()) if r["split"] == split}
+        self.records = {r["id"]: r for r in json.loads(index.read_text(encoding="utf-8")) if r["split"] == split}
         if not self.records:
             raise ValueError(f"AvatarLibrary: {index} lists no avatar of the split {split!r}")
         self.ids = tuple(sorted(self.records))

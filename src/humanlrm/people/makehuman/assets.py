@@ -84,7 +84,9 @@ class Wardrobe:
         if not manifest.is_file():
             raise FileNotFoundError(f"Wardrobe: no {manifest}; `assets` must be the root of the asset pack")
         self.split: Split = split
-        self.records = {r["id"]: r for r in json.loads(manifest.read_text()) if r["id"] not in _NOT_WORN}
+        self.records = {
+            r["id"]: r for r in json.loads(manifest.read_text(encoding="utf-8")) if r["id"] not in _NOT_WORN
+        }
         self.poses: PosePack = load_poses(Path(assets) / "poses" / "poses.npz").of_split(split)
         self.piece = lru_cache(maxsize=96)(self._piece)
         self.image = lru_cache(maxsize=24)(self._image)

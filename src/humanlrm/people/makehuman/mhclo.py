@@ -106,7 +106,7 @@ def load_garment(obj: Path, mhclo: Path) -> Garment:
 def _read_obj(path: Path) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Vertex count, texture coordinates, triangles and their texture corners."""
     count, uv, faces, uv_faces = 0, [], [], []
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if not words:
             continue
@@ -126,7 +126,7 @@ def _read_obj(path: Path) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
 def _read_mhclo(path: Path) -> tuple[np.ndarray, tuple[tuple[int, int, float], ...] | None, np.ndarray]:
     """Rows (three anchors, three shares, three offsets), reference distances, hidden base vertices."""
     scales, rows, hidden, section = {}, [], [], ""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if not words or words[0].startswith("#"):
             continue

@@ -23,7 +23,7 @@ from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.camera import Cameras
 from humanlrm.data.records import Entry, ShardError
 from humanlrm.data.shards import ShardFolder
-from humanlrm.files import whole
+from humanlrm.files import atomic_write
 from humanlrm.model.paper import PaperLRM
 from humanlrm.train.latent.teacher import clean_views
 
@@ -102,7 +102,7 @@ def _write(
     shape = (0, 3, config.bottleneck, config.plane_side, config.plane_side)
     stacked = torch.stack(latents) if latents else torch.zeros(shape)
     about = json.dumps({"teacher": name, "views": views, "rows": rows})
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         # One entry: safetensors writes several in any order.
         save_file({"latent": stacked.contiguous()}, partial, {"about": about})
     return rows

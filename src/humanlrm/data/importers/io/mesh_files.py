@@ -70,7 +70,7 @@ def _lost(path: Path) -> str | None:
 
 def _named(path: Path, keyword: str) -> list[Path]:
     """Files that the lines of a text file with this keyword name; options before the name are left out."""
-    lines = path.read_text(errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = [line.split(None, 1)[1].strip() for line in lines if line.lower().startswith(f"{keyword.lower()} ")]
     whole = [path.parent / name.replace("\\", "/") for name in found]
     return [
