@@ -2,12 +2,25 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 #: Turns OpenCV camera axes (x right, y down, z forward) into OpenGL's (x right, y up, z backward), and back.
 _FLIP_YZ = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+
+#: Rotation to +Y up of a world whose up axis is the key. +Z up turns about X, as all tools do it.
+TO_Y_UP: dict[str, Float[np.ndarray, "3 3"]] = {
+    "+y": np.eye(3),
+    "-y": np.diag([1.0, -1.0, -1.0]),
+    "+z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "-z": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    "+x": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+    "-x": np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
+}
+#: Metres per unit.
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
-"""Files that are either complete or absent: written under a temporary name, then renamed."""
+"""Files written whole or not at all, and text files of unknown origin, read with errors that name the file."""
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
 
 
 @contextmanager
@@ -27,3 +32,57 @@ def write_text(path: Path, text: str) -> Path:
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def read_lines(path: Path, keep_empty: bool = False) -> list[str]:
+    """Lines without their ends and without comments (#).
+
+    Raises:
+        ValueError: missing or not text.
+    """
+    lines = [line.strip() for line in _text(path).splitlines()]
+    return [line for line in lines if not line.startswith("#") and (line or keep_empty)]
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object.
+
+    Raises:
+        ValueError: missing, damaged or something else than an object.
+    """
+    try:
+        found = json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def number(value: object, where: str | Path) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        found = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: expected a number, got {value!r}") from error
+    if not math.isfinite(found):
+        raise ValueError(f"{where}: expected a finite number, got {value!r}")
+    return found
+
+
+def numbers(words: Sequence[str], where: str | Path) -> Float[np.ndarray, "N"]:
+    """Finite numbers, see :func:`number`."""
+    return np.array([number(word, where) for word in words], dtype=np.float64)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a readable text file ({error})") from error

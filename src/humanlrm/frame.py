@@ -69,6 +69,36 @@ def canonical_camera(size_px: int) -> Cameras:
     return Cameras(K, w2c, (size_px, size_px))
 
 
+def crop_camera(camera: Cameras, crop: SquareCrop, size_px: int) -> Cameras:
+    """The camera of a photograph's square crop, which may reach beyond the photograph."""
+    scale = size_px / crop.side_px
+    K = camera.K.clone()
+    K[:2] *= scale
+    K[:2, 2] -= scale * (torch.tensor(crop.center_px, dtype=K.dtype) - crop.side_px / 2)
+    return Cameras(K, camera.w2c, (size_px, size_px))
+
+
+def frame_axes(camera: Cameras, crop: SquareCrop) -> Float[np.ndarray, "3 3"]:
+    """Right, up and backward (rows, subject coordinates) of a sample's frame: it looks along the crop's middle ray."""
+    rotation = camera.c2w.numpy()[:3, :3]
+    ray = np.array([*(np.array(crop.center_px) - camera.K[:2, 2].numpy()) / float(camera.K[0, 0]), 1.0])
+    forward = rotation @ (ray / np.linalg.norm(ray))
+    up = -rotation[:, 1] - forward * (-rotation[:, 1] @ forward)
+    up /= np.linalg.norm(up)
+    return np.stack([np.cross(forward, up), up, -forward])
+
+
+def crop_frame(camera: Cameras, crop: SquareCrop, depth_m: float) -> Float[np.ndarray, "4 4"]:
+    """Subject coordinates to a crop's frame (box units); its origin is ``depth_m`` along the crop's middle ray."""
+    axes, eye, focal_px = frame_axes(camera, crop), camera.c2w.numpy()[:3, 3], float(camera.K[0, 0])
+    ray = (np.array(crop.center_px) - camera.K[:2, 2].numpy()) / focal_px
+    box_unit_m = crop.side_px * depth_m / (focal_px * np.hypot(1, np.linalg.norm(ray))) / VIEW_SPAN
+    out = np.eye(4)
+    out[:3, :3] = axes / box_unit_m
+    out[:3, 3] = -out[:3, :3] @ (eye - depth_m * axes[2])
+    return out
+
+
 def project_ndc(points: Float[Tensor, "*P 3"]) -> Float[Tensor, "*P 2"]:
     """Box-unit points to [-1, 1]^2 of the input view, x right, y UP."""
     return points[..., :2] * (FOCAL / (CAMERA_DISTANCE - points[..., 2:]))

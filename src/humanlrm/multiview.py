@@ -15,19 +15,17 @@ from jaxtyping import Float
 
 from humanlrm.body.height import crown_mask, standing_height
 from humanlrm.body.parts import Anatomy, head_mirror
-from humanlrm.data.capture import Capture, CaptureView
-from humanlrm.data.capture_inputs import middle_depth, visual_hull
-from humanlrm.data.importers.io.pictures import Shot, cut, level, moved_world, photograph
-from humanlrm.data.importers.io.upright import METRES, TO_Y_UP
-from humanlrm.data.importers.multiview import nerfstudio_shots
-from humanlrm.data.render.camera_sampling import crop_frame
-from humanlrm.frame import SUBJECT_SPAN
+from humanlrm.camera import METRES, TO_Y_UP
+from humanlrm.frame import SUBJECT_SPAN, crop_frame
 from humanlrm.mesh.silhouette import extract_outlines, fit_silhouette
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.calibrated import Capture, CaptureView, Shot, cut, level, moved_world, photograph
+from humanlrm.photo.cameras_file import nerfstudio_shots
 from humanlrm.photo.crop import SubjectCrop, find_subject
+from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.photo.load import Photo, PhotoError
 from humanlrm.reconstruct import (
     Loaded,

@@ -6,13 +6,13 @@ import torch
 import trimesh
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.data.render.camera_sampling import crop_camera, photo_camera, random_pitch_rad
+from humanlrm.data.render.camera_sampling import photo_camera, random_pitch_rad
 from humanlrm.data.render.environment import Surroundings
 from humanlrm.data.render.light import Light
 from humanlrm.data.render.occluders import Look, Props, bag, box, held, in_front, tube, visible_share
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
-from humanlrm.frame import SquareCrop, canonical_camera
+from humanlrm.frame import SquareCrop, canonical_camera, crop_camera
 
 GREY = Look("flat", np.full((2, 3), 0.5, np.float32), np.eye(3))
 RNG = np.random.default_rng

@@ -5,61 +5,15 @@ On disk it is a webdataset record beside rendered subjects (``shards.py``), with
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from PIL import Image
 
 from humanlrm.camera import Cameras
 from humanlrm.data.records import CAPTURE, DAMAGED, ShardError, entries_of, image_bytes, npz_bytes, read_files
-
-
-@dataclass(frozen=True)
-class CaptureView:
-    """One photograph.
-
-    Attributes:
-        rgb: sRGB, undistorted.
-        alpha: the person's mask.
-        camera: one camera without batch axis, float64; its size is the photograph's. Views may differ in size.
-    """
-
-    rgb: UInt8[np.ndarray, "H W 3"]
-    alpha: UInt8[np.ndarray, "H W"]
-    camera: Cameras
-
-    def __post_init__(self) -> None:
-        if self.rgb.shape[:2] != self.alpha.shape or self.alpha.shape != tuple(self.camera.size_px):
-            raise ValueError(
-                f"capture view: photograph {self.rgb.shape[:2]}, mask {self.alpha.shape} and camera "
-                f"{tuple(self.camera.size_px)} differ in size; give equal ones"
-            )
-
-
-@dataclass(frozen=True)
-class Capture:
-    """One person, seen by V cameras at once.
-
-    Attributes:
-        id, source, licence, tags: as in :class:`humanlrm.data.scan.Scan`. ``tags["unit"]`` is "m" where the cameras'
-            positions are metric, else "unknown"; ``tags["up"]`` says how +Y up is known.
-        views: at least two; the world is +Y up.
-        landmarks: triangulated from the views, world units; NaN where unknown.
-    """
-
-    id: str
-    source: str
-    licence: str
-    views: tuple[CaptureView, ...]
-    landmarks: Float[np.ndarray, "J 3"] | None = None
-    tags: dict[str, str | float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if len(self.views) < 2:
-            raise ValueError(f"capture {self.id}: {len(self.views)} views with a person in them; at least 2 are needed")
+from humanlrm.photo.calibrated import Capture, CaptureView
 
 
 def encode_capture(capture: Capture, key: str) -> dict[str, str | bytes]:

@@ -16,19 +16,19 @@ import torch
 from jaxtyping import Float
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.data.capture import Capture, encode_capture
+from humanlrm.data.capture import encode_capture
 from humanlrm.data.capture_inputs import capture_inputs, encode_inputs
 from humanlrm.data.importers import ADAPTERS
 from humanlrm.data.importers.io.adapter import Adapter, Item, Options
-from humanlrm.data.importers.io.texts import read_lines
 from humanlrm.data.importers.thuman import HELD_OUT
 from humanlrm.data.records import entries_of, write_records
 from humanlrm.data.render.shoot import RenderSettings, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import encode
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
-from humanlrm.files import write_text
+from humanlrm.files import read_lines, write_text
 from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.calibrated import Capture
 from humanlrm.workers import processes
 
 #: Items per shard.

@@ -9,7 +9,6 @@ from jaxtyping import Float, UInt8
 
 from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.capture import Capture
 from humanlrm.data.detector_offsets import to_ours
 from humanlrm.data.render.camera_sampling import PHOTO_PX
 from humanlrm.data.render.light import Light
@@ -18,6 +17,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.calibrated import Capture
 
 #: A view agrees with a point if its ray passes within this share of the person's size (our choice).
 _TOLERANCE = 0.035

@@ -14,7 +14,6 @@ from PIL import Image
 from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
-from humanlrm.data.capture import CaptureView
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
@@ -31,6 +30,7 @@ from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_fr
 from humanlrm.model.triplane import Triplane
 from humanlrm.multiview import fuse
 from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.calibrated import CaptureView
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.reconstruct import color_of, extract, photo_of
 from humanlrm.texture.bake import color_vertices

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.capture import Capture, encode_capture
-from humanlrm.data.capture_inputs import capture_inputs, encode_inputs, middle_depth, visual_hull
+from humanlrm.data.capture import encode_capture
+from humanlrm.data.capture_inputs import capture_inputs, encode_inputs
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.importers import ADAPTERS
 from humanlrm.data.importers.io.adapter import Options
@@ -18,7 +18,9 @@ from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
+from humanlrm.photo.calibrated import Capture
 from humanlrm.photo.crop import assemble_crop
+from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import Objective, StepContext
 from humanlrm.train.render_config import RenderSchedule, RenderStage

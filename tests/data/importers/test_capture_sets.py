@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from humanlrm.data.capture import Capture, CaptureFolder, encode_capture
+from humanlrm.data.capture import CaptureFolder, encode_capture
 from humanlrm.data.importers import ADAPTERS
 from humanlrm.data.importers.io.adapter import Options
 from humanlrm.data.records import ShardError, write_records
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder
 from humanlrm.mesh.raycast import RayScene
+from humanlrm.photo.calibrated import Capture
 
 LENS = (-0.12, 0.05, 0.002, -0.001, 0.0)
 

@@ -8,11 +8,12 @@ import pytest
 import trimesh
 from trimesh.caching import TrackedArray
 
+from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.atlas import TexturedPart, colored_part, flat_part, merge_textures
 from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.pickles import array_of, read_object_npy, read_pickle
-from humanlrm.data.importers.io.pictures import distort, level, undistort
-from humanlrm.data.importers.io.upright import TO_Y_UP, Placement
+from humanlrm.data.importers.io.upright import Placement
+from humanlrm.photo.calibrated import distort, level, undistort
 
 RNG = np.random.default_rng(0)
 

@@ -6,12 +6,11 @@ is the frame of the first colour camera, so its Y axis points down.
 
 from pathlib import Path
 
-from humanlrm.data.capture import Capture
+from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.pickles import array_of
-from humanlrm.data.importers.io.pictures import Shot, half_pixel, rigid, shoot_all
-from humanlrm.data.importers.io.texts import read_json
-from humanlrm.data.importers.io.upright import TO_Y_UP
+from humanlrm.files import read_json
+from humanlrm.photo.calibrated import Capture, Shot, half_pixel, rigid, shoot_all
 
 _LICENCE = "HuMMan: S-Lab licence, non-commercial"
 #: The test split's hand-made masks are better than the automatic ones.

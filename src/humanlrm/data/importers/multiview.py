@@ -3,16 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from humanlrm.camera import from_opengl
-from humanlrm.data.capture import Capture
+from humanlrm.camera import METRES, TO_Y_UP
 from humanlrm.data.importers.io.adapter import Adapter, Item, Options
-from humanlrm.data.importers.io.pictures import COEFFICIENTS, Shot, inside, level, open_picture, rigid, shoot_all
-from humanlrm.data.importers.io.texts import number, numbers, read_json, read_lines
-from humanlrm.data.importers.io.upright import METRES, TO_Y_UP
+from humanlrm.files import numbers, read_lines
+from humanlrm.photo.calibrated import Capture, Shot, inside, level, rigid, shoot_all
+from humanlrm.photo.cameras_file import intrinsics_of, mask_beside, nerfstudio_shots
 
 _LICENCE = "not stated"
 #: Places of f (or fx, fy), cx, cy and distortion coefficients in the parameters of COLMAP's camera models.
@@ -63,17 +60,6 @@ def read(item: Item, options: Options) -> Capture:
     )
 
 
-def _mask_of(folder: Path, image: Path) -> Path | None:
-    """``masks/`` beside ``images/``: the picture's name with .png added (COLMAP) or instead of its suffix."""
-    relative = image.relative_to(folder)
-    inner = Path(*relative.parts[1:]) if len(relative.parts) > 1 else relative
-    for masks in ("masks", "mask"):
-        for name in (f"{inner}.png", str(inner.with_suffix(".png")), str(inner)):
-            if (folder / masks / name).is_file():
-                return folder / masks / name
-    return None
-
-
 def _colmap(model: Path, folder: Path) -> list[Shot]:
     """COLMAP counts pixels from the corner of the first one, as we do."""
     if not (model / "images.txt").is_file():
@@ -89,7 +75,7 @@ def _colmap(model: Path, folder: Path) -> list[Shot]:
         image = inside(folder / "images", words[9])
         K, distortion, size = cameras[words[8]]
         w2c = rigid(rotation, values[4:], f"{model / 'images.txt'}, {words[9]}")
-        shots.append(Shot(image, _mask_of(folder, image), K, w2c, distortion, size, 0.5))
+        shots.append(Shot(image, mask_beside(folder, image), K, w2c, distortion, size, 0.5))
     return shots
 
 
@@ -106,7 +92,7 @@ def _colmap_camera(line: str, path: Path) -> tuple[str, tuple[np.ndarray, np.nda
         raise ValueError(f"{path}: a {words[1]} camera has {len(names)} parameters, got {len(values) - 2}")
     facts = dict(zip(names, map(float, values[2:]), strict=True))
     facts |= {"fx": facts["f"], "fy": facts["f"]} if "f" in facts else {}
-    K, distortion = _intrinsics(facts)
+    K, distortion = intrinsics_of(facts)
     return words[0], (K, distortion, (int(values[1]), int(values[0])))
 
 
@@ -120,69 +106,6 @@ def _image_lines(path: Path) -> list[str]:
             lines.append(line)
         expected = not expected
     return lines
-
-
-def _intrinsics(facts: dict[str, float]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "5"]]:
-    K = np.array([[facts["fx"], 0, facts["cx"]], [0, facts["fy"], facts["cy"]], [0, 0, 1.0]])
-    return K, np.array([facts.get(name, 0.0) for name in COEFFICIENTS])
-
-
-def nerfstudio_shots(path: Path) -> list[Shot]:
-    """The photographs that a ``transforms.json`` names: camera-to-world matrices with OpenGL axes; a frame's own
-    numbers go before the file's.
-
-    Raises:
-        ValueError: it is damaged, or leaves something open.
-    """
-    whole = read_json(path)
-    frames = whole.get("frames")
-    if not isinstance(frames, list) or not frames:
-        raise ValueError(f"{path} has no frames")
-    shots = []
-    for k, frame in enumerate(frames):
-        name = frame.get("file_path") if isinstance(frame, dict) else None
-        if not isinstance(name, str):
-            raise ValueError(f"{path}: frame {k} has no file_path")
-        image = inside(path.parent, name)
-        # Blender's synthetic scenes leave the suffix away.
-        image = image if image.is_file() or image.suffix else image.with_suffix(".png")
-        K, distortion, size = _nerfstudio_camera({**whole, **frame}, image, f"{path}, frame {k}")
-        stated = frame.get("mask_path")
-        mask = inside(path.parent, stated) if isinstance(stated, str) else _mask_of(path.parent, image)
-        w2c = _from_c2w(frame.get("transform_matrix"), f"{path}, frame {k}")
-        shots.append(Shot(image, mask, K, w2c, distortion, size, 0.5))
-    return shots
-
-
-def _nerfstudio_camera(
-    facts: dict, image: Path, where: str
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "5"], tuple[int, int]]:
-    model = facts.get("camera_model", "OPENCV")
-    if model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE"):
-        raise ValueError(f"{where}: camera model {model!r} is not supported; undistort the pictures to PINHOLE first")
-    width, height = ("w" in facts and "h" in facts and (facts["w"], facts["h"])) or open_picture(image).size
-    width, height = int(number(width, where)), int(number(height, where))
-    if "fl_x" in facts:
-        fx = number(facts["fl_x"], where)
-        fy = number(facts.get("fl_y", fx), where)
-    elif "camera_angle_x" in facts:
-        fx = fy = 0.5 * width / np.tan(0.5 * number(facts["camera_angle_x"], where))
-    else:
-        raise ValueError(f"{where}: neither fl_x nor camera_angle_x is given")
-    center = {"cx": number(facts.get("cx", width / 2), where), "cy": number(facts.get("cy", height / 2), where)}
-    lens = {name: number(facts.get(name, 0.0), where) for name in COEFFICIENTS}
-    return *_intrinsics({"fx": fx, "fy": fy} | center | lens), (height, width)
-
-
-def _from_c2w(matrix: object, where: str) -> Float[np.ndarray, "4 4"]:
-    try:
-        c2w = np.asarray(matrix, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: transform_matrix is not a matrix of numbers") from error
-    if c2w.shape not in ((4, 4), (3, 4)):
-        raise ValueError(f"{where}: transform_matrix has shape {c2w.shape}, expected 4 x 4")
-    c2w = rigid(c2w[:3, :3], c2w[:3, 3], where)
-    return from_opengl(torch.from_numpy(rigid(c2w[:3, :3].T, -c2w[:3, :3].T @ c2w[:3, 3], where))).numpy()
 
 
 ADAPTER = Adapter(

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.data.capture import Capture
+from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.pickles import array_of, read_object_npy
-from humanlrm.data.importers.io.pictures import Shot, half_pixel, inside, rigid, shoot_all
-from humanlrm.data.importers.io.upright import TO_Y_UP
+from humanlrm.photo.calibrated import Capture, Shot, half_pixel, inside, rigid, shoot_all
 
 _LICENCE = "ZJU-MoCap: non-commercial research only"
 _MASKS = ("mask_cihp", "mask")

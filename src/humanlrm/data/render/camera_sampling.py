@@ -8,7 +8,6 @@ from jaxtyping import Float
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.scan import Scan
-from humanlrm.frame import VIEW_SPAN, SquareCrop
 from humanlrm.mesh.surface import face_normals
 
 PHOTO_PX = 384
@@ -143,37 +142,3 @@ def _fitted(
     beyond = np.abs(pixels - PHOTO_PX / 2).max() / (PHOTO_PX / 2)
     factor = min(1.0, 0.97 / beyond)
     return focal_px * factor, PHOTO_PX / 2 + (center - PHOTO_PX / 2) * factor
-
-
-def crop_camera(camera: Cameras, crop: SquareCrop, size_px: int) -> Cameras:
-    """The camera of a photograph's square crop, which may reach beyond the photograph."""
-    scale = size_px / crop.side_px
-    K = camera.K.clone()
-    K[:2] *= scale
-    K[:2, 2] -= scale * (torch.tensor(crop.center_px, dtype=K.dtype) - crop.side_px / 2)
-    return Cameras(K, camera.w2c, (size_px, size_px))
-
-
-def frame_axes(camera: Cameras, crop: SquareCrop) -> Float[np.ndarray, "3 3"]:
-    """Right, up and backward (rows, subject coordinates) of a sample's frame: it looks along the crop's middle ray."""
-    rotation = camera.c2w.numpy()[:3, :3]
-    ray = np.array([*(np.array(crop.center_px) - camera.K[:2, 2].numpy()) / float(camera.K[0, 0]), 1.0])
-    forward = rotation @ (ray / np.linalg.norm(ray))
-    up = -rotation[:, 1] - forward * (-rotation[:, 1] @ forward)
-    up /= np.linalg.norm(up)
-    return np.stack([np.cross(forward, up), up, -forward])
-
-
-def unit_m(camera: Cameras, crop: SquareCrop, depth_m: float) -> float:
-    """Length of a box unit of a crop's frame whose origin is ``depth_m`` along the crop's middle ray."""
-    ray = (np.array(crop.center_px) - camera.K[:2, 2].numpy()) / float(camera.K[0, 0])
-    return crop.side_px * depth_m / (float(camera.K[0, 0]) * np.hypot(1, np.linalg.norm(ray))) / VIEW_SPAN
-
-
-def crop_frame(camera: Cameras, crop: SquareCrop, depth_m: float) -> Float[np.ndarray, "4 4"]:
-    """Subject coordinates to a crop's frame (box units); its origin is ``depth_m`` along the crop's middle ray."""
-    axes, eye = frame_axes(camera, crop), camera.c2w.numpy()[:3, 3]
-    out = np.eye(4)
-    out[:3, :3] = axes / unit_m(camera, crop, depth_m)
-    out[:3, 3] = -out[:3, :3] @ (eye - depth_m * axes[2])
-    return out

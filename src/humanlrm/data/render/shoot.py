@@ -9,14 +9,14 @@ from scipy.spatial import KDTree
 
 from humanlrm.body.landmarks import COUNT
 from humanlrm.camera import Cameras
-from humanlrm.data.render.camera_sampling import FOV_DEG, crop_camera, crop_frame, frame_axes, photo_camera
+from humanlrm.data.render.camera_sampling import FOV_DEG, photo_camera
 from humanlrm.data.render.environment import Environment, Surroundings, random_surroundings
 from humanlrm.data.render.light import Light, random_light
 from humanlrm.data.render.occluders import held, in_front
 from humanlrm.data.render.renderer import RenderedPhoto, SceneRenderer, Solid
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
-from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera
+from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera, crop_camera, crop_frame, frame_axes
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import face_normals
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector

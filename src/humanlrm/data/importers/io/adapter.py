@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from humanlrm.data.capture import Capture
 from humanlrm.data.importers.io.upright import Placement
 from humanlrm.data.scan import Scan
+from humanlrm.photo.calibrated import Capture
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from humanlrm.camera import METRES, TO_Y_UP
 from humanlrm.data.importers.io.mesh_files import Geometry
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 
-#: Rotation to +Y up of a world whose up axis is the key. +Z up turns about X, as all tools do it.
-TO_Y_UP: dict[str, Float[np.ndarray, "3 3"]] = {
-    "+y": np.eye(3),
-    "-y": np.diag([1.0, -1.0, -1.0]),
-    "+z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
-    "-z": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "+x": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
-    "-x": np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
-}
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 #: "auto" guesses the unit from the height, "height" sets the height and asks for no unit.
 UNITS = (*METRES, "auto", "height")
 #: Heights of people in metres, sitting children to men with raised arms; they tell metres, centimetres, millimetres.

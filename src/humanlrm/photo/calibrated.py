@@ -11,12 +11,56 @@ from PIL import Image
 from scipy import ndimage
 
 from humanlrm.camera import Cameras
-from humanlrm.data.capture import CaptureView
 
 #: OpenCV's distortion coefficients that are understood, in OpenCV's order.
 COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3")
 #: How far the cut reaches beyond the mask, in longer sides of its box (our choice).
 _MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class CaptureView:
+    """One photograph.
+
+    Attributes:
+        rgb: sRGB, undistorted.
+        alpha: the person's mask.
+        camera: one camera without batch axis, float64; its size is the photograph's. Views may differ in size.
+    """
+
+    rgb: UInt8[np.ndarray, "H W 3"]
+    alpha: UInt8[np.ndarray, "H W"]
+    camera: Cameras
+
+    def __post_init__(self) -> None:
+        if self.rgb.shape[:2] != self.alpha.shape or self.alpha.shape != tuple(self.camera.size_px):
+            raise ValueError(
+                f"capture view: photograph {self.rgb.shape[:2]}, mask {self.alpha.shape} and camera "
+                f"{tuple(self.camera.size_px)} differ in size; give equal ones"
+            )
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One person, seen by V cameras at once.
+
+    Attributes:
+        id, source, licence, tags: as in :class:`humanlrm.data.scan.Scan`. ``tags["unit"]`` is "m" where the cameras'
+            positions are metric, else "unknown"; ``tags["up"]`` says how +Y up is known.
+        views: at least two; the world is +Y up.
+        landmarks: triangulated from the views, world units; NaN where unknown.
+    """
+
+    id: str
+    source: str
+    licence: str
+    views: tuple[CaptureView, ...]
+    landmarks: Float[np.ndarray, "J 3"] | None = None
+    tags: dict[str, str | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.views) < 2:
+            raise ValueError(f"capture {self.id}: {len(self.views)} views with a person in them; at least 2 are needed")
 
 
 @dataclass(frozen=True)
