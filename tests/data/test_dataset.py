@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import COUNT, INDEX, MIRROR
-from humanlrm.data.dataset import SampleSettings, TrainingDataset, batches, build_sample, teacher_landmarks
+from humanlrm.data.augment import add_teacher_noise
+from humanlrm.data.dataset import SampleSettings, TrainingDataset, batches, build_sample
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder
 from humanlrm.views import Batch
@@ -190,7 +191,7 @@ def test_a_share_of_what_is_around_the_head_is_around_the_nose(rendered):
 def test_the_noise_of_told_landmarks_has_a_size():
     truth = np.zeros((COUNT, 3))
     full, less, none = (
-        np.stack([teacher_landmarks(truth, np.random.default_rng(seed), size) for seed in range(30)])
+        np.stack([add_teacher_noise(truth, np.random.default_rng(seed), size) for seed in range(30)])
         for size in (1.0, 0.25, 0.0)
     )
     np.testing.assert_allclose(less, full / 4)
@@ -199,7 +200,7 @@ def test_the_noise_of_told_landmarks_has_a_size():
 
 def test_the_nose_errs_with_the_head():
     truth = np.zeros((COUNT, 3))
-    found = np.stack([teacher_landmarks(truth, np.random.default_rng(seed)) for seed in range(300)])
+    found = np.stack([add_teacher_noise(truth, np.random.default_rng(seed)) for seed in range(300)])
     head, nose, wrist = (found[:, INDEX[name]] for name in ("head", "nose", "left_wrist"))
     assert (nose - head).std() < 0.5 * head.std()
     assert (wrist - head).std() > head.std()
@@ -272,5 +273,5 @@ def test_people_are_built_on_true_landmarks_with_a_little_noise(rendered):
     sizes = noise[..., 0].std(dim=1)
     assert sizes.max() > 2 * sizes.min()  # of a different size in each sample
     unknown = np.full((COUNT, 3), np.nan)
-    assert teacher_landmarks(unknown, np.random.default_rng(0)).shape == unknown.shape
-    assert np.isnan(teacher_landmarks(unknown, np.random.default_rng(0))).all()
+    assert add_teacher_noise(unknown, np.random.default_rng(0)).shape == unknown.shape
+    assert np.isnan(add_teacher_noise(unknown, np.random.default_rng(0))).all()

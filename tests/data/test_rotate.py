@@ -27,7 +27,7 @@ def case(batch: int = 16):
     return given, Supervision(none, none[..., 0], none, none, none, depth, marks)
 
 
-def test_a_turned_picture_shows_a_landmark_where_the_turned_landmark_is():
+def test_a_rotated_picture_shows_a_landmark_where_the_rotated_landmark_is():
     given, truth = case()
     marks = truth.landmarks
     seen, turned_truth = rotated(given, truth, torch.Generator().manual_seed(1))
@@ -45,7 +45,7 @@ def test_a_turned_picture_shows_a_landmark_where_the_turned_landmark_is():
     torch.testing.assert_close(depth[known], bright[known], rtol=0, atol=0.06)
 
 
-def test_what_comes_in_from_outside_is_unknown_and_dark():
+def test_pixels_from_outside_are_unknown_and_dark():
     given, truth = case()
     seen, _ = rotated(given, truth, torch.Generator().manual_seed(1))
     known = seen.image[:, 4]

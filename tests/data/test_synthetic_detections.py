@@ -1,4 +1,4 @@
-"""Imagined photographs obey the frame's rules, and their detector errs as detectors do."""
+"""Synthetic detections obey the frame's rules, and have errors as detectors have."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def figures() -> torch.Tensor:
     return out * (0.5 + torch.rand(400, 1, 1, generator=rng)) + 7
 
 
-def test_an_imagined_photograph_is_that_of_a_rigid_body(figures):
+def test_synthetic_landmarks_are_those_of_a_rigid_body(figures):
     _, truth = synthetic_detections(figures, torch.Generator().manual_seed(0))
     before, after = torch.cdist(figures, figures), torch.cdist(truth, truth)
     scale = after.flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)
@@ -29,7 +29,7 @@ def test_an_imagined_photograph_is_that_of_a_rigid_body(figures):
     ).all()
 
 
-def test_imagined_people_fill_the_frame_and_stand_upright(figures):
+def test_synthetic_people_fill_the_frame_and_stand_upright(figures):
     _, truth = synthetic_detections(figures, torch.Generator().manual_seed(0))
     extent = (truth.amax(1) - truth.amin(1))[:, :2].amax(1)
     assert (extent < SUBJECT_SPAN).all()
@@ -38,7 +38,7 @@ def test_imagined_people_fill_the_frame_and_stand_upright(figures):
     assert truth[..., 2].mean(1).abs().mean() < 0.1
 
 
-def test_the_imagined_detector_errs_more_in_depth_than_in_the_picture(figures):
+def test_synthetic_detections_err_more_in_depth_than_in_the_picture(figures):
     detected, truth = synthetic_detections(figures, torch.Generator().manual_seed(0))
     error = (detected[..., :3] - truth).abs().mean((0, 1))
     assert 0.01 < error[0] < 0.06
@@ -47,7 +47,7 @@ def test_the_imagined_detector_errs_more_in_depth_than_in_the_picture(figures):
     assert detected[..., 3].max() <= 1
 
 
-def test_the_generator_decides_what_is_imagined(figures):
+def test_the_generator_decides_the_detections(figures):
     one, other = (synthetic_detections(figures, torch.Generator().manual_seed(s))[0] for s in (0, 1))
     torch.testing.assert_close(one, synthetic_detections(figures, torch.Generator().manual_seed(0))[0], rtol=0, atol=0)
     assert not torch.equal(one, other)

@@ -1,4 +1,4 @@
-"""Photographs that are cut off: what is below the line is unknown, and the truth is not."""
+"""Truncated photos: below their end nothing is known, and the truth stays."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def case() -> tuple[Inputs, Supervision]:
     return Inputs(image, seen, torch.ones(count, 19, 2, 480)), truth
 
 
-def test_a_quarter_is_cut_and_the_others_stay(case):
+def test_a_quarter_is_truncated_and_the_others_stay(case):
     given, truth = case
     shown, wanted = truncated(given, truth, torch.Generator().manual_seed(1))
     whole = (shown.image == given.image).flatten(1).all(1)
@@ -37,7 +37,7 @@ def test_a_quarter_is_cut_and_the_others_stay(case):
     assert (shown.detector_features[whole] == 1).all()
 
 
-def test_below_the_line_nothing_is_known_and_above_it_all_is_as_it_was(case):
+def test_below_the_end_nothing_is_known_and_above_it_all_is_as_it_was(case):
     given, truth = case
     shown, wanted = truncated(given, truth, torch.Generator().manual_seed(1))
     for k in torch.nonzero((shown.image != given.image).flatten(1).any(1))[:, 0]:
@@ -63,7 +63,7 @@ def test_true_landmarks_are_seen_where_they_were(case):
     torch.testing.assert_close(project_ndc(wanted.landmarks), project_ndc(truth.landmarks))
 
 
-def test_what_was_detected_below_the_line_is_lost_or_drawn_toward_it(case):
+def test_detections_below_the_end_are_lost_or_move_toward_it(case):
     given, truth = case
     shown, _ = truncated(given, truth, torch.Generator().manual_seed(1))
     for k in torch.nonzero((shown.image != given.image).flatten(1).any(1))[:, 0]:

@@ -11,7 +11,7 @@ from einops import reduce
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIRROR
-from humanlrm.data.augment.image_errors import camera_errors, mask_errors, random_tone
+from humanlrm.data import augment
 from humanlrm.data.records import ShardError
 from humanlrm.data.render.shoot import PointSamples, ViewRecord
 from humanlrm.data.shards import Mixture, ShardFolder, folders_of
@@ -198,10 +198,8 @@ def build_sample(
     depth = reduce(record.depth.astype(np.float32), "k (h p) (w q) -> k h w", "mean", p=factor, q=factor)
     mirrored, tone = False, None
     if settings.augment:
-        tone = random_tone(rng)
-        image[..., :3], rgb = tone(image[..., :3]), tone(rgb)
-        image = camera_errors(mask_errors(image, rng), rng)
-        detected, detector_features = _landmark_errors(detected, detector_features, truth, rng)
+        image, rgb, tone = augment.augment_picture(image, rgb, rng)
+        detected, detector_features = augment.augment_detections(detected, detector_features, truth, rng)
         mirrored = rng.random() < 0.5
         if mirrored:
             image, depth = image[:, ::-1], depth[..., ::-1]
@@ -217,7 +215,7 @@ def build_sample(
             *map(tensor, (points, sdf, surface, normals, rgb, depth, truth)),
             targets=targets,
             teacher_landmarks=tensor(
-                teacher_landmarks(truth, rng, settings.teacher_noise) if settings.augment else truth
+                augment.add_teacher_noise(truth, rng, settings.teacher_noise) if settings.augment else truth
             ),
         ),
     )
@@ -263,48 +261,3 @@ def _reduction(stored_px: int, target_px: int | None) -> int:
             f"the shards hold images of {stored_px} px, the model asks for {target_px} px; render people at a multiple"
         )
     return factor
-
-
-#: The nose errs with the head; so much of a landmark's noise is its own. More would blur all faces.
-_NOSE_NOISE = 0.4
-#: Least and largest deviation of the landmarks that people are built on in training, box units: x, y and z.
-_LEAST_NOISE, _MOST_NOISE = np.array([0.006, 0.006, 0.01]), np.array([0.03, 0.03, 0.04])
-
-
-def teacher_landmarks(truth: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:
-    """The true landmarks with the noise of a good estimate times ``size``, different in each sample (our choice).
-
-    Why a person is not built on the estimate itself: ``model.landmark_head.settled``. Unknown points stay NaN.
-    """
-    deviation = size * (_LEAST_NOISE + (_MOST_NOISE - _LEAST_NOISE) * rng.random())
-    noise = rng.normal(size=truth.shape) * deviation
-    noise[INDEX["nose"]] = noise[INDEX["head"]] + _NOSE_NOISE * noise[INDEX["nose"]]
-    return truth + noise
-
-
-def _landmark_errors(
-    detected: np.ndarray, detector_features: np.ndarray, truth: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mostly the detector's own output; sometimes exact points, other errors, missing points or none (our choice).
-
-    Points that are not the detector's have no clues of its, and neither has every tenth set that is.
-    Where the truth is unknown (NaN) the detector's point stays.
-    """
-    kind = rng.random()
-    if kind < 0.15 or rng.random() < 0.1:
-        detector_features[:] = 0
-    if kind < 0.05:
-        detected[:] = 0
-    elif kind < 0.15:
-        known = np.isfinite(truth).all(1)
-        exact = truth + rng.normal(0, 1, truth.shape) * np.array([0.012, 0.012, 0.04])
-        detected[known, :3] = exact[known]
-        detected[known, 3] = rng.uniform(0.6, 1, len(truth))[known]
-    elif kind < 0.25:
-        present = detected[:, 3:] > 0
-        detected[:, 2:3] += present * rng.normal(0, 0.08, (len(truth), 1))
-        detected[:, :2] += present * rng.normal(0, 0.015, (len(truth), 2))
-    missing = rng.random(len(truth)) < (0.03 if rng.random() < 0.7 else 0.2)
-    detected[missing] = 0
-    detector_features[missing] = 0
-    return detected, detector_features

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int8, UInt8
 
-from humanlrm.data.augment.image_errors import Tone
+from humanlrm.data.augment import Tone
 from humanlrm.frame import canonical_camera
 from humanlrm.views import Targets
 

@@ -6,9 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.data.augment.recolor import recolored
-from humanlrm.data.augment.rotate import rotated
-from humanlrm.data.augment.truncate import truncated
+from humanlrm.data import augment
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.heatmap_head import LandmarkHeatmaps
@@ -206,8 +204,7 @@ class Objective(nn.Module):
         """What :meth:`forward` returns, of the landmarks alone."""
         model = self._small()
         rng = torch.Generator().manual_seed(context.seed)
-        inputs, supervision = rotated(*truncated(batch.inputs, batch.supervision, rng), rng)
-        inputs = recolored(inputs, rng)
+        inputs, supervision = augment.augment_batch(batch.inputs, batch.supervision, rng)
         with torch.autocast(batch.inputs.image.device.type, torch.bfloat16, enabled=self.bf16):
             found = model.estimate_landmarks(inputs)
         terms = _landmark_terms(found.points, supervision)

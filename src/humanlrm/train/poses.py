@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humanlrm.body.balance import named_landmark
-from humanlrm.data.augment.rotate import rotated
-from humanlrm.data.augment.truncate import truncated
+from humanlrm.data import augment
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.pose_prior import pose_condition
@@ -188,7 +187,7 @@ def _gather(path: Path, start: int) -> None:
         last = min(first + _BATCH, start + _CHUNK, _gatherer.photos)
         batch = collate([_gatherer.samples[k] for k in range(first, last)])
         rng = torch.Generator().manual_seed(first)
-        inputs, supervision = rotated(*truncated(batch.inputs, batch.supervision, rng), rng)
+        inputs, supervision = augment.augment_batch(batch.inputs, batch.supervision, rng, recolor=False)
         condition = pose_condition(_gatherer.model, inputs)
         known = supervision.landmarks.isfinite().flatten(1).all(1)
         found.append(

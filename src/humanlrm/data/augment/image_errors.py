@@ -1,4 +1,4 @@
-"""What cameras, codecs and mattes do to a picture: augmentation of the network's input (all shares are our choice)."""
+"""Errors of cameras, codecs and matting in the network's input."""
 
 import io
 from collections.abc import Callable
@@ -14,10 +14,7 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def random_tone(rng: np.random.Generator) -> Tone:
-    """Exposure and white balance for all, gamma, contrast and saturation for every third picture.
-
-    The same function goes over the picture and over the colours that are asked for.
-    """
+    """Draw exposure and white balance; for every third picture also gamma, contrast and saturation."""
     gain = (np.exp(rng.normal(0, 0.16)) * np.exp(rng.normal(0, 0.05, size=3))).astype(np.float32)
     if rng.random() > 0.35:
         return lambda rgb: np.clip(rgb * gain, 0, 1)
@@ -33,12 +30,12 @@ def random_tone(rng: np.random.Generator) -> Tone:
 
 
 def camera_errors(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
-    """Defocus or motion blur for every fourth picture, noise for every third, small originals, JPEG for two fifths."""
+    """Add blur to every fourth picture, noise to every third; upscale small copies; code two fifths as JPEG."""
     blur = rng.random()
     if blur < 0.15:
         image[..., :3] = gaussian_filter(image[..., :3], (*[rng.uniform(0.4, 2.0)] * 2, 0), truncate=2.5)
     elif blur < 0.25:
-        image[..., :3] = _moved(image[..., :3], rng)
+        image[..., :3] = _blur_motion(image[..., :3], rng)
     if rng.random() < 0.33:
         noise = rng.standard_normal((*image.shape[:2], 3), dtype=np.float32)
         image[..., :3] += noise * np.float32(rng.uniform(0.005, 0.045))
@@ -61,8 +58,8 @@ def _jpeg(picture: Image.Image, quality: int) -> Image.Image:
     return Image.open(buffer)
 
 
-def _moved(rgb: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Float[np.ndarray, "H W 3"]:
-    """The mean of the picture along a short straight path."""
+def _blur_motion(rgb: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Float[np.ndarray, "H W 3"]:
+    """Average the picture along a short straight path."""
     length, angle = rng.uniform(2, 0.03 * len(rgb) + 2), rng.uniform(0, np.pi)
     steps = np.linspace(-0.5, 0.5, int(np.ceil(length)) + 1) * length
     shifts = {(round(s * np.sin(angle)), round(s * np.cos(angle))) for s in steps}
@@ -74,28 +71,28 @@ def _moved(rgb: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Float[n
 
 
 def mask_errors(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
-    """Every third mask is eroded or dilated softly, some have holes, wrong bits at the border or a halo."""
+    """Erode or dilate every third mask softly; add holes, wrong bits at the border or a halo to some."""
     kind = rng.random()
     if kind < 0.3:
-        image[..., 3] = _shifted(image[..., 3], rng.uniform(0.7, 2.5), rng)
+        image[..., 3] = _shift_edge(image[..., 3], rng.uniform(0.7, 2.5), rng)
     elif kind < 0.35:
-        # A matte of a coarser picture: rounder, wider.
+        # The mask of a coarser picture: rounder, wider.
         soft = gaussian_filter(image[..., 3], rng.uniform(2.5, 5), truncate=2)
         image[..., 3] = np.clip((soft - rng.uniform(0.1, 0.35)) * rng.uniform(3, 8), 0, 1)
     if rng.random() < 0.1:
         for _ in range(int(rng.integers(1, 4))):
-            image[..., 3] = _blotted(image[..., 3], rng)
+            image[..., 3] = _add_blot(image[..., 3], rng)
     image[..., 3] *= image[..., 4] > 0.5
     return image
 
 
-def _shifted(alpha: Float[np.ndarray, "H W"], sigma_px: float, rng: np.random.Generator) -> Float[np.ndarray, "H W"]:
+def _shift_edge(alpha: Float[np.ndarray, "H W"], sigma_px: float, rng: np.random.Generator) -> Float[np.ndarray, "H W"]:
     soft = gaussian_filter(alpha, sigma_px)
     return np.clip((soft - rng.uniform(0.25, 0.75)) * rng.uniform(2, 6) + 0.5, 0, 1)
 
 
-def _blotted(alpha: Float[np.ndarray, "H W"], rng: np.random.Generator) -> Float[np.ndarray, "H W"]:
-    """An ellipse near the mask's outline or inside is taken away or added."""
+def _add_blot(alpha: Float[np.ndarray, "H W"], rng: np.random.Generator) -> Float[np.ndarray, "H W"]:
+    """Remove or add an ellipse near the mask's outline or inside."""
     places = np.argwhere(alpha[::8, ::8] > 0.5) * 8
     if len(places) == 0:
         return alpha

@@ -1,8 +1,7 @@
-"""Imagined photographs for the landmark lifter: bodies seen from anywhere, and what a detector might say of them.
+"""Synthetic (detected, true) landmarks for the lifter: bodies from any side, with errors like the detector's.
 
-No pixels: thousands in a second. Cameras are spread as in ``data.render.camera_sampling``. The detector's errors are
-a caricature of BlazePose's on our renders: limbs off by some percent, depth too flat, leaning, noisy, and now and
-then inverted. All of this is our choice.
+No pixels: thousands per second. Cameras are spread as in ``data.render.camera_sampling``. The errors are like those of
+BlazePose on our renders: limbs off by some percent, depth too flat, leaning, noisy, and sometimes inverted.
 """
 
 import math
@@ -17,11 +16,12 @@ from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 
 _TRUNK = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]
 #: The mask's box is larger than the landmarks' by about this much, box units.
-_MARGIN = 0.14
-#: Nobody is photographed from nearer than this, box units.
-_NEAREST = 1.6
+_BOX_MARGIN = 0.14
+#: Least distance of the camera, box units.
+_NEAREST_CAMERA = 1.6
 #: A body is scaled by its extent in the picture, or by this share of its depth if that is more.
-_DEEPEST = 0.8
+_DEPTH_SHARE = 0.8
+#: Share of the detections whose depth is inverted.
 _INVERTED = 0.08
 
 
@@ -41,25 +41,25 @@ class _Dice:
 def synthetic_detections(
     figures: Float[Tensor, "N J 3"], rng: torch.Generator
 ) -> tuple[Float[Tensor, "N J 4"], Float[Tensor, "N J 3"]]:
-    """(detected, true) landmarks in the sample frame of an imagined photograph of each figure.
+    """Draw a camera and detector errors for each figure.
 
     Args:
         figures: true landmarks, any unit and place, +Y up.
 
     Returns:
-        box units; ``detected`` with a visibility.
+        (detected, true) landmarks in the sample frame, box units; ``detected`` with a visibility.
     """
     dice = _Dice(len(figures), rng)
     turned = figures @ _view(dice).transpose(1, 2)
     turned = turned - (turned.amax(1, keepdim=True) + turned.amin(1, keepdim=True)) / 2
-    # Who points at the camera would be enlarged until he reaches it.
-    extent = ((turned.amax(1) - turned.amin(1)) * torch.tensor([1.0, 1.0, _DEEPEST])).amax(1)
-    body = turned * ((SUBJECT_SPAN - _MARGIN - dice.normal(0.06).abs()) / extent)[:, None, None]
+    # A body that points at the camera would be enlarged until it reaches the camera.
+    extent = ((turned.amax(1) - turned.amin(1)) * torch.tensor([1.0, 1.0, _DEPTH_SHARE])).amax(1)
+    body = turned * ((SUBJECT_SPAN - _BOX_MARGIN - dice.normal(0.06).abs()) / extent)[:, None, None]
     middle = 0.7 * body[:, _TRUNK, 2].mean(1) + 0.3 * body[..., 2].mean(1) + dice.normal(0.03)
     z = body[..., 2] - middle[:, None]
     narrowest, widest = FOV_DEG
     fov_rad = narrowest * (widest / narrowest) ** dice.uniform(0, 1) * (math.pi / 180)
-    distance = (SUBJECT_SPAN / 2 / (dice.uniform(0.62, 0.94) * (fov_rad / 2).tan())).clamp(min=_NEAREST)
+    distance = (SUBJECT_SPAN / 2 / (dice.uniform(0.62, 0.94) * (fov_rad / 2).tan())).clamp(min=_NEAREST_CAMERA)
     seen = body[..., :2] / (1 - z / distance[:, None])[..., None]
     centre = ((seen.amin(1) + seen.amax(1)) / 2 + dice.normal(0.03, 2))[:, None]
     truth = torch.cat([body[..., :2] - centre, z[..., None]], dim=-1)
@@ -67,7 +67,7 @@ def synthetic_detections(
 
 
 def _view(dice: _Dice) -> Float[Tensor, "N 3 3"]:
-    """Any yaw; pitch and roll of a hand-held camera."""
+    """Rotations to the camera's axes: any yaw; pitch and roll of a hand-held camera."""
     middle_deg, deviation_deg = MILD_PITCH_DEG
     mild = dice.uniform(0, 1) < MILD_SHARE
     pitch_deg = torch.where(mild, middle_deg + dice.normal(deviation_deg), dice.uniform(*PITCH_DEG)).clamp(*PITCH_DEG)
@@ -84,7 +84,7 @@ def _turn(angle_rad: Float[Tensor, "N"], first: int, second: int) -> Float[Tenso
 
 
 def _detected(seen: Float[Tensor, "N J 2"], truth: Float[Tensor, "N J 3"], dice: _Dice) -> Float[Tensor, "N J 4"]:
-    """A detector's reading; x and y follow from pixels and depth as in ``matting.lift``."""
+    """Detector errors; x and y follow from pixels and depth, as where detections are lifted into the frame."""
     inverted = dice.uniform(0, 1, 1) < _INVERTED
     gain = dice.uniform(0.3, 1.2, 1) * torch.where(inverted, -1.0, 1.0)
     z = (
