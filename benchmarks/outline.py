@@ -18,6 +18,7 @@ from rich.table import Table
 
 from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.quick import HEIGHT_M, measure, procedural_cases
+from humanlrm.extraction import extract_body, fitted_surface
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface
@@ -25,7 +26,6 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.reconstruct import extract, one_body
 
 _RESOLUTION = 128
 
@@ -44,7 +44,7 @@ class Options:
 
 def field_alone(model: HumanLRM, planes: Triplane) -> TriangleSurface:
     """The field's zero level as it is."""
-    return one_body(lambda p: model.field.distance(planes, p[None])[0], _RESOLUTION, None)
+    return extract_body(lambda p: model.field.distance(planes, p[None])[0], _RESOLUTION, None)
 
 
 def silhouette(surface: TriangleSurface, size_px: int) -> np.ndarray:
@@ -65,7 +65,10 @@ def main(options: Options) -> None:
         for told in ("estimated", "true"):
             marks = None if told == "estimated" else torch.from_numpy(case.landmarks.astype(np.float32))[None]
             planes = model.encode(case.shown.inputs, marks)
-            surfaces = {"field alone": field_alone(model, planes), "meets the outline": extract(model, planes, 128)}
+            surfaces = {
+                "field alone": field_alone(model, planes),
+                "meets the outline": fitted_surface(model, planes, 128),
+            }
             for name, surface in surfaces.items():
                 off = measure(lambda _, s=surface: s, case).distance
                 agreed = iou(silhouette(surface, len(mask)), mask)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 
-from humanlrm.completion import Completer, Completion
-from humanlrm.reconstruct import Settings
+from humanlrm.reconstruct import Completion, Reconstructor, Settings
 
 
 def matmul_s(size: int = 4096) -> float:
@@ -39,17 +38,17 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     unit = matmul_s()
-    completer, settings = Completer(threads=options.threads), Settings(resolution=256, texture_px=1024)
+    reconstructor, settings = Reconstructor(threads=options.threads), Settings(resolution=256, texture_px=1024)
     completion = Completion(options.complete, uncertainty=options.uncertainty)
     runs: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.runs + 1):
             start = time.perf_counter()
-            (found,) = completer.people(options.photo, settings, completion).people
+            person = reconstructor(options.photo, None, settings, completion)
             made = time.perf_counter()
-            found.save(Path(folder) / "person.glb")
-            beside = made - start - sum(found.seconds.values())
-            runs.append({**found.seconds, "uncertainty": beside, "save": time.perf_counter() - made})
+            person.save(Path(folder) / "person.glb")
+            beside = made - start - sum(person.seconds.values())
+            runs.append({**person.seconds, "uncertainty": beside, "save": time.perf_counter() - made})
     for stage in runs[0]:
         print(f"{stage:10s} {statistics.median(run[stage] for run in runs[1:]):6.2f} s")
     total = statistics.median(sum(run.values()) for run in runs[1:])

@@ -30,7 +30,6 @@ from humanlrm.completion import POSES
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
-from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.diffusion.uncertainty import (
     SampledPoses,
     Sdf,
@@ -39,11 +38,12 @@ from humanlrm.diffusion.uncertainty import (
     pooled_spread,
     surface_offsets,
 )
+from humanlrm.extraction import distance_of, fitted_surface
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
-from humanlrm.reconstruct import distance_of, extract
+from humanlrm.settings import MOST_SAMPLES
 from humanlrm.views import collate
 
 _SAMPLES, _BEST_OF = 16, 4
@@ -119,7 +119,7 @@ def main(options: Options) -> None:
         shown.append((under > 0.5).all(-1).numpy())
         if len(shown) <= options.surfaces:
             planes = model.encode(batch.inputs)
-            surface = extract(model, planes, 64)
+            surface = fitted_surface(model, planes, 64)
             fields = [
                 distance_of(model, model.encode(batch.inputs, landmarks_override=pose[None], estimate=False))
                 for pose in poses[:_FIELDS]

@@ -11,13 +11,12 @@ import trimesh
 from PIL import Image
 
 from humanlrm.cli import main
-from humanlrm.completion import Completer, Completion
 from humanlrm.mesh.surface import is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
-from humanlrm.reconstruct import Settings
+from humanlrm.reconstruct import Completion, Reconstructor, Settings
 from humanlrm.train.checkpoint import trained
 from humanlrm.train.poses import gather, recipe, train_poses
 
@@ -53,26 +52,27 @@ def whole(tmp_path_factory):
 
 
 def test_samples_are_people_of_their_own_and_repeatable(weights, whole):
-    completer = Completer(weights)
-    found = completer.people(whole, SMALL, Completion(samples=2, seed=3))
-    assert found.sampled
-    assert len(found.people) == 2
-    assert np.abs(found.people[0].landmarks - found.people[1].landmarks).max() > 0.01
-    again = completer.people(whole, SMALL, Completion(samples=3, seed=3)).people
-    np.testing.assert_allclose(again[1].landmarks, found.people[1].landmarks, atol=1e-5)
+    reconstructor = Reconstructor(weights)
+    first, second = reconstructor(whole, None, SMALL, Completion(samples=2, seed=3)).samples
+    assert first.sampled
+    assert second.sampled
+    assert np.abs(first.landmarks - second.landmarks).max() > 0.01
+    again = reconstructor(whole, None, SMALL, Completion(samples=3, seed=3)).samples
+    assert len(again) == 3
+    np.testing.assert_allclose(again[1].landmarks, second.landmarks, atol=1e-5)
 
 
 def test_a_photo_that_hides_much_is_completed_by_itself_and_says_so(weights, plain, whole):
-    automatic, never = (Completer(weights).people(whole, SMALL, Completion(when)) for when in ("auto", "never"))
+    automatic, never = (Reconstructor(weights)(whole, None, SMALL, Completion(when)) for when in ("auto", "never"))
     assert automatic.sampled
     assert any("border cuts the person" in reason for reason in automatic.hidden.reasons)
     assert not never.sampled
-    assert np.abs(automatic.people[0].landmarks - never.people[0].landmarks).max() > 1e-3
-    assert not Completer(plain).people(whole, SMALL, Completion("auto")).sampled  # nothing to sample with
+    assert np.abs(automatic.landmarks - never.landmarks).max() > 1e-3
+    assert not Reconstructor(plain)(whole, None, SMALL, Completion("auto")).sampled  # nothing to sample with
 
 
 def test_uncertainty_is_of_every_vertex_and_as_hot_as_it_is_large(weights, whole):
-    (person,) = Completer(weights).people(whole, SMALL, Completion("never", uncertainty=True)).people
+    person = Reconstructor(weights)(whole, None, SMALL, Completion("never", uncertainty=True))
     assert person.uncertainty is not None
     assert person.uncertainty.spread.shape == (len(person.mesh.vertices),)
     assert float(person.uncertainty.spread.min()) >= 0
@@ -80,15 +80,16 @@ def test_uncertainty_is_of_every_vertex_and_as_hot_as_it_is_large(weights, whole
     assert heat.shape == (64, 64, 3)
     assert len(np.unique(heat.reshape(-1, 3), axis=0)) > 1
     with pytest.raises(ValueError, match="no uncertainty"):
-        Completer(weights).people(whole, SMALL).people[0].heat_map()
+        Reconstructor(weights)(whole, settings=SMALL).heat_map()
 
 
 def test_the_shipped_denoiser_fits_the_shipped_model():
-    found = Completer().people(Path(__file__).parents[1] / "examples" / "avatar.jpg", SMALL, Completion(samples=2))
-    heights = [np.ptp(person.mesh.vertices[:, 1]) for person in found.people]
-    assert found.sampled
+    avatar = Path(__file__).parents[1] / "examples" / "avatar.jpg"
+    person = Reconstructor()(avatar, None, SMALL, Completion(samples=2))
+    heights = [np.ptp(sample.mesh.vertices[:, 1]) for sample in person.samples]
+    assert person.sampled
     assert min(heights) > 1.4  # of a frame whose person is 1.8 high
-    assert is_closed(found.people[0].mesh.welded[found.people[0].mesh.faces])
+    assert is_closed(person.mesh.welded[person.mesh.faces])
 
 
 def run(*arguments: object) -> int:

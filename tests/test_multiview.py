@@ -15,8 +15,9 @@ from humanlrm.data.triangulate import _around, _picture
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
-from humanlrm.multiview import fuse, read_posed, robust_triangulate
+from humanlrm.multiview import fuse, read_views, robust_triangulate
 from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.settings import Calibration
 from humanlrm.train.checkpoint import trained
 
 YAWS = (0.2, 1.9, 3.4, 5.0)
@@ -90,7 +91,7 @@ def test_a_view_with_left_and_right_exchanged_is_outvoted():
 
 def test_photos_are_found_by_name_and_their_cameras_see_the_person(photos, person):
     detector = PoseDetector(threads=1)
-    views = read_posed([photos / "2.png", photos / "0.png"], photos / "cameras.json", detector)
+    views = read_views([photos / "2.png", photos / "0.png"], Calibration(photos / "cameras.json"), detector)
     assert len(views) == 2
     middle = (person.vertices.min(0) + person.vertices.max(0)) / 2
     for view, yaw in zip(views, (YAWS[2], YAWS[0]), strict=True):
@@ -103,7 +104,7 @@ def test_photos_are_found_by_name_and_their_cameras_see_the_person(photos, perso
 
 def test_the_fused_person_stands_upright_before_the_first_camera(photos, weights):
     detector = PoseDetector(threads=1)
-    views = read_posed([photos / f"{k}.png" for k in range(4)], photos / "cameras.json", detector)
+    views = read_views([photos / f"{k}.png" for k in range(4)], Calibration(photos / "cameras.json"), detector)
     torch.manual_seed(0)
     person = fuse(build(tiny()).eval(), views, detector)
     assert np.abs(person.landmarks).max() < 1
@@ -163,7 +164,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path, photos, weights, cap
 
 def test_size_without_a_unit_comes_from_the_height(photos, weights):
     detector = PoseDetector(threads=1)
-    views = read_posed([photos / "0.png", photos / "1.png"], photos / "cameras.json", detector)
+    views = read_views([photos / "0.png", photos / "1.png"], Calibration(photos / "cameras.json"), detector)
     torch.manual_seed(0)
     person = fuse(build(tiny()).eval(), views, detector)
     assert standing_height(person.landmarks) == pytest.approx(1.7, rel=0.35)

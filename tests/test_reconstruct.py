@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import INDEX
+from humanlrm.encoding import encode_reframed
+from humanlrm.extraction import distance_of
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.triplane import InputView, Triplane
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
-from humanlrm.reconstruct import distance_of, encode_reframed
 from humanlrm.views import Inputs
 
 

@@ -19,8 +19,6 @@ TO_Y_UP: dict[str, Float[np.ndarray, "3 3"]] = {
     "+x": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
     "-x": np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]),
 }
-#: Metres per unit.
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from humanlrm.body.height import crown_mask, standing_height
-from humanlrm.body.parts import Anatomy, head_mirror
-from humanlrm.camera import METRES, TO_Y_UP
+from humanlrm.camera import TO_Y_UP
+from humanlrm.extraction import extract_body, photo_of
 from humanlrm.frame import SUBJECT_SPAN, crop_frame
 from humanlrm.mesh.silhouette import extract_outlines, fit_silhouette
 from humanlrm.mesh.surface import TriangleSurface
@@ -27,15 +28,8 @@ from humanlrm.photo.cameras_file import nerfstudio_shots
 from humanlrm.photo.crop import SubjectCrop, find_subject
 from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.photo.load import Photo, PhotoError
-from humanlrm.reconstruct import (
-    Loaded,
-    Reconstruction,
-    Settings,
-    StageTimer,
-    one_body,
-    photo_of,
-)
-from humanlrm.texture.bake import bake
+from humanlrm.settings import Calibration
+from humanlrm.texture.project import PhotoProjection
 from humanlrm.views import Inputs
 
 #: Errors of a view's landmarks across and along its line of sight (box units), which weight what the views say; an
@@ -82,62 +76,47 @@ class FusedPerson:
         """The zero level as one sound body, in the common box, of about so many faces; it ends where the photos show
         that it ends."""
         field, device = self.field, self.field.to_views.device
-        marks = torch.from_numpy(self.landmarks.astype(np.float32))
-        surface = one_body(lambda points: field.distance(points.to(device)).cpu(), resolution, marks, faces)
+        landmarks = torch.from_numpy(self.landmarks.astype(np.float32))
+        body = extract_body(lambda points: field.distance(points.to(device)).cpu(), resolution, landmarks, faces)
         outlines = extract_outlines(field.planes.inputs.image, field.to_views)
-        return fit_silhouette(surface, outlines, crown_mask(surface.vertices, self.landmarks))
+        return fit_silhouette(body, outlines, crown_mask(body.vertices, self.landmarks))
+
+    def color(self, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
+        """Colors of surface points by the fused field."""
+        device = self.field.to_views.device
+        return self.field.color(points.to(device), normals.to(device)).cpu()
+
+    def projections(self) -> list[PhotoProjection]:
+        """The photos as projectors into the common box."""
+        to_world = np.linalg.inv(self.from_world)
+        return [replace(photo_of(view.subject), to_frame=view.to_frame @ to_world) for view in self.views]
+
+    def metres_per_unit(self, metres: float | None, height_m: float) -> float:
+        """Metric scale: from the length of the cameras' unit, or, where that is unknown, from the standing height."""
+        if metres is None:
+            return height_m / standing_height(self.landmarks)
+        return metres / float(np.linalg.norm(self.from_world[0, :3]))
 
 
-class MultiViewReconstructor(Loaded):
-    """From several photos to a mesh."""
+def read_views(photos: Sequence[Path], calibration: Calibration, detector: PoseDetector) -> list[CaptureView]:
+    """Read photos and cameras, undistorted and cut to the person, in a world with +Y up.
 
-    def __call__(
-        self,
-        photos: Sequence[Path],
-        cameras: Path,
-        unit: str | None = None,
-        settings: Settings | None = None,
-        up: str = "+z",
-    ) -> Reconstruction:
-        """Reconstructs the person of several photos.
-
-        Args:
-            cameras, up: see :func:`read_posed`.
-            unit: of the cameras' positions: "m", "cm" or "mm"; ``None``: unknown, ``settings.height_m`` decides.
-
-        Raises:
-            PhotoError: a photo cannot be read or shows nobody.
-            ValueError: photos and cameras do not belong together; nothing solid was reconstructed.
-        """
-        if unit is not None and unit not in METRES:
-            raise ValueError(f"unit must be one of {', '.join(METRES)}, got {unit!r}")
-        clock = StageTimer()
-        with clock("photos"):
-            views = read_posed(photos, cameras, self.detector, up)
-        return reconstruct_posed(self.model, views, self.detector, settings, METRES[unit] if unit else None, clock)
-
-
-def read_posed(photos: Sequence[Path], cameras: Path, detector: PoseDetector, up: str = "+z") -> list[CaptureView]:
-    """Photos and what a cameras file says of them, undistorted and cut to the person, in a world with +Y up.
-
-    Args:
-        cameras: nerfstudio's ``transforms.json``. Photos are found in it by file name; masks are those that it names,
-            or the photo's alpha channel, or what the detector finds.
-        up: which axis of the file's world points up ("+z", as nerfstudio has it, "-y" ...), or "cameras": the mean up
-            of the cameras of these photos, which is tilted if all look down from one side.
+    Photos are found in the cameras file by file name. Masks are those that it names, or the photo's alpha channel, or
+    what the detector finds.
 
     Raises:
         ValueError: a photo that is not in the file or given twice, too few or too many; a damaged file.
         PhotoError: a photo shows nobody.
     """
-    again = [photo for k, photo in enumerate(photos) if photo in photos[:k]]
-    if again:
-        raise ValueError(f"{again[0]} is given twice; each view needs a photo of its own")
+    cameras = calibration.cameras
+    repeated = [photo for k, photo in enumerate(photos) if photo in photos[:k]]
+    if repeated:
+        raise ValueError(f"{repeated[0]} is given twice; each view needs a photo of its own")
     if not 2 <= len(photos) <= _MOST_VIEWS:
         raise ValueError(f"--cameras needs 2 to {_MOST_VIEWS} photos of one person, got {len(photos)}")
     known = nerfstudio_shots(cameras)
     shots = [_shot_of(photo, known, cameras) for photo in photos]
-    world = _to_y_up([shot.w2c for shot in shots], up, cameras)
+    world = _to_y_up([shot.w2c for shot in shots], calibration.up, cameras)
     return [cut(_found(shot, world, detector), _SIDE_PX) for shot in shots]
 
 
@@ -257,42 +236,3 @@ def _common_box(world: Float[np.ndarray, "J 3"], first: CaptureView) -> Float[np
     out[:3, :3] = turn * (SUBJECT_SPAN / (_ROOM * (high - low).max()))
     out[:3, 3] = -out[:3, :3] @ middle
     return out
-
-
-@torch.no_grad()
-def reconstruct_posed(
-    model: Model,
-    views: Sequence[CaptureView],
-    detector: PoseDetector,
-    settings: Settings | None = None,
-    metres: float | None = None,
-    clock: StageTimer | None = None,
-) -> Reconstruction:
-    """Several photos with cameras to a textured mesh.
-
-    Args:
-        metres: length of the cameras' unit; ``None``: unknown, the size comes from ``settings.height_m``.
-
-    Raises:
-        ValueError: see :func:`fuse`; nothing solid was reconstructed.
-    """
-    clock, settings = clock or StageTimer(), settings or Settings()
-    with clock("network"):
-        person = fuse(model, views, detector)
-    with clock("surface"):
-        surface = person.surface(settings.resolution, settings.faces)
-    with clock("texture"):
-        box = np.linalg.inv(person.from_world)
-        photos = [replace(photo_of(one.subject), to_frame=one.to_frame @ box) for one in person.views]
-        device = person.field.to_views.device
-
-        def color(points, normals):
-            return person.field.color(points.to(device), normals.to(device)).cpu()
-
-        mesh = bake(surface, color, photos, settings.texture_px, anatomy=Anatomy(mirror=head_mirror(person.landmarks)))
-    if metres is None:
-        scale = settings.height_m / standing_height(person.landmarks)
-    else:
-        scale = metres / float(np.linalg.norm(person.from_world[0, :3]))
-    subjects = [one.subject for one in person.views]
-    return Reconstruction(mesh, subjects[0], person.landmarks, scale, clock.seconds, tuple(subjects[1:]))

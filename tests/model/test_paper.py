@@ -8,13 +8,13 @@ from tiny_paper import tiny_paper
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.dataset import SampleSettings
+from humanlrm.extraction import fitted_surface
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import PaperConfig, paper, read_config, small
 from humanlrm.model.lrm import build
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.rays import image_rays
-from humanlrm.reconstruct import extract
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.render.field import RadianceField
 from humanlrm.render.volume import Sampling, render_rays
@@ -206,7 +206,7 @@ def test_an_untrained_model_extracts_as_a_sphere(lively):
     model, image = build(tiny_paper()), torch.rand(1, 5, 64, 64)
     image[:, 3], image[:, 4] = 0, 1  # no outline to meet
     with torch.no_grad():
-        surface = extract(model, model(image), 64)
+        surface = fitted_surface(model, model(image), 64)
     radius = torch.from_numpy(surface.vertices).norm(dim=-1)
     assert float(radius.min()) == pytest.approx(0.5, abs=0.02)
     assert float(radius.max()) == pytest.approx(0.5, abs=0.02)

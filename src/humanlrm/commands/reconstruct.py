@@ -10,10 +10,10 @@ from PIL import Image
 
 from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib
 from humanlrm.files import atomic_write
+from humanlrm.settings import Calibration, Completion, Settings
 
 if TYPE_CHECKING:
-    from humanlrm.completion import Completion
-    from humanlrm.reconstruct import Reconstruction, Settings
+    from humanlrm.reconstruct import Reconstruction
 
 #: What is written beside a mesh.
 _BESIDE = {".glb": (".uncertainty.png",), ".obj": (".mtl", ".png", ".uncertainty.png"), ".ply": ()}
@@ -64,22 +64,20 @@ class Reconstruct:
     device: str = "cpu"
 
     def run(self) -> int:
-        from humanlrm.completion import Completion
-        from humanlrm.reconstruct import Settings
-
         settings = Settings(self.height_m, self.resolution, self.texture_px, self.faces)
         completion = Completion(self.complete, self.samples, self.seed, self.guidance, self.uncertainty)
+        calibration = None if self.cameras is None else Calibration(self.cameras, self.up or "+z", self.unit)
         self._check()
+        from humanlrm.model.pretrained import SHIPPED
+        from humanlrm.reconstruct import Reconstructor
+
         with console.status(f"Reconstructing {', '.join(photo.name for photo in self.photos)}"):
-            if self.cameras is None:
-                found = self._people(settings, completion)
-                people, remarks = found.people, _remarks(found)
-            else:
-                people, remarks = (self._several(self.cameras, settings),), []
-            written = self._save(people)
+            reconstructor = Reconstructor(self.weights or SHIPPED, self.device)
+            people = reconstructor(self.photos, calibration, settings, completion).samples
+        written = self._save(people)
         for path in written:
             console.print(f"{path}", highlight=False, soft_wrap=True)
-        for remark in remarks:
+        for remark in _remarks(people):
             console.print(remark, highlight=False, soft_wrap=True)
         for person in people:
             times = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
@@ -145,29 +143,17 @@ class Reconstruct:
         self._check_nothing_is_lost()
         check_device(self.device)
 
-    def _people(self, settings: "Settings", completion: "Completion") -> "People":
-        from humanlrm.completion import Completer
-        from humanlrm.model.pretrained import SHIPPED
 
-        return Completer(self.weights or SHIPPED, self.device).people(self.photos[0], settings, completion)
-
-    def _several(self, cameras: Path, settings: "Settings") -> "Reconstruction":
-        from humanlrm.model.pretrained import SHIPPED
-        from humanlrm.multiview import MultiViewReconstructor
-
-        reconstructor = MultiViewReconstructor(self.weights or SHIPPED, self.device)
-        return reconstructor(self.photos, cameras, self.unit, settings, self.up or "+z")
-
-
-def _remarks(found: "People") -> list[str]:
-    """What a user should know about the people."""
+def _remarks(people: "tuple[Reconstruction, ...]") -> list[str]:
+    """Sentences about what the photo hides and how sure the surface is."""
     remarks = []
-    cut = any(person.subject.truncated for person in found.people)
+    first = people[0]
+    truncated = any(person.subject.truncated for person in people)
     # A little may be the landmarks' error.
-    if found.hidden.reasons and (cut or found.sampled or found.hidden.much):
-        how = "sampled" if found.sampled else "estimated"
-        remarks.append(f"The photo does not show everything ({'; '.join(found.hidden.reasons)}): the rest is {how}.")
-    for person in found.people:
+    if first.hidden is not None and first.hidden.reasons and (truncated or first.sampled or first.hidden.much):
+        how = "sampled" if first.sampled else "estimated"
+        remarks.append(f"The photo does not show everything ({'; '.join(first.hidden.reasons)}): the rest is {how}.")
+    for person in people:
         if person.uncertainty is not None:
             spread_cm = 100 * person.metres_per_unit * person.uncertainty.spread
             remarks.append(

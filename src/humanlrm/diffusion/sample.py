@@ -18,24 +18,6 @@ Denoise = Callable[[Float[Tensor, "B *D"], float], Float[Tensor, "B *D"]]
 Solver = Callable[[Denoise, Float[Tensor, "B *D"], list[float]], Float[Tensor, "B *D"]]
 
 
-#: People that may be asked for at once.
-MOST_SAMPLES = 64
-
-
-def check_sampling(samples: int, seed: int, guidance: float) -> None:
-    """Before any work.
-
-    Raises:
-        ValueError: samples, seed or guidance out of range.
-    """
-    if not 1 <= samples <= MOST_SAMPLES:
-        raise ValueError(f"samples must be between 1 and {MOST_SAMPLES}, got {samples}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    if not 0 <= guidance <= 20:
-        raise ValueError(f"guidance must be between 0 and 20, got {guidance}")
-
-
 def noise_levels(steps: int, most: float = 80.0) -> list[float]:
     """``steps`` falling levels and 0: tangents of angles that fall with the square of the steps that are left.
 

@@ -15,13 +15,13 @@ from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
-from humanlrm.diffusion.sample import MOST_SAMPLES
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface, Method, SeveralMethod
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
 from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.evaluate.renderer import Picture
 from humanlrm.evaluate.scan_files import read_mesh
+from humanlrm.extraction import color_of, fitted_surface, photo_of
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.model.lrm import HumanLRM, Model
@@ -32,7 +32,7 @@ from humanlrm.multiview import fuse
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.calibrated import CaptureView
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.reconstruct import color_of, extract, photo_of
+from humanlrm.settings import MOST_SAMPLES
 from humanlrm.texture.bake import color_vertices
 from humanlrm.texture.observations import FieldColor
 from humanlrm.views import Inputs
@@ -68,7 +68,7 @@ def _planes(model: Model, shown: SubjectCrop) -> Triplane:
 
 def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
     """Our model's surface alone."""
-    return lambda shown: extract(model, _planes(model, shown), resolution)
+    return lambda shown: fitted_surface(model, _planes(model, shown), resolution)
 
 
 def lrm(model: Model, resolution: int = 128) -> Method:
@@ -77,7 +77,7 @@ def lrm(model: Model, resolution: int = 128) -> Method:
     @torch.no_grad()
     def run(case: Case) -> ColoredSurface:
         planes = _planes(model, case.shown)
-        surface = extract(model, planes, resolution)
+        surface = fitted_surface(model, planes, resolution)
         return _colored(surface, lambda p, n: model.field.color(planes, p[None], n[None])[0])
 
     return run
@@ -90,7 +90,7 @@ def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
     @torch.no_grad()
     def run(case: Case) -> ColoredSurface:
         planes = _planes(model, case.shown)
-        surface, marks = extract(model, planes, resolution), planes.inputs.landmarks
+        surface, marks = fitted_surface(model, planes, resolution), planes.inputs.landmarks
         assert marks is not None
         color, photos = color_of(model, planes, case.shown), [photo_of(case.shown)]
         colors = color_vertices(surface, color, photos, anatomy_from_landmarks(marks[0].numpy()))
@@ -100,8 +100,8 @@ def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
 
 
 def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> SeveralMethod:
-    """Our model on sampled landmarks, the ``count`` most typical ones, as :class:`humanlrm.completion.Completer` gives
-    them: all of them, the most typical one first."""
+    """Our model on sampled landmarks, the ``count`` most typical ones, as :class:`Reconstructor` gives them: all of
+    them, the most typical one first."""
     model = _with_landmarks(model)
 
     @torch.no_grad()
@@ -110,7 +110,7 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
         found = model.correct_posture(sample_poses(denoiser, pose_condition(model, inputs), MOST_SAMPLES), inputs.image)
         samples = [model.encode(inputs, landmarks_override=p[None], estimate=False) for p in k_medoids(found, count)[0]]
         return tuple(
-            _colored(extract(model, s, resolution), lambda p, n, s=s: model.field.color(s, p[None], n[None])[0])
+            _colored(fitted_surface(model, s, resolution), lambda p, n, s=s: model.field.color(s, p[None], n[None])[0])
             for s in samples
         )
 
@@ -188,9 +188,7 @@ def command(template: str) -> Method:
             Image.fromarray(np.concatenate([shown.photo_rgb, alpha], axis=-1)).save(image)
             suffix = "" if "{out}." in template else ".glb"
             words = [w.replace("{image}", str(image)).replace("{out}", f"{out}{suffix}") for w in shlex.split(template)]
-            done = subprocess.run(
-                words, capture_output=True, encoding="utf-8", errors="replace", timeout=_PATIENCE_S, check=False
-            )
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
             made = [path for path in Path(folder).iterdir() if path.stem == out.name and path.suffix in _MESHES]
             if done.returncode or not made:
                 said = (done.stderr or done.stdout).strip().splitlines()

@@ -87,7 +87,7 @@ def evaluate_photos(
 def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path) -> PhotoRow:
     start = time.perf_counter()
     try:
-        found = reconstructor(path, settings)
+        found = reconstructor(path, settings=settings)
     except ValueError as error:
         return PhotoRow(path.name, failure=" ".join(str(error).split()))
     seconds = time.perf_counter() - start

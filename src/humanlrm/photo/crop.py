@@ -82,21 +82,30 @@ class SubjectCrop:
 def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> SubjectCrop:
     """The main person of a photo (see :meth:`PoseDetector.best`), cut out at ``size_px``.
 
-    With an outline in ``photo.alpha`` that is the mask, and a person without detected landmarks is accepted (all
-    visibilities 0). Without one the detector gives the mask, refined against the photo's edges.
-
     Raises:
         PhotoError: nobody found.
         ValueError: ``size_px`` is not positive.
     """
+    return assemble_crop(photo.rgb, *segment(photo, detector), size_px)
+
+
+def segment(photo: Photo, detector: PoseDetector) -> tuple[Float32[np.ndarray, "H W"], DetectedPose | None]:
+    """The person's mask in [0, 1] and pose.
+
+    With an outline in ``photo.alpha`` that is the mask, and a person without detected landmarks is accepted. Without
+    one the detector gives the mask, refined against the photo's edges.
+
+    Raises:
+        PhotoError: nobody found.
+    """
     if photo.alpha is not None:
-        alpha = keep_main_part(photo.alpha)
-        return assemble_crop(photo.rgb, alpha, detect_in_cutout(photo.rgb, alpha, detector), size_px)
+        mask = keep_main_part(photo.alpha)
+        return mask, detect_in_cutout(photo.rgb, mask, detector)
     pose = detector.best(photo.rgb)
-    alpha = keep_main_part(refine_mask(photo.rgb, pose.mask)) if pose is not None else None
-    if pose is None or alpha is None or not alpha.any():
+    mask = keep_main_part(refine_mask(photo.rgb, pose.mask)) if pose is not None else None
+    if pose is None or mask is None or not mask.any():
         raise PhotoError(f"no person found in {photo.name}; give a photo with one clearly visible person, or a cut-out")
-    return assemble_crop(photo.rgb, alpha, pose, size_px)
+    return mask, pose
 
 
 def assemble_crop(
@@ -117,7 +126,7 @@ def assemble_crop(
     if pose is not None:
         pose = replace(pose, landmarks=_within_reach(pose.landmarks, mask, truncated))
     crop = square_crop(mask, None if pose is None else pose.landmarks[:, :2])
-    landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift_landmarks(pose, crop)
+    landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift(pose, crop)
     detector_features = (
         np.zeros((COUNT, 2, DETECTOR_FEATURE_CHANNELS), np.float32) if pose is None else pose.detector_features
     )
@@ -213,7 +222,7 @@ def _area_weights(start: float, step: float, size_px: int, length: int) -> spars
     return sparse.csr_matrix(overlap.astype(np.float32))
 
 
-def lift_landmarks(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
+def lift(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
     """The pose in box units of the sample frame (``frame.py``): x, y, z (+Z toward the camera), visibility in [0, 1].
 
     The detector's z is relative to the middle of the hips, the frame's z = 0 is the middle of what the mask shows: z is

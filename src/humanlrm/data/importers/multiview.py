@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from humanlrm.camera import METRES, TO_Y_UP
+from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.adapter import Adapter, Item, Options
 from humanlrm.files import numbers, read_lines
 from humanlrm.photo.calibrated import Capture, Shot, inside, level, rigid, shoot_all
 from humanlrm.photo.cameras_file import intrinsics_of, mask_beside, nerfstudio_shots
+from humanlrm.settings import METRES
 
 _LICENCE = "not stated"
 #: Places of f (or fx, fy), cx, cy and distortion coefficients in the parameters of COLMAP's camera models.

@@ -11,21 +11,20 @@ from humanlrm.diffusion.latent.condition import condition_of
 from humanlrm.diffusion.latent.guidance import GuidanceSettings, ReconstructionGuidance
 from humanlrm.diffusion.sample import (
     Solver,
-    check_sampling,
     corrected,
     draw_noise,
     guided,
     noise_levels,
-    sample_ddim,
     sample_heun,
 )
 from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.visibility import find_hidden_pixels
+from humanlrm.settings import check_sampling
 from humanlrm.views import Inputs
 
-_SOLVERS: dict[str, Solver] = {"heun": sample_heun, "ddim": sample_ddim}
+_SOLVERS: dict[str, Solver] = {"heun": sample_heun, "ddim": ddim}
 
 
 @dataclass(frozen=True)

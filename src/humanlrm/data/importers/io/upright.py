@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from humanlrm.camera import METRES, TO_Y_UP
+from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.mesh_files import Geometry
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, face_normals
+from humanlrm.settings import METRES
 
 #: "auto" guesses the unit from the height, "height" sets the height and asks for no unit.
 UNITS = (*METRES, "auto", "height")

@@ -1,0 +1,114 @@
+"""Settings of a reconstruction: plain values, checked when they are made. They also feed the command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+#: Lengths of units in metres.
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+#: Samples that can be asked for at once.
+MOST_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Size and level of detail of the person that is written.
+
+    Attributes:
+        height_m: standing height of the person in metres, also of a person who sits.
+        resolution: cells per side of the lattice in which the surface is searched: 64, 128, 256 or 512. More cells
+            give finer detail and take longer.
+        texture_px: side of the square texture in pixels.
+        faces: approximate number of triangles.
+    """
+
+    height_m: float = 1.70
+    resolution: int = 256
+    texture_px: int = 1024
+    faces: int = 24_000
+
+    def __post_init__(self) -> None:
+        if not 0.3 <= self.height_m <= 3:
+            raise ValueError(f"height_m must be a person's height between 0.3 and 3 metres, got {self.height_m}")
+        if self.resolution not in (64, 128, 256, 512):
+            raise ValueError(f"resolution must be 64, 128, 256 or 512, got {self.resolution}")
+        if not 64 <= self.texture_px <= 8192:
+            raise ValueError(f"texture_px must be between 64 and 8192, got {self.texture_px}")
+        if self.faces < 100:
+            raise ValueError(f"faces must be at least 100, got {self.faces}")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """Completion of what the photo does not show, by sampling a diffusion model.
+
+    Attributes:
+        complete: when the pose of a single person is sampled instead of estimated: always, never, or auto. Auto samples
+            if more than a quarter of the body lies below the photo; elsewhere the estimate is nearer to the truth.
+        samples: number of different people who fit the photo. Several are always sampled. The first stands for most of
+            64 drawn poses, each further one for those that differ most from the ones before.
+        seed: seed of the samples; sample k of a seed is always the same.
+        guidance: 1 samples what the photo allows; more exaggerates what the photo shows.
+        uncertainty: also measure how far the samples' surfaces are apart at each vertex.
+        prior: diffusion model that is sampled: pose (landmarks; shipped) or latent (triplanes; for weights that have
+            one).
+    """
+
+    complete: Literal["auto", "always", "never"] = "auto"
+    samples: int = 1
+    seed: int = 0
+    guidance: float = 1.0
+    uncertainty: bool = False
+    prior: Literal["pose", "latent"] = "pose"
+
+    def __post_init__(self) -> None:
+        if self.complete not in ("auto", "always", "never"):
+            raise ValueError(f"complete must be auto, always or never, got {self.complete!r}")
+        if self.prior not in ("pose", "latent"):
+            raise ValueError(f"prior must be pose or latent, got {self.prior!r}")
+        check_sampling(self.samples, self.seed, self.guidance)
+
+    @property
+    def requested(self) -> bool:
+        """True if samples are asked for, whatever the photo shows."""
+        return self.samples > 1 or self.complete == "always"
+
+
+def check_sampling(samples: int, seed: int, guidance: float) -> None:
+    """Refuse numbers that nothing can be sampled with.
+
+    Raises:
+        ValueError: samples, seed or guidance out of range.
+    """
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise ValueError(f"samples must be between 1 and {MOST_SAMPLES}, got {samples}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    if not 0 <= guidance <= 20:
+        raise ValueError(f"guidance must be between 0 and 20, got {guidance}")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Cameras of several photos of one person.
+
+    Attributes:
+        cameras: file that says where the photos were taken from: a transforms.json as nerfstudio writes it.
+        up: axis of the cameras' world that points up: +x, -x, +y, -y, +z or -z; or "cameras": the mean up of the
+            cameras.
+        unit: unit of the camera positions: m, cm or mm. With it the size is measured; without it the standing height
+            decides.
+    """
+
+    cameras: Path
+    up: str = "+z"
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit is not None and self.unit not in METRES:
+            raise ValueError(f"unit must be one of {', '.join(METRES)}, got {self.unit!r}")
+
+    @property
+    def metres(self) -> float | None:
+        """Length of the unit; ``None``: unknown."""
+        return None if self.unit is None else METRES[self.unit]
