@@ -16,7 +16,7 @@ class RenderWeights:
         perceptual: of patches; unlike patches are about 0.5 apart, and LRM and its relatives give it about the weight
             of the colour term.
         mask: cross entropy of the silhouette; rays are gathered at its edge, where 0.2 is normal. Light, because people
-            are built on landmarks with noise: at 0.1 limbs became thin, and the given view lost (docs/training-log.md).
+            are built on landmarks with noise: at 0.1 limbs became thin, and the given view lost (docs/log/training.md).
         normal: squared difference of unit normals, 0.1 for 18 degrees; as heavy as on surface samples.
         depth: scale-invariant squared log depth; 0.05 units at 4 units are 0.00015.
         eikonal: as on surface samples; without rendered normals it is what keeps distances distances.
