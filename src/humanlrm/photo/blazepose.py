@@ -18,6 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIRROR
+from humanlrm.cache import cache_folder
 
 _FOLDER = Path(__file__).parent / "detector"
 _SHA256 = {
@@ -115,7 +116,9 @@ class _Roi:
 
 
 class PoseDetector:
-    """Finds people; loads and compiles both nets once (one or two seconds), then takes 60 ms per photo and thread.
+    """Finds people; loads both nets once, then takes 60 ms per photo and thread.
+
+    Compiled nets are kept in the user's cache folder, so that only the first start compiles them.
 
     A small person in a large photo needs no special path: the landmark net reads its square from the full photo.
     Not thread-safe: one detector per thread.
@@ -135,6 +138,8 @@ class PoseDetector:
             raise ValueError(f"PoseDetector: threads={threads}; give 0 (automatic) or a positive number")
         core = ov.Core()
         config: dict = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if (cache := cache_folder("openvino")) is not None:  # OpenVINO names its files by network, settings and version
+            config["CACHE_DIR"] = str(cache)
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         detector, landmark = (core.read_model(str(_verified(name))) for name in _SHA256)
