@@ -25,11 +25,8 @@ from humanlrm.photo.crop import find_subject
 from humanlrm.photo.load import load_photo
 from humanlrm.rays import Rays, image_rays
 from humanlrm.reconstruct import Reconstructor
-from humanlrm.render.density import LaplaceDensity
-from humanlrm.render.field import RadianceField
-from humanlrm.render.occupancy import occupancy, render_occupied
-from humanlrm.render.surface import render_surface
-from humanlrm.render.turntable import orbit_rotation
+from humanlrm.render.density import LaplaceDensity, RadianceField
+from humanlrm.render.surface import occupancy, orbit_rotation, render_surface
 from humanlrm.render.volume import PLAIN, Rendering, Sampling, render_rays
 from humanlrm.train.render_objective import radiance_field
 
@@ -92,10 +89,6 @@ def compare(network: RadianceField, capsules: RadianceField, size_px: int, runs:
         f"plain, {PLAIN.fine} even samples": lambda field: render_rays(field, rays, PLAIN, chunk=512),
         "16 coarse + 12 fine, all shaded": lambda field: render_rays(field, rays, everywhere, chunk=4096),
         "16 coarse + 12 fine, 3 shaded": lambda field: render_rays(field, rays, default, chunk=4096),
-        "the same, empty space skipped": lambda field: render_occupied(field, rays, default, occupancy(field, 1)),
-        "8 coarse + 12 fine, 3 shaded, skipped": lambda field: render_occupied(
-            field, rays, replace(default, coarse=8), occupancy(field, 1)
-        ),
         "sphere tracing": lambda field: render_surface(field, rays),
         "sphere tracing, empty space skipped": lambda field: render_surface(field, rays, grid=occupancy(field, 1)),
     }

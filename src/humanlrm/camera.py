@@ -50,14 +50,6 @@ class Cameras:
         image = camera @ self.K.transpose(-1, -2)
         return torch.cat([image[..., :2] / image[..., 2:], camera[..., 2:]], dim=-1)
 
-    def unproject(self, pixels: Float[Tensor, "*B P 2"], depth: Float[Tensor, "*B P"]) -> Float[Tensor, "*B P 3"]:
-        """Pixels at camera z ``depth`` to world points."""
-        ones = torch.ones_like(pixels[..., :1])
-        directions = torch.cat([pixels, ones], dim=-1) @ torch.linalg.inv(self.K).transpose(-1, -2)
-        camera = directions * depth[..., None]
-        c2w = self.c2w
-        return camera @ c2w[..., :3, :3].transpose(-1, -2) + c2w[..., None, :3, 3]
-
 
 def to_opengl(w2c: Float[Tensor, "*B 4 4"]) -> Float[Tensor, "*B 4 4"]:
     """World-to-camera of the OpenCV convention to OpenGL's (camera looks along -Z, +Y up)."""

@@ -17,7 +17,7 @@ from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
-from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.people.procedural.person import make_person
 
 PLAIN = RenderSettings(views=2, points=3000, cropped=0, own_mask=1, occluded=0, holding=0, fov_deg=(28.0, 31.0))
@@ -29,7 +29,7 @@ def in_frame(points: np.ndarray, view) -> np.ndarray:
 
 def silhouette(scan: Scan, view, size_px: int = 256) -> np.ndarray:
     placed = scan.moved(view.to_frame)
-    return np.isfinite(RayScene(placed.vertices, placed.faces).front_back_depth(canonical_camera(size_px)).front)
+    return RayScene(placed.vertices, placed.faces).first_hit(*pixel_rays(canonical_camera(size_px))).hit
 
 
 def at_pixels(picture: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,7 @@ from analytic_bodies import ball, blue_field, position_field, surface_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from humanlrm.mesh import export
-from humanlrm.mesh.export import metric_vertices, save, save_glb
+from humanlrm.mesh.export import metric_vertices, save
 from humanlrm.mesh.texels import TexturedMesh
 from humanlrm.texture.bake import bake
 
@@ -61,7 +61,7 @@ def test_metres_per_unit_scales_without_looking_at_the_height(mesh: TexturedMesh
 
 
 def test_glb_keeps_texture_normals_and_material(mesh: TexturedMesh, tmp_path: Path):
-    path = save_glb(tmp_path / "person.glb", mesh, height_m=1.7)
+    path = save(tmp_path / "person.glb", mesh, height_m=1.7)
     # As a scene: flattening it to one mesh would compute new normals.
     (loaded,) = trimesh.load(path, process=False).geometry.values()
     material = loaded.visual.material
@@ -108,7 +108,7 @@ def test_failed_save_leaves_no_file(mesh: TexturedMesh, tmp_path: Path, monkeypa
     def full_disk(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(export.os, "replace", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OSError, match="no space"):
         save(tmp_path / f"person{suffix}", mesh, height_m=1.7)
     assert list(tmp_path.iterdir()) == []

@@ -15,8 +15,7 @@ from humanlrm.model.lrm import build
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.rays import image_rays
-from humanlrm.render.density import LaplaceDensity, SoftplusDensity
-from humanlrm.render.field import RadianceField
+from humanlrm.render.density import LaplaceDensity, RadianceField, SoftplusDensity
 from humanlrm.render.volume import Sampling, render_rays
 from humanlrm.train.checkpoint import averaged_weights
 from humanlrm.train.config import LossWeights, TrainConfig

@@ -6,10 +6,16 @@ from analytic_fields import box, by_place, field_of, sphere, union
 
 from humanlrm.frame import canonical_camera
 from humanlrm.rays import Rays, clip_to_box, image_rays
-from humanlrm.render.occupancy import occupancy, packed, render_occupied
-from humanlrm.render.surface import Tracing, first_surface, render_surface
-from humanlrm.render.turntable import orbit_rotation, turntable
-from humanlrm.render.volume import PLAIN, Sampling, render_rays
+from humanlrm.render.surface import (
+    Tracing,
+    first_surface,
+    occupancy,
+    orbit_rotation,
+    packed,
+    render_surface,
+    turntable,
+)
+from humanlrm.render.volume import Sampling, render_rays
 
 RAYS = image_rays(canonical_camera(32))
 FIGURE = union(
@@ -50,18 +56,6 @@ def test_not_even_a_speck_in_the_corner_of_a_coarse_cell_is_skipped():
 def test_most_of_the_space_is_skipped(figure):
     clipped = occupancy(figure, 1).clip(RAYS)
     assert (clipped.far - clipped.near).sum() < 0.35 * (RAYS.far - RAYS.near).sum()
-
-
-@pytest.mark.parametrize("sampling", [Sampling(0, 128, None), Sampling(24, 12, None)], ids=str)
-def test_skipping_empty_space_agrees_with_the_plain_path(figure, sampling):
-    plain = render_rays(figure, RAYS, PLAIN)
-    fast = render_occupied(figure, RAYS, sampling, occupancy(figure, 1))
-    solid = (plain.alpha > 0.99) & (fast.alpha > 0.99)
-    assert int(solid.sum()) > 60
-    assert (fast.alpha - plain.alpha).abs().mean() < 2e-3
-    assert (fast.depth - plain.depth)[solid].abs().mean() < 2e-3
-    assert (fast.rgb - plain.rgb)[solid].abs().mean() < 2e-3
-    assert (fast.normal - plain.normal)[solid].norm(dim=-1).median() < 0.02  # normals jump at the edges
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -112,7 +106,6 @@ def test_an_empty_box_renders_nothing():
     for seen in (
         render_surface(nothing, RAYS),
         render_surface(nothing, RAYS, grid=occupancy(nothing, 1)),
-        render_occupied(nothing, RAYS, Sampling(), occupancy(nothing, 1)),
     ):
         assert not seen.alpha.any()
         assert seen.rgb.shape == (1, 1024, 3)
@@ -123,12 +116,9 @@ def test_subjects_of_a_batch_are_traced_on_their_own():
     rays = Rays(*(value.expand(2, *value.shape[1:]) for value in vars(RAYS).values()))
     field = field_of(sphere(radii), by_place)
     both = render_surface(field, rays, grid=occupancy(field, 2))
-    volume = render_occupied(field, rays, Sampling(), occupancy(field, 2))
     for i, radius in enumerate((0.2, 0.6)):
         alone = field_of(sphere(radius), by_place)
         torch.testing.assert_close(both.depth[i], render_surface(alone, RAYS).depth[0], rtol=0, atol=1e-3)
-        one = render_occupied(alone, RAYS, Sampling(), occupancy(alone, 1))
-        torch.testing.assert_close(volume.alpha[i], one.alpha[0], rtol=0, atol=1e-4)
 
 
 def test_packing_lists_wanted_rays_first():

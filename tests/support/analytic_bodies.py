@@ -5,7 +5,7 @@ import torch
 import trimesh
 
 from humanlrm.frame import SquareCrop, canonical_camera
-from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.texture.project import PhotoProjection
 
@@ -30,6 +30,6 @@ def position_field(points: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
 
 def photo_of(surface: TriangleSurface, color=RED, size_px: int = 200) -> PhotoProjection:
     """What the canonical camera sees, one colour on a green background; the crop is the whole image."""
-    seen = np.isfinite(RayScene(surface.vertices, surface.faces).front_back_depth(canonical_camera(size_px)).front)
+    seen = RayScene(surface.vertices, surface.faces).first_hit(*pixel_rays(canonical_camera(size_px))).hit
     rgb = np.where(seen[..., None], color, [0, 1, 0]).astype(np.float32)
     return PhotoProjection(rgb, seen.astype(np.float32), SquareCrop((size_px / 2, size_px / 2), float(size_px)))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from humanlrm.render.density import LaplaceDensity
-from humanlrm.render.field import RadianceField
+from humanlrm.render.density import LaplaceDensity, RadianceField
 
 RED = torch.tensor([0.8, 0.1, 0.1])
 

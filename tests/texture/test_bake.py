@@ -81,7 +81,7 @@ def test_a_front_that_hides_itself_is_cut_into_charts_without_overlap():
 def test_texels_know_where_on_the_surface_they_are():
     surface = ball()
     texels = rasterize(unwrap(surface, 128), 128)
-    radius = np.linalg.norm(texels.of(surface, surface.vertices), axis=-1)
+    radius = np.linalg.norm(texels.interpolate(surface, surface.vertices), axis=-1)
     np.testing.assert_allclose(radius, 0.6, atol=0.01)
 
 

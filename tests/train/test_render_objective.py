@@ -11,9 +11,8 @@ from humanlrm.model.config import tiny
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import build
 from humanlrm.rays import image_rays, pixel_rays
-from humanlrm.render.density import LaplaceDensity
-from humanlrm.render.field import RadianceField
-from humanlrm.render.turntable import orbit_rotation
+from humanlrm.render.density import LaplaceDensity, RadianceField
+from humanlrm.render.surface import orbit_rotation
 from humanlrm.render.volume import Sampling, render_rays, to_image
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map

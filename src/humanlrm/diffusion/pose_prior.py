@@ -1,4 +1,4 @@
-"""Several poses that a photo allows: landmarks sampled around the reconstruction model's estimate."""
+"""Landmarks that a photo allows, sampled around the reconstruction model's estimate."""
 
 import torch
 from jaxtyping import Float
@@ -11,58 +11,54 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
 from humanlrm.views import Inputs
 
-#: Of Heun's method: as near to the truth as fifty (``benchmarks/uncertainty.py``).
+#: Steps of Heun's method: as near to the truth as fifty (``benchmarks/uncertainty.py``).
 STEPS = 12
 #: Noise to start from, in deviations of the data.
 _MOST_NOISE = 80.0
-#: A landmark that is seen is at most so many deviations of its heat map's place away from the estimate (our choice);
-#: one that is not seen may be anywhere.
-_DEVIATIONS, _ANYWHERE = 0.5, 100.0
-#: Size of the noise that samples start from, of that which is trained for: samples stay nearer to what is likely (our
-#: choice, by looking).
+#: A visible landmark stays within this many deviations of its heat map around the estimate; a hidden one is free.
+_VISIBLE_DEVIATIONS, _HIDDEN_REACH = 0.5, 100.0
+#: Initial noise in shares of the noise in training: with less, samples stay nearer to what is likely.
 _VARIETY = 0.7
-#: Share of the samples that a person who stands for some is the middle of (our choice).
-_ALIKE = 0.125
+#: Share of the samples that are averaged into one medoid.
+_MEDOID_SHARE = 0.125
 
 
 @torch.no_grad()
 def pose_condition(model: HumanLRM, inputs: Inputs) -> PoseCondition:
-    """What the model finds out about the landmarks of photos: its own tokens and estimate, where the picture shows
-    them, what the detector said.
+    """The condition of :class:`PoseDenoiser`: the model's tokens, estimate and heat maps, and the detected landmarks.
 
     Raises:
         ValueError: the model has no heat maps.
     """
-    found = model.estimate_landmarks(inputs)
-    if found.heatmaps is None:
+    estimate = model.estimate_landmarks(inputs)
+    if estimate.heatmaps is None:
         raise ValueError("poses are sampled around a model with heat maps (spotter)")
-    detected, seen = inputs.landmarks[..., :3], (inputs.landmarks[..., 3:] > 0).to(found.points)
-    under = _under(inputs, found.points)
-    confidence = torch.cat(
-        [
-            found.tokens,
-            found.points,
-            found.heatmaps.points - found.points,
-            found.heatmaps.confidence,
-            (detected - found.points) * seen,
-            inputs.landmarks[..., 3:],
-            seen,
-            under,
-        ],
-        dim=-1,
-    )
-    shown = (under[..., :2] > 0.5).all(-1) & (seen[..., 0] > 0)
-    reach = torch.where(shown, _DEVIATIONS * found.heatmaps.confidence[..., 1], _ANYWHERE)
-    return PoseCondition(
-        torch.ones(len(confidence), dtype=torch.bool, device=confidence.device), confidence, found.points, reach
-    )
+    points, confidence = estimate.points, estimate.heatmaps.confidence
+    detected, visibility = inputs.landmarks[..., :3], inputs.landmarks[..., 3:]
+    found = (visibility > 0).to(points)
+    under = _image_under(inputs, points)
+    parts = [
+        estimate.tokens,
+        points,
+        estimate.heatmaps.points - points,
+        confidence,
+        (detected - points) * found,
+        visibility,
+        found,
+        under,
+    ]
+    tokens = torch.cat(parts, dim=-1)
+    visible = (under[..., :2] > 0.5).all(-1) & (found[..., 0] > 0)
+    reach = torch.where(visible, _VISIBLE_DEVIATIONS * confidence[..., 1], _HIDDEN_REACH)
+    present = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+    return PoseCondition(present, tokens, points, reach)
 
 
-def _under(inputs: Inputs, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
+def _image_under(inputs: Inputs, points: Float[Tensor, "B J 3"]) -> Float[Tensor, "B J 3"]:
     """Mask and known part under each landmark, and the share of the crop that the photo covers."""
     under = sample_plane(inputs.image[:, 3:], project_ndc(points))
-    whole = inputs.image[:, 4].mean((1, 2))[:, None, None].expand(-1, COUNT, 1)
-    return torch.cat([under, whole], dim=-1)
+    covered = inputs.image[:, 4].mean((1, 2))[:, None, None].expand(-1, COUNT, 1)
+    return torch.cat([under, covered], dim=-1)
 
 
 @torch.no_grad()
@@ -75,79 +71,81 @@ def sample_poses(
     variety: float = _VARIETY,
     steps: int = STEPS,
 ) -> Float[Tensor, "B K J 3"]:
-    """Landmarks of ``samples`` people who could be the one in each photo; sample k of a seed is always the same.
+    """Draw ``samples`` poses that each photo allows, box units. Sample k of a seed is always the same.
 
-    Landmarks that the photo shows stay where they are seen; their depth is sampled.
+    Visible landmarks stay where the photo shows them; their depth is sampled.
 
     Args:
         guidance: 1 takes the condition as it is; more exaggerates it.
-        variety: 1 samples what is allowed, less stays nearer to what is likely.
+        variety: 1 samples all that is allowed, less stays nearer to what is likely.
         steps: of Heun's method.
     """
-    people = len(condition.present)
-    noise = variety * draw_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(people, 1, 1)
+    subjects = len(condition.present)
+    noise = variety * draw_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(subjects, 1, 1)
     denoise = guided(denoiser, condition.repeated(samples), guidance)
-    found = sample_heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
+    latents = sample_heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
     estimate, reach = (x.repeat_interleave(samples, dim=0) for x in (condition.estimate, condition.reach))
-    return _seen_there(denoiser.restored(found, estimate), estimate, reach).unflatten(0, (people, samples))
+    points = _hold_visible(denoiser.restored(latents, estimate), estimate, reach)
+    return points.unflatten(0, (subjects, samples))
 
 
-def _seen_there(
+def _hold_visible(
     points: Float[Tensor, "B J 3"], estimate: Float[Tensor, "B J 3"], reach: Float[Tensor, "B J"]
 ) -> Float[Tensor, "B J 3"]:
-    """The points, moved along the picture plane until the photo shows them within ``reach`` of the estimate."""
-    at, wanted = project_ndc(points), project_ndc(estimate)
-    apart = at - wanted
-    share = (reach[..., None] / apart.norm(dim=-1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
-    return unproject_ndc(wanted + share * apart, points[..., 2])
+    """The points, moved along the picture plane until they project within ``reach`` of the estimate."""
+    center = project_ndc(estimate)
+    offset = project_ndc(points) - center
+    share = (reach[..., None] / offset.norm(dim=-1, keepdim=True).clamp(min=1e-6)).clamp(max=1)
+    return unproject_ndc(center + share * offset, points[..., 2])
 
 
 @torch.no_grad()
 def k_medoids(poses: Float[Tensor, "B K J 3"], count: int = 1) -> Float[Tensor, "B N J 3"]:
-    """``count`` people who stand for all samples of each person, the most typical first.
+    """Choose ``count`` poses that stand for all samples of each person, the most typical first (greedy k-medoids).
 
-    Each is a sample moved to the middle of those that are most like it; it is the one that brings all samples nearest
-    to one that is chosen (greedy k-medoids; our choice): the first is like most, the next are other ways to be, not
-    more of the same. The middle of a few is nearer to the truth than one of them, and its limbs are as long as theirs.
-    More are chosen after fewer, so that number k does not depend on ``count``.
+    Each candidate is a sample, moved to the mean of the samples nearest to it. The next one chosen is the candidate
+    that brings all samples nearest to a chosen one: first the typical pose, then other poses. A mean of a few samples
+    is nearer to the truth than one of them, and its limbs are as long as theirs. Pose k does not depend on ``count``.
 
     Raises:
-        ValueError: more are asked for than there are samples.
+        ValueError: ``count`` exceeds the number of samples.
     """
     if not 1 <= count <= poses.shape[1]:
-        raise ValueError(f"typical: {count} of {poses.shape[1]} samples")
+        raise ValueError(f"k_medoids: {count} of {poses.shape[1]} samples")
     row = torch.arange(len(poses), device=poses.device)
-    people = _middles(poses, max(1, round(_ALIKE * poses.shape[1])))
-    apart = _apart(people, poses)
-    nearest, chosen = torch.full_like(apart[:, 0], torch.inf), []
+    candidates = _local_means(poses, max(1, round(_MEDOID_SHARE * poses.shape[1])))
+    distances = _mean_distances(candidates, poses)
+    nearest, chosen = torch.full_like(distances[:, 0], torch.inf), []
     for _ in range(count):
-        # [b, k, l]: how far sample l is from the nearest chosen person if person k is chosen next.
-        after = torch.minimum(apart, nearest[:, None])
-        gain = after.mean(-1)
+        # [b, k, l]: distance of sample l from the nearest chosen pose if candidate k is chosen next.
+        after = torch.minimum(distances, nearest[:, None])
+        cost = after.mean(-1)
         for earlier in chosen:
-            gain[row, earlier] = torch.inf
-        chosen.append(gain.argmin(1))
+            cost[row, earlier] = torch.inf
+        chosen.append(cost.argmin(1))
         nearest = after[row, chosen[-1]]
-    return people[row[:, None], torch.stack(chosen, dim=1)]
+    return candidates[row[:, None], torch.stack(chosen, dim=1)]
 
 
-def _apart(a: Float[Tensor, "B K J 3"], b: Float[Tensor, "B L J 3"]) -> Float[Tensor, "B K L"]:
-    """How far landmarks are from each other, on average."""
+def _mean_distances(a: Float[Tensor, "B K J 3"], b: Float[Tensor, "B L J 3"]) -> Float[Tensor, "B K L"]:
+    """Mean distance of the landmarks of each pair of poses."""
     return (a[:, :, None] - b[:, None]).norm(dim=-1).mean(-1)
 
 
-def _middles(poses: Float[Tensor, "B K J 3"], size: int) -> Float[Tensor, "B K J 3"]:
-    """Of each sample the mean of the ``size`` that are nearest to it, with limbs as long as theirs are on average: the
-    mean's are shorter where they point differently, and would be built as stumps."""
-    near = _apart(poses, poses).topk(size, largest=False).indices
+def _local_means(poses: Float[Tensor, "B K J 3"], size: int) -> Float[Tensor, "B K J 3"]:
+    """Mean of the ``size`` samples nearest to each sample, with limbs of their mean length.
+
+    A mean's own limbs are shorter where the samples' point differently, and would be built as stumps.
+    """
+    near = _mean_distances(poses, poses).topk(size, largest=False).indices
     groups = poses[torch.arange(len(poses), device=poses.device)[:, None, None], near]
-    middle = groups.mean(2)
-    found, lengths = middle.clone(), _limbs(groups).norm(dim=-1, keepdim=True).mean(2)
-    limbs = _limbs(middle)
+    mean = groups.mean(2)
+    out, lengths = mean.clone(), _limbs(groups).norm(dim=-1, keepdim=True).mean(2)
+    limbs = _limbs(mean)
     limbs = limbs * lengths / limbs.norm(dim=-1, keepdim=True).clamp(min=1e-6)
     for limb, (inner, outer) in enumerate(LIMBS):
-        found[..., outer, :] = found[..., inner, :] + limbs[..., limb, :]
-    return found
+        out[..., outer, :] = out[..., inner, :] + limbs[..., limb, :]
+    return out
 
 
 def _limbs(poses: Float[Tensor, "*B J 3"]) -> Float[Tensor, "*B E 3"]:

@@ -15,7 +15,7 @@ from humanlrm.evaluate.page import html_table, image_tag, page
 from humanlrm.evaluate.scores import component_count, mask_agreement
 from humanlrm.evaluate.strips import photo_tile, save_strip, thumbnail
 from humanlrm.files import write_text
-from humanlrm.mesh.export import first_copies, vertex_colors
+from humanlrm.mesh.export import vertex_colors, weld
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera, zoom_to_fit
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.pretrained import SHIPPED
@@ -109,9 +109,9 @@ def _one(path: Path, reconstructor: Reconstructor, settings: Settings, out: Path
 def welded(found: Reconstruction) -> ColoredSurface:
     """The mesh without the doubled vertices of texture seams, the texture's colour at each vertex."""
     mesh = found.mesh
-    first, place = first_copies(mesh)
-    faces = place[mesh.welded][mesh.faces].astype(np.int32)
-    return ColoredSurface(TriangleSurface(mesh.vertices[first], faces), vertex_colors(mesh)[first])
+    first, faces = weld(mesh)
+    surface = TriangleSurface(mesh.vertices[first], faces.astype(np.int32))
+    return ColoredSurface(surface, vertex_colors(mesh)[first])
 
 
 def verdict(rows: list[PhotoRow]) -> str:

@@ -1,7 +1,7 @@
-"""Make a surface fit to be shipped: one closed body without floaters or cavities, smooth, and small.
+"""Surface repair: one closed body without floaters or cavities, smooth, and small.
 
-Every public function here returns a surface that is *sound*: watertight, consistently wound with normals outward,
-positive volume, one component, and no two vertices so near that a viewer's or trimesh's vertex merging would join them.
+A *sound* surface is watertight, consistently wound with normals outward, of positive volume and one component, and no
+two of its vertices are so near that a viewer's or trimesh's vertex merging would join them.
 """
 
 from itertools import pairwise
@@ -15,13 +15,13 @@ from scipy.sparse.csgraph import connected_components
 from humanlrm.mesh.surface import TriangleSurface, is_closed, tetrahedron_volumes
 
 #: Vertices nearer than this in box units (about a micrometre on a person) are one vertex.
-_MERGE = 1e-6
+_MERGE_DISTANCE = 1e-6
 #: Taubin 1995, "A signal processing approach to fair surface design": a shrinking and a larger growing step.
 _TAUBIN_STEPS = (0.5, -0.53)
 
 
 def clean(surface: TriangleSurface, smoothing: int = 0) -> TriangleSurface:
-    """The largest body of ``surface`` (by volume), without floaters and internal cavities, optionally smoothed.
+    """Extract the largest body of ``surface`` (by volume), without floaters and cavities, optionally smoothed.
 
     Args:
         smoothing: number of Taubin iterations; 5 to 10 remove the lattice's steps and keep the volume.
@@ -34,11 +34,11 @@ def clean(surface: TriangleSurface, smoothing: int = 0) -> TriangleSurface:
 
 
 def is_sound(surface: TriangleSurface) -> bool:
-    """The promise of this file, see its first lines."""
+    """True if the surface is sound, as the head of this file defines it."""
     if not is_closed(surface.faces) or surface.volume <= 0:
         return False
     used = len(np.unique(surface.faces)) == len(surface.vertices)
-    distinct = len(np.unique(_places(surface))) == len(surface.vertices)
+    distinct = len(np.unique(_cell_numbers(surface))) == len(surface.vertices)
     return used and distinct and connected_components(adjacency(surface), directed=False)[0] == 1
 
 
@@ -53,12 +53,12 @@ def smooth(surface: TriangleSurface, iterations: int) -> TriangleSurface:
 
 
 def simplify(surface: TriangleSurface, target_faces: int) -> TriangleSurface:
-    """About ``target_faces`` faces by quadric edge collapse; more if fewer would break a sound surface.
+    """Reduce to about ``target_faces`` by quadric edge collapse; to more if fewer would break the surface.
 
     An unsound result is repaired, or else tried again with gentler settings; if nothing helps, ``surface`` is returned.
 
     Raises:
-        ValueError: fewer than 4 faces are asked for, or ``surface`` is not sound (call :func:`clean` first).
+        ValueError: ``target_faces`` below 4, or ``surface`` is not sound (call :func:`clean` first).
     """
     if target_faces < 4:
         raise ValueError(f"simplify: a closed surface has at least 4 faces; asked for {target_faces}")
@@ -97,15 +97,15 @@ def averaging_matrix(surface: TriangleSurface) -> csr_array:
     return csr_array(diags_array(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours)
 
 
-def _places(surface: TriangleSurface) -> Int[np.ndarray, "V"]:
-    """One number per vertex that equals another's if the two lie in the same cell of side ``_MERGE``."""
-    cells = np.round(surface.vertices.astype(np.float64) / _MERGE).astype(np.int64)
+def _cell_numbers(surface: TriangleSurface) -> Int[np.ndarray, "V"]:
+    """One number per vertex; equal for vertices in the same cell of side ``_MERGE_DISTANCE``."""
+    cells = np.round(surface.vertices.astype(np.float64) / _MERGE_DISTANCE).astype(np.int64)
     x, y, z = (cells - cells.min(axis=0)).T
     return (x * (y.max() + 1) + y) * (z.max() + 1) + z
 
 
 def _sound_body(surface: TriangleSurface) -> TriangleSurface:
-    """Repair what is open or pinched, then keep the component that encloses most."""
+    """Repair open and pinched places, then keep the component that encloses most."""
     surface = _weld(surface)
     for _ in range(4):
         if len(surface.faces) and is_closed(surface.faces):
@@ -117,8 +117,8 @@ def _sound_body(surface: TriangleSurface) -> TriangleSurface:
 
 
 def _weld(surface: TriangleSurface) -> TriangleSurface:
-    """Join vertices nearer than ``_MERGE``, drop faces that lose their area with it, and vertices without a face."""
-    _, first, group = np.unique(_places(surface), return_index=True, return_inverse=True)
+    """Join vertices of one cell; drop faces that lose their area with it, and vertices without a face."""
+    _, first, group = np.unique(_cell_numbers(surface), return_index=True, return_inverse=True)
     faces = group.reshape(-1)[surface.faces]
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]
     return _compact(surface.vertices[first], faces)
@@ -130,35 +130,35 @@ def _compact(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]) 
 
 
 def detached_share(surface: TriangleSurface) -> float:
-    """What :func:`clean` would throw away: the share of the enclosed volume that is not in the largest component."""
+    """Share of the enclosed volume outside of the largest component, which :func:`clean` removes."""
     volumes = _components(surface)[1].clip(min=0)
     return float(1 - volumes.max() / volumes.sum()) if volumes.sum() > 0 else 0.0
 
 
 def _components(surface: TriangleSurface) -> tuple[Int[np.ndarray, "F"], Float[np.ndarray, "N"]]:
-    """Which component each face belongs to, and the components' volumes: a cavity's is negative."""
-    count, label = connected_components(adjacency(surface), directed=False)
-    of_face = label[surface.faces[:, 0]]
-    return of_face, np.bincount(of_face, tetrahedron_volumes(surface), count)
+    """Component of each face, and the components' volumes; a cavity's is negative."""
+    count, vertex_labels = connected_components(adjacency(surface), directed=False)
+    face_labels = vertex_labels[surface.faces[:, 0]]
+    return face_labels, np.bincount(face_labels, tetrahedron_volumes(surface), count)
 
 
 def _largest(surface: TriangleSurface) -> TriangleSurface:
     """The component with the largest positive volume: a cavity's is negative, a floater's is small."""
-    of_face, volumes = _components(surface)
+    face_labels, volumes = _components(surface)
     if volumes.max() <= 0:
         raise ValueError("clean: no closed component with outward faces was found; is the SDF negative inside?")
-    return _compact(surface.vertices, surface.faces[of_face == volumes.argmax()])
+    return _compact(surface.vertices, surface.faces[face_labels == volumes.argmax()])
 
 
 def _edge_use(faces: Int[np.ndarray, "F 3"]) -> tuple[Int[np.ndarray, "F 3"], Int[np.ndarray, "F 3"]]:
-    """Per face and edge: how many faces run along it in this direction, and how many against it."""
+    """Number of faces that run along each edge of each face in its direction, and against it."""
     start, end = faces.astype(np.int64), np.roll(faces, -1, axis=1).astype(np.int64)
     count = int(faces.max()) + 1
     keys, times = np.unique(start * count + end, return_counts=True)
 
-    def uses(wanted: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "F 3"]:
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where(keys[at] == wanted, times[at], 0)
+    def uses(edges: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "F 3"]:
+        nearest = np.minimum(np.searchsorted(keys, edges), len(keys) - 1)
+        return np.where(keys[nearest] == edges, times[nearest], 0)
 
     return uses(start * count + end), uses(end * count + start)
 
@@ -197,10 +197,10 @@ def _trace_loop(following: dict[int, list[int]]) -> list[int]:
     """Take one loop out of the border; where borders touch in a vertex, the shortest way back to it."""
     path = [next(iter(following))]
     while path[-1] in following:
-        here = path[-1]
-        ahead = following[here].pop()
-        if not following[here]:
-            del following[here]
+        end = path[-1]
+        ahead = following[end].pop()
+        if not following[end]:
+            del following[end]
         if ahead in path:
             first = path.index(ahead)
             for a, b in pairwise(path[: first + 1]):
@@ -231,9 +231,9 @@ def _fans(faces: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "F 3"]:
     following = np.roll(corner.reshape(-1, 3), -1, axis=1).ravel()
     start, end = faces.ravel(), faces.ravel()[following]
     # Edge i of the one order runs against edge i of the other, because every edge is used once in each direction.
-    there, back = np.lexsort((end, start)), np.lexsort((start, end))
+    forward, backward = np.lexsort((end, start)), np.lexsort((start, end))
     same = np.concatenate(
-        [np.stack([corner[there], following[back]]), np.stack([following[there], corner[back]])], axis=1
+        [np.stack([corner[forward], following[backward]]), np.stack([following[forward], corner[backward]])], axis=1
     )
     links = coo_array((np.ones(same.shape[1], dtype=np.int8), same), (faces.size, faces.size))
     return connected_components(links, directed=False)[1].reshape(-1, 3)

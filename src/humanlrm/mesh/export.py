@@ -1,8 +1,7 @@
 """Textured mesh -> file: GLB, OBJ or PLY in metres, upright (+Y), facing +Z, feet at y = 0."""
 
-import os
-import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from trimesh.exchange.obj import export_obj
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
+from humanlrm.files import atomic_write
 from humanlrm.mesh.texels import TexturedMesh
 
 _SUFFIXES = (".glb", ".obj", ".ply")
-#: Cloth and skin: no metal, hardly any gloss (our choice).
+#: Cloth and skin: no metal, hardly any gloss.
 _ROUGHNESS = 0.95
 
 
@@ -31,7 +31,7 @@ def save(
     """Write the mesh to ``path``; its suffix (.glb, .obj, .ply) chooses the format. Returns the path.
 
     OBJ comes with ``<stem>.mtl`` and ``<stem>.png`` beside it; PLY has one colour per vertex. Missing folders are made.
-    Files are written under other names in the same folder and renamed, so a failure leaves no file and no half file.
+    A failure leaves no file and no half file.
 
     Args:
         height_m: the mesh's extent in y becomes this many metres.
@@ -46,22 +46,17 @@ def save(
     if suffix not in _SUFFIXES:
         raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_SUFFIXES}")
     vertices = metric_vertices(mesh, height_m, metres_per_unit)
-    made = _as_trimesh(mesh, vertices, suffix, path.stem)
-    kept = first_copies(mesh)[0] if attributes and suffix == ".ply" else slice(None)
+    if suffix == ".ply":
+        kept, exported = _colored_trimesh(mesh, vertices)
+    else:
+        kept, exported = slice(None), _textured_trimesh(mesh, vertices, suffix, path.stem)
     for name, values in (attributes or {}).items():
-        made.vertex_attributes[name] = np.ascontiguousarray(values[kept], dtype=np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_together({".glb": _glb, ".obj": _obj, ".ply": _ply}[suffix](path, made))
+        exported.vertex_attributes[name] = np.ascontiguousarray(values[kept], dtype=np.float32)
+    files = _encoded(path, exported)
+    with ExitStack() as stack:
+        for file, data in files.items():
+            stack.enter_context(atomic_write(file)).write_bytes(data)
     return path
-
-
-def save_glb(
-    path: str | Path, mesh: TexturedMesh, height_m: float | None = None, metres_per_unit: float | None = None
-) -> Path:
-    """:func:`save` that insists on GLB."""
-    if Path(path).suffix.lower() != ".glb":
-        raise ValueError(f"save_glb: the path must end in .glb, got {str(path)!r}")
-    return save(path, mesh, height_m, metres_per_unit)
 
 
 def metric_vertices(
@@ -88,13 +83,25 @@ def vertex_colors(mesh: TexturedMesh) -> Float[np.ndarray, "U 3"]:
     return mesh.texture[size - 1 - up, column].astype(np.float32) / 255
 
 
-def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str, name: str) -> trimesh.Trimesh:
-    if suffix == ".ply":
-        first, place = first_copies(mesh)
-        colors = (vertex_colors(mesh)[first] * 255).round().astype(np.uint8)
-        faces = place[mesh.welded][mesh.faces]
-        normals = mesh.normals[first]
-        return trimesh.Trimesh(vertices[first], faces, vertex_normals=normals, vertex_colors=colors, process=False)
+def weld(mesh: TexturedMesh) -> tuple[Int[np.ndarray, "V"], Int[np.ndarray, "F 3"]]:
+    """One vertex of each set of duplicates on the seams, and the faces as indices of these."""
+    _, first, number = np.unique(mesh.welded, return_index=True, return_inverse=True)
+    return first, number[mesh.faces]
+
+
+def _colored_trimesh(
+    mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"]
+) -> tuple[Int[np.ndarray, "V"], trimesh.Trimesh]:
+    """The vertices that are kept, and the mesh of these with vertex colours."""
+    first, faces = weld(mesh)
+    colors = (vertex_colors(mesh)[first] * 255).round().astype(np.uint8)
+    normals = mesh.normals[first]
+    return first, trimesh.Trimesh(vertices[first], faces, vertex_normals=normals, vertex_colors=colors, process=False)
+
+
+def _textured_trimesh(
+    mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: str, name: str
+) -> trimesh.Trimesh:
     image = Image.fromarray(mesh.texture)
     if suffix == ".obj":
         # White and matt: viewers multiply the texture with it.
@@ -106,55 +113,19 @@ def _as_trimesh(mesh: TexturedMesh, vertices: Float[np.ndarray, "U 3"], suffix: 
     return trimesh.Trimesh(vertices, mesh.faces, vertex_normals=mesh.normals, visual=visual, process=False)
 
 
-def first_copies(mesh: TexturedMesh) -> tuple[Int[np.ndarray, "V"], Int[np.ndarray, "W"]]:
-    """One vertex of each place, and by the place's number which of these it is."""
-    _, first = np.unique(mesh.welded, return_index=True)
-    place = np.empty(mesh.welded.max() + 1, dtype=np.int64)
-    place[mesh.welded[first]] = np.arange(len(first))
-    return first, place
+def _encoded(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
+    """Contents of the files; the mesh itself comes first here and gets its name last, when the others are there."""
+    if path.suffix.lower() == ".obj":
+        # The exporter names the image after the material, hence the stem as its name.
+        text, extra = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
+        return {path: text.encode(), **{path.parent / name: data for name, data in extra.items()}}
+    if path.suffix.lower() == ".ply":
+        data: Any = mesh.export(file_type="ply", vertex_normal=True)
+        return {path: data}
 
-
-def _glb(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
     def sign(tree: dict) -> None:
         tree["asset"]["generator"] = "humanlrm"
 
     scene = trimesh.Scene({"person": mesh})
-    data: Any = scene.export(file_type="glb", include_normals=True, tree_postprocessor=sign)
+    data = scene.export(file_type="glb", include_normals=True, tree_postprocessor=sign)
     return {path: data}
-
-
-def _obj(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
-    # The exporter names the image after the material, hence the stem as its name.
-    text, extra = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{path.stem}.mtl")
-    # The mesh itself last: who sees it can rely on the rest.
-    return {**{path.parent / name: data for name, data in extra.items()}, path: text.encode()}
-
-
-def _ply(path: Path, mesh: trimesh.Trimesh) -> dict[Path, bytes]:
-    data: Any = mesh.export(file_type="ply", vertex_normal=True)
-    return {path: data}
-
-
-def _write_together(files: dict[Path, bytes]) -> None:
-    """Write all under temporary names, then rename; after a failure nothing is left."""
-    written: list[tuple[str, Path]] = []
-    try:
-        for path, data in files.items():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            written.append((name, path))
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            # mkstemp makes private files; a saved result has the usual permissions.
-            os.chmod(name, 0o666 & ~_umask())
-        for name, path in written:
-            os.replace(name, path)
-    except BaseException:
-        for name, _ in written:
-            Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,9 +14,8 @@ from humanlrm.mesh.surface import TriangleSurface
 Sdf = Callable[[Float[Tensor, "P 3"]], Float[Tensor, "P"]]
 
 #: A cell is refined if a corner is nearer to the surface than this many cell diagonals. An exact distance needs 0.5 (no
-#: point of a cell is further from its nearest corner); 1.0 allows a learned field to be wrong by a factor of 2
-#: (our choice).
-MARGIN_DIAGONALS = 1.0
+#: point of a cell is further from its nearest corner); 1.0 allows a learned field to be wrong by a factor of 2.
+_MARGIN_DIAGONALS = 1.0
 #: Lattice values nearer to zero than this many finest cells are pushed away from it, because marching cubes would
 #: otherwise put several vertices on one lattice point and the mesh would tear or pinch when vertices are merged.
 _NUDGE_CELLS = 0.01
@@ -29,7 +28,7 @@ def extract_surface(
 
     The lattice of ``coarse`` cells per side is evaluated in full. Each further level halves the cells, evaluates only
     those that can contain the surface (a sign change in the cell or its neighbours, or a corner within
-    ``MARGIN_DIAGONALS``), follows the surface wherever it leaves them, and interpolates the rest. The surface is
+    ``_MARGIN_DIAGONALS``), follows the surface wherever it leaves them, and interpolates the rest. The surface is
     closed: a body that reaches the border of the cube is capped within the last cell.
 
     Args:
@@ -40,22 +39,19 @@ def extract_surface(
         ValueError: resolutions that do not nest, a field that is not finite, or a field without a surface in the cube.
     """
     levels = _levels(coarse, resolution)
-    values = _border_outside(
-        _evaluate(sdf, _lattice(coarse, bound), chunk).reshape((coarse + 1,) * 3), resolution, bound
-    )
     origin = np.zeros(3, dtype=np.int64)
+    values = _evaluate_lattice(sdf, coarse, resolution, bound, chunk)
     for cells in levels:
         values, active, origin = _crop(values, _cells_near_surface(values, 2 * bound / (cells // 2)), origin)
         origin = 2 * origin
         values = _refine(sdf, values, active, origin, cells, resolution, bound, chunk)
-    return _polygonise(values, origin, resolution, bound)
+    return _polygonize(values, origin, resolution, bound)
 
 
 def extract_surface_dense(sdf: Sdf, resolution: int = 256, bound: float = 1.0, chunk: int = 65536) -> TriangleSurface:
     """The plain twin of :func:`extract_surface`: every lattice point is evaluated. Same errors."""
-    values = _evaluate(sdf, _lattice(resolution, bound), chunk).reshape((resolution + 1,) * 3)
-    values = _border_outside(values, resolution, bound)
-    return _polygonise(values, np.zeros(3, dtype=np.int64), resolution, bound)
+    values = _evaluate_lattice(sdf, resolution, resolution, bound, chunk)
+    return _polygonize(values, np.zeros(3, dtype=np.int64), resolution, bound)
 
 
 def _levels(coarse: int, resolution: int) -> list[int]:
@@ -68,9 +64,13 @@ def _levels(coarse: int, resolution: int) -> list[int]:
     return [coarse << k for k in range(1, doublings + 1)]
 
 
-def _lattice(cells: int, bound: float) -> Float[np.ndarray, "N 3"]:
+def _evaluate_lattice(sdf: Sdf, cells: int, resolution: int, bound: float, chunk: int) -> Float[np.ndarray, "X Y Z"]:
+    """The field on the whole lattice of ``cells`` per side, outside on the border of the cube."""
     line = np.linspace(-bound, bound, cells + 1, dtype=np.float32)
-    return np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    points = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    values = _evaluate(sdf, points, chunk).reshape((cells + 1,) * 3)
+    _set_border_outside(values, np.zeros(3, dtype=np.int64), cells, bound / resolution)
+    return values
 
 
 @torch.no_grad()
@@ -85,20 +85,25 @@ def _evaluate(sdf: Sdf, points: Float[np.ndarray, "P 3"], chunk: int) -> Float[n
     return out
 
 
-def _border_outside(values: Float[np.ndarray, "X Y Z"], resolution: int, bound: float) -> Float[np.ndarray, "X Y Z"]:
-    """Declare the border of the whole cube to be outside, in place, so that the surface closes before it.
+def _set_border_outside(
+    values: Float[np.ndarray, "A B C"], origin: Int[np.ndarray, "3"], cells: int, least: float
+) -> None:
+    """Declare the border of the cube to be outside, in place, so that the surface closes before it.
 
-    The value belongs to the finest level at every level, because coarse values are reused as they are.
+    Args:
+        origin: index of the first point among ``cells`` per side; a cropped lattice may not reach the border.
+        least: distance on the border; of the finest level at every level, because coarse values are reused.
     """
-    least = bound / resolution
     for axis in range(3):
         face = np.moveaxis(values, axis, 0)
-        face[0], face[-1] = np.maximum(face[0], least), np.maximum(face[-1], least)
-    return values
+        if origin[axis] == 0:
+            face[0] = np.maximum(face[0], least)
+        if origin[axis] + len(face) - 1 == cells:
+            face[-1] = np.maximum(face[-1], least)
 
 
 def _over_corners(points: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X-1 Y-1 Z-1"]:
-    """Per cell: is it true at any of its eight corners?"""
+    """True for cells with a true point among their eight corners."""
     points = points[1:] | points[:-1]
     points = points[:, 1:] | points[:, :-1]
     return points[:, :, 1:] | points[:, :, :-1]
@@ -110,7 +115,7 @@ def _sign_changes(values: Float[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X-1 Y
 
 
 def _cells_near_surface(values: Float[np.ndarray, "X Y Z"], step: float) -> Bool[np.ndarray, "X-1 Y-1 Z-1"]:
-    margin = MARGIN_DIAGONALS * np.sqrt(3) * step
+    margin = _MARGIN_DIAGONALS * np.sqrt(3) * step
     return _over_corners(np.abs(values) < margin) | binary_dilation(_sign_changes(values), np.ones((3, 3, 3)))
 
 
@@ -140,28 +145,16 @@ def _refine(
 ) -> Float[np.ndarray, "A B C"]:
     """Values on the lattice of half the cell size; ``origin`` indexes its first point among ``cells`` per side."""
     fine = _upsample(values)
-    known = np.zeros(fine.shape, dtype=bool)
-    known[::2, ::2, ::2] = True
-    wanted = _corners_of(active.repeat(2, 0).repeat(2, 1).repeat(2, 2))
-    while (index := np.argwhere(wanted & ~known)).size:
+    evaluated = np.zeros(fine.shape, dtype=bool)
+    evaluated[::2, ::2, ::2] = True
+    needed = _corners_of(active.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+    while (index := np.argwhere(needed & ~evaluated)).size:
         points = ((index + origin) * (2 * bound / cells) - bound).astype(np.float32, order="C")
         fine[tuple(index.T)] = _evaluate(sdf, points, chunk)
-        known[tuple(index.T)] = True
-        _cube_border_outside(fine, origin, cells, bound / resolution)
-        wanted = _corners_of(_sign_changes(fine))
+        evaluated[tuple(index.T)] = True
+        _set_border_outside(fine, origin, cells, bound / resolution)
+        needed = _corners_of(_sign_changes(fine))
     return fine
-
-
-def _cube_border_outside(
-    fine: Float[np.ndarray, "A B C"], origin: Int[np.ndarray, "3"], cells: int, least: float
-) -> None:
-    """:func:`_border_outside` for a cropped lattice: only those of its faces that lie on the border of the cube."""
-    for axis in range(3):
-        face = np.moveaxis(fine, axis, 0)
-        if origin[axis] == 0:
-            face[0] = np.maximum(face[0], least)
-        if origin[axis] + len(face) - 1 == cells:
-            face[-1] = np.maximum(face[-1], least)
 
 
 def _upsample(values: Float[np.ndarray, "X Y Z"]) -> Float[np.ndarray, "2*X-1 2*Y-1 2*Z-1"]:
@@ -176,11 +169,11 @@ def _upsample(values: Float[np.ndarray, "X Y Z"]) -> Float[np.ndarray, "2*X-1 2*
 
 
 def _corners_of(cells: Bool[np.ndarray, "X Y Z"]) -> Bool[np.ndarray, "X+1 Y+1 Z+1"]:
-    """Per point: does it belong to any of these cells?"""
+    """True for points that are a corner of a true cell."""
     return _over_corners(np.pad(cells, 1))
 
 
-def _polygonise(
+def _polygonize(
     values: Float[np.ndarray, "X Y Z"], origin: Int[np.ndarray, "3"], resolution: int, bound: float
 ) -> TriangleSurface:
     """Marching cubes (Lewiner et al. 2003, as in scikit-image) on the bounding box of the inside."""

@@ -6,13 +6,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from einops import reduce
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
-from humanlrm.mesh.pixels import bilinear
-from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
+from humanlrm.mesh.raycast import Hits, RayScene, bilinear, pixel_rays
 from humanlrm.mesh.texels import TexturedMesh
 
 #: Degrees by which the camera walks around the person: "left" shows the person's left side.
@@ -21,8 +21,8 @@ Shading = Literal["color", "soft", "normals"]
 _BACKGROUND = 1.0
 #: Light that reaches even faces turned away, so that shading shows shape and hides no colour.
 _AMBIENT = 0.65
-#: How far from the middle a surface ends that did not fit (1 is the border).
-_WITHIN = 0.95
+#: Extent, from the picture's middle, of a surface that did not fit and is zoomed out (1 is the border).
+_FITTED_EXTENT = 0.95
 #: Rays per pixel side.
 _SUPERSAMPLE = 2
 
@@ -54,8 +54,10 @@ def render_views(
 
 
 def zoom_to_fit(cameras: list[Cameras], vertices: Float[np.ndarray, "V 3"]) -> list[Cameras]:
-    """The cameras, zoomed out by one factor if a surface does not fit into the picture of one of them: feet that point
-    at the photo's camera hang far below seen from the side."""
+    """The cameras, zoomed out by one factor if a surface does not fit into the picture of one of them.
+
+    Feet that point at the photo's camera hang far below, seen from the side.
+    """
     points = torch.from_numpy(vertices)
     half = [torch.tensor(camera.size_px[::-1]) / 2 for camera in cameras]
     pixels = [camera.project(points)[:, :2] for camera in cameras]
@@ -63,7 +65,7 @@ def zoom_to_fit(cameras: list[Cameras], vertices: Float[np.ndarray, "V 3"]) -> l
     if reach <= 1:
         return cameras
     zoom = torch.ones(3, 3)
-    zoom[:2, :2] = _WITHIN / reach
+    zoom[:2, :2] = _FITTED_EXTENT / reach
     return [replace(camera, K=camera.K * zoom) for camera in cameras]
 
 
@@ -77,7 +79,7 @@ def orbit_camera(yaw_deg: float, size_px: int) -> Cameras:
 def contact_sheet(
     images: list[UInt8[np.ndarray, "_ _ 3"]], gutter_px: int = 8, path: str | Path | None = None
 ) -> UInt8[np.ndarray, "H2 W2 3"]:
-    """Images of equal height side by side on white, also written to ``path`` (PNG) if given.
+    """Images of equal height side by side on white, also written to ``path`` (PNG) unless it is ``None``.
 
     Raises:
         ValueError: no images, or images of different heights.
@@ -96,26 +98,25 @@ def _render(mesh: TexturedMesh, scene: RayScene, camera: Cameras, shading: Shadi
     origin, directions = pixel_rays(camera)
     hits = scene.first_hit(origin, directions)
     hit = hits.hit
-    seen = Hits(hits.face[hit], hits.barycentric[hit], hits.distance[hit])
+    visible = Hits(hits.face[hit], hits.barycentric[hit], hits.distance[hit])
     image = np.full((*hit.shape, 3), _BACKGROUND, dtype=np.float32)
-    normals = scene.interpolate(seen, mesh.normals)
+    normals = scene.interpolate(visible, mesh.normals)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
     if shading == "normals":
         to_view = camera.w2c[:3, :3].numpy() * np.array([[1], [-1], [-1]], dtype=np.float32)
         image[hit] = normals @ to_view.T / 2 + 0.5
     else:
-        image[hit] = _texture_at(mesh, scene.interpolate(seen, mesh.uv))
+        image[hit] = _texture_at(mesh, scene.interpolate(visible, mesh.uv))
         if shading == "soft":
             toward = -directions[hit] / np.linalg.norm(directions[hit], axis=-1, keepdims=True)
             facing = np.clip((normals * toward).sum(axis=-1, keepdims=True), 0, 1)
             image[hit] *= _AMBIENT + (1 - _AMBIENT) * facing
-    s = _SUPERSAMPLE
-    averaged = image.reshape(len(image) // s, s, len(image) // s, s, 3).mean(axis=(1, 3))
+    averaged = reduce(image, "(H p) (W q) C -> H W C", "mean", p=_SUPERSAMPLE, q=_SUPERSAMPLE)
     return (averaged * 255 + 0.5).astype(np.uint8)
 
 
 def _texture_at(mesh: TexturedMesh, uv: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 3"]:
     """Bilinear lookup, sRGB in [0, 1]."""
     size = len(mesh.texture)
-    at = np.stack([(1 - uv[:, 1]) * size - 0.5, uv[:, 0] * size - 0.5], axis=-1)
-    return np.stack([bilinear(mesh.texture[..., c].astype(np.float32), at) for c in range(3)], axis=-1) / 255
+    pixels = np.stack([(1 - uv[:, 1]) * size - 0.5, uv[:, 0] * size - 0.5], axis=-1)
+    return np.stack([bilinear(mesh.texture[..., c].astype(np.float32), pixels) for c in range(3)], axis=-1) / 255

@@ -1,4 +1,4 @@
-"""Rays against a triangle mesh (Intel Embree). Generic float32 numpy; one million rays take about 0.2 s on one core."""
+"""Rays against a triangle mesh (Intel Embree), in float32: a million take 0.2 s on one core. Look-ups in images."""
 
 from functools import cached_property
 from typing import NamedTuple
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from embreex.mesh_construction import TriangleMesh
 from jaxtyping import Bool, Float, Int
+from scipy.ndimage import map_coordinates
 
 from humanlrm.camera import Cameras
 
 
 class Hits(NamedTuple):
-    """Where rays meet a mesh first; it unpacks as ``face, barycentric, distance``.
+    """Hits of rays on a mesh; it unpacks as ``face, barycentric, distance``.
 
     Attributes:
         face: index of the face, -1 where the ray misses.
@@ -28,13 +29,6 @@ class Hits(NamedTuple):
     @property
     def hit(self) -> Bool[np.ndarray, "*R"]:
         return self.face >= 0
-
-
-class FrontBack(NamedTuple):
-    """First and last surface along every pixel's ray, as camera z (NaN where the pixel misses)."""
-
-    front: Float[np.ndarray, "H W"]
-    back: Float[np.ndarray, "H W"]
 
 
 class RayScene:
@@ -68,19 +62,19 @@ class RayScene:
     def first_hit(self, origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]) -> Hits:
         """First surface along each ray; ``origins`` may be one point for all ``directions``. Back sides count too."""
         shape = np.shape(directions)[:-1]
-        answer = self._scene.run(*_flat_rays(origins, directions), query="INTERSECT", output=True)
-        face, u, v = answer["primID"], answer["u"], answer["v"]
+        hits = self._scene.run(*_flat_rays(origins, directions), query="INTERSECT", output=True)
+        face, u, v = hits["primID"], hits["u"], hits["v"]
         miss = face < 0
         barycentric = np.stack([1 - u - v, u, v], axis=-1)
         barycentric[miss] = 0.0
-        distance = np.where(miss, np.float32(np.inf), answer["tfar"])
+        distance = np.where(miss, np.float32(np.inf), hits["tfar"])
         return Hits(face.reshape(shape), barycentric.reshape(*shape, 3), distance.reshape(shape))
 
     def last_hit(self, origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]) -> Hits:
         """Last surface along each ray: the first one seen by a ray that comes back from beyond the mesh."""
         directions = np.asarray(directions, dtype=np.float32)
         origins = np.broadcast_to(np.asarray(origins, dtype=np.float32), directions.shape)
-        center, radius = self._ball
+        center, radius = self._bounding_sphere
         length = np.linalg.norm(directions, axis=-1)
         beyond = (1.01 * (np.linalg.norm(origins - center, axis=-1) + radius) / length).astype(np.float32)
         face, barycentric, back = self.first_hit(origins + beyond[..., None] * directions, -directions)
@@ -94,17 +88,17 @@ class RayScene:
         )
 
     @cached_property
-    def _ball(self) -> tuple[Float[np.ndarray, "3"], float]:
-        """Centre and radius of a ball that holds the mesh."""
+    def _bounding_sphere(self) -> tuple[Float[np.ndarray, "3"], float]:
+        """Centre and radius."""
         center = (self.vertices.min(0) + self.vertices.max(0)) / 2
         return center, float(np.linalg.norm(self.vertices - center, axis=-1).max())
 
     def occluded(
         self, points: Float[np.ndarray, "*P 3"], toward: Float[np.ndarray, "*#P 3"], offset: float = 1e-3
     ) -> Bool[np.ndarray, "*P"]:
-        """Whether the mesh stands between each point and the position ``toward`` (one for all, or one per point).
+        """True where the mesh stands between a point and the position ``toward`` (one for all, or one per point).
 
-        ``offset`` is how far from the point the ray starts, in the mesh's unit, so that a surface does not hide itself.
+        Rays start at a distance ``offset`` from the point (the mesh's unit), so that a surface does not hide itself.
         """
         points = np.asarray(points, dtype=np.float32)
         path = np.asarray(toward, dtype=np.float32) - points
@@ -118,21 +112,21 @@ class RayScene:
     def escapes(
         self, origins: Float[np.ndarray, "*#R 3"], directions: Float[np.ndarray, "*R 3"]
     ) -> Bool[np.ndarray, "*R"]:
-        """Whether the mesh is nowhere along each ray, however far it goes."""
+        """True where a ray never meets the mesh, however far it goes."""
         blocked = self._scene.run(*_flat_rays(origins, directions), query="OCCLUDED") >= 0
         return ~blocked.reshape(np.shape(directions)[:-1])
 
-    def window(self, camera: Cameras) -> tuple[slice, slice]:
-        """Rows and columns of a picture outside of which the mesh is not seen: those of the box around it."""
+    def image_window(self, camera: Cameras) -> tuple[slice, slice]:
+        """Rows and columns of a picture that hold the projection of the mesh's bounding box, and so the mesh."""
         low, high = self.vertices.min(0), self.vertices.max(0)
         corner = np.array(np.meshgrid(*np.stack([low, high], axis=1))).reshape(3, 8).T
         double = Cameras(camera.K.double(), camera.w2c.double(), camera.size_px)
-        seen = double.project(torch.from_numpy(corner).double()).numpy()
+        projected = double.project(torch.from_numpy(corner).double()).numpy()
         height, width = camera.size_px
-        if seen[:, 2].min() <= 0:
+        if projected[:, 2].min() <= 0:
             # A part of the box is behind the camera.
             return slice(0, height), slice(0, width)
-        (left, top), (right, bottom) = np.floor(seen[:, :2].min(0)), np.ceil(seen[:, :2].max(0))
+        (left, top), (right, bottom) = np.floor(projected[:, :2].min(0)), np.ceil(projected[:, :2].max(0))
         rows, columns = np.clip([top, bottom], 0, height), np.clip([left, right], 0, width)
         return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
 
@@ -140,19 +134,11 @@ class RayScene:
         """A quantity given per vertex at the hit points (zeros where a ray misses)."""
         return np.einsum("...k,...kc->...c", hits.barycentric, per_vertex[self.faces[hits.face]])
 
-    def front_back_depth(self, camera: Cameras) -> FrontBack:
-        """First and last camera z of the surface in every pixel of one camera, such as the canonical input view."""
-        origin, directions = pixel_rays(camera)
-        front = self.first_hit(origin, directions).distance
-        back = self.last_hit(origin, directions).distance
-        # The directions have camera z 1, so distances along them are depths.
-        return FrontBack(np.where(np.isinf(front), np.nan, front), np.where(np.isinf(back), np.nan, back))
-
 
 def pixel_rays(camera: Cameras) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "H W 3"]]:
     """World origin and directions of the rays through one camera's pixel centres.
 
-    Directions are scaled to camera z 1 (not unit length), so that a hit's ``distance`` is its depth.
+    Directions have camera z 1 (not unit length), so that a hit's ``distance`` is its depth.
 
     Raises:
         ValueError: a batch of cameras was given.
@@ -167,6 +153,11 @@ def pixel_rays(camera: Cameras) -> tuple[Float[np.ndarray, "3"], Float[np.ndarra
     c2w = camera.c2w.double().numpy()
     to_world = c2w[:3, :3] @ np.linalg.inv(camera.K.double().numpy())
     return c2w[:3, 3].astype(np.float32), (pixels @ to_world.T).astype(np.float32)
+
+
+def bilinear(image: Float[np.ndarray, "H W"], pixels: Float[np.ndarray, "*P 2"]) -> Float[np.ndarray, "*P"]:
+    """Values of an image at (row, column); pixel centres are whole numbers; the border's values go on outside."""
+    return map_coordinates(image, np.moveaxis(pixels, -1, 0), order=1, mode="nearest", output=np.float32)
 
 
 def _flat_rays(

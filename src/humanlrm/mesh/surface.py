@@ -1,4 +1,4 @@
-"""The mesh room's noun: a triangle mesh, and the facts about it that need no ray and no field."""
+"""Triangle meshes, and the properties of them that need no ray and no field."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class TriangleSurface:
     """A triangle mesh.
 
     Attributes:
-        vertices: positions, box units unless somebody says metres.
+        vertices: positions, box units unless stated otherwise.
         faces: vertex indices, counter-clockwise seen from outside.
     """
 
@@ -44,20 +44,21 @@ def unit_face_normals(surface: TriangleSurface) -> Float[np.ndarray, "F 3"]:
 
 def vertex_normals(surface: TriangleSurface) -> Float[np.ndarray, "V 3"]:
     """Unit normals, averaged over the faces around each vertex by area."""
-    of_faces, count = face_normals(surface), len(surface.vertices)
+    normals, count = face_normals(surface), len(surface.vertices)
     summed = np.stack(
-        [np.bincount(surface.faces.ravel(), np.repeat(of_faces[:, axis], 3), count) for axis in range(3)], axis=-1
+        [np.bincount(surface.faces.ravel(), np.repeat(normals[:, axis], 3), count) for axis in range(3)], axis=-1
     )
     return (summed / np.maximum(np.linalg.norm(summed, axis=-1, keepdims=True), 1e-20)).astype(np.float32)
 
 
 def is_closed(faces: Int[np.ndarray, "F 3"]) -> bool:
-    """Whether every edge joins exactly two faces that run along it in opposite directions.
+    """True if every edge joins exactly two faces that run along it in opposite directions.
 
     This is trimesh's ``is_watertight and is_winding_consistent`` in one sort of the directed edges.
     """
     start, end = faces.astype(np.int64), np.roll(faces, -1, axis=1).astype(np.int64)
     count = int(faces.max()) + 1 if len(faces) else 0
-    there = np.sort((start * count + end).ravel())
-    back = np.sort((end * count + start).ravel())
-    return len(faces) > 0 and bool((start != end).all() and (np.diff(there) > 0).all() and (there == back).all())
+    forward = np.sort((start * count + end).ravel())
+    backward = np.sort((end * count + start).ravel())
+    unique = (start != end).all() and (np.diff(forward) > 0).all()
+    return len(faces) > 0 and bool(unique and (forward == backward).all())

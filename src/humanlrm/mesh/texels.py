@@ -1,4 +1,4 @@
-"""Texture images: which part of a surface lies under each texel, and colours of texels to an image."""
+"""Texture images: the part of a surface under each texel, and colours of texels to an image."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,8 @@ class Texels:
     face: Int[np.ndarray, "P"]
     barycentric: Float[np.ndarray, "P 3"]
 
-    def of(self, surface: TriangleSurface, per_vertex: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "P C"]:
+    def interpolate(self, surface: TriangleSurface, per_vertex: Float[np.ndarray, "V C"]) -> Float[np.ndarray, "P C"]:
+        """Values of the surface's vertices at the texels."""
         a, b, c = surface.faces[self.face].T
         u, v, w = self.barycentric.T[..., None]
         return (u * per_vertex[a] + v * per_vertex[b] + w * per_vertex[c]).astype(np.float32)
@@ -54,10 +55,10 @@ class Texels:
 
 
 def rasterize(unwrapped: Unwrapped, size_px: int) -> Texels:
-    """Which face lies under each texel's centre: one ray per texel onto the charts laid out as a flat mesh.
+    """The face under each texel's centre, found by one ray per texel onto the charts laid out as a flat mesh.
 
     Free texels that hold a corner, an edge's middle or the centre of a face go to that face: slivers and tips may cover
-    no texel's centre, and would take their colour from whatever chart is nearest.
+    no texel's centre, and would take their colour from the nearest chart.
     """
     flat = np.pad(unwrapped.uv * size_px, ((0, 0), (0, 1)))
     column, up = np.meshgrid(np.arange(size_px), np.arange(size_px))

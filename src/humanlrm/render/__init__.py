@@ -1,1 +1,1 @@
-"""Image formation: from a field and rays to pictures; a field is only two callables, no network is known here."""
+"""Image formation: from a field and rays to pictures. A field is only a few callables; no network is known here."""

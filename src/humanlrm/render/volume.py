@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from humanlrm.rays import Rays
-from humanlrm.render.field import RadianceField
+from humanlrm.render.density import RadianceField
 from humanlrm.render.sampling import absorbed, even_edges, fine_edges
 
 #: Added to opacities before they divide: a ray that meets nothing is black and has depth 0.
-_NOTHING = 1e-6
+_LEAST_ALPHA = 1e-6
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """What rays see.
+    """Rendered rays.
 
     Attributes:
         rgb: sRGB in [0, 1], not premultiplied; black where alpha is 0.
@@ -42,13 +42,14 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many questions a ray may ask (our choice: the paper does not say; LRM asks 128 without a distance field).
+    """Numbers of samples per ray.
 
-    The defaults were measured on the capsule body of ``benchmarks/render.py``: 24 coarse samples come no nearer to the
-    plain integral, and eight fine ones stay about twice as far from it.
+    The paper does not state them; LRM takes 128 without a distance field. The defaults were measured on the capsule
+    body of ``benchmarks/render.py``: 24 coarse samples come no nearer to the plain integral, and eight fine ones stay
+    about twice as far from it.
 
     Attributes:
-        coarse: distances without gradient that tell where the surface is; 0 divides the whole ray evenly.
+        coarse: distances without gradient that locate the surface; 0 divides the whole ray evenly.
         fine: intervals that are integrated, with gradient.
         shaded: how many of them, those of the largest weight, get colour and normal; ``None``: all.
     """
@@ -62,7 +63,7 @@ class Sampling:
             raise ValueError(f"Sampling needs coarse >= 0, fine >= 1 and 1 <= shaded <= fine (or None), got {self}")
 
 
-#: Every ray evenly divided and shaded everywhere: the twin that documents and checks the others.
+#: Every ray evenly divided and shaded everywhere: the plain twin of all other samplings.
 PLAIN = Sampling(coarse=0, fine=128, shaded=None)
 
 
@@ -74,27 +75,27 @@ def integrate(field: RadianceField, rays: Rays, edges: Float[Tensor, "B R S1"], 
     """
     t = (edges[..., 1:] + edges[..., :-1]) / 2
     subjects, count, intervals = t.shape
-    flat = rays.at(t).flatten(1, 2)
-    unflat = lambda x, s: x.reshape(subjects, count, s, *x.shape[2:])  # noqa: E731
+    points = rearrange(rays.at(t), "B R S C -> B (R S) C")
+    per_ray = lambda x, s: x.reshape(subjects, count, s, *x.shape[2:])  # noqa: E731
     if shaded is None or shaded == intervals:
-        found = field.samples(flat)
-        weight = shown = absorbed(field.density(unflat(found.sdf, intervals)), edges.diff(dim=-1))
+        samples = field.samples(points)
+        weight = shading = absorbed(field.density(per_ray(samples.sdf, intervals)), edges.diff(dim=-1))
         alpha, shaded = weight.sum(-1), intervals
     else:
-        weight = absorbed(field.density(unflat(field.distance(flat), intervals)), edges.diff(dim=-1))
+        weight = absorbed(field.density(per_ray(field.distance(points), intervals)), edges.diff(dim=-1))
         alpha = weight.sum(-1)
         best = weight.detach().topk(shaded, dim=-1).indices
-        found = field.samples(rays.at(t.gather(-1, best)).flatten(1, 2))
-        shown = weight.gather(-1, best)
-        shown = shown * (alpha / (shown.sum(-1) + _NOTHING))[..., None]
-    shown = shown / (alpha[..., None] + _NOTHING)
-    mix = lambda x: (shown[..., None] * unflat(x, shaded)).sum(-2)  # noqa: E731
+        samples = field.samples(rearrange(rays.at(t.gather(-1, best)), "B R S C -> B (R S) C"))
+        shading = weight.gather(-1, best)
+        shading = shading * (alpha / (shading.sum(-1) + _LEAST_ALPHA))[..., None]
+    shading = shading / (alpha[..., None] + _LEAST_ALPHA)
+    mix = lambda x: (shading[..., None] * per_ray(x, shaded)).sum(-2)  # noqa: E731
     return Rendering(
-        rgb=mix(found.rgb),
+        rgb=mix(samples.rgb),
         alpha=alpha,
-        depth=(weight * t).sum(-1) / (alpha + _NOTHING) * rays.cosine,
-        normal=torch.nn.functional.normalize(mix(found.normal), dim=-1, eps=_NOTHING),
-        eikonal=unflat((found.gradient.norm(dim=-1) - 1) ** 2, shaded).mean(-1),
+        depth=(weight * t).sum(-1) / (alpha + _LEAST_ALPHA) * rays.cosine,
+        normal=torch.nn.functional.normalize(mix(samples.normal), dim=-1, eps=_LEAST_ALPHA),
+        eikonal=per_ray((samples.gradient.norm(dim=-1) - 1) ** 2, shaded).mean(-1),
     )
 
 
@@ -106,34 +107,28 @@ def render_rays(
     chunk: int | None = None,
     recompute: bool = False,
 ) -> Rendering:
-    """Renders rays.
+    """Render rays.
 
     Args:
         rng: moves the samples at random (training); without it they lie evenly.
         chunk: rays per subject that are rendered at once; ``None``: all.
         recompute: keep no activations but compute them again for the gradient (gradient checkpointing).
     """
-    count = rays.near.shape[1]
-    step = chunk or max(count, 1)
-    parts = [_render(field, rays.part(i, i + step), sampling, rng, recompute) for i in range(0, max(count, 1), step)]
-    return Rendering(*(torch.cat(values, dim=1) for values in zip(*(vars(p).values() for p in parts), strict=True)))
 
+    def render(part: Rays) -> tuple[Tensor, ...]:
+        if sampling.coarse:
+            edges = fine_edges(field, part, sampling.coarse, sampling.fine, rng)
+        else:
+            edges = even_edges(part, sampling.fine, rng)
+        integral = lambda: tuple(vars(integrate(field, part, edges, sampling.shaded)).values())  # noqa: E731
+        return checkpoint(integral, use_reentrant=False) if recompute else integral()  # pyright: ignore[reportReturnType]
 
-def _render(
-    field: RadianceField, rays: Rays, sampling: Sampling, rng: torch.Generator | None, recompute: bool
-) -> Rendering:
-    if sampling.coarse:
-        edges = fine_edges(field, rays, sampling.coarse, sampling.fine, rng)
-    else:
-        edges = even_edges(rays, sampling.fine, rng)
-    if not recompute:
-        return integrate(field, rays, edges, sampling.shaded)
-    values = checkpoint(
-        lambda: tuple(vars(integrate(field, rays, edges, sampling.shaded)).values()), use_reentrant=False
-    )
-    return Rendering(*values)  # pyright: ignore[reportGeneralTypeIssues]
+    count = max(rays.near.shape[1], 1)
+    step = chunk or count
+    parts = [render(rays.part(first, first + step)) for first in range(0, count, step)]
+    return Rendering(*(torch.cat(values, dim=1) for values in zip(*parts, strict=True)))
 
 
 def to_image(values: Float[Tensor, "B R *C"], size_px: tuple[int, int]) -> Float[Tensor, "B C H W"]:
-    """What the rays of :func:`humanlrm.rays.image_rays` saw, as images; one channel for numbers."""
+    """Images of the values of :func:`humanlrm.rays.image_rays`; one channel for numbers."""
     return rearrange(values.reshape(*values.shape[:2], -1), "B (H W) C -> B C H W", H=size_px[0], W=size_px[1])

@@ -80,7 +80,7 @@ def _colors(
     anatomy: Anatomy,
 ) -> Float[np.ndarray, "P 3"]:
     """Of places on a surface, as :func:`bake` says."""
-    places, directions = texels.of(surface, surface.vertices), normalize(texels.of(surface, normals))
+    places, directions = texels.interpolate(surface, surface.vertices), normalize(texels.interpolate(surface, normals))
     weight = np.zeros(len(places), dtype=np.float32)
     colors = np.zeros((len(places), 3), dtype=np.float32)
     view = PhotoViews([PhotoView(photo, surface) for photo in photos], anatomy.calm)
@@ -123,6 +123,6 @@ def heat_map(mesh: TexturedMesh, values: Float[np.ndarray, "U"], size_px: int = 
     flat = Unwrapped(mesh.welded, mesh.faces, mesh.uv)
     texels = rasterize(flat, size_px)
     surface = TriangleSurface(mesh.vertices, mesh.faces)
-    share = np.clip(texels.of(surface, values[:, None].astype(np.float32))[:, 0], 0, 1)
+    share = np.clip(texels.interpolate(surface, values[:, None].astype(np.float32))[:, 0], 0, 1)
     colors = np.stack([np.interp(share, _HEAT_STOPS, channel) for channel in np.array(_HEAT).T], axis=-1)
     return paint(texels, colors.astype(np.float32), size_px)

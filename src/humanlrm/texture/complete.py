@@ -68,15 +68,17 @@ def complete_colors(
     hidden = None if anatomy.parts is None else find_hidden(view, seen)
     around = _from_around(seen, shift, tone, hidden, anatomy.hair)
     along, away = view.along(points, directions)
-    unseen = texels.of(surface, _unseen(seen, hidden)[:, None])[:, 0]
-    guess = texels.of(surface, around)
+    unseen = texels.interpolate(surface, _unseen(seen, hidden)[:, None])[:, 0]
+    guess = texels.interpolate(surface, around)
     asked = np.flatnonzero(np.maximum(along, unseen) < _SETTLED)
-    own = apply_tone(query_colors(field_color, points[asked], directions[asked]), texels[asked].of(surface, tone))
-    own += texels[asked].of(surface, shift)
+    own = apply_tone(
+        query_colors(field_color, points[asked], directions[asked]), texels[asked].interpolate(surface, tone)
+    )
+    own += texels[asked].interpolate(surface, shift)
     guess[asked] = blend_guesses(own, guess[asked], along[asked], away[asked], unseen[asked])
     if anatomy.parts is not None:
         shifted = apply_tone(seen.own, tone) + shift
-        guess += texels.of(surface, _toward_palette(view, seen, shifted, around, hidden, anatomy.face))
+        guess += texels.interpolate(surface, _toward_palette(view, seen, shifted, around, hidden, anatomy.face))
     return guess
 
 

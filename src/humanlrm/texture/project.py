@@ -10,8 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from humanlrm.body.mirror import Membership
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
-from humanlrm.mesh.pixels import bilinear
-from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.raycast import RayScene, bilinear
 from humanlrm.mesh.surface import TriangleSurface
 
 _EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)

@@ -15,11 +15,8 @@ from humanlrm.mesh.surface import vertex_normals
 from humanlrm.model.lrm import Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, image_rays
-from humanlrm.render.density import LaplaceDensity
-from humanlrm.render.field import RadianceField
-from humanlrm.render.occupancy import occupancy
-from humanlrm.render.surface import render_surface
-from humanlrm.render.turntable import turntable
+from humanlrm.render.density import LaplaceDensity, RadianceField
+from humanlrm.render.surface import occupancy, render_surface, turntable
 from humanlrm.render.volume import to_image
 from humanlrm.train.render_objective import radiance_field, view_scale
 from humanlrm.views import Batch, Targets

@@ -12,7 +12,7 @@ from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
 from humanlrm.model.lrm import Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, pixel_centres, pixel_rays
-from humanlrm.render.field import Density, RadianceField
+from humanlrm.render.density import Density, RadianceField
 from humanlrm.render.volume import render_rays
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import choose_patch, choose_pixels

@@ -13,7 +13,7 @@ from humanlrm.data.importers.io.adapter import Options
 from humanlrm.data.records import ShardError, write_records
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder
-from humanlrm.mesh.raycast import RayScene
+from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.photo.calibrated import Capture
 
 LENS = (-0.12, 0.05, 0.002, -0.001, 0.0)
@@ -39,7 +39,7 @@ def assert_sees(capture: Capture, person: Scan, shown: layouts.Photographs, view
     assert len(capture.views) == views
     scene = RayScene(person.vertices, person.faces)
     for view, camera in zip(capture.views, shown.cameras, strict=False):
-        mask, seen = view.alpha > 127, np.isfinite(scene.front_back_depth(view.camera).front)
+        mask, seen = view.alpha > 127, scene.first_hit(*pixel_rays(view.camera)).hit
         assert (mask & seen).sum() / (mask | seen).sum() > 0.98
         np.testing.assert_allclose(view.camera.w2c, camera.w2c, atol=1e-9)
         # Not reduced, only cut: K has moved by whole pixels.
@@ -108,7 +108,7 @@ def test_a_reduced_photograph_keeps_an_exact_camera(tmp_path, person, straight):
         a, b = (v.camera.project(v.camera.K.new_tensor(points)).numpy()[:, :2] for v in (view, full))
         sizes = [np.array(v.alpha.shape[::-1]) for v in (view, full)]
         np.testing.assert_allclose(a / sizes[0], b / sizes[1], atol=1e-9)
-        mask, seen = view.alpha > 127, np.isfinite(scene.front_back_depth(view.camera).front)
+        mask, seen = view.alpha > 127, scene.first_hit(*pixel_rays(view.camera)).hit
         assert (mask & seen).sum() / (mask | seen).sum() > 0.95
 
 

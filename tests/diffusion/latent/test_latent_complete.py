@@ -17,8 +17,7 @@ from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
 from humanlrm.model.triplane import InputView
 from humanlrm.rays import image_rays
-from humanlrm.render.density import LaplaceDensity
-from humanlrm.render.field import RadianceField
+from humanlrm.render.density import LaplaceDensity, RadianceField
 from humanlrm.render.volume import Sampling, render_rays, to_image
 from humanlrm.views import Inputs
 

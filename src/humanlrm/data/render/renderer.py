@@ -100,7 +100,7 @@ class SceneRenderer:
 
     def _own(self, camera: Cameras, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "H W 3"]) -> Surface:
         """:meth:`surface` for all rays of a picture, of which only those that may meet the person are cast."""
-        window = self.scene.window(camera)
+        window = self.scene.image_window(camera)
         inside = self.surface(origin, directions[window])
         distance = np.full(directions.shape[:2], np.inf, dtype=np.float32)
         distance[window] = inside.distance

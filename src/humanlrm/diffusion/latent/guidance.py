@@ -17,8 +17,7 @@ from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.triplane import InputView
 from humanlrm.rays import pixel_centres, pixel_rays
-from humanlrm.render.density import LaplaceDensity, SoftplusDensity
-from humanlrm.render.field import Density, RadianceField
+from humanlrm.render.density import Density, LaplaceDensity, RadianceField, SoftplusDensity
 from humanlrm.render.volume import Sampling, render_rays
 
 _LEAST = 1e-3
