@@ -15,6 +15,7 @@ from humanlrm.diffusion.sample import (
     draw_noise,
     guided,
     noise_levels,
+    sample_ddim,
     sample_heun,
 )
 from humanlrm.model.denoiser import Denoiser
@@ -24,7 +25,7 @@ from humanlrm.photo.visibility import find_hidden_pixels
 from humanlrm.settings import check_sampling
 from humanlrm.views import Inputs
 
-_SOLVERS: dict[str, Solver] = {"heun": sample_heun, "ddim": ddim}
+_SOLVERS: dict[str, Solver] = {"heun": sample_heun, "ddim": sample_ddim}
 
 
 @dataclass(frozen=True)
