@@ -126,7 +126,7 @@ def assemble_crop(
     if pose is not None:
         pose = replace(pose, landmarks=_within_reach(pose.landmarks, mask, truncated))
     crop = square_crop(mask, None if pose is None else pose.landmarks[:, :2])
-    landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift(pose, crop)
+    landmarks = np.zeros((COUNT, 4), np.float32) if pose is None else lift_landmarks(pose, crop)
     detector_features = (
         np.zeros((COUNT, 2, DETECTOR_FEATURE_CHANNELS), np.float32) if pose is None else pose.detector_features
     )
@@ -222,7 +222,7 @@ def _area_weights(start: float, step: float, size_px: int, length: int) -> spars
     return sparse.csr_matrix(overlap.astype(np.float32))
 
 
-def lift(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
+def lift_landmarks(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:
     """The pose in box units of the sample frame (``frame.py``): x, y, z (+Z toward the camera), visibility in [0, 1].
 
     The detector's z is relative to the middle of the hips, the frame's z = 0 is the middle of what the mask shows: z is
