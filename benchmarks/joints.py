@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.people.avatars.person import AvatarLibrary, landmarks_of_rig
+from humanlrm.people.avatars.person import AvatarLibrary, rig_landmarks
 from humanlrm.people.procedural.bodies import landmarks, sample_body
 
 #: Half the thickness of a slab, and half the width of a leg, in heights.
@@ -87,7 +87,7 @@ def main() -> None:
     library = AvatarLibrary(options.assets, "train")
     avatars = [library.avatar(name) for name in library.ids[:: max(1, len(library) // options.people)]]
     still = lambda rig: (np.tile(np.eye(3), (len(rig.names), 1, 1)), rig.rest)  # noqa: E731
-    theirs = [places(a.vertices, landmarks_of_rig(a, still(a.rig), a.vertices[a.nose])) for a in avatars]
+    theirs = [places(a.vertices, rig_landmarks(a, still(a.armature), a.vertices[a.nose])) for a in avatars]
     print(f"{'':32s} {'anny':>15s} {'avatars':>15s} {'apart':>7s}")
     for name in anny[0]:
         (a, sa), (b, sb) = ((np.nanmean(v), np.nanstd(v)) for v in ([p[name] for p in anny], [p[name] for p in theirs]))

@@ -1,9 +1,13 @@
+import multiprocessing
 import os
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from humanlrm.cache import cache_folder, cached_arrays
 
@@ -59,7 +63,7 @@ def test_arrays_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in cold:
         np.testing.assert_array_equal(cold[name], warm[name])
         assert cold[name].dtype == warm[name].dtype
-    assert [p.name for p in (tmp_path / "bodies").iterdir()] == ["key.arrays"]
+    assert {p.suffix for p in (tmp_path / "bodies").iterdir()} <= {".arrays", ".lock"}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.98])
@@ -84,13 +88,30 @@ def test_no_damaged_byte_changes_an_array(tmp_path: Path, monkeypatch: pytest.Mo
         np.testing.assert_array_equal(arrays["names"], ones()["names"])
 
 
-def test_a_writer_that_comes_second_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HUMANLRM_CACHE", str(tmp_path))
-
-    def while_another_writes() -> dict[str, np.ndarray]:
-        cached_arrays("bodies", "key", ones)
+def _make_slowly(made: Path) -> float:
+    def make() -> dict[str, np.ndarray]:
+        made.write_text(str(os.getpid()), encoding="utf-8")
+        time.sleep(0.5)
         return ones()
 
-    assert cached_arrays("bodies", "key", while_another_writes)["a"].sum() == 6
+    return float(cached_arrays("bodies", "key", make)["a"].sum())
+
+
+def test_of_two_processes_one_computes_and_the_other_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HUMANLRM_CACHE", str(tmp_path))
+    made = [tmp_path / name for name in ("first", "second")]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(_make_slowly, made)) == [6, 6]
+    assert sum(path.exists() for path in made) == 1
+    assert {p.suffix for p in (tmp_path / "bodies").iterdir()} <= {".arrays", ".lock"}
+
+
+def test_a_file_system_without_locks_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HUMANLRM_CACHE", str(tmp_path))
+
+    def fail(lock: FileLock) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    assert cached_arrays("bodies", "key", ones)["a"].sum() == 6
     assert cached_arrays("bodies", "key", never)["a"].sum() == 6
-    assert os.listdir(tmp_path / "bodies") == ["key.arrays"]

@@ -5,10 +5,12 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 _DIGEST_BYTES = 32
 
@@ -43,7 +45,8 @@ def _user_cache() -> Path:
 def cached_arrays(folder: str, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays that ``make`` returns, computed once per ``key`` and user.
 
-    A file appears whole, under its final name, so several processes may make it at once. A damaged file is made again.
+    A file appears whole, under its final name; of several processes one makes it and the others wait. A damaged file is
+    made again.
 
     Args:
         folder: folder of the cache, see :func:`cache_folder`.
@@ -56,9 +59,24 @@ def cached_arrays(folder: str, key: str, make: Callable[[], dict[str, np.ndarray
     path = where / f"{key}.arrays"
     arrays = _load(path)
     if arrays is None:
-        arrays = make()
-        _save(path, arrays)
+        with _alone(path.with_suffix(".lock")):
+            arrays = _load(path)
+            if arrays is None:
+                arrays = make()
+                _save(path, arrays)
     return arrays
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait for other processes; file systems without locks only cost the work of making a file twice."""
+    held = FileLock(lock)
+    with suppress(OSError, NotImplementedError):
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _load(path: Path) -> dict[str, np.ndarray] | None:

@@ -12,11 +12,12 @@ from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from humanlrm.body.landmarks import INDEX, LANDMARKS, MIRROR
-from humanlrm.people.avatars.color import dye_of, likeness_to_skin, redyed
-from humanlrm.people.avatars.lining import lined
+from humanlrm.people.armature import skin
+from humanlrm.people.avatars.build import Build, build_matrices, random_build
 from humanlrm.people.avatars.person import AvatarLibrary, load_avatar, make_avatar, posed, skeleton
-from humanlrm.people.avatars.rig import Build, build_matrices, joint_transforms, random_build, skinned
+from humanlrm.people.dye import find_dye, likeness_to_skin, redye
 from humanlrm.people.figures import figures
+from humanlrm.people.mesh import line_sheets
 from humanlrm.people.poses.pack import POSE_INDEX, POSE_JOINTS
 
 SKIN, CLOTH = (200, 150, 120), (40, 60, 160)
@@ -185,10 +186,10 @@ def test_seam_twins_become_one_vertex(library: AvatarLibrary):
 
 
 def test_joints_of_a_stretched_body_stay_connected(library: AvatarLibrary):
-    rig = library.avatar("one_a").rig
+    rig = library.avatar("one_a").armature
     stretch = build_matrices(rig, random_build(np.random.default_rng(0), child=True))
     turns = np.tile(np.eye(3), (len(rig.names), 1, 1))
-    linear, places = joint_transforms(rig, turns, stretch)
+    linear, places = rig.place(turns, stretch)
     for joint, parent in enumerate(rig.parents):
         if parent >= 0:
             reached = linear[parent] @ (rig.rest[joint] - rig.rest[parent]) + places[parent]
@@ -197,21 +198,21 @@ def test_joints_of_a_stretched_body_stay_connected(library: AvatarLibrary):
 
 def test_a_thicker_arm_grows_across_its_bone_only(library: AvatarLibrary):
     avatar = library.avatar("one_a")
-    rig = avatar.rig
+    rig = avatar.armature
     turns = np.tile(np.eye(3), (len(rig.names), 1, 1))
-    thick = joint_transforms(rig, turns, build_matrices(rig, Build(arm=1.5)))
-    wide = skinned(avatar.vertices, (avatar.joints, avatar.shares), rig, thick)
-    mine = avatar.joints[:, 0] == rig.index("LeftArm")
+    thick = rig.place(turns, build_matrices(rig, Build(arm=1.5)))
+    wide = skin(avatar.vertices, avatar.weights, rig, thick)
+    mine = avatar.weights[:, [rig.index("LeftArm")]].toarray()[:, 0] == 1
     np.testing.assert_allclose(np.ptp(wide[mine], 0) / np.ptp(avatar.vertices[mine], 0), [1, 1.5, 1.5], rtol=1e-3)
 
 
 def test_skin_keeps_its_color_and_cloth_takes_the_hue(library: AvatarLibrary):
     avatar = library.avatar("one_a")
-    texture = redyed(avatar.texture, avatar.dye, np.random.default_rng(1))
+    texture = redye(avatar.texture, avatar.dye, np.random.default_rng(1))
     np.testing.assert_array_equal(texture[:, :30], avatar.texture[:, :30])
     assert np.abs(texture[:, 34:].astype(int) - avatar.texture[:, 34:]).mean() > 10
     np.testing.assert_array_equal(
-        redyed(avatar.texture, avatar.dye, np.random.default_rng(1), strength=0), avatar.texture
+        redye(avatar.texture, avatar.dye, np.random.default_rng(1), strength=0), avatar.texture
     )
 
 
@@ -223,8 +224,8 @@ def test_shaded_skin_is_skin_and_blue_cloth_is_not():
 
 def test_a_texture_without_cloth_can_be_dyed():
     texture, kept = np.full((8, 8, 3), SKIN, np.uint8), np.ones((8, 8), bool)
-    dye = dye_of(texture, kept, ~kept, np.array([SKIN], float))
-    np.testing.assert_array_equal(redyed(texture, dye, np.random.default_rng(0)), texture)
+    dye = find_dye(texture, kept, ~kept, np.array([SKIN], float))
+    np.testing.assert_array_equal(redye(texture, dye, np.random.default_rng(0)), texture)
 
 
 def test_the_oldest_avatar_leaves_a_full_cache(assets: Path):
@@ -264,17 +265,17 @@ def test_real_avatars_are_whole_people(split: str):
 def test_a_lined_sheet_is_closed_and_shows_its_own_texture():
     square = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)], float)
     faces = np.array([(0, 1, 2), (0, 2, 3)])
-    lining = lined(square, faces, np.array([True, True]), thickness_m=0.1)
+    lining = line_sheets(square, faces, np.array([True, True]), thickness_m=0.1)
     edges = lining.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     assert {tuple(e) for e in edges} == {tuple(e[::-1]) for e in edges}
     a, b, c = lining.vertices[lining.faces].transpose(1, 0, 2)
     np.testing.assert_allclose(np.einsum("fa,fa->", a, np.cross(b, c)) / 6, 0.1, atol=1e-6)
-    np.testing.assert_array_equal(lining.corners_of(faces), lining.rows[lining.faces])
+    np.testing.assert_array_equal(lining.texture_corners(faces), lining.rows[lining.faces])
 
 
 def test_a_mesh_without_sheets_gets_no_lining(library: AvatarLibrary):
     avatar = library.avatar("one_a")
-    lining = lined(avatar.vertices, avatar.faces, np.zeros(len(avatar.faces), bool))
+    lining = line_sheets(avatar.vertices, avatar.faces, np.zeros(len(avatar.faces), bool))
     np.testing.assert_array_equal(lining.faces, avatar.faces)
     assert len(lining.vertices) == len(avatar.vertices)
 

@@ -32,7 +32,7 @@ def test_no_turns_leave_the_body_at_rest(body):
 
 
 def test_left_is_plus_x_and_the_average_body_is_symmetric():
-    average = Body(rig().vertices, rig().heads, "female", 0.67, 1.7)
+    average = Body(rig().vertices, rig().armature, "female", 0.67)
     marks = landmarks(average, {}, average.vertices)
     assert (marks[: len(marks) // 2 - 1, 0] > 0).all()
     np.testing.assert_allclose(marks[MIRROR] * [-1, 1, 1], marks, atol=2e-3)
@@ -69,7 +69,7 @@ def test_a_reaching_wrist_arrives(body):
     arm = Arm(reach=(0.12, -0.3, 0.6), pole=(1, -1, 0))
     turns = bone_turns(body, BodyPose("reach", arms=(arm, arm)))
     marks = landmarks(body, turns, skin(body, turns))
-    neck, root = (body.heads[rig().bone(name)] for name in ("neck01", "root"))
+    neck, root = (body.armature.rest[body.armature.index(name)] for name in ("neck01", "root"))
     wanted = neck + np.linalg.norm(neck - root) * np.array([0.12, -0.3, 0.6])
     assert np.linalg.norm(marks[INDEX["left_wrist"]] - wanted) < 0.05
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from humanlrm.people.procedural import garments
-from humanlrm.people.procedural.atlas import joined
+from humanlrm.people.procedural.atlas import join_body
 from humanlrm.people.procedural.bodies import rig, sample_body, skin
 from humanlrm.people.procedural.cloth import PATTERNS, mix, sample_cloth
 from humanlrm.people.procedural.lofts import hull_ring, loft, skirt
@@ -33,7 +33,7 @@ def test_a_loft_refuses_a_single_ring():
 def test_two_parts_cannot_share_a_place_in_the_texture():
     part = loft("skirt", _rings(), _rings())
     with pytest.raises(ValueError, match="rectangle"):
-        joined(rig().vertices, [part, part])
+        join_body(rig().vertices, [part, part])
 
 
 def test_a_hull_ring_encloses_its_points():

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.people.makehuman.assets import SLOT_OF, Wardrobe, random_outfit, skirts_for
-from humanlrm.people.makehuman.base_mesh import BODY_VERTICES, Hand, base_mesh, bone_rotations, rig_of, shaped
-from humanlrm.people.makehuman.cloth_print import printed
+from humanlrm.people.body_model import body_model
+from humanlrm.people.makehuman.assets import SLOT_OF, MakeHumanAssets, random_outfit, skirts_for
+from humanlrm.people.makehuman.atlas import ATLAS_PX, SLOTS, filled_under_alpha
+from humanlrm.people.makehuman.base_mesh import BODY_VERTICES, Hand, armature_of, base_mesh, bone_rotations
 from humanlrm.people.makehuman.dress import tucked
 from humanlrm.people.makehuman.mhclo import Garment, load_garment
+from humanlrm.people.makehuman.paint import print_cloth
 from humanlrm.people.makehuman.person import make_composed
-from humanlrm.people.makehuman.texture_atlas import ATLAS_PX, SLOTS, filled_under_alpha
 from humanlrm.people.poses import everyday
 from humanlrm.people.poses.pack import POSE_JOINTS
 
@@ -93,19 +94,19 @@ def patch(offset: tuple[float, float, float], references: tuple[tuple[int, int, 
 
 
 def test_a_garment_grows_with_the_body_it_is_fitted_to():
-    base, _ = shaped({})
+    base, _ = body_model("makehuman").rest({})
     garment = patch((0.2, 0.3, 0.4), ((5399, 11998, 1.4), (791, 881, 2.4), (962, 5320, 2.0)))
     np.testing.assert_allclose(garment.fitted(2 * base), 2 * garment.fitted(base), atol=1e-5)
 
 
 def test_offsets_without_references_are_decimetres():
-    base, _ = shaped({})
+    base, _ = body_model("makehuman").rest({})
     away = patch((1.0, 2.0, 3.0), None).fitted(base) - patch((0.0, 0.0, 0.0), None).fitted(base)
     np.testing.assert_allclose(away, np.tile([0.1, 0.2, 0.3], (3, 1)), atol=1e-6)
 
 
 def test_subdivision_keeps_the_surface_and_its_texture():
-    base, _ = shaped({})
+    base, _ = body_model("makehuman").rest({})
     garment = patch((0, 0, 0), None)
     fine = garment.subdivided().subdivided()
     assert len(fine.faces) == 16
@@ -184,14 +185,14 @@ def test_prints_keep_the_shading():
     texture = np.full((64, 64, 3), 200, np.uint8)
     texture[:32] = 80
     for seed in range(8):
-        image = printed(texture, np.random.default_rng(seed))
+        image = print_cloth(texture, np.random.default_rng(seed))
         assert image[:32].mean() < image[32:].mean()
 
 
 def test_fingers_bend_toward_the_palm():
     mesh = base_mesh()
-    _, heads = shaped({})
-    rig = rig_of(heads)
+    _, heads = body_model("makehuman").rest({})
+    rig = armature_of(heads)
     turns = bone_rotations(rig, np.tile(np.eye(3), (22, 1, 1)), (Hand(30.0, 1.0), Hand(30.0, 1.0)))
     for side in ("L", "R"):
         knuckle, tip = (heads[mesh.bones.index(f"finger3-{k}.{side}")] for k in (1, 3))
@@ -218,7 +219,7 @@ def test_a_composed_person_is_whole(assets: Path, seed: int):
 
 
 def test_outfits_cover_a_person_from_shoulder_to_hip(assets: Path):
-    closet = Wardrobe(assets, "train")
+    closet = MakeHumanAssets(assets, "train")
     for seed in range(20):
         kinds = random_outfit(closet, "female", 0.6, np.random.default_rng(seed)).clothes
         whole = {"suit", "dress"} & set(kinds)
@@ -232,7 +233,7 @@ def test_gowns_go_with_standing_and_not_with_kneeling_or_sitting():
 
 
 def test_no_gown_is_drawn_for_a_pose_that_tears_it(assets: Path):
-    closet = Wardrobe(assets, "train")
+    closet = MakeHumanAssets(assets, "train")
     for seed in range(30):
         clothes = random_outfit(closet, "female", 0.6, np.random.default_rng(seed), skirts="none").clothes
         assert not {"dress", "skirt", "coat"} & set(clothes)
@@ -240,13 +241,13 @@ def test_no_gown_is_drawn_for_a_pose_that_tears_it(assets: Path):
 
 def test_a_missing_pack_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="manifest"):
-        Wardrobe(tmp_path, "train")
+        MakeHumanAssets(tmp_path, "train")
 
 
 @pytest.mark.skipif("HUMANLRM_ASSETS" not in os.environ, reason="needs the asset pack")
 def test_real_pieces_fit_close_to_the_body():
-    closet = Wardrobe(Path(os.environ["HUMANLRM_ASSETS"]), "train")
-    base, _ = shaped({"gender": 1.0, "age": 0.6})
+    closet = MakeHumanAssets(Path(os.environ["HUMANLRM_ASSETS"]), "train")
+    base, _ = body_model("makehuman").rest({"gender": 1.0, "age": 0.6})
     low, high = base[:BODY_VERTICES].min(0) - 0.25, base[:BODY_VERTICES].max(0) + 0.25
     for kind in ("suit", "dress", "shoes", "hair"):
         for name in closet.choices(kind, "female"):

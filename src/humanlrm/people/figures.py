@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from humanlrm.body.landmarks import LANDMARKS
+from humanlrm.people.avatars.build import random_build
 from humanlrm.people.avatars.person import CHILD_SHARE, AvatarLibrary, skeleton
-from humanlrm.people.avatars.rig import random_build
 from humanlrm.people.poses.balance import balanced, random_pose
 from humanlrm.people.poses.pack import world_rotations
 

@@ -12,31 +12,21 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
+from scipy.sparse import csr_matrix
 
 from humanlrm.body.landmarks import LANDMARKS
 from humanlrm.data.scan import Scan
-from humanlrm.people.avatars.color import Dye, dye_of, painted_faces, redyed
-from humanlrm.people.avatars.lining import lined
-from humanlrm.people.avatars.rig import (
-    AvatarRig,
-    Build,
-    build_matrices,
-    joint_transforms,
-    random_build,
-    rig_rotations,
-    skinned,
-)
+from humanlrm.people.armature import Armature, Transforms, skin
+from humanlrm.people.avatars.build import Build, build_matrices, random_build, rig_rotations
+from humanlrm.people.dye import Dye, covered_texels, find_dye, redye
+from humanlrm.people.mesh import floor_below, line_sheets
 from humanlrm.people.poses.balance import Skeleton, balanced, random_pose
-from humanlrm.people.poses.pack import (
-    PosePack,
-    Split,
-    load_poses,
-    world_rotations,
-)
+from humanlrm.people.poses.pack import PosePack, Split, load_poses, world_rotations
 
 CHILD_SHARE = 0.06
 _LICENCE = "MIT"
 _WIG = "h_wig"
+_JOINTS_PER_VERTEX = 4
 
 
 @dataclass(frozen=True)
@@ -48,11 +38,11 @@ class Avatar:
         vertices: metres, T-pose; vertices that only a texture seam separated are one.
         faces: index into ``vertices``.
         uv, uv_faces: texture coordinates per corner, v = 0 at the bottom.
-        joints, shares: joint numbers and weights (sum 1) of each vertex.
-        rig: the skeleton.
+        weights: four weights (sum 1) of each vertex for the joints.
+        armature: the skeleton.
         nose: number of the vertex at the tip of the nose.
         texture: sRGB.
-        dye: what of the texture may change colour.
+        dye: texels that may change colour.
     """
 
     id: str
@@ -64,9 +54,8 @@ class Avatar:
     faces: Int[np.ndarray, "F 3"]
     uv: Float[np.ndarray, "U 2"]
     uv_faces: Int[np.ndarray, "F 3"]
-    joints: Int[np.ndarray, "V 4"]
-    shares: Float[np.ndarray, "V 4"]
-    rig: AvatarRig
+    weights: csr_matrix
+    armature: Armature
     nose: int
     texture: UInt8[np.ndarray, "H W 3"]
     dye: Dye
@@ -130,25 +119,26 @@ def load_avatar(path: Path) -> Avatar:
     with np.load(path, allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}
     names = tuple(str(n) for n in data["joint_names"])
-    rig = AvatarRig(
-        names, tuple(int(p) for p in data["joint_parents"]), data["bind_world"][:, :3, 3].astype(np.float64)
-    )
+    rest = data["bind_world"][:, :3, 3].astype(np.float64)
+    armature = Armature(names, tuple(int(p) for p in data["joint_parents"]), rest)
     first, welded = _weld(data["verts_q"])
     vertices = (data["verts_q"][first] * data["verts_scale"] + data["verts_offset"]).astype(np.float32)
     uv, uv_faces = (data["uv_q"] / np.float32(65535)).astype(np.float32), data["faces"].astype(np.int32)
-    joints, shares = data["skin_joints"][first].astype(np.int64), data["skin_weights"][first] / np.float32(255)
     faces = welded[uv_faces].astype(np.int32)
     part = np.array([str(n) for n in data["part_names"]])[data["face_part"]]
-    lining = lined(vertices, faces, part == _WIG)
-    vertices, rows = lining.vertices, lining.rows
-    joints, shares, part = joints[rows], shares[rows], part[lining.face_rows]
-    faces, uv_faces = lining.faces, lining.corners_of(uv_faces)
+    lining = line_sheets(vertices, faces, part == _WIG)
+    vertices, faces, uv_faces = lining.vertices, lining.faces, lining.texture_corners(uv_faces)
+    part = part[lining.face_rows]
+    joints, shares = (data[name][first][lining.rows] for name in ("skin_joints", "skin_weights"))
+    starts = np.arange(0, joints.size + 1, _JOINTS_PER_VERTEX)
+    entries = ((shares / np.float32(255)).ravel(), joints.astype(np.int64).ravel(), starts)
+    weights = csr_matrix(entries, shape=(len(joints), len(names)))
     texture = np.asarray(Image.open(io.BytesIO(data["tex_webp"].tobytes())).convert("RGB"))
-    nose = _nose_vertex(rig, vertices, joints, shares, faces[part == part[0]])
-    dye = _dye(texture, rig, (vertices, faces), (uv, uv_faces), (joints, shares), part, nose)
+    nose = _nose_vertex(armature, vertices, weights, faces[part == part[0]])
+    dye = _dye(texture, armature, (vertices, faces), (uv, uv_faces), weights, part, nose)
     words = {key: str(data[key]) for key in ("id", "identity", "sex", "group", "outfit")}
-    return Avatar(**words, vertices=vertices, faces=faces, uv=uv, uv_faces=uv_faces, joints=joints, shares=shares,
-                  rig=rig, nose=nose, texture=texture, dye=dye)  # fmt: skip
+    return Avatar(**words, vertices=vertices, faces=faces, uv=uv, uv_faces=uv_faces, weights=weights,
+                  armature=armature, nose=nose, texture=texture, dye=dye)  # fmt: skip
 
 
 def _weld(positions: UInt8[np.ndarray, "V 3"] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,37 +147,37 @@ def _weld(positions: UInt8[np.ndarray, "V 3"] | np.ndarray) -> tuple[np.ndarray,
     return first, welded.reshape(-1)
 
 
-def _share_of(rig: AvatarRig, joints: np.ndarray, shares: np.ndarray, *words: str) -> Float[np.ndarray, "V"]:
-    """How much each vertex hangs on the joints whose name contains one of the words."""
-    mine = np.array([any(word in name for word in words) for name in rig.names])
-    return (shares * mine[joints]).sum(1)
+def _share_of(armature: Armature, weights: csr_matrix, *words: str) -> Float[np.ndarray, "V"]:
+    """Summed weight of each vertex for the joints whose name contains one of the words."""
+    chosen = np.array([any(word in name for word in words) for name in armature.names])
+    return (weights.data * chosen[weights.indices]).reshape(-1, _JOINTS_PER_VERTEX).sum(1)
 
 
 def _nose_vertex(
-    rig: AvatarRig, vertices: np.ndarray, joints: np.ndarray, shares: np.ndarray, faces: Int[np.ndarray, "F 3"]
+    armature: Armature, vertices: Float[np.ndarray, "V 3"], weights: csr_matrix, faces: Int[np.ndarray, "F 3"]
 ) -> int:
     """The front-most vertex of the head near the middle, between the chin and the eyes, without hair or hat parts."""
-    head, eye = rig.rest[rig.index("Head")], rig.rest[rig.index("LeftEye")]
+    head, eye = (armature.rest[armature.index(name)] for name in ("Head", "LeftEye"))
     candidates = np.unique(faces)
     x, y = np.abs(vertices[candidates, 0] - head[0]), vertices[candidates, 1]
     on_face = (x < 0.02) & (y > eye[1] - 0.06) & (y < eye[1])
-    on_face &= _share_of(rig, joints, shares, "Head")[candidates] > 0.5
+    on_face &= _share_of(armature, weights, "Head")[candidates] > 0.5
     if not on_face.any():
         raise ValueError("load_avatar: no face vertex between the chin and the eyes; is this avatar in T-pose?")
     return int(candidates[on_face][vertices[candidates[on_face], 2].argmax()])
 
 
-def _dye(texture, rig, mesh, mapping, weights, part, nose) -> Dye:
-    """Which texels are cloth and which are a separate hair part."""
+def _dye(texture, armature, mesh, mapping, weights, part, nose) -> Dye:
+    """Texels of cloth and of a separate hair part."""
     (vertices, faces), (uv, uv_faces), size = mesh, mapping, texture.shape[:2]
     body, wig = part == part[0], part == _WIG
-    hand = (_share_of(rig, *weights, "Hand", "Finger") > 0.5)[faces].any(1)
-    head = (_share_of(rig, *weights, "Head", "Eye") > 0.5)[faces].any(1)
+    hand = (_share_of(armature, weights, "Hand", "Finger") > 0.5)[faces].any(1)
+    head = (_share_of(armature, weights, "Head", "Eye") > 0.5)[faces].any(1)
     close = (np.linalg.norm(vertices - vertices[nose], axis=1) < 0.05)[faces].all(1) & body
-    painted = {key: painted_faces(size, uv, uv_faces[chosen]) for key, chosen in
+    painted = {key: covered_texels(size, uv, uv_faces[chosen]) for key, chosen in
                {"kept": hand | head | ~body, "hair": wig, "face": close, "hand": hand}.items()}  # fmt: skip
     skin = _skin_colors(texture[painted["face"]], texture[painted["hand"]])
-    return dye_of(texture, painted["kept"], painted["hair"], skin)
+    return find_dye(texture, painted["kept"], painted["hair"], skin)
 
 
 def _skin_colors(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"]) -> Float[np.ndarray, "S 3"]:
@@ -216,7 +206,7 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
     height = float(rng.uniform(1.1, 1.45)) if child else float(rng.uniform(1.45, 2.0))
     build = random_build(rng, child=child)
     bend = rng.uniform(4, 38, 2)
-    texture = redyed(avatar.texture, avatar.dye, rng, strength=float(rng.choice([0.0, 1.0], p=[0.2, 0.8])))
+    texture = redye(avatar.texture, avatar.dye, rng, strength=float(rng.choice([0.0, 1.0], p=[0.2, 0.8])))
     quats = balanced(quats, skeleton(avatar, build, bend))
     vertices, landmarks = posed(avatar, world_rotations(quats), build=build, height_m=height, finger_bend_deg=bend)
     tags: dict[str, str | float] = {
@@ -246,22 +236,20 @@ def posed(
         world: world rotations of the pose's joints.
         height_m: height that this build would have in T-pose.
     """
-    rig, weights = avatar.rig, (avatar.joints, avatar.shares)
-    stretch = build_matrices(rig, build)
-    upright = joint_transforms(rig, np.tile(np.eye(3), (len(rig.names), 1, 1)), stretch)
-    rest = skinned(avatar.vertices, weights, rig, upright)
+    armature, stretch = avatar.armature, build_matrices(avatar.armature, build)
+    upright = armature.place(np.tile(np.eye(3), (len(armature.names), 1, 1)), stretch)
+    rest = skin(avatar.vertices, avatar.weights, armature, upright)
     scale = height_m / float(np.ptp(rest[:, 1]))
-    transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), stretch)
-    vertices = skinned(avatar.vertices, weights, rig, transforms)
-    landmarks = landmarks_of_rig(avatar, transforms, vertices[avatar.nose])
-    low, high = vertices.min(0), vertices.max(0)
-    origin = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], dtype=np.float32)
-    return (vertices - origin) * np.float32(scale), ((landmarks - origin) * scale).astype(np.float32)
+    transforms = armature.place(rig_rotations(armature, world, finger_bend_deg), stretch)
+    vertices = skin(avatar.vertices, avatar.weights, armature, transforms)
+    landmarks = rig_landmarks(avatar, transforms, vertices[avatar.nose])
+    floor = floor_below(vertices)
+    return (vertices - floor) * np.float32(scale), ((landmarks - floor) * scale).astype(np.float32)
 
 
 #: Landmark (of the left, if it has a side) -> the joints whose middle it is near, the joint that carries it along, and
 #: how far from there it is, in shares of the height in T-pose: toward the person's left, up and forward. So avatars
-#: have their landmarks where bodies of anny have theirs (``people.joints``; ``benchmarks/joints.py`` prints how well).
+#: have their landmarks where bodies of anny have theirs (``benchmarks/joints.py`` prints how well).
 _POINTS: dict[str, tuple[tuple[str, ...], str, tuple[float, float, float]]] = {
     "neck": (("Neck",), "Neck", (0.0, 0.01, -0.014)),
     "head": (("Head", "HeadEnd"), "Head", (0.0, 0.008, -0.009)),
@@ -277,22 +265,20 @@ _POINTS: dict[str, tuple[tuple[str, ...], str, tuple[float, float, float]]] = {
 
 
 def skeleton(avatar: Avatar, build: Build, finger_bend_deg: Float[np.ndarray, "2"]) -> Skeleton:
-    """Of the avatar with this build: landmarks as :func:`posed` gives them, up to scale and place."""
-    rig, nose, stretch = avatar.rig, slice(avatar.nose, avatar.nose + 1), build_matrices(avatar.rig, build)
+    """The landmarks of the avatar with this build in a pose, as :func:`posed` gives them up to scale and place."""
+    armature, stretch = avatar.armature, build_matrices(avatar.armature, build)
+    nose, weights = avatar.vertices[[avatar.nose]], avatar.weights[[avatar.nose]]
 
     def posed_landmarks(world: Float[np.ndarray, "22 3 3"]) -> Float[np.ndarray, "19 3"]:
-        transforms = joint_transforms(rig, rig_rotations(rig, world, finger_bend_deg), stretch)
-        tip = skinned(avatar.vertices[nose], (avatar.joints[nose], avatar.shares[nose]), rig, transforms)
-        return landmarks_of_rig(avatar, transforms, tip[0])
+        transforms = armature.place(rig_rotations(armature, world, finger_bend_deg), stretch)
+        return rig_landmarks(avatar, transforms, skin(nose, weights, armature, transforms)[0])
 
     return posed_landmarks
 
 
-def landmarks_of_rig(
-    avatar: Avatar, transforms: tuple[np.ndarray, np.ndarray], nose: np.ndarray
-) -> Float[np.ndarray, "19 3"]:
+def rig_landmarks(avatar: Avatar, transforms: Transforms, nose: Float[np.ndarray, "3"]) -> Float[np.ndarray, "19 3"]:
     """The 19 landmarks of a posed avatar."""
-    rig, (linear, posed), height = avatar.rig, transforms, float(np.ptp(avatar.vertices[:, 1]))
+    armature, (linear, positions), height = avatar.armature, transforms, float(np.ptp(avatar.vertices[:, 1]))
     points = []
     for landmark in LANDMARKS:
         if landmark == "nose":
@@ -300,8 +286,8 @@ def landmarks_of_rig(
             continue
         side, _, name = landmark.rpartition("_")
         near, carrier, offset = _POINTS[name]
-        at = [rig.index(side.title() + joint) for joint in near]
-        carried = rig.index(carrier if carrier in rig.names else side.title() + carrier)
-        rest = rig.rest[at].mean(0) + np.array(offset) * (-1 if side == "right" else 1, 1, 1) * height
-        points.append(linear[carried] @ (rest - rig.rest[carried]) + posed[carried])
+        joints = [armature.index(side.title() + joint) for joint in near]
+        carried = armature.index(carrier if carrier in armature.names else side.title() + carrier)
+        rest = armature.rest[joints].mean(0) + np.array(offset) * (-1 if side == "right" else 1, 1, 1) * height
+        points.append(linear[carried] @ (rest - armature.rest[carried]) + positions[carried])
     return np.stack(points).astype(np.float32)

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humanlrm.people.avatars.color import Dye, dye_of
+from humanlrm.people.dye import Dye, find_dye
+from humanlrm.people.makehuman.atlas import SLOTS, filled_under_alpha
 from humanlrm.people.makehuman.base_mesh import base_mesh
 from humanlrm.people.makehuman.mhclo import Garment, load_garment
-from humanlrm.people.makehuman.texture_atlas import SLOTS, filled_under_alpha
 from humanlrm.people.poses.balance import random_pose
 from humanlrm.people.poses.pack import POSE_INDEX, PosePack, Split, load_poses, world_rotations
 
@@ -67,7 +67,7 @@ _TALL_BOOTS = {"winterboots", "culturalibre_male_boots"}
 _NARROW = {"tightjeans", "shortjeans"}
 
 
-class Wardrobe:
+class MakeHumanAssets:
     """The MakeHuman assets by kind, and the poses of one side of the split.
 
     Args:
@@ -82,7 +82,7 @@ class Wardrobe:
         self.folder = Path(assets) / "makehuman"
         manifest = self.folder / "manifest.json"
         if not manifest.is_file():
-            raise FileNotFoundError(f"Wardrobe: no {manifest}; `assets` must be the root of the asset pack")
+            raise FileNotFoundError(f"MakeHumanAssets: no {manifest}; `assets` must be the root of the asset pack")
         self.split: Split = split
         self.records = {
             r["id"]: r for r in json.loads(manifest.read_text(encoding="utf-8")) if r["id"] not in _NOT_WORN
@@ -111,7 +111,7 @@ class Wardrobe:
         record = self.records[name]
         path = self.folder / record["dir"] / record["files"]["diffuse"]
         if not path.is_file():
-            raise FileNotFoundError(f"Wardrobe: no texture {path}; is the asset pack complete?")
+            raise FileNotFoundError(f"MakeHumanAssets: no texture {path}; is the asset pack complete?")
         return np.asarray(Image.open(path).convert("RGBA"))
 
     def _iris(self, name: str) -> UInt8[np.ndarray, "h h 3"]:
@@ -136,7 +136,7 @@ class Wardrobe:
             licence=record["licence"],
             garment=garment,
             texture=texture,
-            dye=dye_of(texture, nowhere, nowhere, np.array([[1.0, 255.0, 1.0]])),
+            dye=find_dye(texture, nowhere, nowhere, np.array([[1.0, 255.0, 1.0]])),
             weights=garment.weighted(base_mesh().weights),
             plain=plain or (record["kind"] != "suit" and float(texture.std(axis=(0, 1)).max()) < _PLAIN_SPREAD),
         )
@@ -187,7 +187,7 @@ def skirts_for(quats: Float[np.ndarray, "22 4"]) -> Skirts:
 
 
 def random_outfit(
-    assets: Wardrobe, sex: str, age: float, rng: np.random.Generator, *, skirts: Skirts = "all"
+    assets: MakeHumanAssets, sex: str, age: float, rng: np.random.Generator, *, skirts: Skirts = "all"
 ) -> GarmentOutfit:
     """Clothes that make a whole, and a skin of about the right age (shares are our choice).
 

@@ -12,19 +12,19 @@ import numpy as np
 
 from humanlrm.data.scan import Scan
 from humanlrm.people.facts import age_years
-from humanlrm.people.makehuman.assets import ACCESSORIES, Wardrobe, random_outfit, skirts_for
+from humanlrm.people.makehuman.assets import ACCESSORIES, MakeHumanAssets, random_outfit, skirts_for
 from humanlrm.people.makehuman.dress import dressed_scan
 from humanlrm.people.poses.pack import Split
 
 
 @cache
-def wardrobe(assets: Path, split: Split) -> Wardrobe:
-    """The wardrobe of an asset pack, opened once per process."""
-    return Wardrobe(assets, split)
+def load_assets(assets: Path, split: Split) -> MakeHumanAssets:
+    """The MakeHuman assets of an asset pack, opened once per process."""
+    return MakeHumanAssets(assets, split)
 
 
 def random_phenotype(rng: np.random.Generator) -> tuple[str, dict[str, float]]:
-    """Sex and anny's numbers: mostly adults of all builds, 6% older children (our choice)."""
+    """Sex and anny's numbers: mostly adults of all builds, 6% older children."""
     sex = "female" if rng.random() < 0.5 else "male"
     age = rng.uniform(0.36, 0.5) if rng.random() < 0.06 else 0.55 + 0.4 * rng.beta(1.5, 2.2)
     return sex, {
@@ -38,7 +38,7 @@ def random_phenotype(rng: np.random.Generator) -> tuple[str, dict[str, float]]:
 
 
 def random_height_m(sex: str, age: float, rng: np.random.Generator) -> float:
-    """Stature: 1.64 (women) or 1.77 (men) with a spread of 8 cm within 1.45-2.0, less for children (our choice)."""
+    """Stature: 1.64 (women) or 1.77 (men) with a spread of 8 cm within 1.45-2.0, less for children."""
     if age < 0.52:
         return float(rng.uniform(1.15, 1.5))
     return float(np.clip(rng.normal(1.64 if sex == "female" else 1.77, 0.08), 1.45, 2.0))
@@ -56,7 +56,7 @@ def make_composed(assets: Path, seed: int, *, split: Split = "train") -> Scan:
     Raises:
         FileNotFoundError: a part of the asset pack is missing.
     """
-    pack = wardrobe(Path(assets), split)
+    pack = load_assets(Path(assets), split)
     rng = np.random.default_rng([seed, 0xC107])
     sex, phenotype = random_phenotype(rng)
     source, quats = pack.random_pose(rng)

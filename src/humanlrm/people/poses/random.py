@@ -275,9 +275,12 @@ class _Limbs:
         shared = rig()
         self.side, self.sign = side, 1.0 if side == "L" else -1.0
         self.mirror = np.array([self.sign, 1, 1])
-        at = {n: body.heads[shared.bone(f"{n}.{side}")].astype(float) for n in _JOINTS}
+        at = {n: body.armature.rest[shared.armature.index(f"{n}.{side}")].astype(float) for n in _JOINTS}
         self.shoulder, self.at = at["upperarm01"], at
-        self.neck, pelvis = body.heads[shared.bone("neck01")].astype(float), body.heads[shared.bone("root")]
+        self.neck, pelvis = (
+            body.armature.rest[shared.armature.index("neck01")].astype(float),
+            body.armature.rest[shared.armature.index("root")],
+        )
         self.torso = float(np.linalg.norm(self.neck - pelvis))
         self.upper, self.fore = at["lowerarm01"] - at["upperarm01"], at["wrist"] - at["lowerarm01"]
         self.thigh, self.shin = at["lowerleg01"] - at["upperleg01"], at["foot"] - at["lowerleg01"]
@@ -388,16 +391,16 @@ def _stance(
 def arm_clearance_m(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]], side: str) -> float:
     """Distance of a forearm and hand from the trunk, an elliptic cylinder about the spine; negative inside."""
     shared = rig()
-    rotation, position = place_bones(body.heads, turns)
-    chain = position[[shared.bone(f"{n}.{side}") for n in ("lowerarm01", "wrist", "finger3-3")]]
+    rotation, position = place_bones(body, turns)
+    chain = position[[shared.armature.index(f"{n}.{side}") for n in ("lowerarm01", "wrist", "finger3-3")]]
     samples = np.concatenate([np.linspace(a, b, 5) for a, b in pairwise(chain)])
-    spine = shared.bone("spine03")
-    rest = (samples - position[spine]) @ rotation[spine] + body.heads[spine]
+    spine = shared.armature.index("spine03")
+    rest = (samples - position[spine]) @ rotation[spine] + body.armature.rest[spine]
     half = _trunk_half_widths(body)
-    middle = body.heads[spine][2] + half[2]
+    middle = body.armature.rest[spine][2] + half[2]
     radial = np.hypot(rest[:, 0] / half[0], (rest[:, 2] - middle) / half[1])
-    beside = (rest[:, 1] > body.heads[shared.bone("root")][1] - 0.2) & (
-        rest[:, 1] < body.heads[shared.bone("neck01")][1]
+    beside = (rest[:, 1] > body.armature.rest[shared.armature.index("root")][1] - 0.2) & (
+        rest[:, 1] < body.armature.rest[shared.armature.index("neck01")][1]
     )
     return float(np.where(beside, (radial - 1) * half[1], 1.0).min())
 
@@ -407,5 +410,5 @@ def _trunk_half_widths(body: Body) -> tuple[float, float, float]:
     shared = rig()
     trunk = body.vertices[shared.weight_of("spine05", "spine04", "spine03", "root") > 0.6]
     low, high = np.quantile(trunk, 0.03, axis=0), np.quantile(trunk, 0.97, axis=0)
-    middle = (low[2] + high[2]) / 2 - body.heads[shared.bone("spine03")][2]
+    middle = (low[2] + high[2]) / 2 - body.armature.rest[shared.armature.index("spine03")][2]
     return (high[0] - low[0]) / 2 + 0.05, (high[2] - low[2]) / 2 + 0.045, float(middle)

@@ -4,11 +4,11 @@ The texture is anny's atlas with a strip above it; each added part owns a rectan
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
+from humanlrm.people.mesh import TexturedMesh, join_meshes
 from humanlrm.people.procedural.bodies import rig
 from humanlrm.people.procedural.lofts import LoftedPart, Rings
 from humanlrm.people.procedural.sites import ATLAS_PX, texels
@@ -26,16 +26,7 @@ SLOTS = {
 Paint = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N 3"]]
 
 
-class PersonMesh(NamedTuple):
-    """The arrays of a ``Scan``, see there."""
-
-    vertices: Float[np.ndarray, "V 3"]
-    faces: Int[np.ndarray, "F 3"]
-    uv: Float[np.ndarray, "U 2"]
-    uv_faces: Int[np.ndarray, "F 3"]
-
-
-def joined(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> PersonMesh:
+def join_body(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> TexturedMesh:
     """Body and parts as one mesh (several closed surfaces, overlapping).
 
     Raises:
@@ -43,28 +34,21 @@ def joined(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> PersonMes
     """
     names = [part.name for part in parts]
     if len(set(names)) < len(names):
-        raise ValueError(f"joined: every part needs a rectangle of its own in the texture, got {names}")
+        raise ValueError(f"join_body: every part needs a rectangle of its own in the texture, got {names}")
     shared, side = rig(), ATLAS_PX / (ATLAS_PX + STRIP_PX)
-    meshes = [PersonMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
+    meshes = [TexturedMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
     for part in parts:
         start, width = SLOTS[part.name]
         low = np.array([start + 2, ATLAS_PX + 2]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)
         size = np.array([width - 4, STRIP_PX - 4]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)
-        meshes.append(PersonMesh(part.vertices, part.faces, (low + part.uv * size).astype(np.float32), part.uv_faces))
-    first = np.cumsum([0] + [len(m.vertices) for m in meshes])
-    first_uv = np.cumsum([0] + [len(m.uv) for m in meshes])
-    return PersonMesh(
-        vertices=np.concatenate([m.vertices for m in meshes]),
-        faces=np.concatenate([m.faces + at for m, at in zip(meshes, first, strict=False)]).astype(np.int32),
-        uv=np.concatenate([m.uv for m in meshes]),
-        uv_faces=np.concatenate([m.uv_faces + at for m, at in zip(meshes, first_uv, strict=False)]).astype(np.int32),
-    )
+        meshes.append(TexturedMesh(part.vertices, part.faces, (low + part.uv * size).astype(np.float32), part.uv_faces))
+    return join_meshes(meshes)
 
 
-def texture(
+def paint_texture(
     body: Float[np.ndarray, "N 3"], parts: list[LoftedPart], paints: dict[str, Paint]
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The picture: the body's texels with filled gutters, and each part painted on its chart."""
+    """The texture: the body's texels with filled gutters, and each part painted on its chart."""
     strip = np.full((STRIP_PX, ATLAS_PX, 3), 0.5, np.float32)
     for part in parts:
         start, width = SLOTS[part.name]

@@ -1,37 +1,34 @@
-"""Bodies of random people: shape from ``anny``, skinning of our own in axes a person can read.
-
-Everything here is in metres, +Y up, facing +Z, the person's left at +X. anny itself is Z up and faces -Y.
-"""
+"""Bodies of procedural people: shapes of ``anny``, posed by turns of bones in axes that a person can read."""
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import connected_components
 
-from humanlrm.people.joints import face_and_crown, landmarks_of
+from humanlrm.people.armature import Armature, Transforms, bone_landmarks, nose_and_crown, rigid_landmarks
+from humanlrm.people.armature import skin as skin_vertices
+from humanlrm.people.body_model import body_model
 
-if TYPE_CHECKING:
-    import anny
+#: Rotation of bones relative to their parents by name, in the axes of the rest pose (not the bone's own).
+Turns = dict[str, Float[np.ndarray, "3 3"]]
+#: Number of vertices of the teeth, a surface of their own, which nobody sees.
+_TEETH = 226
 
 
 @dataclass(frozen=True)
 class BodyRig:
-    """What all people share: topology, texture coordinates, bones, skinning weights.
+    """Topology, texture coordinates, bones and skinning weights that all bodies share.
 
     Attributes:
-        faces: closed surfaces of body and both eyes (anny's teeth are left out: nobody sees them).
+        faces: closed surfaces of body and both eyes.
         uv: anny's texture atlas, v = 0 at the bottom.
         uv_faces: index into ``uv`` of each face corner.
-        bones: names of the bones, parents before children; "L" is the person's left.
-        parents: index of each bone's parent, -1 for the root.
         weights: rows of skinning weights, each summing to 1.
         vertices: the average adult in anny's rest pose, metres; patterns and garments are defined on it.
-        heads: where that adult's bones begin.
+        armature: bones of that adult.
         nose: number of the vertex at the tip of the nose; crown: of the highest vertex of the head.
         adjacency: row-normalised neighbourhood of each vertex, for smoothing.
     """
@@ -39,22 +36,16 @@ class BodyRig:
     faces: Int[np.ndarray, "F 3"]
     uv: Float[np.ndarray, "U 2"]
     uv_faces: Int[np.ndarray, "F 3"]
-    bones: tuple[str, ...]
-    parents: Int[np.ndarray, "B"]
     weights: sp.csr_matrix
     vertices: Float[np.ndarray, "V 3"]
-    heads: Float[np.ndarray, "B 3"]
+    armature: Armature
     nose: int
     crown: int
     adjacency: sp.csr_matrix
 
-    def bone(self, name: str) -> int:
-        """Index of a bone."""
-        return self.bones.index(name)
-
     def weight_of(self, *prefixes: str) -> Float[np.ndarray, "V"]:
         """Summed skinning weight of all bones whose name begins with one of ``prefixes``."""
-        columns = [i for i, bone in enumerate(self.bones) if bone.startswith(prefixes)]
+        columns = [i for i, bone in enumerate(self.armature.names) if bone.startswith(prefixes)]
         return np.asarray(self.weights[:, columns].sum(axis=1)).ravel()
 
     def smooth(self, values: Float[np.ndarray, "V *c"], times: int) -> Float[np.ndarray, "V *c"]:
@@ -70,100 +61,77 @@ class Body:
 
     Attributes:
         vertices: metres.
-        heads: where each bone begins, metres.
+        armature: its bones.
         sex: "female" or "male".
         age: anny's phenotype age, 0 new-born, 1/3 child, 2/3 young adult, 1 old.
-        height_m: stature.
     """
 
     vertices: Float[np.ndarray, "V 3"]
-    heads: Float[np.ndarray, "B 3"]
+    armature: Armature
     sex: str
     age: float
-    height_m: float
+
+    @property
+    def height_m(self) -> float:
+        """Stature."""
+        return float(np.ptp(self.vertices[:, 1]))
 
 
 @cache
-def _model() -> "anny.Anny":
-    import anny  # the extra "train"; who only looks at photos does without
-
-    return anny.Anny(skinning_method="lbs").to(dtype=torch.float32)
-
-
-@cache
-def _kept() -> Int[np.ndarray, "V"]:
-    """Vertices of every connected surface but the teeth (the one with 226 vertices)."""
-    faces = np.asarray(_model().faces)
-    count = len(_model().template_vertices)
+def _without_teeth() -> Int[np.ndarray, "V"]:
+    """Numbers of anny's vertices that are used."""
+    faces, count = body_model("anny").faces, len(body_model("anny").template)
     edges = sp.coo_matrix((np.ones(2 * len(faces)), (faces[:, :2].T.ravel(), faces[:, 1:].T.ravel())), (count, count))
     _, label = connected_components(edges, directed=False)
-    return np.flatnonzero(np.bincount(label)[label] != 226)
+    return np.flatnonzero(np.bincount(label)[label] != _TEETH)
 
 
-def _y_up(points: torch.Tensor) -> Float[np.ndarray, "N 3"]:
-    x, y, z = points[0].detach().numpy().T
-    return np.stack([x, z, -y], axis=1).astype(np.float32)
-
-
-def _shape(phenotype: dict[str, float]) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "B 3"]]:
-    """Rest vertices and bone heads, the feet on y = 0."""
-    model = _model()
-    rest = torch.eye(4).repeat(1, len(model.bone_labels), 1, 1)
-    with torch.no_grad():
-        out = model(pose_parameters=rest, phenotype_kwargs={k: torch.tensor([v]) for k, v in phenotype.items()})
-    vertices, heads = _y_up(out["rest_vertices"])[_kept()], _y_up(out["rest_bone_heads"])
+def _shape(phenotype: dict[str, float]) -> tuple[Float[np.ndarray, "V 3"], Armature]:
+    """Vertices and bones at rest, the feet on y = 0."""
+    model = body_model("anny")
+    vertices, heads = model.rest(phenotype)
+    vertices = vertices[_without_teeth()]
     ground = np.array([0, vertices[:, 1].min(), 0], np.float32)
-    return vertices - ground, heads - ground
+    return vertices - ground, Armature(model.bones, model.parents, heads - ground)
 
 
 @cache
 def rig() -> BodyRig:
-    """The shared rig. Takes about 4 s, once per process (a minute the first time on a machine, anny fills a cache)."""
-    model, kept = _model(), _kept()
-    renumber = np.full(len(model.template_vertices), -1)
+    """The shared rig, made once per process."""
+    model, kept = body_model("anny"), _without_teeth()
+    renumber = np.full(len(model.template), -1)
     renumber[kept] = np.arange(len(kept))
-    faces = renumber[np.asarray(model.faces)]
+    faces = renumber[model.faces]
     inside = (faces >= 0).all(axis=1)
-    faces, corners = faces[inside], np.asarray(model.face_texture_coordinate_indices)[inside]
-    used, uv_faces = np.unique(corners, return_inverse=True)
-    weights = _weights(kept)
-    vertices, heads = _shape({"gender": 0.5, "age": 0.67, "height": 0.37})
-    nose, crown = face_and_crown(vertices, heads[list(model.bone_labels).index("eye.L")])
+    faces = faces[inside]
+    used, uv_faces = np.unique(model.uv_faces[inside], return_inverse=True)
+    rows = np.repeat(np.arange(len(kept)), model.weights.shape[1])
+    weights = (model.weights[kept].ravel(), (rows, model.weight_bones[kept].ravel()))
+    vertices, armature = _shape({"gender": 0.5, "age": 0.67, "height": 0.37})
+    nose, crown = nose_and_crown(vertices, armature.rest[armature.index("eye.L")])
+    a, b = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
+    links = sp.csr_matrix((np.ones(2 * len(a), np.float32), (np.r_[a, b], np.r_[b, a])), (len(kept), len(kept)))
+    links.data[:] = 1
     return BodyRig(
         faces=faces.astype(np.int32),
-        uv=np.asarray(model.texture_coordinates)[used].astype(np.float32),
+        uv=model.uv[used].astype(np.float32),
         uv_faces=uv_faces.reshape(faces.shape).astype(np.int32),
-        bones=tuple(model.bone_labels),
-        parents=np.array(model.bone_parents),
-        weights=weights,
+        weights=_rows_to_one(sp.csr_matrix(weights, (len(kept), len(model.bones)))),
         vertices=vertices,
-        heads=heads,
+        armature=armature,
         nose=nose,
         crown=crown,
-        adjacency=_adjacency(faces, len(kept)),
+        adjacency=_rows_to_one(links),
     )
 
 
-def _weights(kept: Int[np.ndarray, "V"]) -> sp.csr_matrix:
-    model = _model()
-    bones, values = model.vertex_bone_indices.numpy()[kept], model.vertex_bone_weights.numpy()[kept]
-    rows = np.repeat(np.arange(len(kept)), bones.shape[1])
-    matrix = sp.csr_matrix((values.ravel(), (rows, bones.ravel())), (len(kept), len(model.bone_labels)))
+def _rows_to_one(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix(matrix.multiply(1 / matrix.sum(axis=1)), dtype=np.float32)
 
 
-def _adjacency(faces: Int[np.ndarray, "F 3"], count: int) -> sp.csr_matrix:
-    a, b = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
-    links = sp.csr_matrix((np.ones(2 * len(a), np.float32), (np.r_[a, b], np.r_[b, a])), (count, count))
-    links.data[:] = 1
-    return sp.csr_matrix(links.multiply(1 / links.sum(axis=1)), dtype=np.float32)
-
-
 def sample_body(rng: np.random.Generator) -> Body:
-    """A random person: 15% children, statures near real ones (adults 1.75 +- 0.08 m and 1.63 +- 0.07 m).
-
-    The ranges are our choice; anny's height 0.37 is an average adult.
-    """
+    """A random person: 15% children, statures near real ones (adults 1.75 +- 0.08 m and 1.63 +- 0.07 m); anny's height
+    0.37 is an average adult."""
     child = rng.random() < 0.15
     sex = "female" if rng.random() < 0.5 else "male"
     age = rng.uniform(0.2, 0.5) if child else rng.uniform(0.58, 0.95)
@@ -175,53 +143,33 @@ def sample_body(rng: np.random.Generator) -> Body:
         "height": float(np.clip(rng.normal(0.42 if child else 0.37, 0.065), 0.15, 0.65)),
         "proportions": rng.uniform(0.25, 0.9),
     }
-    vertices, heads = _shape(phenotype)
-    return Body(vertices, heads, sex=sex, age=float(age), height_m=float(np.ptp(vertices[:, 1])))
+    return Body(*_shape(phenotype), sex=sex, age=float(age))
 
 
-def place_bones(
-    heads: Float[np.ndarray, "B 3"], turns: dict[str, Float[np.ndarray, "3 3"]]
-) -> tuple[Float[np.ndarray, "B 3 3"], Float[np.ndarray, "B 3"]]:
-    """Orientation and position of every bone.
-
-    Args:
-        heads: bone heads in the rest pose, metres.
-        turns: rotation of a bone relative to its parent, in the axes of the rest pose (not the bone's own); bones that
-            are not named keep the identity.
-    """
-    shared = rig()
-    rotation, position = np.tile(np.eye(3), (len(heads), 1, 1)), heads.astype(np.float64).copy()
-    for i, (bone, parent) in enumerate(zip(shared.bones, shared.parents, strict=True)):
+def place_bones(body: Body, turns: Turns) -> Transforms:
+    """Orientation and position of every bone; bones without a turn keep their parent's orientation."""
+    armature = body.armature
+    rotations = np.tile(np.eye(3), (len(armature.names), 1, 1))
+    for i, (bone, parent) in enumerate(zip(armature.names, armature.parents, strict=True)):
         if parent >= 0:
-            rotation[i] = rotation[parent]
-            position[i] = position[parent] + rotation[parent] @ (heads[i] - heads[parent])
+            rotations[i] = rotations[parent]
         if bone in turns:
-            rotation[i] = rotation[i] @ turns[bone]
-    return rotation, position
+            rotations[i] = rotations[i] @ turns[bone]
+    return armature.place(rotations)
 
 
-def skin(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.ndarray, "V 3"]:
-    """The posed vertices (linear blend skinning), metres."""
-    rotation, position = place_bones(body.heads, turns)
-    offset = position - np.einsum("bij,bj->bi", rotation, body.heads)
-    affine = np.concatenate([rotation, offset[..., None]], axis=2).reshape(-1, 12)
-    blended = (rig().weights @ affine.astype(np.float32)).reshape(-1, 3, 4)
-    return np.einsum("vij,vj->vi", blended[..., :3], body.vertices) + blended[..., 3]
+def skin(body: Body, turns: Turns) -> Float[np.ndarray, "V 3"]:
+    """The posed vertices, metres."""
+    return skin_vertices(body.vertices, rig().weights, body.armature, place_bones(body, turns))
 
 
-def skeleton(body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> Float[np.ndarray, "19 3"]:
+def skeleton(body: Body, turns: Turns) -> Float[np.ndarray, "19 3"]:
     """The landmarks of a body with a rigid head, nothing skinned."""
-    shared, (rotation, position) = rig(), place_bones(body.heads, turns)
-    head = shared.bone("head")
-    tip, crown = (
-        position[head] + rotation[head] @ (body.vertices[k] - body.heads[head]) for k in (shared.nose, shared.crown)
-    )
-    return landmarks_of(lambda bone: position[shared.bone(bone)], tip, crown)
+    face = body.vertices[[rig().nose, rig().crown]]
+    return rigid_landmarks(body.armature, place_bones(body, turns), face)
 
 
-def landmarks(
-    body: Body, turns: dict[str, Float[np.ndarray, "3 3"]], posed: Float[np.ndarray, "V 3"]
-) -> Float[np.ndarray, "19 3"]:
+def landmarks(body: Body, turns: Turns, posed: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "19 3"]:
     """The landmarks of a body whose vertices are ``posed`` (:func:`skin`), metres."""
-    shared, (_, position) = rig(), place_bones(body.heads, turns)
-    return landmarks_of(lambda bone: position[shared.bone(bone)], posed[shared.nose], posed[shared.crown])
+    positions = place_bones(body, turns)[1]
+    return bone_landmarks(body.armature, positions, posed[rig().nose], posed[rig().crown])

@@ -189,10 +189,10 @@ class HeadSpace:
 
     def __init__(self, body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> None:
         shared = rig()
-        self.bones = [shared.bone("head"), shared.bone("spine01")]
-        rotation, position = place_bones(body.heads, turns)
+        self.bones = [shared.armature.index("head"), shared.armature.index("spine01")]
+        rotation, position = place_bones(body, turns)
         self.rotation, self.position = rotation[self.bones], position[self.bones]
-        self.rest = body.heads[self.bones].astype(float)
+        self.rest = body.armature.rest[self.bones].astype(float)
         skull = shared.weight_of("head") > 0.9
         average, own = shared.vertices[skull], body.vertices[skull]
         self.scale = np.ptp(own, axis=0) / np.ptp(average, axis=0)

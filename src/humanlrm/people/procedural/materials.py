@@ -1,14 +1,15 @@
-"""Skin, face and hair, painted on texels of the average body. All colours and places are our choice."""
+"""Skin, face and hair, painted on texels of the average body."""
 
 import colorsys
 
 import numpy as np
 from jaxtyping import Float
 
+from humanlrm.people.dye import color_between
 from humanlrm.people.procedural.cloth import Color, Colors, edge, grain, mix, ripple
 from humanlrm.people.procedural.sites import Sites
 
-#: From very light to very dark (our choice).
+#: From very light to very dark.
 SKIN_TONES = np.array([[0.95, 0.8, 0.7], [0.88, 0.68, 0.55], [0.74, 0.53, 0.4], [0.52, 0.35, 0.25], [0.33, 0.22, 0.16]])
 HAIR_COLORS = {
     "black": (0.06, 0.05, 0.045),
@@ -23,9 +24,8 @@ HAIR_COLORS = {
 def skin_tone(rng: np.random.Generator) -> tuple[Color, float]:
     """A tone and its place between lightest 0 and darkest 1."""
     shade = rng.beta(1.1, 1.3)
-    at = shade * (len(SKIN_TONES) - 1.001)
-    i = int(at)
-    return (SKIN_TONES[i] * (i + 1 - at) + SKIN_TONES[i + 1] * (at - i)) * rng.uniform(0.94, 1.06, 3), float(shade)
+    tone = color_between(SKIN_TONES, shade * (len(SKIN_TONES) - 1.001))
+    return tone * rng.uniform(0.94, 1.06, 3), float(shade)
 
 
 def blot(

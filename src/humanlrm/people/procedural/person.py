@@ -10,7 +10,7 @@ from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people.facts import age_years
 from humanlrm.people.poses.random import BodyPose, bone_turns, sample_pose
 from humanlrm.people.procedural import cloth, garments
-from humanlrm.people.procedural.atlas import Paint, joined, texture
+from humanlrm.people.procedural.atlas import Paint, join_body, paint_texture
 from humanlrm.people.procedural.bodies import Body, landmarks, place_bones, rig, sample_body, skin
 from humanlrm.people.procedural.cloth import Cloth, Colors, edge, mix, ripple, sample_cloth
 from humanlrm.people.procedural.garments import Hairstyle, ProceduralOutfit, folds, sample_outfit, soft
@@ -34,7 +34,7 @@ def make_person(seed: int) -> Scan:
     outfit = sample_outfit(dress, body.sex, *_leg_spread(pose))
     dressed = _dressed(naked, outfit, dress)
     parts = _added(dressed, outfit, HeadSpace(body, turns), dress) + _shoes(dressed, outfit, body, turns)
-    mesh = joined(dressed, parts)
+    mesh = join_body(dressed, parts)
     colors, paints, tags = _painted(outfit, body, paint)
     ground = np.array([0, mesh.vertices[:, 1].min(), 0], np.float32)
     return Scan(
@@ -45,7 +45,7 @@ def make_person(seed: int) -> Scan:
         faces=mesh.faces,
         uv=mesh.uv,
         uv_faces=mesh.uv_faces,
-        texture=texture(colors, parts, paints),
+        texture=paint_texture(colors, parts, paints),
         landmarks=landmarks(body, turns, naked) - ground,
         tags=tags | _tags(body, pose, outfit),
     )
@@ -106,8 +106,11 @@ def _shoes(
 ) -> list[LoftedPart]:
     if outfit.shoes.kind == "barefoot":
         return []
-    rotation, _ = place_bones(body.heads, turns)
-    return [shoe(side, dressed, rotation[rig().bone(f"foot.{side[0].upper()}")], 0.004) for side in ("left", "right")]
+    rotation, _ = place_bones(body, turns)
+    return [
+        shoe(side, dressed, rotation[rig().armature.index(f"foot.{side[0].upper()}")], 0.004)
+        for side in ("left", "right")
+    ]
 
 
 def _hood(head: HeadSpace) -> LoftedPart:

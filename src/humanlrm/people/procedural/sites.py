@@ -77,19 +77,19 @@ def _hanging(
 def vertex_sites() -> Sites:
     """One site per vertex of the rig."""
     shared = rig()
-    points, heads = shared.vertices, shared.heads
+    points, heads = shared.vertices, shared.armature.rest
     mirrored = np.abs(points) * [1, 0, 0] + points * [0, 1, 1]
 
     def joints(*names: str) -> list[Float[np.ndarray, "3"]]:
-        return [heads[shared.bone(f"{name}.L")] for name in names]
+        return [heads[shared.armature.index(f"{name}.L")] for name in names]
 
     arm = shared.weight_of("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
     leg = shared.weight_of("upperleg", "lowerleg", "foot", "toe")
-    hips, shoulders = heads[shared.bone("lowerleg01.L")][0], heads[shared.bone("upperarm01.L")][0]
+    hips, shoulders = heads[shared.armature.index("lowerleg01.L")][0], heads[shared.armature.index("upperarm01.L")][0]
     return Sites(
         position=points,
         axis=np.sign(points[:, 0]) * (leg * hips + arm * shoulders),
-        cloth=_hanging(points, arm, heads[shared.bone("upperarm01.L")]),
+        cloth=_hanging(points, arm, heads[shared.armature.index("upperarm01.L")]),
         arm=arm,
         along_arm=_along(mirrored, joints("upperarm01", "lowerarm01", "wrist")),
         leg=leg,

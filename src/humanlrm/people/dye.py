@@ -1,7 +1,4 @@
-"""New clothes colours for a painted avatar: what is skin or hair keeps its colour, the rest is re-dyed by colour group.
-
-All numbers are our choice, judged by eye.
-"""
+"""Colours of cloth and hair, and new ones for a painted texture: skin keeps its colour, cloth is re-dyed by group."""
 
 import colorsys
 from dataclasses import dataclass
@@ -15,14 +12,14 @@ _GROUPS = 4
 #: A colour group is opened for cloth that is farther than this from the others in :func:`_perceived`.
 _GROUP_GAP = 42.0
 #: Natural hair colours, sRGB.
-_HAIR = np.array(
+_HAIR_TONES = np.array(
     [(28, 22, 20), (58, 38, 26), (96, 64, 40), (142, 100, 60), (196, 158, 104), (124, 120, 118), (110, 52, 30)], float
 )
 
 
 @dataclass(frozen=True)
 class Dye:
-    """What of a texture can be re-coloured.
+    """Texels of a texture that can take other colours.
 
     Attributes:
         cloth: flat numbers of the texels that are cloth (their colour is shifted).
@@ -37,8 +34,8 @@ class Dye:
     groups: Float[np.ndarray, "G 3"]
 
 
-def painted_faces(size: tuple[int, int], uv: Float[np.ndarray, "U 2"], uv_faces: Int[np.ndarray, "F 3"]) -> np.ndarray:
-    """Bool (H, W): the texels that the faces cover, with a margin of about a texel. ``size`` is (H, W)."""
+def covered_texels(size: tuple[int, int], uv: Float[np.ndarray, "U 2"], uv_faces: Int[np.ndarray, "F 3"]) -> np.ndarray:
+    """Texels (H, W) that the faces cover, with a margin of about a texel. ``size`` is (H, W)."""
     image = Image.new("1", (size[1], size[0]))
     draw = ImageDraw.Draw(image)
     corners = uv * np.array([size[1], -size[0]]) + np.array([0, size[0]])
@@ -74,7 +71,7 @@ def likeness_to_skin(rgb: UInt8[np.ndarray, "*N 3"], skin: Float[np.ndarray, "S 
     return best
 
 
-def dye_of(
+def find_dye(
     texture: UInt8[np.ndarray, "H W 3"], kept: np.ndarray, hair: np.ndarray, skin: Float[np.ndarray, "S 3"]
 ) -> Dye:
     """Finds cloth and its colour groups.
@@ -112,7 +109,7 @@ def _groups(colors: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "G 3"]:
     return means
 
 
-def redyed(
+def redye(
     texture: UInt8[np.ndarray, "H W 3"], dye: Dye, rng: np.random.Generator, *, strength: float = 1.0
 ) -> UInt8[np.ndarray, "H W 3"]:
     """A copy of the texture with new cloth colours: each colour group moves to a random new mean and keeps its shading.
@@ -127,11 +124,25 @@ def redyed(
         flat[dye.cloth] = np.clip(here + shift, 0, 255).astype(np.uint8)
     if len(dye.hair) and rng.random() < 0.5:
         here = flat[dye.hair].astype(np.float32)
-        target = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.15)
-        luma = here.mean(1, keepdims=True)
-        shading = np.clip((luma + 30) / (float(luma.mean()) + 30), 0.4, 1.7)
-        flat[dye.hair] = np.clip(target * shading, 0, 255).astype(np.uint8)
+        target = _HAIR_TONES[rng.integers(len(_HAIR_TONES))] * rng.uniform(0.8, 1.15)
+        flat[dye.hair] = tint(here, target, brightest=1.7)
     return flat.reshape(texture.shape)
+
+
+def tint(
+    texels: Float[np.ndarray, "*n 3"], color: Float[np.ndarray, "3"], *, brightest: float
+) -> UInt8[np.ndarray, "*n 3"]:
+    """Another colour with the shading of the texels, which is at most ``brightest`` times their mean."""
+    luma = texels.mean(axis=-1, keepdims=True)
+    shading = np.clip((luma + 30) / (float(luma.mean()) + 30), 0.4, brightest)
+    return np.clip(color * shading, 0, 255).astype(np.uint8)
+
+
+def color_between(colors: Float[np.ndarray, "N 3"], place: float) -> Float[np.ndarray, "3"]:
+    """The colour at a place between 0 (the first) and N - 1 (the last, excluded)."""
+    first = int(place)
+    share = place - first
+    return colors[first] * (1 - share) + colors[first + 1] * share
 
 
 def _bins(rgb: UInt8[np.ndarray, "N 3"]) -> Int[np.ndarray, "N"]:
@@ -164,7 +175,7 @@ _STAPLE_SHARES = np.array([0.2, 0.12, 0.1, 0.15, 0.13, 0.12, 0.08, 0.06, 0.04])
 
 
 def cloth_color(rng: np.random.Generator, *, staple: float = 0.55) -> Float[np.ndarray, "3"]:
-    """A cloth colour, sRGB 0..255: a staple of wardrobes, or any hue, bright ones rarely saturated (our choice).
+    """A cloth colour, sRGB 0..255: a staple of wardrobes, or any hue, bright ones rarely saturated.
 
     Args:
         staple: share of the staples.

@@ -1,11 +1,12 @@
-"""Builds and posing of rigged avatars: one linear blend skinning with a stretched matrix per joint."""
+"""Builds and poses of rigged avatars: a stretch and a rotation of each joint."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from humanlrm.people.armature import Armature
 from humanlrm.people.poses.pack import POSE_INDEX, retargeted
 
 _SIDES = (("left", "Left"), ("right", "Right"))
@@ -34,33 +35,8 @@ RIG_JOINTS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class AvatarRig:
-    """A skeleton at rest in T-pose (metres, +Y up, facing +Z, the person's left at +X).
-
-    Attributes:
-        names: joints; parents come before children.
-        parents: index of the parent, -1 for the root.
-        rest: rest position of each joint.
-    """
-
-    names: tuple[str, ...]
-    parents: tuple[int, ...]
-    rest: Float[np.ndarray, "J 3"]
-
-    def index(self, name: str) -> int:
-        """Number of a joint.
-
-        Raises:
-            ValueError: the rig has no such joint.
-        """
-        if name not in self.names:
-            raise ValueError(f"Rig: no joint {name!r}; it has {', '.join(self.names)}")
-        return self.names.index(name)
-
-
-@dataclass(frozen=True)
 class Build:
-    """How a body differs from the avatar it starts from; every number is a factor, 1 changes nothing.
+    """Proportions of a body relative to the avatar it starts from: factors, 1 changes nothing.
 
     Attributes:
         chest, belly, hips: width (x) and depth (z) of the trunk there.
@@ -85,7 +61,7 @@ class Build:
 
 
 def random_build(rng: np.random.Generator, *, child: bool) -> Build:
-    """A random build: a common girth, then what differs from place to place (our choice)."""
+    """A random build: a common girth, then what differs from place to place."""
     girth = float(np.exp(np.clip(rng.normal(0.02, 0.11), -0.2, 0.32)))
 
     def near(base: float, sigma: float) -> float:
@@ -109,13 +85,13 @@ def random_build(rng: np.random.Generator, *, child: bool) -> Build:
     )
 
 
-def build_matrices(rig: AvatarRig, build: Build) -> Float[np.ndarray, "J 3 3"]:
+def build_matrices(rig: Armature, build: Build) -> Float[np.ndarray, "J 3 3"]:
     """The stretch of each joint about its rest position: along and across its bone. Symmetric matrices.
 
     A joint without a stretch of its own (fingers, eyes) takes its parent's.
     """
     long = build.trunk_length
-    own = {
+    stretched = {
         "Hips": _trunk(build.hips, long),
         "Spine": _trunk(_between(build.hips, build.belly), long),
         "Spine1": _trunk(build.belly, long),
@@ -124,9 +100,9 @@ def build_matrices(rig: AvatarRig, build: Build) -> Float[np.ndarray, "J 3 3"]:
         "Head": np.eye(3) * build.head,
     }
     for _, side in _SIDES:
-        own[f"{side}Shoulder"] = _trunk(build.chest, long)
-        own[f"{side}Hand"] = np.eye(3) * build.hand
-        own[f"{side}Foot"] = np.eye(3) * build.foot
+        stretched[f"{side}Shoulder"] = _trunk(build.chest, long)
+        stretched[f"{side}Hand"] = np.eye(3) * build.hand
+        stretched[f"{side}Foot"] = np.eye(3) * build.foot
         for name, child, across, along in (
             ("Arm", "ForeArm", build.arm, build.arm_length),
             ("ForeArm", "Hand", build.arm, build.arm_length),
@@ -134,10 +110,10 @@ def build_matrices(rig: AvatarRig, build: Build) -> Float[np.ndarray, "J 3 3"]:
             ("Leg", "Foot", build.leg, build.leg_length),
         ):
             bone = rig.rest[rig.index(side + child)] - rig.rest[rig.index(side + name)]
-            own[side + name] = _limb(bone, across, along)
+            stretched[side + name] = _limb(bone, across, along)
     stretch = np.empty((len(rig.names), 3, 3))
     for joint, (name, parent) in enumerate(zip(rig.names, rig.parents, strict=True)):
-        stretch[joint] = own[name] if name in own else stretch[parent]
+        stretch[joint] = stretched[name] if name in stretched else stretch[parent]
     return stretch
 
 
@@ -155,7 +131,7 @@ def _limb(bone: Float[np.ndarray, "3"], across: float, along: float) -> Float[np
 
 
 def rig_rotations(
-    rig: AvatarRig, world: Float[np.ndarray, "22 3 3"], finger_bend_deg: Float[np.ndarray, "2"]
+    rig: Armature, world: Float[np.ndarray, "22 3 3"], finger_bend_deg: Float[np.ndarray, "2"]
 ) -> Float[np.ndarray, "J 3 3"]:
     """World rotation change of every rig joint from the pose's world rotations, fingers bent toward the palm.
 
@@ -180,34 +156,3 @@ def _finger(name: str, bend_deg: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3
     left = name.startswith("Left")
     angle = float(bend_deg[0 if left else 1]) * (0.33 if "Thumb" in name else 1.0)
     return Rotation.from_euler("z", -angle if left else angle, degrees=True).as_matrix()
-
-
-def joint_transforms(
-    rig: AvatarRig, turns: Float[np.ndarray, "J 3 3"], stretch: Float[np.ndarray, "J 3 3"]
-) -> tuple[Float[np.ndarray, "J 3 3"], Float[np.ndarray, "J 3"]]:
-    """Linear parts L = D S and posed positions P of all joints: a point x of joint j goes to L (x - rest) + P."""
-    linear, posed = turns @ stretch, np.empty_like(rig.rest, dtype=np.float64)
-    for joint, parent in enumerate(rig.parents):
-        if parent < 0:
-            posed[joint] = rig.rest[joint]
-        else:
-            posed[joint] = posed[parent] + linear[parent] @ (rig.rest[joint] - rig.rest[parent])
-    return linear, posed
-
-
-def skinned(
-    vertices: Float[np.ndarray, "V 3"],
-    weights: tuple[Int[np.ndarray, "V K"], Float[np.ndarray, "V K"]],
-    rig: AvatarRig,
-    transforms: tuple[Float[np.ndarray, "J 3 3"], Float[np.ndarray, "J 3"]],
-) -> Float[np.ndarray, "V 3"]:
-    """Linear blend skinning of rest vertices with (joint numbers, weights that sum to 1)."""
-    linear, posed = transforms
-    offsets = posed - np.einsum("jab,jb->ja", linear, rig.rest)
-    matrices = np.concatenate([linear, offsets[:, :, None]], axis=2).astype(np.float32).reshape(-1, 12)
-    joints, shares = weights
-    blended = np.zeros((len(vertices), 12), np.float32)
-    for k in range(joints.shape[1]):
-        blended += shares[:, k, None] * matrices[joints[:, k]]
-    blended = blended.reshape(-1, 3, 4)
-    return np.einsum("vab,vb->va", blended[:, :, :3], vertices.astype(np.float32)) + blended[:, :, 3]
