@@ -50,7 +50,7 @@ def test_the_cache_is_where_the_system_keeps_caches(
 
 
 def test_without_a_writable_folder_everything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     monkeypatch.setenv("HUMANLRM_CACHE", str(tmp_path / "file"))
     assert cache_folder("bodies") is None
     assert cached_arrays("bodies", "key", ones)["a"].sum() == 6

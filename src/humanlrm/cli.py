@@ -1,49 +1,64 @@
-"""``humanlrm``: one command for photos, people, training and evaluation."""
+"""One command for photos, people, training and evaluation."""
 
+import importlib
 import sys
-from typing import Annotated
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
 
 import tyro
 
-from humanlrm.commands.ablate import Ablate
-from humanlrm.commands.data import People, Prepare
-from humanlrm.commands.evaluate import Card, Evaluate, Export
-from humanlrm.commands.reconstruct import Reconstruct
-from humanlrm.commands.terminal import errors
-from humanlrm.commands.train import Describe, Train, TrainDiffusion, TrainPoses
+from humanlrm.commands.parser import parse
+from humanlrm.commands.terminal import complain
 
-Command = (
-    Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
-    | Annotated[People, tyro.conf.subcommand("people")]
-    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[TrainDiffusion, tyro.conf.subcommand("train-diffusion")]
-    | Annotated[TrainPoses, tyro.conf.subcommand("train-poses")]
-    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-    | Annotated[Card, tyro.conf.subcommand("card")]
-    | Annotated[Ablate, tyro.conf.subcommand("ablate")]
-    | Annotated[Describe, tyro.conf.subcommand("describe")]
-)
+#: Module (of ``humanlrm.commands``) and class of each command, in the order of ``humanlrm --help``.
+COMMANDS = {
+    "reconstruct": ("reconstruct", "Reconstruct"),
+    "people": ("people", "People"),
+    "prepare": ("prepare", "Prepare"),
+    "train": ("train", "Train"),
+    "train-diffusion": ("train", "TrainDiffusion"),
+    "train-poses": ("train", "TrainPoses"),
+    "evaluate": ("evaluate", "Evaluate"),
+    "export": ("evaluate", "Export"),
+    "card": ("evaluate", "Card"),
+    "ablate": ("ablate", "Ablate"),
+    "describe": ("train", "Describe"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; whatever the user can mend is one red line and exit code 1."""
-    command = tyro.cli(Command, args=arguments, prog="humanlrm", description=__doc__)  # pyright: ignore[reportArgumentType]
+    """Run a command; an error that the user can correct is one red line and exit code 1."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        return command.run()
+        return _parse(words).run()
     except (ValueError, OSError) as error:
-        errors.print(
-            f"humanlrm: {' '.join(_said(error).split())}", style="red", highlight=False, soft_wrap=True, markup=False
-        )
+        complain(f"humanlrm: {' '.join(_message(error).split())}")
         return 1
     except KeyboardInterrupt:
-        errors.print("humanlrm: stopped", style="red")
+        complain("humanlrm: stopped")
         return 130
 
 
-def _said(error: ValueError | OSError) -> str:
-    """What the system says of a file, without a number."""
+def _parse(words: list[str]) -> Any:
+    """The command with its options. Of a command that is named only its own module is imported."""
+    if words and words[0] in COMMANDS:
+        return parse(_command(words[0]), words[1:], f"humanlrm {words[0]}")
+    return parse(reduce(or_, map(_subcommand, COMMANDS)), words, "humanlrm", __doc__)
+
+
+def _command(name: str) -> Any:
+    module, kind = COMMANDS[name]
+    return getattr(importlib.import_module(f"humanlrm.commands.{module}"), kind)
+
+
+def _subcommand(name: str) -> Any:
+    command = _command(name)
+    return Annotated[command, tyro.conf.subcommand(name, description=command.__doc__.partition("\n")[0])]
+
+
+def _message(error: ValueError | OSError) -> str:
+    """The error's text; for an error of the system the file and the reason, without a number."""
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error)

@@ -16,7 +16,8 @@ from humanlrm.data.shards import ShardFolder
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.people.contact_sheet import Sheet, sheet
 from humanlrm.people.describe import describe, figure, yaw_deg
-from humanlrm.people.generate import PeopleJob, PersonSampler, ShardRenderer, run
+from humanlrm.people.generate import PersonSampler, ShardRenderer, run
+from humanlrm.people.job import PeopleJob, PeopleSelection
 
 SMALL = RenderSettings(views=1, image_px=64, depth_px=32, points=300)
 ASSETS = Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None
@@ -26,7 +27,7 @@ INSIDE = [f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    job = PeopleJob(tmp_path_factory.mktemp("people"), 2, 40, settings=SMALL)
+    job = PeopleJob(tmp_path_factory.mktemp("people"), PeopleSelection(2, 40), SMALL)
     outcome = ShardRenderer(job)(*job.shards()[0])
     assert (outcome.subjects, outcome.failures) == (2, [])
     return job.out
@@ -65,32 +66,35 @@ def test_the_mask_is_where_rays_meet_the_mesh(rendered: Path):
 def test_an_interrupted_job_renders_only_what_is_missing(rendered: Path):
     shard = next(rendered.glob("*.tar"))
     before = shard.stat().st_mtime_ns
-    assert run(PeopleJob(rendered, 2, 40, settings=SMALL)) == []
+    assert run(PeopleJob(rendered, PeopleSelection(2, 40), SMALL)) == []
     assert shard.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(("first", "count", "twice"), [(41, 3, True), (30, 11, True), (42, 8, False), (30, 10, False)])
 def test_a_job_that_would_make_people_again_is_refused(rendered: Path, first: int, count: int, twice: bool):
     """The shard that is there begins at seed 40 and ends at 41."""
-    job = PeopleJob(rendered, count, first, settings=SMALL)
+    job = PeopleJob(rendered, PeopleSelection(count, first), SMALL)
     if twice:
         with pytest.raises(ValueError, match=r"people-00000040\.tar holds the seeds 40 to 41 already; give --seed 42"):
-            job.todo()
+            job.missing_shards()
     else:
-        assert len(job.todo()) == 1
+        assert len(job.missing_shards()) == 1
 
 
 def test_a_larger_job_goes_on_where_a_smaller_one_ended(rendered: Path):
-    assert PeopleJob(rendered, 2, 40).todo() == []
-    assert [seeds for _, seeds in PeopleJob(rendered, 3, 40).todo()] == [range(40, 43)]
-    assert [seeds for _, seeds in PeopleJob(rendered, 60, 40).todo()] == [range(40, 90), range(90, 100)]
+    assert PeopleJob(rendered, PeopleSelection(2, 40)).missing_shards() == []
+    assert [seeds for _, seeds in PeopleJob(rendered, PeopleSelection(3, 40)).missing_shards()] == [range(40, 43)]
+    assert [seeds for _, seeds in PeopleJob(rendered, PeopleSelection(60, 40)).missing_shards()] == [
+        range(40, 90),
+        range(90, 100),
+    ]
 
 
 def test_a_missing_pack_is_said_before_processes_start(tmp_path: Path):
     with pytest.raises(ValueError, match="asset pack"):
-        run(PeopleJob(tmp_path, 1, kind="avatar"))
+        run(PeopleJob(tmp_path, PeopleSelection(1, kind="avatar")))
     with pytest.raises(FileNotFoundError):
-        run(PeopleJob(tmp_path, 1, assets=tmp_path / "none", kind="avatar"))
+        run(PeopleJob(tmp_path, PeopleSelection(1, kind="avatar", assets=tmp_path / "none")))
 
 
 def test_a_description_counts_every_person_and_view(rendered: Path):
@@ -112,13 +116,13 @@ def test_yaw_is_zero_toward_the_camera_and_grows_toward_the_right_of_the_image()
 
 
 def test_a_sheet_shows_everybody_in_the_order_of_seeds():
-    plan = Sheet(3, 40, tile_px=96, columns=2)
+    plan = Sheet(PeopleSelection(3, 40), tile_px=96, columns=2)
     picture = sheet(plan)
     width = picture.shape[1] // 2
     assert picture.shape == (2 * 96, 2 * width, 3)
     tiles = [picture[:96, :width], picture[:96, width:], picture[96:, :width]]
     assert all(tile.std() > 10 for tile in tiles)
-    np.testing.assert_array_equal(sheet(replace(plan, count=1, first_seed=41)), tiles[1])
+    np.testing.assert_array_equal(sheet(replace(plan, people=PeopleSelection(1, 41))), tiles[1])
     assert (picture[96:, width:] == 255).all()
 
 
@@ -126,16 +130,16 @@ def test_bad_input_is_refused_before_any_work():
     with pytest.raises(ValueError, match=r"\.gif"):
         check_picture(Path("people.gif"))
     with pytest.raises(ValueError, match="count"):
-        Sheet(0)
+        PeopleSelection(0)
 
 
 def test_two_workers_of_a_local_ray_cluster_write_the_same_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("ray")
-    from humanlrm.people import generate
+    from humanlrm.people import job as people_job
     from humanlrm.people.cluster import run_on_ray
 
-    monkeypatch.setattr(generate, "SHARD", 1)
-    jobs = [PeopleJob(tmp_path / name, 2, 40, settings=SMALL) for name in ("ray", "here")]
+    monkeypatch.setattr(people_job, "SHARD", 1)
+    jobs = [PeopleJob(tmp_path / name, PeopleSelection(2, 40), SMALL) for name in ("ray", "here")]
     seen: list[int] = []
     outcomes = run_on_ray(jobs[0], "local", 2, lambda outcome, done, todo: seen.append(done))
     assert sorted(o.shard.name for o in outcomes) == [path.name for path, _ in jobs[1].shards()]

@@ -14,36 +14,10 @@ from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIR
 from humanlrm.data import augment
 from humanlrm.data.records import ShardError
 from humanlrm.data.render.shoot import PointSamples, ViewRecord
+from humanlrm.data.settings import SampleSettings
 from humanlrm.data.shards import Mixture, ShardFolder, folders_of
 from humanlrm.data.targets import TargetView, as_targets
 from humanlrm.views import Batch, Inputs, Supervision, collate
-
-
-@dataclass(frozen=True)
-class SampleSettings:
-    """What is drawn from a subject per sample.
-
-    Attributes:
-        points: signed distance samples; five eighths of them near the surface.
-        surface: surface samples with normal and colour.
-        augment: mirror, colour, blur, noise, mask and landmark errors; off for validation.
-        image_px: side of the image; shards hold a whole multiple of it. ``None``: as the shards hold it.
-        target_views: other views of the subject that come along as targets of renderings.
-        head: share of points and surface samples that are drawn around the head, where that is known: heads are small,
-            and people look at them first.
-        face: share of those that are drawn around the nose.
-        teacher_noise: size of the noise of the landmarks that people are built on, of that of a good estimate.
-    """
-
-    points: int = 1024
-    surface: int = 256
-    augment: bool = True
-    image_px: int | None = None
-    target_views: int = 0
-    head: float = 0.25
-    face: float = 0.0
-    teacher_noise: float = 1.0
-
 
 #: How far from the middle of the skull a point is still around the head, and from the nose around the face, metres.
 _HEAD_M, _FACE_M = 0.24, 0.07

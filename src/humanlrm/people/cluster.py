@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from humanlrm.people.generate import PeopleJob, ShardOutcome, ShardRenderer
+from humanlrm.people.generate import ShardOutcome, ShardRenderer
+from humanlrm.people.job import PeopleJob
 
 
 class _Renderer:
@@ -23,7 +24,7 @@ class _Renderer:
 def run_on_ray(
     job: PeopleJob, address: str, workers: int = 1, report: Callable[[ShardOutcome, int, int], None] | None = None
 ) -> list[ShardOutcome]:
-    """Renders the shards that do not exist yet on a Ray cluster; ``job.out`` and ``job.assets`` are folders that all
+    """Renders the shards that do not exist yet on a Ray cluster; ``job.out`` and the assets are folders that all
     its machines share.
 
     Args:
@@ -40,8 +41,9 @@ def run_on_ray(
     import ray.data  # pyright: ignore[reportMissingImports]
 
     # Workers run elsewhere: relative folders would be theirs.
-    job = replace(job, out=job.out.absolute(), assets=None if job.assets is None else job.assets.absolute())
-    tasks = job.todo()
+    assets = job.people.assets and job.people.assets.absolute()
+    job = replace(job, out=job.out.absolute(), people=replace(job.people, assets=assets))
+    tasks = job.missing_shards()
     if not tasks:
         return []
     try:

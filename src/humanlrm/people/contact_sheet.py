@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from humanlrm.data.render.light import Light, shown
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import pixel_rays
-from humanlrm.people.generate import Kind, PersonSampler
+from humanlrm.people.generate import PersonSampler
+from humanlrm.people.job import PeopleSelection
 from humanlrm.workers import processes
 
 #: Width over height of a tile, and rays per pixel side.
@@ -27,30 +27,18 @@ _BACKGROUND = (0.93, 0.93, 0.92)
 
 @dataclass(frozen=True)
 class Sheet:
-    """Which people a sheet shows: seeds ``first_seed`` to ``first_seed + count``.
+    """A contact sheet of people.
 
     Attributes:
-        kind: of people; None mixes them as training does.
         tile_px: height of a person's tile.
         columns: tiles side by side.
-        yaws_deg: of each person's tiles; empty for one tile from a random side.
+        yaws_deg: directions of each person's tiles; empty for one tile from a random side.
     """
 
-    count: int = 100
-    first_seed: int = 0
-    assets: Path | None = None
-    kind: Kind | None = None
+    people: PeopleSelection
     tile_px: int = 190
     columns: int = 17
     yaws_deg: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or self.first_seed < 0:
-            raise ValueError(f"preview: count must be positive, seed not negative, got {self.count}, {self.first_seed}")
-
-    @property
-    def seeds(self) -> range:
-        return range(self.first_seed, self.first_seed + self.count)
 
 
 def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
@@ -61,11 +49,11 @@ def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
 
 def _in_order(plan: Sheet, workers: int) -> Iterator[list[UInt8[np.ndarray, "h w 3"]]]:
     if workers == 1:
-        sampler = PersonSampler(plan.assets, plan.kind)
-        yield from (_tiles(sampler, seed, plan) for seed in plan.seeds)
+        sampler = PersonSampler(plan.people.assets, plan.people.kind)
+        yield from (_tiles(sampler, seed, plan) for seed in plan.people.seeds)
         return
     with processes(workers, _start, (plan,)) as pool:
-        yield from pool.map(_work, plan.seeds)
+        yield from pool.map(_work, plan.people.seeds)
 
 
 _worker: tuple[PersonSampler, Sheet] | None = None
@@ -74,7 +62,7 @@ _worker: tuple[PersonSampler, Sheet] | None = None
 def _start(plan: Sheet) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = PersonSampler(plan.assets, plan.kind), plan
+    _worker = PersonSampler(plan.people.assets, plan.people.kind), plan
 
 
 def _work(seed: int) -> list[UInt8[np.ndarray, "h w 3"]]:

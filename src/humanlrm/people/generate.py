@@ -2,30 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
-from humanlrm.data.records import entries_of
 from humanlrm.data.render.environment import load_environments
-from humanlrm.data.render.shoot import RenderSettings, Subject, render_subject
+from humanlrm.data.render.shoot import Subject, render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import write_shard
 from humanlrm.people.avatars.person import AvatarLibrary, make_avatar
 from humanlrm.people.facts import with_facts
+from humanlrm.people.job import Kind, PeopleJob
 from humanlrm.people.makehuman.person import make_composed
 from humanlrm.people.procedural.person import make_person
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.workers import processes
 
-#: Subjects per shard.
-SHARD = 50
 #: Shares of procedural people and of avatars where there is an asset pack; the rest is composed (our choice).
 _PROCEDURAL, _AVATARS = 0.3, 0.3
-Kind = Literal["procedural", "avatar", "composed"]
 #: Seeds from here on are for validation: training never draws them.
 VALIDATION_SEED = 10_000_000
 
@@ -71,50 +67,6 @@ class PersonSampler:
 
 
 @dataclass(frozen=True)
-class PeopleJob:
-    """What to render: seeds ``first_seed`` to ``first_seed + count``, shards into ``out``."""
-
-    out: Path
-    count: int
-    first_seed: int = 0
-    assets: Path | None = None
-    kind: Kind | None = None
-    settings: RenderSettings = field(default_factory=RenderSettings)
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or self.first_seed < 0:
-            raise ValueError(
-                f"people: count must be positive and seeds not negative, got {self.count}, {self.first_seed}"
-            )
-
-    def shards(self) -> list[tuple[Path, range]]:
-        """File name and seeds of every shard. Names carry the first seed, so that jobs can add to a folder."""
-        stop = self.first_seed + self.count
-        starts = range(self.first_seed, stop, SHARD)
-        return [(self.out / f"people-{s:08d}.tar", range(s, min(s + SHARD, stop))) for s in starts]
-
-    def todo(self) -> list[tuple[Path, range]]:
-        """The shards that are not there, or end where a smaller job ended (or where the last person failed).
-
-        Raises:
-            ValueError: a shard that begins elsewhere holds some of the people already; they would count twice.
-        """
-        own = {path for path, _ in self.shards()}
-        for path in sorted(set(self.out.glob("people-*.tar")) - own):
-            first = int(path.stem.rpartition("-")[2])
-            near = self.first_seed - SHARD < first < self.first_seed + self.count
-            if near and (last := _last_seed(path)) >= self.first_seed:
-                raise ValueError(
-                    f"{path} holds the seeds {first} to {last} already; give --seed {last + 1}, or another --out"
-                )
-        return [(path, seeds) for path, seeds in self.shards() if not path.exists() or _last_seed(path) < seeds[-1]]
-
-
-def _last_seed(shard: Path) -> int:
-    return max((int(entry.key) for entry in entries_of(shard)), default=-1)
-
-
-@dataclass(frozen=True)
 class ShardOutcome:
     """Of one shard: how many subjects it has, and one line for each that failed."""
 
@@ -133,11 +85,11 @@ class ShardRenderer:
     def __init__(self, job: PeopleJob) -> None:
         torch.set_num_threads(1)
         self.sampler, self.detector, self.settings = (
-            PersonSampler(job.assets, job.kind),
+            PersonSampler(job.people.assets, job.people.kind),
             PoseDetector(threads=1),
             job.settings,
         )
-        self.environments = load_environments(job.assets)
+        self.environments = load_environments(job.people.assets)
 
     def __call__(self, path: Path, seeds: range) -> ShardOutcome:
         """Writes one shard. People who fail are left out and said by seed."""
@@ -187,8 +139,8 @@ def run(
     Raises:
         ValueError, FileNotFoundError: the asset pack is missing or incomplete, or people would be there twice.
     """
-    PersonSampler(job.assets, job.kind)  # what is missing is said here, not by every process
-    tasks = job.todo() if todo is None else todo
+    PersonSampler(job.people.assets, job.people.kind)  # what is missing is said here, not by every process
+    tasks = job.missing_shards() if todo is None else todo
     outcomes: list[ShardOutcome] = []
     with processes(workers, _start, (job,)) as pool:
         for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, INDEX
-from humanlrm.data.render.camera_sampling import FOV_DEG, MILD_PITCH_DEG, MILD_SHARE, PITCH_DEG
+from humanlrm.data.render.camera_sampling import MILD_PITCH_DEG, MILD_SHARE, PITCH_DEG
+from humanlrm.data.settings import FOV_DEG
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 
 _TRUNK = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]

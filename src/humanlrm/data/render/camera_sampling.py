@@ -8,11 +8,10 @@ from jaxtyping import Float
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.scan import Scan
+from humanlrm.data.settings import FOV_DEG
 from humanlrm.mesh.surface import face_normals
 
 PHOTO_PX = 384
-#: Field of view of phones and cameras across the photograph.
-FOV_DEG = (15.0, 60.0)
 #: Range of the camera's pitch, positive from above; most photographs are level but for some degrees (mean, deviation).
 #: A picture hardly tells a camera above from a person who leans, so people are estimated to lean by this prior's
 #: middle: it is 0, and people who stand stand upright.

@@ -9,13 +9,14 @@ from scipy.spatial import KDTree
 
 from humanlrm.body.landmarks import COUNT
 from humanlrm.camera import Cameras
-from humanlrm.data.render.camera_sampling import FOV_DEG, photo_camera
+from humanlrm.data.render.camera_sampling import photo_camera
 from humanlrm.data.render.environment import Environment, Surroundings, random_surroundings
 from humanlrm.data.render.light import Light, random_light
 from humanlrm.data.render.occluders import held, in_front
 from humanlrm.data.render.renderer import RenderedPhoto, SceneRenderer, Solid
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
+from humanlrm.data.settings import RenderSettings
 from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera, crop_camera, crop_frame, frame_axes
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import face_normals
@@ -41,40 +42,6 @@ _WHOLE = 0.985
 _PLAIN_FOV_DEG = (26.0, 34.0)
 #: Points that are asked on which side of the surface they are, and how clearly they must say "inside" (our choice).
 _ASKED, _INWARD = 8, 0.3
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """What is rendered per subject.
-
-    Attributes:
-        views: photographs, spread over the circle.
-        image_px: side of the square input crop.
-        depth_px: side of the depth, normal, target and whole-person maps.
-        points: signed distance samples; a third as many surface samples.
-        cropped: share of photographs whose border cuts the person off.
-        own_mask: share of photographs that come with an exact mask (a cut-out); the others get the detector's.
-        occluded: share of photographs for which something is put in front of the person.
-        holding: share of photographs in which the person holds something.
-        fov_deg: field of view of the photographs, log-uniform.
-    """
-
-    views: int = 4
-    image_px: int = 256
-    depth_px: int = 128
-    points: int = 18000
-    cropped: float = 0.2
-    own_mask: float = 0.4
-    occluded: float = 0.27
-    holding: float = 0.1
-    fov_deg: tuple[float, float] = FOV_DEG
-
-    def __post_init__(self) -> None:
-        if self.views < 1:
-            raise ValueError(f"views must be positive, got {self.views}")
-        for name in ("cropped", "own_mask", "occluded", "holding"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be a share between 0 and 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

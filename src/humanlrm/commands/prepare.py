@@ -1,70 +1,11 @@
-"""``humanlrm people`` and ``humanlrm prepare``: training data."""
+"""``humanlrm prepare``: data sets of scans and captures as training data."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, console, errors, needs_train
-
-
-@dataclass(frozen=True)
-class People:
-    """Render synthetic people into training shards, or look at them. Goes on where an interrupted run was.
-
-    Attributes:
-        out: folder for the shards.
-        count: how many people.
-        seed: seed of the first; people have consecutive seeds.
-        assets: asset pack with avatars and poses; without it all people are procedural. Default: $HUMANLRM_ASSETS.
-        kind: procedural, avatar or composed people only; the last two need the asset pack. Default: a mix.
-        views: photographs of each person.
-        cropped: share of the photographs whose border cuts the person off.
-        occluded: share of the photographs with something in front of the person.
-        workers: processes, or Ray actors.
-        ray: render on a Ray cluster, at this address, or "local" for one of this machine; needs the extra `cluster`.
-        preview: write a contact sheet of the people to this picture; nothing is rendered for training.
-        describe: print and draw how diverse the people are that were rendered into --data.
-        data: folder of shards for --describe.
-        figure: where --describe draws.
-    """
-
-    out: Path | None = None
-    count: int = 100
-    seed: int = 0
-    assets: Path | None = None
-    kind: Literal["procedural", "avatar", "composed"] | None = None
-    views: int = 4
-    cropped: float = 0.2
-    occluded: float = 0.27
-    workers: int = 1
-    ray: str | None = None
-    preview: Path | None = None
-    describe: bool = False
-    data: Path | None = None
-    figure: Path = Path("people-statistics.png")
-
-    def run(self) -> int:
-        needs_train()
-        from humanlrm.data.render.shoot import RenderSettings
-        from humanlrm.people.command import preview, render, report
-        from humanlrm.people.contact_sheet import Sheet
-        from humanlrm.people.generate import PeopleJob
-
-        asked = (self.out is not None) + (self.preview is not None) + self.describe
-        if asked != 1 or self.describe != (self.data is not None):
-            raise ValueError("people: give one of --out DIR, --preview PICTURE, or --describe with --data DIR")
-        given = asset_pack(self.assets)
-        if self.data is not None:
-            report(self.data, self.figure, console)
-        elif self.preview is not None:
-            preview(self.preview, Sheet(self.count, self.seed, given, self.kind), self.workers, console)
-        elif self.out is not None:
-            settings = RenderSettings(views=self.views, cropped=self.cropped, occluded=self.occluded)
-            job = PeopleJob(self.out, self.count, self.seed, given, self.kind, settings)
-            return render(job, self.workers, self.ray, console, errors)
-        return 0
+from humanlrm.commands.terminal import complain, console, needs_train, say
 
 
 @dataclass(frozen=True)
@@ -129,8 +70,8 @@ class Prepare:
         console.print(table)
         skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
         for line in skipped:
-            errors.print(f"skipped {line}", style="red", highlight=False, soft_wrap=True, markup=False)
+            complain(f"skipped {line}")
         if self.preview is not None:
             save_picture(sheet_of(ShardFolder(self.out)), self.preview)
-            console.print(f"{self.preview}", highlight=False)
+            say(self.preview)
         return 1 if skipped else 0

@@ -1,0 +1,81 @@
+"""Words of the command line to a command's dataclass, by tyro."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from types import NoneType
+from typing import Any, get_args
+
+import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructTypeInfo,
+)
+
+
+class _RejectedError(Exception):
+    """A ValueError of a settings dataclass, on its way through tyro."""
+
+
+def parse(command: Any, words: list[str], program: str, description: str | None = None) -> Any:
+    """The command, a dataclass or a union of them, with its options.
+
+    Raises:
+        ValueError: a settings dataclass rejects a value.
+        SystemExit: the words do not fit the command, or ask for help.
+    """
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_hide_none)
+    registry.struct_rule(_ForwardErrors())
+    try:
+        return tyro.cli(command, args=words, prog=program, description=description, registry=registry)
+    except _RejectedError as rejected:
+        raise rejected.args[0] from None
+
+
+def _hide_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """Show an option of type ``T | None`` like one of type ``T``."""
+    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if len(kinds) != 1 or NoneType not in get_args(info.type):
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], info.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec) or spec.nargs != 1:
+        return None
+    return replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
+    )
+
+
+class _ForwardErrors:
+    """Forward a ValueError of a dataclass to the caller; tyro would print its own text and exit with another code."""
+
+    def __init__(self) -> None:
+        self.inside = False
+
+    def __call__(self, info: StructTypeInfo) -> StructConstructorSpec | None:
+        if self.inside:  # asked by this rule for the usual specification
+            return None
+        self.inside = True
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            self.inside = False
+        return (
+            replace(spec, instantiate=_forward(spec.instantiate)) if isinstance(spec, StructConstructorSpec) else None
+        )
+
+
+def _forward(make: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(make, updated=())
+    def forward(**values: Any) -> Any:
+        try:
+            return make(**values)
+        except ValueError as error:
+            raise _RejectedError(error) from error
+
+    return forward
