@@ -22,6 +22,7 @@ from humanlrm.body.landmarks import INDEX
 from humanlrm.body.parts import hair_region, part_segmenter
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
+from humanlrm.encoding import encode
 from humanlrm.frame import CAMERA_DISTANCE, project_ndc, sample_plane
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
@@ -68,7 +69,7 @@ def main(options: Options) -> None:
         points, normals, rgb = batch.supervision.surface[0], batch.supervision.normals[0], batch.supervision.rgb[0]
         inside = points.isfinite().all(-1) & (points.abs().amax(-1) < 1)
         points, normals, rgb = points[inside], normals[inside], rgb[inside].numpy()
-        planes = model.encode(batch.inputs, landmarks_override=marks[None], estimate=False)
+        planes = encode(model, batch.inputs, landmarks_override=marks[None], estimate=False)
         field = model.field.color(planes, points[None], normals[None])[0].numpy()
         toward = torch.nn.functional.normalize(torch.tensor([0, 0, CAMERA_DISTANCE]) - points, dim=-1)
         cosine = (toward * normals).sum(-1).numpy()

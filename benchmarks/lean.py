@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
+from humanlrm.encoding import correct_estimate
 from humanlrm.evaluate.case import Case, Shooting, make_case
 from humanlrm.evaluate.corruptions import Corruption
 from humanlrm.evaluate.renderer import EvalRenderer, Viewpoint, random_lamps
@@ -70,7 +71,7 @@ def _turn(model: HumanLRM, case: Case) -> tuple[float, float, float, float]:
     truth = case.truth.landmarks
     assert truth is not None
     given = case.shown.inputs
-    estimate = model.correct_posture(model.estimate_landmarks(given).points, given.image)[0].double().numpy()
+    estimate = correct_estimate(model, model.estimate_landmarks(given).points, given.image)[0].double().numpy()
     a, b = (points - points.mean(0) for points in (estimate, truth))
     rotation = Rotation.align_vectors(b, a)[0]
     pitch, yaw, _ = rotation.as_rotvec(degrees=True)

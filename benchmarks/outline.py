@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from humanlrm.encoding import encode
 from humanlrm.evaluate.images import iou
 from humanlrm.evaluate.quick import HEIGHT_M, measure, procedural_cases
 from humanlrm.extraction import extract_body, fitted_surface
@@ -64,7 +65,7 @@ def main(options: Options) -> None:
         mask = case.shown.alpha[0].numpy() > 0.5
         for told in ("estimated", "true"):
             marks = None if told == "estimated" else torch.from_numpy(case.landmarks.astype(np.float32))[None]
-            planes = model.encode(case.shown.inputs, marks)
+            planes = encode(model, case.shown.inputs, marks)
             surfaces = {
                 "field alone": field_alone(model, planes),
                 "meets the outline": fitted_surface(model, planes, 128),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from humanlrm.body.skeleton import SkeletonCapsules
+from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.photo.crop import find_subject
@@ -47,7 +48,7 @@ def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
     model = reconstructor.model
     assert isinstance(model, HumanLRM)
     subject = find_subject(load_photo(photo), reconstructor.detector, model.config.image_px)
-    planes = model.encode(subject.inputs)
+    planes = encode(model, subject.inputs)
     density = LaplaceDensity(beta, beta / 2)
     bones, landmarks = model.field.bones, planes.inputs.landmarks
     assert isinstance(bones, SkeletonCapsules)

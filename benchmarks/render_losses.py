@@ -13,8 +13,9 @@ from dataclasses import replace
 
 import torch
 
+from humanlrm.encoding import encode
 from humanlrm.model.config import small
-from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.encoder import PhotoEncoder
 from humanlrm.model.lrm import build
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.render.volume import Sampling
@@ -35,11 +36,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     config = TrainConfig()
     model, density = build(small()).train(), LaplaceDensity()
-    assert isinstance(model.encoder, LiteEncoder)
+    assert isinstance(model.encoder, PhotoEncoder)
     batch, rng = random_batch(config.batch, config, model.config.image_px), torch.Generator().manual_seed(0)
-    targets, perceptual = random_targets(config.batch, options.views, 128), PerceptualLoss(model.encoder)
+    targets, perceptual = random_targets(config.batch, options.views, 128), PerceptualLoss(model.encoder.net)
     with torch.no_grad():
-        planes = model.encode(batch.inputs)
+        planes = encode(model, batch.inputs)
     planes = replace(planes, **{name: getattr(planes, name).requires_grad_() for name in ("xy", "zy", "xz")})
     field = radiance_field(model, planes, density)
     schedule = RenderSchedule()

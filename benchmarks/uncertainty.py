@@ -38,6 +38,7 @@ from humanlrm.diffusion.uncertainty import (
     pooled_spread,
     surface_offsets,
 )
+from humanlrm.encoding import correct_estimate, encode
 from humanlrm.extraction import distance_of, fitted_surface
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.mesh.surface import vertex_normals
@@ -88,14 +89,14 @@ def main(options: Options) -> None:
         if not bool(truth.isfinite().all()):
             continue
         condition = pose_condition(model, batch.inputs)
-        pool = model.correct_posture(sample_poses(denoiser, condition, MOST_SAMPLES), batch.inputs.image)
-        estimate = model.correct_posture(condition.estimate, batch.inputs.image)[0]
+        pool = correct_estimate(model, sample_poses(denoiser, condition, MOST_SAMPLES), batch.inputs.image)
+        estimate = correct_estimate(model, condition.estimate, batch.inputs.image)[0]
         poses = pool[0, :_SAMPLES]
         others = sample_poses(denoiser, condition, MOST_SAMPLES, seed=1, variety=1.0)
-        ideal = model.correct_posture(others, batch.inputs.image)[0]
+        ideal = correct_estimate(model, others, batch.inputs.image)[0]
         four = k_medoids(pool, _BEST_OF)[0]
-        slow = model.correct_posture(
-            sample_poses(denoiser, condition, MOST_SAMPLES, steps=_MANY_STEPS), batch.inputs.image
+        slow = correct_estimate(
+            model, sample_poses(denoiser, condition, MOST_SAMPLES, steps=_MANY_STEPS), batch.inputs.image
         )
         off, chosen = (poses - truth).norm(dim=-1), (four - truth).norm(dim=-1)
         off_estimate = (estimate - truth).norm(dim=-1)
@@ -118,10 +119,10 @@ def main(options: Options) -> None:
         under = sample_plane(batch.inputs.image[:, 3:], project_ndc(truth[None]))[0]
         shown.append((under > 0.5).all(-1).numpy())
         if len(shown) <= options.surfaces:
-            planes = model.encode(batch.inputs)
+            planes = encode(model, batch.inputs)
             surface = fitted_surface(model, planes, 64)
             fields = [
-                distance_of(model, model.encode(batch.inputs, landmarks_override=pose[None], estimate=False))
+                distance_of(model, encode(model, batch.inputs, landmarks_override=pose[None], estimate=False))
                 for pose in poses[:_FIELDS]
             ]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))

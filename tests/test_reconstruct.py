@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from humanlrm import encoding
 from humanlrm.body.landmarks import INDEX
 from humanlrm.encoding import encode_reframed
 from humanlrm.extraction import distance_of
@@ -36,13 +37,13 @@ def _looking(below: float, monkeypatch) -> tuple[HumanLRM, list[Inputs]]:
     model, shown = build(tiny()), []
     assert isinstance(model, HumanLRM)
 
-    def encode(given: Inputs) -> Triplane:
+    def encode(_: HumanLRM, given: Inputs) -> Triplane:
         points, nothing = torch.zeros(1, len(INDEX), 3), torch.zeros(1, 1, 1, 1)
         points[:, INDEX["left_ankle"], 1] = -max(0.9, below - 3 * len(shown))
         shown.append(given)
         return Triplane(nothing, nothing, nothing, InputView(torch.zeros(1, 5, 1, 1), None, None, points, points))
 
-    monkeypatch.setattr(model, "encode", encode)
+    monkeypatch.setattr(encoding, "encode", encode)
     return model, shown
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
-from humanlrm.encoding import expand_frame
+from humanlrm.encoding import correct_estimate, encode, expand_frame
 from humanlrm.extraction import distance_of
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.model.pose_denoiser import PoseDenoiser
@@ -89,9 +89,9 @@ def complete(
     inputs = expanded.inputs.to(people.device)
 
     def encode_on(poses: Float[Tensor, "K J 3"]) -> tuple[Triplane, ...]:
-        return tuple(model.encode(inputs, landmarks_override=pose[None], estimate=False) for pose in poses)
+        return tuple(encode(model, inputs, landmarks_override=pose[None], estimate=False) for pose in poses)
 
-    triplanes = encode_on(people) if sampled else (estimate if expanded is subject else model.encode(inputs),)
+    triplanes = encode_on(people) if sampled else (estimate if expanded is subject else encode(model, inputs),)
     fields: tuple[Sdf, ...] = ()
     if completion.uncertainty:
         count = max(completion.samples, _UNCERTAINTY_SAMPLES)
@@ -113,7 +113,7 @@ def _sample(
     def sample(crop: SubjectCrop) -> Float[Tensor, "1 K J 3"]:
         inputs = crop.inputs.to(next(model.parameters()).device)
         poses = sample_poses(prior, pose_condition(model, inputs), MOST_SAMPLES, completion.seed, completion.guidance)
-        return model.correct_posture(poses, inputs.image)
+        return correct_estimate(model, poses, inputs.image)
 
     poses = sample(subject)
     expanded = expand_frame(subject, poses[0, :_FRAMED_SAMPLES].flatten(0, 1))

@@ -1,17 +1,51 @@
 """From a subject crop to a triplane, in a frame that has room for the whole person."""
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor
 
+from humanlrm.body.balance import correct_posture
+from humanlrm.model.landmark_head import select_landmarks
 from humanlrm.model.lrm import Model
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.crop import SubjectCrop
+from humanlrm.views import Inputs
 
 #: Landmarks farther out than this ask for a larger frame; landmarks are clipped at the second (box units). A portrait's
 #: feet are three units below its middle.
 _FRAME_LIMIT, _LANDMARK_LIMIT = 0.93, 4.0
 #: Encodings of one photo, at most.
 _MAX_ENCODINGS = 3
+
+
+def encode(
+    model: Model, inputs: Inputs, landmarks_override: Float[Tensor, "B J 3"] | None = None, estimate: bool = True
+) -> Triplane:
+    """The planes of the people in photos: estimate their landmarks, correct the posture, decode.
+
+    Args:
+        inputs: on the model's device.
+        landmarks_override: landmarks to build on instead of the estimated ones; NaN where the estimate has to do.
+        estimate: whether landmarks are estimated even if all of them are overridden.
+    """
+    network: Any = model  # features are of its family
+    features = network.extract_features(inputs.image)
+    if not estimate and landmarks_override is not None and bool(landmarks_override.isfinite().all()):
+        return network.decode(features, landmarks_override)
+    estimated = network.estimate_landmarks(inputs, features)
+    if estimated is None:
+        return network.decode(features, None)
+    corrected = correct_estimate(model, estimated.points, inputs.image)
+    return network.decode(features, select_landmarks(corrected, landmarks_override), estimated)
+
+
+def correct_estimate(
+    model: Model, landmarks: Float[Tensor, "B *K J 3"], image: Float[Tensor, "B 5 H W"]
+) -> Float[Tensor, "B *K J 3"]:
+    """A model's estimate of landmarks, or K samples around it, as people are built on them: set upright, if the model
+    was trained so."""
+    return correct_posture(landmarks, image) if model.config.upright else landmarks
 
 
 def encode_reframed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
@@ -21,14 +55,14 @@ def encode_reframed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Tr
     which may be beyond the frame.
     """
     device = next(model.parameters()).device
-    triplane = model.encode(subject.inputs.to(device))
+    triplane = encode(model, subject.inputs.to(device))
     for _ in range(_MAX_ENCODINGS - 1):
         if triplane.inputs.estimated is None:
             break
         expanded = expand_frame(subject, triplane.inputs.estimated[0])
         if expanded is subject:
             break
-        subject, triplane = expanded, model.encode(expanded.inputs.to(device))
+        subject, triplane = expanded, encode(model, expanded.inputs.to(device))
     return subject, triplane
 
 

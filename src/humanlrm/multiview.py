@@ -169,11 +169,12 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
     hull = visual_hull(capture)
     posed = [_posed(view, hull, detector, model.config.image_px) for view in views]
     inputs = _batch([one.subject for one in posed]).to(device)
-    estimated = model.estimate_landmarks(inputs).points.cpu().double().numpy()
+    features = model.extract_features(inputs.image)
+    estimated = model.estimate_landmarks(inputs, features).points.cpu().double().numpy()
     to_frames = np.stack([one.to_frame for one in posed])
     world = robust_triangulate(estimated, to_frames)
     landmarks_override = _moved(to_frames, world)
-    planes = model.encode(inputs, torch.from_numpy(landmarks_override.astype(np.float32)).to(device), estimate=False)
+    planes = model.decode(features, torch.from_numpy(landmarks_override.astype(np.float32)).to(device))
     from_world = _common_box(world, views[0])
     to_views = torch.from_numpy((to_frames @ np.linalg.inv(from_world)).astype(np.float32)).to(device)
     landmarks = _moved(from_world[None], world)[0]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from humanlrm import encoding
 from humanlrm.body.balance import undo_lean
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import ModelConfig, tiny
@@ -128,10 +129,11 @@ def test_impossible_sizes_are_refused():
 def test_a_person_is_built_on_what_is_told_and_on_the_estimate_where_nothing_is(lively):
     image, landmarks = inputs()
     with torch.no_grad():
-        own = lively(image, landmarks, clues_of(landmarks))
+        given = Inputs(image, landmarks, clues_of(landmarks))
+        own = encoding.encode(lively, given)
         told = own.inputs.estimated + 0.1
         told[:, :5] = torch.nan
-        teacher_landmarks = lively(image, landmarks, clues_of(landmarks), told)
+        teacher_landmarks = encoding.encode(lively, given, told)
     torch.testing.assert_close(teacher_landmarks.inputs.estimated, own.inputs.estimated)
     torch.testing.assert_close(teacher_landmarks.inputs.landmarks[:, :5], own.inputs.landmarks[:, :5])
     torch.testing.assert_close(teacher_landmarks.inputs.landmarks[:, 5:], told[:, 5:])
@@ -185,7 +187,7 @@ def test_landmarks_alone_are_those_that_a_person_is_built_on(eye):
     image, landmarks = inputs()
     given = Inputs(image, landmarks, clues_of(landmarks))
     with torch.no_grad():
-        found, built_on = model.estimate_landmarks(given), model.encode(given).inputs
+        found, built_on = model.estimate_landmarks(given), model(image, landmarks, clues_of(landmarks)).inputs
     torch.testing.assert_close(found.points, built_on.estimated)
     torch.testing.assert_close(found.points, built_on.landmarks)
 
@@ -205,8 +207,8 @@ def test_people_who_stand_are_built_upright(feet_hidden):
         model = build(replace(tiny(), upright=flag)).eval()  # a new one takes landmarks as they were detected
         assert isinstance(model, HumanLRM)
         with torch.no_grad():
-            seen = model(image, landmarks, clues_of(landmarks)).inputs
-            samples = model.correct_posture(landmarks[:, None, :, :3].expand(-1, 3, -1, -1), image)
+            seen = encoding.encode(model, Inputs(image, landmarks, clues_of(landmarks))).inputs
+            samples = encoding.correct_estimate(model, landmarks[:, None, :, :3].expand(-1, 3, -1, -1), image)
         torch.testing.assert_close(seen.landmarks[0], built_on)
         torch.testing.assert_close(seen.estimated, landmarks[..., :3])
         torch.testing.assert_close(samples[0, 2], built_on)

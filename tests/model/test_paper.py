@@ -69,7 +69,7 @@ def test_planes_have_the_sizes_of_the_config(lively):
 
 def test_forward_is_decode_after_encode(lively):
     image = torch.rand(1, 5, 64, 64)
-    whole, parts = lively(image), lively.decode(*lively.encode_latent(image))
+    whole, parts = lively(image), lively.decode_latent(*lively.encode_latent(image))
     torch.testing.assert_close(whole.zy, parts.zy, rtol=0, atol=0)
 
 
@@ -77,7 +77,7 @@ def test_forward_is_decode_after_encode(lively):
 @pytest.mark.parametrize("size", [(64, 64), (96, 64), (70, 83)])
 def test_any_number_of_views_of_any_size_gives_planes_of_one_size(lively, views, size):
     cameras = around(views, 1)
-    found = latent(lively, torch.rand(1, views, 5, *size), None, Cameras(cameras.K, cameras.w2c, size))
+    found = latent(lively, torch.rand(1, views, 5, *size), None, None, Cameras(cameras.K, cameras.w2c, size))
     assert found.shape == (1, 3, 8, 8, 8)
     assert found.isfinite().all()
 
@@ -90,19 +90,19 @@ def test_a_single_canonical_view_needs_no_view_axis(lively):
 def test_the_order_of_the_views_does_not_matter_but_their_cameras_do(lively):
     images, cameras, order = torch.rand(1, 3, 5, 64, 64), around(3, 1), [0, 2, 1]
     turned = Cameras(cameras.K[:, order], cameras.w2c[:, order], cameras.size_px)
-    together = latent(lively, images, None, cameras)
-    torch.testing.assert_close(latent(lively, images[:, order], None, turned), together, rtol=1e-3, atol=1e-4)
-    mistaken = latent(lively, images, None, turned)
+    together = latent(lively, images, None, None, cameras)
+    torch.testing.assert_close(latent(lively, images[:, order], None, None, turned), together, rtol=1e-3, atol=1e-4)
+    mistaken = latent(lively, images, None, None, turned)
     assert (mistaken - together).abs().max() > 1e-3 * together.abs().max()
 
 
 def test_every_view_counts(lively):
     images, cameras = torch.rand(1, 3, 5, 64, 64), around(3, 1)
-    together = latent(lively, images, None, cameras)
+    together = latent(lively, images, None, None, cameras)
     for view in range(3):
         other = images.clone()
         other[:, view, :4] = torch.rand(4, 64, 64)
-        assert (latent(lively, other, None, cameras) - together).abs().max() > 1e-4
+        assert (latent(lively, other, None, None, cameras) - together).abs().max() > 1e-4
 
 
 def test_a_canonical_view_without_camera_is_not_modulated(lively):
@@ -113,7 +113,7 @@ def test_a_canonical_view_without_camera_is_not_modulated(lively):
         kept = weight.clone()
         weight.mul_(2)
         again = latent(lively, image)
-        with_camera = latent(lively, image[:, None], None, around(1, 1))
+        with_camera = latent(lively, image[:, None], None, None, around(1, 1))
         weight.copy_(kept)
     torch.testing.assert_close(again, plain, rtol=0, atol=0)
     assert not torch.allclose(with_camera, plain)
@@ -122,8 +122,8 @@ def test_a_canonical_view_without_camera_is_not_modulated(lively):
 def test_subjects_do_not_influence_each_other(flagged):
     images, marks, cameras = torch.rand(2, 2, 5, 64, 64), torch.rand(2, 19, 4), around(2)
     alone = Cameras(cameras.K[1:], cameras.w2c[1:], cameras.size_px)
-    together = latent(flagged, images, marks, cameras)[1:]
-    torch.testing.assert_close(latent(flagged, images[1:], marks[1:], alone), together, rtol=1e-3, atol=1e-4)
+    together = latent(flagged, images, marks, None, cameras)[1:]
+    torch.testing.assert_close(latent(flagged, images[1:], marks[1:], None, alone), together, rtol=1e-3, atol=1e-4)
 
 
 def test_the_background_does_not_matter(flagged):
@@ -158,7 +158,7 @@ def test_gradients_reach_every_trained_parameter(flags, batch):
     gone = batch.inputs.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
     objective(model, replace(batch, inputs=replace(batch.inputs, landmarks=gone))).total(LossWeights()).backward()
-    posed = model(batch.inputs.image[:, None].expand(-1, 2, -1, -1, -1), gone, around(2))
+    posed = model(batch.inputs.image[:, None].expand(-1, 2, -1, -1, -1), gone, None, around(2))
     model.field.distance(posed, batch.supervision.points).sum().backward()
     without = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     assert without == set()
@@ -194,7 +194,7 @@ def test_a_second_view_tells_people_apart_who_look_alike_in_the_first():
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
     for _ in range(80):
         optimizer.zero_grad()
-        found = model.field.distance(model(images, None, around(2, side=32)), points)
+        found = model.field.distance(model(images, None, None, around(2, side=32)), points)
         loss = (found - wanted).abs().mean()
         loss.backward()
         optimizer.step()
@@ -295,9 +295,9 @@ def test_a_config_comes_back_from_its_fields(config):
     ("given", "message"),
     [
         ((torch.rand(1, 2, 5, 64, 64),), "2 views need"),
-        ((torch.rand(1, 9, 5, 64, 64), None, around(9, 1)), "1 to 8 views"),
-        ((torch.rand(1, 2, 5, 64, 64), None, around(3, 1)), r"cameras must be \(1, 2\)"),
-        ((torch.rand(1, 2, 5, 64, 64), None, around(2, 1, side=32)), "64, 64.* px"),
+        ((torch.rand(1, 9, 5, 64, 64), None, None, around(9, 1)), "1 to 8 views"),
+        ((torch.rand(1, 2, 5, 64, 64), None, None, around(3, 1)), r"cameras must be \(1, 2\)"),
+        ((torch.rand(1, 2, 5, 64, 64), None, None, around(2, 1, side=32)), "64, 64.* px"),
     ],
 )
 def test_views_that_do_not_fit_are_refused(lively, given, message):
@@ -312,10 +312,10 @@ def test_a_landmark_model_wants_landmarks(flagged):
 
 def test_points_read_the_first_view_only_if_it_is_canonical(flagged):
     images, marks, cameras = torch.rand(1, 2, 5, 64, 64), torch.rand(1, 19, 4), around(2, 1)
-    flagged(images, marks, cameras)
+    flagged(images, marks, None, cameras)
     turned = Cameras(cameras.K, cameras.w2c.flip(1), cameras.size_px)
     with pytest.raises(ValueError, match="must be the canonical one"):
-        flagged(images, marks, turned)
+        flagged(images, marks, None, turned)
 
 
 @pytest.mark.parametrize(

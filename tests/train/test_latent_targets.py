@@ -70,10 +70,10 @@ def test_reconstruction_from_the_cached_latent_equals_the_teachers(flags, data, 
     points = torch.rand(1, 200, 3) * 2 - 1
     with torch.no_grad():
         theirs = teacher(image[None], None, batch)
-        given = teacher.encode_latent(image[None, :1], None, first)[1]
-        ours = teacher.decode(cached["part/a", "00000001", 1][None], given)
+        given = teacher.encode_latent(image[None, :1], None, None, first)[1]
+        ours = teacher.decode_latent(cached["part/a", "00000001", 1][None], given)
         expected, found = teacher.field(theirs, points), teacher.field(ours, points)
-        other = teacher.decode(cached["part/a", "00000001", 2][None], given)
+        other = teacher.decode_latent(cached["part/a", "00000001", 2][None], given)
     torch.testing.assert_close(ours.xy, theirs.xy, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.sdf, expected.sdf, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.rgb, expected.rgb, rtol=0, atol=1e-5)

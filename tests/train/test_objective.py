@@ -6,6 +6,7 @@ import pytest
 import torch
 from train_tiny import RENDERING, STAGE
 
+from humanlrm.encoding import encode
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.train.config import LossWeights, TrainConfig
@@ -159,7 +160,7 @@ def test_landmarks_can_be_trained_alone(scans):
     expected = sum(getattr(LossWeights(), name) * float(value) for name, value in terms.items())
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     found = model.estimate_landmarks(scans.inputs)
-    given = model.encode(scans.inputs).inputs
+    given = encode(model, scans.inputs).inputs
     torch.testing.assert_close(found.points, given.estimated)
     torch.testing.assert_close(found.heatmaps.logits, given.heatmaps.logits)
     assert found.tokens.shape == (*found.points.shape[:2], model.config.width)
@@ -204,7 +205,7 @@ def test_the_head_can_be_trained_alone(scans):
         torch.testing.assert_close(value, together[name], rtol=1e-4, atol=1e-5)
     loss.backward()
     assert {name.split(".")[2] for name in gradients(losses)} == {"head"}
-    assert model.field(model.encode(scans.inputs), scans.supervision.surface).rgb.requires_grad is False
+    assert model.field(encode(model, scans.inputs), scans.supervision.surface).rgb.requires_grad is False
 
 
 def test_a_model_without_a_head_part_cannot_train_it():

@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, INDEX
-from humanlrm.frame import project_ndc, unproject_ndc
+from humanlrm.frame import project_ndc, sample_plane, unproject_ndc
 
 _SIDES = ("left", "right")
+_FEET = [INDEX[f"{side}_{name}"] for side in _SIDES for name in ("ankle", "toe")]
 #: Share of the body's mass, the landmarks that its part lies between (or the middles of both sides' ones), and where
 #: its middle is, from the first to the second (Winter 2009, table 4.1; hands and feet by one landmark, our choice).
 _TRUNK = ((0.497, "hip", "neck", 0.5), (0.081, "head", "head", 0.0))
@@ -111,3 +112,14 @@ def undo_lean(landmarks: Float[Tensor, "*B J 3"], feet_hidden: Bool[Tensor, "*B"
     slope = torch.tan(torch.deg2rad(undone)) * is_standing(landmarks)
     height = landmarks[..., 1] - landmarks[..., 1].mean(-1, keepdim=True)
     return unproject_ndc(project_ndc(landmarks), landmarks[..., 2] - slope[..., None] * height)
+
+
+def correct_posture(landmarks: Float[Tensor, "B *K J 3"], image: Float[Tensor, "B 5 H W"]) -> Float[Tensor, "B *K J 3"]:
+    """Estimated landmarks of a photo, or K samples of them, set upright (:func:`undo_lean`).
+
+    Args:
+        image: RGB, alpha and known (1 inside the photo): feet outside of the photo are hidden.
+    """
+    feet = landmarks[..., _FEET, :]
+    shown = sample_plane(image[:, 4:], project_ndc(feet).flatten(1, -2)) > 0.5
+    return undo_lean(landmarks, ~shown.reshape(feet.shape[:-1]).any(-1))

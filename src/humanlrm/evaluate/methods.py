@@ -15,6 +15,7 @@ from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
+from humanlrm.encoding import correct_estimate, encode
 from humanlrm.evaluate.baselines import inflated, mean_body, visual_hull
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface, Method, SeveralMethod
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
@@ -63,7 +64,7 @@ def _given(model: Model, shown: SubjectCrop) -> Inputs:
 
 @torch.no_grad()
 def _planes(model: Model, shown: SubjectCrop) -> Triplane:
-    return model.encode(_given(model, shown))
+    return encode(model, _given(model, shown))
 
 
 def lrm_surface(model: Model, resolution: int = 128) -> Callable[[SubjectCrop], TriangleSurface]:
@@ -107,8 +108,12 @@ def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, cou
     @torch.no_grad()
     def run(case: Case) -> tuple[ColoredSurface, ...]:
         inputs = _given(model, case.shown)
-        found = model.correct_posture(sample_poses(denoiser, pose_condition(model, inputs), MOST_SAMPLES), inputs.image)
-        samples = [model.encode(inputs, landmarks_override=p[None], estimate=False) for p in k_medoids(found, count)[0]]
+        found = correct_estimate(
+            model, sample_poses(denoiser, pose_condition(model, inputs), MOST_SAMPLES), inputs.image
+        )
+        samples = [
+            encode(model, inputs, landmarks_override=p[None], estimate=False) for p in k_medoids(found, count)[0]
+        ]
         return tuple(
             _colored(fitted_surface(model, s, resolution), lambda p, n, s=s: model.field.color(s, p[None], n[None])[0])
             for s in samples

@@ -7,7 +7,7 @@ There are two families, and each has its own config, so that none has fields tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
 
@@ -41,7 +41,7 @@ class ModelConfig:
         normal_step: step of the finite differences that give the field's normal, box units.
         plane_adapter: the planes see with an eye of their own as well (``model.decoder.Sight``).
         head: the field has a part of its own for heads (``model.head``).
-        upright: people who stand are set upright, half of the way (``balance.undo_lean``).
+        upright: people who stand are set upright, half of the way (``body.balance.correct_posture``).
     """
 
     image_px: int = 256
@@ -131,6 +131,8 @@ class PaperConfig:
     lifter_width: int = 768
     lifter_depth: int = 3
     normal_step: float = 0.01
+    #: People are not set upright.
+    upright: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, known in (("family", Family), ("encoder", Encoder), ("field", FieldKind)):

@@ -126,7 +126,7 @@ def _given(config: Config, views: int) -> tuple[Any, ...]:
         return torch.zeros(1, 5, side, side), landmarks
     one = canonical_camera(side)
     cameras = Cameras(one.K.expand(1, views, 3, 3), one.w2c.expand(1, views, 4, 4), one.size_px)
-    return torch.zeros(1, views, 5, side, side), landmarks, cameras
+    return torch.zeros(1, views, 5, side, side), landmarks, None, cameras
 
 
 def _tokens(model: Model) -> tuple[int, int]:

@@ -34,6 +34,19 @@ class Pyramid(FineMaps):
     stride32: Float[Tensor, "B 320 H32 W32"]
 
 
+@dataclass(frozen=True)
+class PhotoFeatures:
+    """Features of square crops.
+
+    Attributes:
+        picture: premultiplied RGB, alpha and known (1 inside the photo).
+        maps: of the person on grey; only the fine ones, or the whole pyramid.
+    """
+
+    picture: Float[Tensor, "B 5 H W"]
+    maps: FineMaps
+
+
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
     assert fused.bias is not None
@@ -152,6 +165,22 @@ class TrainableTrunk(nn.Module):
             x = stage(x)
             maps.append(x)
         return Pyramid(seen.stride2, seen.stride4, *maps)
+
+
+class PhotoEncoder(nn.Module):
+    """Square crops to :class:`PhotoFeatures`, by the frozen network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = LiteEncoder()
+
+    def forward(self, image: Float[Tensor, "B 5 H W"], fine: bool = False) -> PhotoFeatures:
+        """Args: ``image`` is sRGB (not premultiplied), alpha and known, all in [0, 1]; ``fine`` leaves out the coarse
+        maps."""
+        rgb, alpha = image[:, :3], image[:, 3:4]
+        person = rgb * alpha + 0.5 * (1 - alpha)
+        maps = self.net.fine(person) if fine else self.net(person)
+        return PhotoFeatures(torch.cat([rgb * alpha, image[:, 3:]], dim=1), maps)
 
 
 def reference_network() -> EfficientNet:

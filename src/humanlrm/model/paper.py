@@ -1,6 +1,6 @@
 """The paper's model at any size: V views of a person, any cameras, to a triplane, and the field that reads it."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
@@ -11,7 +11,7 @@ from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoders import ViewEncoder, ViewTokens
-from humanlrm.model.landmark_head import select_landmarks
+from humanlrm.model.landmark_head import LandmarkEstimate
 from humanlrm.model.latent import LatentDecoder
 from humanlrm.model.modulation import CameraEmbedding, camera_numbers
 from humanlrm.model.paper_field import DensityField, PaperField
@@ -21,6 +21,21 @@ from humanlrm.model.view_head import TokenLandmarkHead, ViewHead
 from humanlrm.views import Inputs
 
 _MOST_VIEWS = 8
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """Features of the views of B people.
+
+    Attributes:
+        picture: the first view: premultiplied RGB, alpha and known (1 inside the photo).
+        first: its tokens.
+        memory: the tokens of all views, one view after the other.
+    """
+
+    picture: Float[Tensor, "B 5 H W"]
+    first: ViewTokens
+    memory: Float[Tensor, "B T D"]
 
 
 class PaperLRM(nn.Module):
@@ -42,63 +57,19 @@ class PaperLRM(nn.Module):
         self.landmark_head = TokenLandmarkHead(encoder.width, config) if config.landmarks else None
         self.field = PaperField(config) if config.field == "sdf" else DensityField(config)
 
-    def encode(self, inputs: Inputs, landmarks_override: Float[Tensor, "B J 3"] | None = None) -> Triplane:
-        """What a batch of the loader, or a photo, shows: one view by the canonical camera.
-
-        ``landmarks_override``: landmarks for the field to build on instead of the estimated ones, NaN where the
-        estimate has to do; the plane decoder is shown the estimate.
-        """
-        latent, view = self.encode_latent(inputs.image, inputs.landmarks, detector_features=inputs.detector_features)
-        if view.estimated is not None:
-            view = replace(view, landmarks=select_landmarks(view.estimated, landmarks_override))
-        return self.decode(latent, view)
-
-    def forward(
-        self,
-        image: Float[Tensor, "B *V 5 H W"],
-        landmarks: Float[Tensor, "B J 4"] | None = None,
-        cameras: Cameras | None = None,
-        detector_features: Float[Tensor, "B J 2 E"] | None = None,
-    ) -> Triplane:
-        """Views to a triplane.
+    def extract_features(self, image: Float[Tensor, "B *V 5 H W"], cameras: Cameras | None = None) -> ViewFeatures:
+        """Features of views: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1].
 
         Args:
-            image: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1]; B crops, or B times V
-                views of one size.
-            landmarks: detected in the first view, box units, and visibility in [0, 1]; 0 = missing. Only a model
-                with the ``landmarks`` flag reads them.
+            image: B crops, or B times V views of one size.
             cameras: (B, V) cameras in the box frame; ``None``: one view by the canonical camera.
-            detector_features: the detector's features at the landmarks; ``None``: unknown.
 
         Raises:
-            ValueError: views without cameras, cameras that are not those of the views, no landmarks where they are
-                needed, or a first view that is not canonical although points read it (the three flags).
+            ValueError: views without cameras, cameras that are not those of the views, or a first view that is not
+                canonical although points read it.
         """
-        latent, inputs = self.encode_latent(image, landmarks, cameras, detector_features)
-        return self.decode(latent, inputs)
-
-    def encode_latent(
-        self,
-        image: Float[Tensor, "B *V 5 H W"],
-        landmarks: Float[Tensor, "B J 4"] | None = None,
-        cameras: Cameras | None = None,
-        detector_features: Float[Tensor, "B J 2 E"] | None = None,
-    ) -> tuple[Float[Tensor, "B 3 C s s"], InputView]:
-        """The latent triplane (what diffusion learns to make) and what points read off the first view."""
-        view, inputs = self.look(image, landmarks, cameras, detector_features)
-        return self.decoder(view.tokens), inputs
-
-    def look(
-        self,
-        image: Float[Tensor, "B *V 5 H W"],
-        landmarks: Float[Tensor, "B J 4"] | None = None,
-        cameras: Cameras | None = None,
-        detector_features: Float[Tensor, "B J 2 E"] | None = None,
-    ) -> tuple[ViewTokens, InputView]:
-        """What the plane decoder looks at (tokens of the landmarks, if the model has any, then of one view after the
-        other), and what points read off the first view."""
         views = image if image.ndim == 5 else image[:, None]
-        self._check(views, landmarks, cameras)
+        self._check(views, cameras)
         count = views.shape[1]
         rgb, alpha = views[:, :, :3], views[:, :, 3:4]
         shown = rearrange(rgb * alpha + 0.5 * (1 - alpha), "B V C H W -> (B V) C H W")
@@ -106,23 +77,92 @@ class PaperLRM(nn.Module):
         found = self.encoder(shown, condition)
         memory = rearrange(found.tokens, "(B V) T D -> B (V T) D", V=count)
         first = ViewTokens(found.tokens[::count], found.grid)
-        picture = torch.cat([rgb * alpha, views[:, :, 3:]], dim=2)[:, 0]
-        features = depth = corrected = None
-        if self.landmark_head is not None and landmarks is not None:
-            corrected, landmark_tokens = self.landmark_head(landmarks, detector_features, first)
-            memory = torch.cat([landmark_tokens, memory], dim=1)
-        if self.head is not None:
-            features, depth = self.head(picture, first)
-        return ViewTokens(memory, found.grid), InputView(picture, features, depth, corrected, corrected)
+        return ViewFeatures(torch.cat([rgb * alpha, views[:, :, 3:]], dim=2)[:, 0], first, memory)
 
-    def decode(self, latent: Float[Tensor, "B 3 C s s"], inputs: InputView) -> Triplane:
+    def estimate_landmarks(self, inputs: Inputs, features: ViewFeatures | None = None) -> LandmarkEstimate | None:
+        """Landmarks from the detected ones and the first view; ``None``: this model estimates none.
+
+        Args:
+            features: of the same images. Default: they are extracted.
+        """
+        if self.landmark_head is None:
+            return None
+        features = self.extract_features(inputs.image) if features is None else features
+        return self._estimate(features, inputs.landmarks, inputs.detector_features)
+
+    def _estimate(
+        self,
+        features: ViewFeatures,
+        landmarks: Float[Tensor, "B J 4"] | None,
+        detector_features: Float[Tensor, "B J 2 E"] | None,
+    ) -> LandmarkEstimate | None:
+        if self.landmark_head is None:
+            return None
+        if landmarks is None:
+            raise ValueError("this model was built with landmarks=True: give the landmarks detected in the first view")
+        points, tokens = self.landmark_head(landmarks, detector_features, features.first)
+        return LandmarkEstimate(points, None, tokens)
+
+    def decode(
+        self,
+        features: ViewFeatures,
+        landmarks: Float[Tensor, "B J 3"] | None = None,
+        estimate: LandmarkEstimate | None = None,
+    ) -> Triplane:
+        """The planes of people whose landmarks these are; the planes read the estimate, the field the landmarks."""
+        latent, view = self.decode_to_latent(features, landmarks, estimate)
+        return self.decode_latent(latent, view)
+
+    def decode_to_latent(
+        self,
+        features: ViewFeatures,
+        landmarks: Float[Tensor, "B J 3"] | None = None,
+        estimate: LandmarkEstimate | None = None,
+    ) -> tuple[Float[Tensor, "B 3 C s s"], InputView]:
+        """The latent triplane (what diffusion learns to make) and what points read off the first view."""
+        memory = features.memory if estimate is None else torch.cat([estimate.tokens, features.memory], dim=1)
+        grid, depth = None, None
+        if self.head is not None:
+            grid, depth = self.head(features.picture, features.first)
+        estimated = None if estimate is None else estimate.points
+        return self.decoder(memory), InputView(features.picture, grid, depth, landmarks, estimated)
+
+    def forward(
+        self,
+        image: Float[Tensor, "B *V 5 H W"],
+        landmarks: Float[Tensor, "B J 4"] | None = None,
+        detector_features: Float[Tensor, "B J 2 E"] | None = None,
+        cameras: Cameras | None = None,
+    ) -> Triplane:
+        """Views to planes, built on the estimated landmarks, if the model estimates any.
+
+        Args:
+            landmarks: detected in the first view, box units, and visibility in [0, 1]; 0 = missing.
+            detector_features: the detector's features at the landmarks; ``None``: unknown.
+
+        Raises:
+            ValueError: as :meth:`extract_features`; or no landmarks where they are needed.
+        """
+        return self.decode_latent(*self.encode_latent(image, landmarks, detector_features, cameras))
+
+    def encode_latent(
+        self,
+        image: Float[Tensor, "B *V 5 H W"],
+        landmarks: Float[Tensor, "B J 4"] | None = None,
+        detector_features: Float[Tensor, "B J 2 E"] | None = None,
+        cameras: Cameras | None = None,
+    ) -> tuple[Float[Tensor, "B 3 C s s"], InputView]:
+        """Views to the latent triplane and what points read off the first view; arguments as of :meth:`forward`."""
+        features = self.extract_features(image, cameras)
+        estimate = self._estimate(features, landmarks, detector_features)
+        return self.decode_to_latent(features, None if estimate is None else estimate.points, estimate)
+
+    def decode_latent(self, latent: Float[Tensor, "B 3 C s s"], inputs: InputView) -> Triplane:
         """Latent triplane to the planes that the field reads."""
         xy, zy, xz = self.latent_decoder(latent).float().unbind(1)
         return Triplane(xy, zy, xz, inputs)
 
-    def _check(
-        self, views: Float[Tensor, "B V 5 H W"], landmarks: Float[Tensor, "B J 4"] | None, cameras: Cameras | None
-    ) -> None:
+    def _check(self, views: Float[Tensor, "B V 5 H W"], cameras: Cameras | None) -> None:
         batch, count = views.shape[:2]
         if not 1 <= count <= _MOST_VIEWS:
             raise ValueError(f"1 to {_MOST_VIEWS} views can be given, got {count}")
@@ -133,8 +173,6 @@ class PaperLRM(nn.Module):
                 f"cameras must be ({batch}, {count}) of {tuple(views.shape[-2:])} px like the views, got "
                 f"{tuple(cameras.w2c.shape[:-2])} of {cameras.size_px} px"
             )
-        if self.landmark_head is not None and landmarks is None:
-            raise ValueError("this model was built with landmarks=True: give the landmarks detected in the first view")
         if cameras is not None and (self.head is not None or self.landmark_head is not None):
             first = Cameras(cameras.K[:, 0], cameras.w2c[:, 0], cameras.size_px)
             canonical = camera_numbers(canonical_camera(1)).to(first.K)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.data import augment
+from humanlrm.encoding import encode
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.heatmap_head import LandmarkHeatmaps
@@ -66,7 +67,7 @@ def objective(model: Model, batch: Batch) -> LossTerms:
     surface samples; depth, colours and landmarks may be NaN in part. Depth and landmarks count 0 for a model that does
     not predict them.
     """
-    return direct_terms(model, model.encode(batch.inputs), batch.supervision)
+    return direct_terms(model, encode(model, batch.inputs), batch.supervision)
 
 
 def direct_terms(model: Model, planes: Triplane, supervision: Supervision) -> LossTerms:
@@ -151,9 +152,7 @@ class Objective(nn.Module):
         self.density = self._perceptual = None
         if config.rendering is not None:
             self.density = kind()
-            self._perceptual = PerceptualLoss(
-                model.encoder if isinstance(model.encoder, LiteEncoder) else LiteEncoder()
-            )
+            self._perceptual = PerceptualLoss(LiteEncoder())
 
     def forward(self, batch: Batch, context: StepContext) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """The weighted sum, and every term by name, unweighted and without gradient.
@@ -189,9 +188,9 @@ class Objective(nn.Module):
     def _planes(self, batch: Batch) -> Triplane:
         teacher = batch.supervision.teacher_landmarks
         if self.part == "all":
-            return self.model.encode(batch.inputs, teacher)
+            return encode(self.model, batch.inputs, teacher)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.part != "head"):
-            planes = self._small().encode(batch.inputs, teacher, estimate=False)
+            planes = encode(self._small(), batch.inputs, teacher, estimate=False)
         # Where something is not told the estimate stands in; it is not trained.
         return replace(planes, inputs=replace(planes.inputs, estimated=None, heatmaps=None))
 

@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.surface import vertex_normals
@@ -62,7 +63,7 @@ def draw(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pi
     """
     batch = _first(batch, subjects)
     image = batch.inputs.image[:, :4]
-    planes = model.encode(batch.inputs)
+    planes = encode(model, batch.inputs)
     field, count = radiance_field(model, planes, LaplaceDensity()), len(image)
     targets = batch.supervision.targets
     if targets is not None and targets.alpha.shape[-1] % size_px == 0:

@@ -71,7 +71,7 @@ def portrait(lrm, denoiser, clean: torch.Tensor) -> InputView:
     """What the canonical camera sees of the person with this latent."""
     given = InputView(torch.zeros(1, 5, SIDE, SIDE), None, None, None)
     with torch.no_grad():
-        planes = lrm.decode(denoiser.restored(clean), given)
+        planes = lrm.decode_latent(denoiser.restored(clean), given)
         field = RadianceField(partial(lrm.field.distance, planes), partial(lrm.field, planes), LaplaceDensity())
         seen = render_rays(field, image_rays(canonical_camera(SIDE)), LIGHT.sampling)
     alpha = (to_image(seen.alpha, (SIDE, SIDE)) > 0.5).float()
@@ -155,7 +155,7 @@ def test_planes_are_those_of_the_latents(lrm, denoiser):
     found = complete(lrm, denoiser, given, CompletionSettings(samples=2, steps=4))
     with torch.no_grad():
         seen = lrm.encode_latent(given.image)[1]
-        second = lrm.decode(found.latents[1:], seen)
+        second = lrm.decode_latent(found.latents[1:], seen)
     torch.testing.assert_close(found.planes[1].zy, second.zy)
 
 

@@ -95,4 +95,4 @@ def complete(
     noise = draw_noise(settings.seed, settings.samples, tuple(condition.latent.shape[1:]))
     found = _SOLVERS[settings.solver](denoise, noise.to(condition.latent), noise_levels(settings.steps))
     latents = denoiser.restored(found)
-    return Completed(latents, [lrm.decode(latent[None], seen) for latent in latents])
+    return Completed(latents, [lrm.decode_latent(latent[None], seen) for latent in latents])

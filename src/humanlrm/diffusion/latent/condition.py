@@ -27,13 +27,16 @@ def condition_of(student: PaperLRM, denoiser: Denoiser, inputs: Inputs) -> tuple
         student: with one view; it is not changed.
         inputs: photos, and the landmarks that were found in them.
     """
-    view, seen = student.look(inputs.image, inputs.landmarks, detector_features=inputs.detector_features)
-    counts = token_mask(find_hidden_pixels(inputs), view.grid)
-    others = view.tokens.shape[1] - counts.shape[1]  # landmarks, class tokens: they speak of the whole picture
+    features = student.extract_features(inputs.image)
+    estimate = student.estimate_landmarks(inputs, features)
+    memory = features.memory if estimate is None else torch.cat([estimate.tokens, features.memory], dim=1)
+    latent, seen = student.decode_to_latent(features, None if estimate is None else estimate.points, estimate)
+    counts = token_mask(find_hidden_pixels(inputs), features.first.grid)
+    others = memory.shape[1] - counts.shape[1]  # landmarks, class tokens: they speak of the whole picture
     counts = torch.nn.functional.pad(counts, (others, 0), value=True)
-    latent = denoiser.normalised(student.decoder(view.tokens))
+    latent = denoiser.normalised(latent)
     everyone = torch.ones(len(counts), dtype=torch.bool, device=counts.device)
-    return TriplaneCondition(everyone, view.tokens, counts, latent), seen
+    return TriplaneCondition(everyone, memory, counts, latent), seen
 
 
 def token_mask(hidden: Bool[Tensor, "B H W"], grid: tuple[int, int]) -> Bool[Tensor, "B M"]:

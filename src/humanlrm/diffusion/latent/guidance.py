@@ -112,7 +112,7 @@ class ReconstructionGuidance:
         """Of rendered pixels: squared colour error on the person, and cross entropy of the silhouette."""
         count = len(clean)
         seen = replace(self.seen, **{f.name: _repeated(getattr(self.seen, f.name), count) for f in fields(InputView)})
-        planes = self.lrm.decode(self.denoiser.restored(clean), seen)
+        planes = self.lrm.decode_latent(self.denoiser.restored(clean), seen)
         radiance = RadianceField(
             partial(self.lrm.field.distance, planes), partial(self.lrm.field, planes), self.density
         )

@@ -52,7 +52,7 @@ def teach(teacher: PaperLRM, shards: ShardFolder, index: int, first: int, views:
     )
     landmarks, detector_features = (torch.from_numpy(array.astype(np.float32))[None].to(device) for array in told)
     one = Cameras(cameras.K[None].to(device), cameras.w2c[None].to(device), cameras.size_px)
-    return teacher.encode_latent(image[None].to(device), landmarks, one, detector_features)[0][0].cpu()
+    return teacher.encode_latent(image[None].to(device), landmarks, detector_features, one)[0][0].cpu()
 
 
 def write_latents(
