@@ -69,7 +69,7 @@ def test_reconstruction_from_the_cached_latent_equals_the_teachers(flags, data, 
     first = Cameras(cameras.K[None, :1], cameras.w2c[None, :1], cameras.size_px)
     points = torch.rand(1, 200, 3) * 2 - 1
     with torch.no_grad():
-        theirs = teacher(image[None], None, batch)
+        theirs = teacher(image[None], None, None, batch)
         given = teacher.encode_latent(image[None, :1], None, None, first)[1]
         ours = teacher.decode_latent(cached["part/a", "00000001", 1][None], given)
         expected, found = teacher.field(theirs, points), teacher.field(ours, points)
