@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; an error that the user can correct is one red line and exit code 1."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        return _parse(words).run()
+        return parse_command(words).run()
     except (ValueError, OSError) as error:
         complain(f"humanlrm: {' '.join(_message(error).split())}")
         return 1
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _parse(words: list[str]) -> Any:
+def parse_command(words: list[str]) -> Any:
     """The command with its options. Of a command that is named only its own module is imported."""
     if words and words[0] in COMMANDS:
         return parse(_command(words[0]), words[1:], f"humanlrm {words[0]}")
