@@ -1,4 +1,8 @@
-"""The front door: a photo in, a textured, watertight, metric person out."""
+"""The front door: a photo in, a textured, watertight, metric person out.
+
+Extraction, texture, completion and several views are imported by the stages that need them, so that a program which
+only prepares its work starts at once.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +14,6 @@ import torch
 from humanlrm.body.height import standing_height
 from humanlrm.body.parts import Anatomy, anatomy_from_landmarks, head_mirror
 from humanlrm.encoding import encode_reframed
-from humanlrm.extraction import color_of, extract, fit_photo, photo_of
 from humanlrm.model.lrm import Model
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
@@ -20,7 +23,6 @@ from humanlrm.photo.load import PhotoSource, load_photo
 from humanlrm.photo.visibility import measure_visibility
 from humanlrm.reconstruction import Reconstruction, StageTimer
 from humanlrm.settings import Calibration, Completion, Settings
-from humanlrm.texture.bake import bake
 
 __all__ = ["Calibration", "Completion", "Reconstruction", "Reconstructor", "Settings"]
 
@@ -97,6 +99,7 @@ class Reconstructor:
     ) -> Reconstruction:
         """One person of several calibrated photos."""
         from humanlrm.multiview import fuse, read_views
+        from humanlrm.texture.bake import bake
 
         if completion.requested or completion.uncertainty:
             raise ValueError("--samples, --uncertainty and --complete always are for a single photo, without --cameras")
@@ -125,6 +128,9 @@ def build_person(
     Raises:
         ValueError: the field has no surface inside the box.
     """
+    from humanlrm.extraction import color_of, extract, fit_photo, photo_of
+    from humanlrm.texture.bake import bake
+
     with timer("surface"):
         body = extract(model, triplane, settings.resolution, settings.faces)
         surface = fit_photo(body, triplane)

@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from humanlrm.diffusion.uncertainty import Uncertainty
-from humanlrm.mesh.texels import TexturedMesh
+from humanlrm.mesh.surface import TexturedMesh, Uncertainty
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.visibility import Visibility
 

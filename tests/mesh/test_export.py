@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from humanlrm.mesh.export import metric_vertices, save
-from humanlrm.mesh.texels import TexturedMesh
+from humanlrm.mesh.surface import TexturedMesh
 from humanlrm.texture.bake import bake
 
 

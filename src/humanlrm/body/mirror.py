@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.spatial import KDTree
-from scipy.spatial.transform import Rotation
 
 #: Points (box units) to how much they belong to something, 0 to 1.
 Membership = Callable[[Float[np.ndarray, "P 3"]], Float[np.ndarray, "P"]]
@@ -63,7 +62,7 @@ class Mirror:
             vertices, normals: of the surface.
         """
         images = self.image(points)
-        _, nearest = KDTree(vertices).query(images)
+        _, nearest = scipy.spatial.KDTree(vertices).query(images)
         outward = normals[nearest]
         beside = ((images - vertices[nearest]) * outward).sum(axis=1)
         trust = np.clip((_BESIDE[1] - np.abs(beside)) / (_BESIDE[1] - _BESIDE[0]), 0, 1) * self.share(images)
@@ -80,12 +79,12 @@ class Mirror:
         points, colors = points[own], colors[own]
         if len(points) < _PAIRS:
             return self
-        tree, best, most, compared = KDTree(points), None, -np.inf, False
+        tree, best, most, compared = scipy.spatial.KDTree(points), None, -np.inf, False
         for planes in (_NEAR, _FAR):
             for cost, turn, shift in planes:
                 if 1 - cost <= most:  # however alike, this plane and all after it are worse
                     break
-                normal = Rotation.from_rotvec(self.up * np.deg2rad(turn)).apply(self.normal)
+                normal = scipy.spatial.transform.Rotation.from_rotvec(self.up * np.deg2rad(turn)).apply(self.normal)
                 plane = replace(self, normal=normal, origin=self.origin + shift * normal)
                 likeness = plane._likeness(tree, points, colors)
                 compared = compared or likeness is not None
@@ -96,7 +95,7 @@ class Mirror:
         return best
 
     def _likeness(
-        self, tree: KDTree, points: Float[np.ndarray, "S 3"], colors: Float[np.ndarray, "S 3"]
+        self, tree: "scipy.spatial.KDTree", points: Float[np.ndarray, "S 3"], colors: Float[np.ndarray, "S 3"]
     ) -> float | None:
         """Correlation of the colours of places with those of their images, where these are seen."""
         aside = np.flatnonzero(self._beside(points) > _TRIVIAL)

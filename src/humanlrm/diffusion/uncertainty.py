@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.mesh.extract import Sdf
+from humanlrm.mesh.surface import Uncertainty
 from humanlrm.render.density import laplace_density
 from humanlrm.render.sampling import absorbed
 
@@ -15,21 +16,6 @@ from humanlrm.render.sampling import absorbed
 _REACH, _PLACES = 0.15, 25
 #: Distance over which a landmark's share of a vertex's motion falls by e (box units).
 _LANDMARK_FALLOFF = 0.15
-
-
-@dataclass(frozen=True)
-class Uncertainty:
-    """Uncertainty per vertex of a mesh.
-
-    Attributes:
-        spread: standard deviation of the surface's position along the vertex normal across samples, box units; with
-            sampled landmarks the root of the mean of both variances.
-        absence: 1 - accumulated opacity around the vertex, mean over samples: 0 where all of them have a surface
-            there, 1 where none has.
-    """
-
-    spread: Float[Tensor, "V"]
-    absence: Float[Tensor, "V"]
 
 
 @dataclass(frozen=True)

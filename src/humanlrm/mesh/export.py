@@ -14,7 +14,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from humanlrm.files import atomic_write
-from humanlrm.mesh.texels import TexturedMesh
+from humanlrm.mesh.surface import TexturedMesh
 
 _SUFFIXES = (".glb", ".obj", ".ply")
 #: Cloth and skin: no metal, hardly any gloss.

@@ -13,7 +13,7 @@ from PIL import Image
 from humanlrm.camera import Cameras, look_at
 from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
 from humanlrm.mesh.raycast import Hits, RayScene, bilinear, pixel_rays
-from humanlrm.mesh.texels import TexturedMesh
+from humanlrm.mesh.surface import TexturedMesh
 
 #: Degrees by which the camera walks around the person: "left" shows the person's left side.
 YAW_DEG = {"front": 0.0, "left": 90.0, "back": 180.0, "right": 270.0}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,39 @@ def is_closed(faces: Int[np.ndarray, "F 3"]) -> bool:
     backward = np.sort((end * count + start).ravel())
     unique = (start != end).all() and (np.diff(forward) > 0).all()
     return len(faces) > 0 and bool(unique and (forward == backward).all())
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Uncertainty per vertex of a mesh.
+
+    Attributes:
+        spread: standard deviation of the surface's position along the vertex normal across samples, box units; with
+            sampled landmarks the root of the mean of both variances.
+        absence: 1 - accumulated opacity around the vertex, mean over samples: 0 where all of them have a surface
+            there, 1 where none has.
+    """
+
+    spread: Float[Tensor, "V"]
+    absence: Float[Tensor, "V"]
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """A surface with a texture; vertices on the texture's seams appear more than once, bit-equal.
+
+    Attributes:
+        vertices: positions in box units.
+        faces: vertex indices, counter-clockwise seen from outside.
+        uv: in [0, 1]^2, v up.
+        texture: sRGB image; row 0 is v = 1.
+        normals: unit vertex normals, equal across seams.
+        welded: index of each vertex's original in the surface that was textured.
+    """
+
+    vertices: Float[np.ndarray, "U 3"]
+    faces: Int[np.ndarray, "F 3"]
+    uv: Float[np.ndarray, "U 2"]
+    texture: UInt8[np.ndarray, "T T 3"]
+    normals: Float[np.ndarray, "U 3"]
+    welded: Int[np.ndarray, "U"]

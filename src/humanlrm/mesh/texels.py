@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.ndimage import distance_transform_edt
 
 from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface
@@ -12,27 +12,6 @@ from humanlrm.mesh.unwrap import Unwrapped
 
 #: Barycentric coordinates of a face's corners, the middles of its edges, and its centre.
 _FACE_POINTS = np.concatenate([np.eye(3), (1 - np.eye(3)) / 2, np.full((1, 3), 1 / 3)]).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class TexturedMesh:
-    """A surface with a texture; vertices on the texture's seams appear more than once, bit-equal.
-
-    Attributes:
-        vertices: positions in box units.
-        faces: vertex indices, counter-clockwise seen from outside.
-        uv: in [0, 1]^2, v up.
-        texture: sRGB image; row 0 is v = 1.
-        normals: unit vertex normals, equal across seams.
-        welded: index of each vertex's original in the surface that was textured.
-    """
-
-    vertices: Float[np.ndarray, "U 3"]
-    faces: Int[np.ndarray, "F 3"]
-    uv: Float[np.ndarray, "U 2"]
-    texture: UInt8[np.ndarray, "T T 3"]
-    normals: Float[np.ndarray, "U 3"]
-    welded: Int[np.ndarray, "U"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +60,6 @@ def paint(texels: Texels, colors: Float[np.ndarray, "P 3"], size_px: int) -> UIn
     image[texels.row, texels.column] = np.clip(colors * 255 + 0.5, 0, 255).astype(np.uint8)
     empty: Bool[np.ndarray, "T T"] = np.ones((size_px, size_px), dtype=bool)
     empty[texels.row, texels.column] = False
-    nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
     row, column = np.asarray(nearest)
     return image[row, column]

@@ -10,15 +10,18 @@ net sees an upright square around one person at 256 px and answers with 39 point
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino as ov
+import scipy
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
-from scipy import ndimage
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIRROR
 from humanlrm.cache import cache_folder
+
+if TYPE_CHECKING:
+    import openvino
 
 _FOLDER = Path(__file__).parent / "detector"
 _SHA256 = {
@@ -136,6 +139,8 @@ class PoseDetector:
         """
         if threads < 0:
             raise ValueError(f"PoseDetector: threads={threads}; give 0 (automatic) or a positive number")
+        import openvino as ov  # late: half of the import of the front door
+
         core = ov.Core()
         config: dict = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if (cache := cache_folder("openvino")) is not None:  # OpenVINO names its files by network, settings and version
@@ -264,9 +269,9 @@ def _both(reading: _Reading, other: _Reading) -> tuple[Float[np.ndarray, "J 4"],
     return landmarks, np.stack([reading.detector_features, other.detector_features[MIRROR]], axis=1)
 
 
-def _inner_maps(net: ov.Model) -> list[ov.Output]:
+def _inner_maps(net: "openvino.Model") -> "list[openvino.Output]":
     """The last inner map of each shape of ``_FEATURE_MAPS``."""
-    last: dict[tuple[int, ...], ov.Output] = {}
+    last: dict[tuple[int, ...], openvino.Output] = {}
     for node in net.get_ordered_ops():
         if node.get_type_name() in ("Add", "Clamp"):
             last[tuple(node.output(0).shape)] = node.output(0)
@@ -338,7 +343,9 @@ def _warp(rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> Float32[np.ndarray, "25
     corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - _LANDMARK_PX / 2) - 0.5
     # scipy's types know only scalar offsets.
     place: dict = {"offset": corner_yx, "output_shape": (_LANDMARK_PX, _LANDMARK_PX)}
-    channels = [ndimage.affine_transform(photo[..., c], axes_yx, order=1, mode="nearest", **place) for c in range(3)]
+    channels = [
+        scipy.ndimage.affine_transform(photo[..., c], axes_yx, order=1, mode="nearest", **place) for c in range(3)
+    ]
     return np.stack(channels, axis=-1)
 
 

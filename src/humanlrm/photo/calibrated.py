@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from scipy import ndimage
 
 from humanlrm.camera import Cameras
 
@@ -224,7 +224,7 @@ def undistort(
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     distorted = distort(np.stack([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1]], axis=-1), distortion)
     column, row = distorted[..., 0] * K[0, 0] + K[0, 2] - 0.5, distorted[..., 1] * K[1, 1] + K[1, 2] - 0.5
-    found = ndimage.map_coordinates(pixels.astype(np.float32), np.stack([row, column]), order=1, mode="constant")
+    found = scipy.ndimage.map_coordinates(pixels.astype(np.float32), np.stack([row, column]), order=1, mode="constant")
     return (found + 0.5).astype(np.uint8)
 
 

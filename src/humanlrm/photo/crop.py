@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float, Float32, UInt8
-from scipy import sparse
 from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX
@@ -210,7 +210,7 @@ def _resample(
     return np.ascontiguousarray(filled * known[..., None]), known
 
 
-def _area_weights(start: float, step: float, size_px: int, length: int) -> sparse.csr_matrix:
+def _area_weights(start: float, step: float, size_px: int, length: int) -> "scipy.sparse.csr_matrix":
     """Shares of ``length`` photo pixels in ``size_px`` crop pixels of ``step`` photo pixels; rows sum to 1 inside.
 
     A crop pixel is a box at least one photo pixel wide; a box of exactly that width interpolates linearly.
@@ -219,7 +219,7 @@ def _area_weights(start: float, step: float, size_px: int, length: int) -> spars
     low, high = (middle - width / 2)[:, None], (middle + width / 2)[:, None]
     pixel = np.arange(length)
     overlap = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None) / width
-    return sparse.csr_matrix(overlap.astype(np.float32))
+    return scipy.sparse.csr_matrix(overlap.astype(np.float32))
 
 
 def lift_landmarks(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, "J 4"]:

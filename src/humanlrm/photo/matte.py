@@ -1,9 +1,9 @@
 """The person's mask: pulled to the photo's edges, without islands and pin-holes."""
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
-from scipy import ndimage
 
 _GUIDE_PX, _GUIDE_EPS = 640, 1e-4
 
@@ -38,7 +38,7 @@ def _guided_coefficients(guide: Float32[np.ndarray, "h w 3"], mask: Float32[np.n
     """Four images (a_r, a_g, a_b, b): the filtered mask is a . guide + b (He et al., 2013, equations 19-21)."""
 
     def mean(x: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(x, 2 * radius + 1, mode="nearest", axes=(0, 1))
+        return scipy.ndimage.uniform_filter(x, 2 * radius + 1, mode="nearest", axes=(0, 1))
 
     mean_guide, mean_mask = mean(guide), mean(mask)
     covariance = {
@@ -87,14 +87,14 @@ def _clean(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     labels, count = _label(mask > 0.5)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0
-    boxes = np.array([[s.start, s.stop] for pair in ndimage.find_objects(labels) for s in pair]).reshape(-1, 2, 2)
+    boxes = np.array([[s.start, s.stop] for pair in scipy.ndimage.find_objects(labels) for s in pair]).reshape(-1, 2, 2)
     main = int(areas.argmax())
     low, high = boxes[main - 1, :, 0], boxes[main - 1, :, 1]
     gaps = np.maximum(boxes[:, :, 0] - high, low - boxes[:, :, 1]).max(1)
     keep = np.concatenate([[False], (areas[1:] >= 0.03 * areas[main]) & (gaps < 0.15 * (high - low).max())])
     keep[main] = True
     rim = 1 + round(0.01 * (high - low).max())
-    near_kept = np.asarray(ndimage.maximum_filter(keep[labels], 2 * rim + 1), dtype=bool)
+    near_kept = np.asarray(scipy.ndimage.maximum_filter(keep[labels], 2 * rim + 1), dtype=bool)
     kept = near_kept & ~((labels > 0) & ~keep[labels])
     cleaned = np.where(kept, mask, np.float32(0))
     holes, _ = _label(cleaned <= 0.5)
@@ -106,7 +106,7 @@ def _clean(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
 def _label(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Connected parts (corners connect), numbered from 1, and their count."""
     labels = np.zeros(mask.shape, np.int32)
-    return labels, int(ndimage.label(mask, np.ones((3, 3)), output=labels))  # pyright: ignore[reportArgumentType]
+    return labels, int(scipy.ndimage.label(mask, np.ones((3, 3)), output=labels))  # pyright: ignore[reportArgumentType]
 
 
 def _box(mask: np.ndarray, margin: float) -> tuple[int, int, int, int]:

@@ -7,8 +7,8 @@ from jaxtyping import Float, UInt8
 
 from humanlrm.body.mirror import Mirror
 from humanlrm.body.parts import Anatomy
-from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.mesh.texels import Texels, TexturedMesh, paint, rasterize
+from humanlrm.mesh.surface import TexturedMesh, TriangleSurface, vertex_normals
+from humanlrm.mesh.texels import Texels, paint, rasterize
 from humanlrm.mesh.unwrap import Unwrapped, unwrap
 from humanlrm.texture.complete import complete_colors
 from humanlrm.texture.observations import FieldColor, query_colors

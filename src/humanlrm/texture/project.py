@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt
 
 from humanlrm.body.mirror import Membership
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
@@ -189,7 +189,7 @@ class PhotoViews:
 
 def _distances(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """Pixels from each pixel to the nearest one that is not ``inside``."""
-    return np.asarray(distance_transform_edt(inside), dtype=np.float32)
+    return np.asarray(scipy.ndimage.distance_transform_edt(inside), dtype=np.float32)
 
 
 def normalize(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
