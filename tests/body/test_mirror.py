@@ -38,10 +38,10 @@ def test_images_lie_as_far_behind_the_plane_and_have_the_surfaces_normals():
     surface, mirror = ball(), plane(30.0)
     normals = vertex_normals(surface)
     points = surface.vertices[::50]
-    images = mirror.image(points)
+    images = mirror.reflect(points)
     np.testing.assert_allclose((images + points) @ mirror.normal, 0, atol=1e-6)
-    np.testing.assert_allclose(mirror.image(images), points, atol=1e-6)
-    there, outward, trust = mirror.on(surface.vertices, normals, points)
+    np.testing.assert_allclose(mirror.reflect(images), points, atol=1e-6)
+    there, outward, trust = mirror.reflect_onto(surface.vertices, normals, points)
     np.testing.assert_allclose(there, images, atol=0.003)
     np.testing.assert_allclose(outward, images / np.linalg.norm(images, axis=1, keepdims=True), atol=0.06)
     assert (trust == 1).all()
@@ -50,27 +50,29 @@ def test_images_lie_as_far_behind_the_plane_and_have_the_surfaces_normals():
 def test_an_image_beside_the_surface_is_worth_nothing():
     surface = ball()
     off = plane(0.0, origin=np.array([0.1, 0, 0]))
-    _, _, trust = off.on(surface.vertices, vertex_normals(surface), np.array([[0.6, 0, 0], [0, 0.6, 0]], np.float32))
+    _, _, trust = off.reflect_onto(
+        surface.vertices, vertex_normals(surface), np.array([[0.6, 0, 0], [0, 0.6, 0]], np.float32)
+    )
     assert trust[0] == 0  # 0.2 inside of the ball
 
 
 @pytest.mark.parametrize("wrong_by_deg", [-25.0, 0.0, 25.0])
 def test_a_plane_that_is_out_of_true_is_turned_to_where_both_halves_are_alike(wrong_by_deg):
     points = seen(ball(5).vertices)
-    found = plane(10.0 + wrong_by_deg).agreed(points, pattern(points, 10.0))
+    found = plane(10.0 + wrong_by_deg).refined(points, pattern(points, 10.0))
     assert found is not None
     assert np.rad2deg(np.arccos(np.clip(found.normal @ plane(10.0).normal, -1, 1))) < 6.5
 
 
 def test_halves_that_are_not_alike_have_no_mirror():
     points = seen(ball(5).vertices)
-    assert plane(0.0).agreed(points, np.random.default_rng(0).random((len(points), 3))) is None
+    assert plane(0.0).refined(points, np.random.default_rng(0).random((len(points), 3))) is None
 
 
 def test_where_one_half_is_seen_the_plane_stays():
     points, mirror = seen(ball(5).vertices), plane(90.0)
-    assert mirror.agreed(points, pattern(points, 0.0)) is mirror
-    assert mirror.agreed(points[:5], points[:5]) is mirror
+    assert mirror.refined(points, pattern(points, 0.0)) is mirror
+    assert mirror.refined(points[:5], points[:5]) is mirror
 
 
 def test_the_half_that_no_photo_shows_looks_like_the_other():
@@ -84,7 +86,7 @@ def test_the_half_that_no_photo_shows_looks_like_the_other():
     with_it, without = (
         bake(surface, blue_field, [photo], 256, match_colors=False, anatomy=Anatomy(mirror=m)) for m in (mirror, None)
     )
-    image = mirror.image(with_it.vertices)
+    image = mirror.reflect(with_it.vertices)
     clear = (image[:, 2] > 0.35) & (with_it.vertices[:, 2] < -0.1)
     assert clear.sum() > 100
     wanted = pattern(with_it.vertices[clear], 50.0)

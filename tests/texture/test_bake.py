@@ -264,7 +264,7 @@ def test_a_calm_back_takes_the_colors_around_it_and_the_front_stays():
 
     photo = photo_of(surface, BLUE)
     plain, calm = (
-        bake(surface, ghost, [photo], 256, anatomy=Anatomy(calm=share))
+        bake(surface, ghost, [photo], 256, anatomy=Anatomy(head=share))
         for share in (None, lambda points: np.ones(len(points)))
     )
     back, front = plain.normals[:, 2] < -0.98, plain.normals[:, 2] > 0.8
@@ -286,15 +286,15 @@ def test_the_back_of_a_head_takes_the_color_of_its_crown():
     row, column = np.mgrid[: photo.rgb.shape[0], : photo.rgb.shape[1]] + 0.5
     high = photo.crop.to_ndc(np.stack([column, row], axis=-1))[..., 1] > top * FOCAL / CAMERA_DISTANCE
     photo = replace(photo, rgb=np.where(high[..., None], RED, photo.rgb).astype(np.float32))
-    calm = lambda points: np.ones(len(points), np.float32)  # noqa: E731
-    bald, haired = (bake(surface, face, [photo], 256, anatomy=Anatomy(calm, hair=some)) for some in (None, hair))
+    head = lambda points: np.ones(len(points), np.float32)  # noqa: E731
+    bald, haired = (bake(surface, face, [photo], 256, anatomy=Anatomy(head, hair=some)) for some in (None, hair))
     back = (bald.normals[:, 2] < -0.9) & (np.abs(bald.vertices[:, 1]) < 0.15)
     front = bald.normals[:, 2] > 0.7
     red = lambda mesh: np.abs(vertex_colors(mesh)[back] - RED).mean()  # noqa: E731
     assert red(haired) < 0.6 * red(bald)
     np.testing.assert_allclose(vertex_colors(haired)[front], vertex_colors(bald)[front], atol=0.01)
     nobody = HairRegion(lambda points: np.full(len(points), -np.inf), hair.back)
-    unknown = bake(surface, face, [photo], 256, anatomy=Anatomy(calm, hair=nobody))
+    unknown = bake(surface, face, [photo], 256, anatomy=Anatomy(head, hair=nobody))
     np.testing.assert_allclose(vertex_colors(unknown), vertex_colors(bald))
 
 
@@ -356,17 +356,9 @@ def test_seams_duplicate_positions_bit_by_bit():
     np.testing.assert_array_equal(mesh.welded[mesh.faces], surface.faces)
 
 
-def test_xatlas_gives_an_unwrapping_of_the_same_surface():
-    surface = ball(3)
-    mesh = bake(surface, position_field, size_px=256, unwrapped=unwrap(surface, 256, method="xatlas"))
-    np.testing.assert_allclose(vertex_colors(mesh), mesh.vertices / 2 + 0.5, atol=0.03)
-
-
 def test_mismatched_arguments_are_refused():
     with pytest.raises((ValueError, TypeError), match="Photo"):
         replace(photo_of(ball()), alpha=np.zeros((3, 3), np.float32))
-    with pytest.raises((ValueError, TypeError), match="method"):
-        unwrap(ball(), method="magic")
     with pytest.raises(ValueError, match="16 px"):
         bake(ball(), blue_field, size_px=4)
 

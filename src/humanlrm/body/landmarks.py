@@ -1,4 +1,4 @@
-"""The body points that the network is told about, and the bones between them. Points, not a template."""
+"""The body points that the network gets, and the bones between them. Points, not a template."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ LANDMARKS: tuple[str, ...] = (
 )
 INDEX = {name: i for i, name in enumerate(LANDMARKS)}
 COUNT = len(LANDMARKS)
-#: Channels of a clue: what the landmark net's inner maps hold at a landmark (``matting.Pose.detector_features``).
+#: Channels of the landmark net's inner maps at a landmark (``blazepose.DetectedPose.detector_features``).
 DETECTOR_FEATURE_CHANNELS = 480
 
 #: Index of each landmark's mirror image.
@@ -46,8 +46,8 @@ def _bones() -> list[tuple[str, str, float]]:
     return sides + trunk
 
 
-#: Capsules between landmarks: (first point, second point) and radius in box units of a standing adult (our choice).
+#: Capsules between landmarks: (first point, second point), and the radius in box units of a standing adult.
 BONES = np.array([(INDEX[a], INDEX[b]) for a, b, _ in _bones()])
 BONE_RADII = np.array([r for _, _, r in _bones()], dtype=np.float32)
-#: Those of them that are arms and legs, each limb from the trunk outwards.
+#: Bones of arms and legs, each limb from the trunk outwards.
 LIMBS = BONES[: 2 * (len(_SIDE) - 2)]

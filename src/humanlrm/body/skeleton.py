@@ -1,4 +1,4 @@
-"""Capsules between landmarks: their signed distances for the field, and small pictures of them for the planes."""
+"""Skeleton of capsules between landmarks: signed distances for the field, small pictures for the planes."""
 
 import torch
 from jaxtyping import Float
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from humanlrm.body.landmarks import BONE_RADII, BONES, LIMBS
 from humanlrm.frame import project_ndc
 
-#: A bridge's radius in radii of the capsule, and how far outside the body the field may say that it is (box units).
-_CORE, _BRIDGED = 0.45, 0.05
-#: Radius of the thinnest arm or leg, in radii of its capsules.
-_THINNEST = 0.7
+#: Radius of a bridge across a gap, and of the thinnest arm or leg, in radii of the capsule.
+_BRIDGE_RADIUS, _THINNEST_LIMB = 0.45, 0.7
+#: Largest distance from the field's own surface at which capsules change it (box units).
+_CAPSULE_REACH = 0.05
 
 
 class SkeletonCapsules(nn.Module):
-    """Distances to the capsules between landmarks (DESIGN section 5; our choice, not in the paper)."""
+    """Capsules between landmarks; not in the paper."""
 
     count = len(BONES)
     start: Tensor
@@ -30,7 +30,7 @@ class SkeletonCapsules(nn.Module):
     def distances(
         self, points: Float[Tensor, "B P D"], landmarks: Float[Tensor, "B J D"]
     ) -> tuple[Float[Tensor, "B P E"], Float[Tensor, "B P E"]]:
-        """Signed distance of points to each of the E capsules, and where along the bone (0..1) the nearest point is.
+        """Signed distance of points to each of the E capsules, and the nearest point's place along the bone (0..1).
 
         |p - (a + t ab)|^2 is expanded into dot products, so that no (B, P, E, D) tensor is made.
         """
@@ -45,29 +45,30 @@ class SkeletonCapsules(nn.Module):
     def bridge_gaps(
         self, sdf: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"], landmarks: Float[Tensor, "B J 3"]
     ) -> Float[Tensor, "B P"]:
-        """A body whose parts are joined along the bones where little is missing between them: a neck that the field
-        lost must not cost the head (our choice)."""
+        """Join the body's parts along the bones where little is missing: a lost neck must not cost the head."""
         capsules, _ = self.distances(points, landmarks)
-        return self._with_core(sdf, capsules, _CORE)
+        return self._with_core(sdf, capsules, _BRIDGE_RADIUS)
 
     def enforce_limbs(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P E"]) -> Float[Tensor, "B P"]:
-        """A body whose arms and legs are there (our choice): where one lies beside the mask, because something stands
-        in front of it or because it is estimated a little beside where it is, the field takes it for thin air.
+        """Add arms and legs that the field lost.
+
+        A limb may project beside the mask: something hides it, or its estimate is a little off. The field is empty
+        there.
 
         Args:
-            capsules: what :meth:`distances` says of the points.
+            capsules: the points' distances from :meth:`distances`.
         """
-        return self._with_core(sdf, capsules[..., : len(LIMBS)], _THINNEST)
+        return self._with_core(sdf, capsules[..., : len(LIMBS)], _THINNEST_LIMB)
 
     def _with_core(self, sdf: Float[Tensor, "B P"], capsules: Float[Tensor, "B P C"], share: float) -> Tensor:
-        """The body, and the first C capsules at a share of their radii, as far as it is near."""
+        """Union of the body and the first C capsules at a share of their radii, where the body is near."""
         core = (capsules + (1 - share) * self.radius[: capsules.shape[-1]]).amin(-1)
-        return torch.minimum(sdf, torch.maximum(core, sdf - _BRIDGED))
+        return torch.minimum(sdf, torch.maximum(core, sdf - _CAPSULE_REACH))
 
     def rasterize(
         self, landmarks: Float[Tensor, "B J 3"], axes: tuple[int, int, int], size: int, perspective: bool = False
     ) -> Float[Tensor, "B 4 size size"]:
-        """The bones drawn into a plane: mean depth of the near bones, its spread, distance, depth of the nearest.
+        """Draw the bones into a plane: mean depth of the near bones, its spread, distance, depth of the nearest.
 
         Args:
             landmarks: box units.
@@ -85,5 +86,5 @@ class SkeletonCapsules(nn.Module):
         mean = (weight * z).sum(-1)
         spread = (weight * (z - mean[..., None]) ** 2).sum(-1).clamp(min=1e-8).sqrt()
         nearest = (torch.softmax((z - (distance > 0.03) * 9) * 30, dim=-1) * z).sum(-1)
-        rasterize = torch.stack([mean, spread, distance.min(-1).values.clamp(-0.2, 0.2), nearest], dim=1)
-        return rasterize.reshape(len(landmarks), 4, size, size)
+        image = torch.stack([mean, spread, distance.min(-1).values.clamp(-0.2, 0.2), nearest], dim=1)
+        return image.reshape(len(landmarks), 4, size, size)

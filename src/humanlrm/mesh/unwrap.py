@@ -3,14 +3,14 @@
 Measured on 20,000 faces of a body on one core (xatlas 0.0.11): xatlas 4.0 s, and 3.9-4.2 s with any ``max_iterations``,
 ``max_cost`` or brute-force setting, 2.1 s with all seam and roundness weights at 0. This unwrapper projects along the
 axes: 0.5 s. It fills 0.40 of the texture where xatlas fills 0.63. Its front charts are the photo's own view, so the
-photo arrives in the texture almost without resampling. xatlas stays as the careful choice.
+photo arrives in the texture almost without resampling.
 
 Packing is greedy and by bitmap, large charts first. Bounding boxes would waste most of the texture on a person's
 star-shaped front; in a bitmap small charts fill the gaps.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -58,18 +58,12 @@ class Unwrapped:
     uv: Float[np.ndarray, "U 2"]
 
 
-def unwrap(
-    surface: TriangleSurface, size_px: int = 1024, method: Literal["projected", "xatlas"] = "projected"
-) -> Unwrapped:
-    """Texture coordinates without overlaps for a texture of ``size_px``; the head of this file compares the methods.
+def unwrap(surface: TriangleSurface, size_px: int = 1024) -> Unwrapped:
+    """Texture coordinates without overlaps for a texture of ``size_px``.
 
     Raises:
-        ValueError: an unknown method, or more charts than fit a texture that small.
+        ValueError: more charts than fit a texture that small.
     """
-    if method == "xatlas":
-        return _with_xatlas(surface, size_px)
-    if method != "projected":
-        raise ValueError(f"unwrap: method must be 'projected' or 'xatlas', got {method!r}")
     neighbours = _face_neighbours(surface.faces)
     chart, axis = _charts(surface, neighbours)
     flat = _flatten(surface, axis)[..., :2]
@@ -181,18 +175,6 @@ def _hidden_faces(
     hidden = ((above >= 0) & (above != face)).any(axis=1)
     hidden[below[(below >= 0) & (below != face)]] = True
     return hidden
-
-
-def _with_xatlas(surface: TriangleSurface, size_px: int) -> Unwrapped:
-    import xatlas  # not needed otherwise, and slow to load
-
-    options = xatlas.PackOptions()
-    options.resolution, options.padding = size_px, 2
-    atlas = xatlas.Atlas()
-    atlas.add_mesh(surface.vertices.astype(np.float32), surface.faces.astype(np.uint32))
-    atlas.generate(xatlas.ChartOptions(), options)
-    welded, faces, uv = atlas[0]
-    return Unwrapped(welded.astype(np.int32), faces.astype(np.int32), uv.astype(np.float32))
 
 
 def _pack_charts(

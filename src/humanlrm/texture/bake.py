@@ -1,4 +1,4 @@
-"""Colour of a surface: the photo where the photo sees it, the field elsewhere, no visible border between them."""
+"""Color of a surface: the photo where it is visible, the field elsewhere, no visible border between them."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ from humanlrm.texture.complete import complete_colors
 from humanlrm.texture.observations import FieldColor, query_colors
 from humanlrm.texture.project import PhotoProjection, PhotoView, PhotoViews, normalize
 
-#: Colours of numbers from 0 to 1.
+#: Colors of a heat map at shares from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
-_HEAT = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
-_UNKNOWN = Anatomy()
+_HEAT_COLORS = ((0.13, 0.22, 0.62), (0.45, 0.68, 0.86), (0.98, 0.88, 0.55), (0.75, 0.08, 0.1))
+_NO_ANATOMY = Anatomy()
 
 
 def bake(
@@ -26,18 +26,16 @@ def bake(
     photos: Sequence[PhotoProjection] = (),
     size_px: int = 1024,
     match_colors: bool = True,
-    unwrapped: Unwrapped | None = None,
-    anatomy: Anatomy = _UNKNOWN,
+    anatomy: Anatomy = _NO_ANATOMY,
 ) -> TexturedMesh:
     """Texture a closed surface.
 
     Args:
-        field_color: (points in box units, unit normals) to sRGB in [0, 1]; asked only where the photo does not decide.
-        photos: the input photos; without any the field colours everything. Where several show a place, the one that
+        field_color: (points in box units, unit normals) to sRGB in [0, 1]; evaluated only where no photo decides.
+        photos: the input photos; without any the field colors everything. Where several show a place, the one that
             shows it best counts most.
         size_px: side of the texture.
-        match_colors: shift the field's colours toward the photo's near the border between them.
-        unwrapped: texture coordinates; by default :func:`humanlrm.mesh.unwrap.unwrap` makes them.
+        match_colors: make the field's colors go with the photos' (``texture.complete``).
         anatomy: of the person.
 
     Raises:
@@ -45,12 +43,10 @@ def bake(
     """
     if size_px < 16:
         raise ValueError(f"bake: the texture's side must be at least 16 px, got {size_px}")
-    unwrapped = unwrap(surface, size_px) if unwrapped is None else unwrapped
-    normals = vertex_normals(surface)
+    unwrapped, normals = unwrap(surface, size_px), vertex_normals(surface)
     texels = rasterize(unwrapped, size_px)
-    colors = _colors(surface, normals, texels, field_color, photos, match_colors, anatomy)
-    texture = paint(texels, colors, size_px)
-    welded = unwrapped.welded
+    colors = _color_texels(surface, normals, texels, field_color, photos, match_colors, anatomy)
+    texture, welded = paint(texels, colors, size_px), unwrapped.welded
     return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
 
 
@@ -58,19 +54,19 @@ def color_vertices(
     surface: TriangleSurface,
     field_color: FieldColor,
     photos: Sequence[PhotoProjection] = (),
-    anatomy: Anatomy = _UNKNOWN,
+    anatomy: Anatomy = _NO_ANATOMY,
 ) -> Float[np.ndarray, "V 3"]:
-    """The colours, sRGB in [0, 1], that :func:`bake` puts on the vertices of a surface, without a texture."""
+    """The colors, sRGB in [0, 1], that :func:`bake` puts on the vertices of a surface, without a texture."""
     vertices = np.arange(len(surface.vertices))
-    # Each is the corner of some face: the last one that names it.
+    # Each vertex is the corner of several faces; the last one that names it stands for it.
     face, corner = np.zeros((2, len(vertices)), np.int64)
     face[surface.faces], corner[surface.faces] = np.indices(surface.faces.shape)
     texels = Texels(vertices, np.zeros_like(vertices), face, np.eye(3, dtype=np.float32)[corner])
     normals = vertex_normals(surface)
-    return np.clip(_colors(surface, normals, texels, field_color, photos, True, anatomy), 0, 1)
+    return np.clip(_color_texels(surface, normals, texels, field_color, photos, True, anatomy), 0, 1)
 
 
-def _colors(
+def _color_texels(
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
     texels: Texels,
@@ -79,23 +75,26 @@ def _colors(
     match_colors: bool,
     anatomy: Anatomy,
 ) -> Float[np.ndarray, "P 3"]:
-    """Of places on a surface, as :func:`bake` says."""
-    places, directions = texels.interpolate(surface, surface.vertices), normalize(texels.interpolate(surface, normals))
-    weight = np.zeros(len(places), dtype=np.float32)
-    colors = np.zeros((len(places), 3), dtype=np.float32)
-    view = PhotoViews([PhotoView(photo, surface) for photo in photos], anatomy.calm)
+    points = texels.interpolate(surface, surface.vertices)
+    directions = normalize(texels.interpolate(surface, normals))
+    weight = np.zeros(len(points), dtype=np.float32)
+    colors = np.zeros((len(points), 3), dtype=np.float32)
+    views = PhotoViews([PhotoView(photo, surface) for photo in photos], anatomy.head)
     if photos:
-        weight, colors = view.look(places, directions)
+        weight, colors = views.sample(points, directions)
     unsure = np.flatnonzero(weight < 1)
-    there, points, directions = texels[unsure], places[unsure], directions[unsure]
+    hidden_points, hidden_directions = points[unsure], directions[unsure]
     if photos and match_colors:
-        guess = complete_colors(view, surface, normals, there, points, directions, field_color, anatomy)
+        hidden_texels = texels[unsure]
+        guess = complete_colors(
+            views, surface, normals, hidden_texels, hidden_points, hidden_directions, field_color, anatomy
+        )
     else:
-        guess = query_colors(field_color, points, directions)
+        guess = query_colors(field_color, hidden_points, hidden_directions)
     if photos and anatomy.mirror is not None:
-        mirror = anatomy.mirror.agreed(places[weight > 0.9], colors[weight > 0.9])
+        mirror = anatomy.mirror.refined(points[weight > 0.9], colors[weight > 0.9])
         if mirror is not None:
-            _reflect(guess, view, surface, normals, points, mirror)
+            _reflect(guess, views, surface, normals, hidden_points, mirror)
     w = weight[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     return colors
@@ -103,26 +102,25 @@ def _colors(
 
 def _reflect(
     guess: Float[np.ndarray, "P 3"],
-    view: PhotoViews,
+    views: PhotoViews,
     surface: TriangleSurface,
     normals: Float[np.ndarray, "V 3"],
     points: Float[np.ndarray, "P 3"],
     mirror: Mirror,
 ) -> None:
-    """Puts the photos' colours of the mirror images over the guesses at points, as far as the photos show them."""
-    share = mirror.share(points)
-    asked = np.flatnonzero(share > 0)
-    if len(asked):
-        there, outward, trust = mirror.on(surface.vertices, normals, points[asked])
-        weight, colors = view.look(there, outward)
-        guess[asked] += (share[asked] * trust * weight)[:, None] * (colors - guess[asked])
+    """Blend the photos' colors of the mirror images into the guesses at points, in place."""
+    membership = mirror.membership(points)
+    inside = np.flatnonzero(membership > 0)
+    if len(inside):
+        images, outward, trust = mirror.reflect_onto(surface.vertices, normals, points[inside])
+        weight, colors = views.sample(images, outward)
+        guess[inside] += (membership[inside] * trust * weight)[:, None] * (colors - guess[inside])
 
 
 def heat_map(mesh: TexturedMesh, values: Float[np.ndarray, "U"], size_px: int = 1024) -> UInt8[np.ndarray, "T T 3"]:
     """Numbers of the vertices as a texture for the same coordinates: from blue (0) over yellow to red (1 and more)."""
-    flat = Unwrapped(mesh.welded, mesh.faces, mesh.uv)
-    texels = rasterize(flat, size_px)
+    texels = rasterize(Unwrapped(mesh.welded, mesh.faces, mesh.uv), size_px)
     surface = TriangleSurface(mesh.vertices, mesh.faces)
     share = np.clip(texels.interpolate(surface, values[:, None].astype(np.float32))[:, 0], 0, 1)
-    colors = np.stack([np.interp(share, _HEAT_STOPS, channel) for channel in np.array(_HEAT).T], axis=-1)
+    colors = np.stack([np.interp(share, _HEAT_STOPS, channel) for channel in np.array(_HEAT_COLORS).T], axis=-1)
     return paint(texels, colors.astype(np.float32), size_px)

@@ -1,4 +1,4 @@
-"""Photos as projectors: what they show of a surface, and how far to trust that."""
+"""Photos as projectors: their color on a surface, and how far to trust it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from humanlrm.mesh.raycast import RayScene, bilinear
 from humanlrm.mesh.surface import TriangleSurface
 
 _EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
-#: The photo fades in between these cosines of normal and view direction (our choice; grazing pixels smear).
+#: The photo fades in between these cosines of normal and view direction: grazing pixels smear.
 _FADE_COSINE = (0.15, 0.45)
-#: ... and between these distances in box units from the silhouette and from depth edges (our choice: 3 to 12 mm).
+#: ... and between these distances in box units from the silhouette and from depth edges (3 to 12 mm).
 _FADE_EDGE = (0.003, 0.013)
 #: Side of the depth image in which occlusion edges are found; a jump above ``_DEPTH_JUMP`` units is one.
 _DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
-#: Of several photos that show a place, weights are raised to this power: blended photos blur what a millimetre moves.
-_SUREST = 4
-#: Cosines of normal and view direction at which a surface runs along the rays, and no longer does (our choice).
-_ALONG = (0.25, 0.6)
-#: Cosines between which a surface begins to turn its back on a photo, and how calm a place can be (our choice).
-_BACK, _CALM = (0.0, 0.3), 0.86
-#: How far behind the surface that is seen a place lies that is another's, and how much farther from the limb of that
-#: place than from its own the surface in front is, box units: at a hip trunk and leg are one (our choice).
-_BEHIND, _ANOTHER = 0.01, 0.1
+#: Power of the weights of several photos that show a place: blended photos blur a shift of a millimetre.
+_BLEND_POWER = 4
+#: Cosines of normal and view direction up to which a surface runs along the rays, and from which on it does not.
+_GRAZING_COSINE = (0.25, 0.6)
+#: Cosines between which a surface turns away from a photo, and the largest grazing of a head that does.
+_AWAY_COSINE, _HEAD_GRAZING = (0.0, 0.3), 0.86
+#: A place is covered by another limb if it lies this far behind the visible surface, and that surface is this much
+#: nearer to another limb than to the place's own, box units: at a hip trunk and leg are one.
+_BEHIND, _OTHER_LIMB = 0.01, 0.1
 
 
 @dataclass(frozen=True)
 class PhotoProjection:
-    """What the baker reads from the input photo, at its original resolution.
+    """A photo to be baked, at its original resolution.
 
     Attributes:
         rgb: sRGB in [0, 1].
-        alpha: how much of each pixel is the person, in [0, 1].
+        alpha: the person's share of each pixel, in [0, 1].
         crop: the square of the photo that the box stands for.
         to_frame: similarity from the surface's box to the photo's own frame; ``None``: they are the same.
     """
@@ -55,21 +55,21 @@ class PhotoProjection:
 
 
 class PhotoView:
-    """The photo as a projector: its colour at surface points, and how far to trust it there."""
+    """One photo projected onto one surface."""
 
     def __init__(self, photo: PhotoProjection, surface: TriangleSurface):
         self.photo = photo
-        self.move = np.eye(4) if photo.to_frame is None else photo.to_frame
-        self.turn = self.move[:3, :3] / np.linalg.norm(self.move[0, :3])
-        self.scene = RayScene(self._moved(surface.vertices), surface.faces)
-        # Distances inside the mask in box units at z = 0; a pixel that is half background is background. A person whom
-        # the photo's border cuts off does not end there.
+        self.to_frame = np.eye(4) if photo.to_frame is None else photo.to_frame
+        self.turn = self.to_frame[:3, :3] / np.linalg.norm(self.to_frame[0, :3])
+        self.scene = RayScene(self._to_frame(surface.vertices), surface.faces)
+        # Distances inside the mask in box units at z = 0; a pixel that is half background is background. The photo's
+        # border is no edge: a person who is cut off there does not end there.
         inside = np.pad(photo.alpha >= 0.5, 1, mode="edge")
         self.alpha_edge = _distances(inside)[1:-1, 1:-1] * (VIEW_SPAN / photo.crop.side_px)
         self.depth_edge = self._distance_to_depth_edges()
 
-    def _moved(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
-        return (points @ self.move[:3, :3].T + self.move[:3, 3]).astype(np.float32)
+    def _to_frame(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+        return (points @ self.to_frame[:3, :3].T + self.to_frame[:3, 3]).astype(np.float32)
 
     def _distance_to_depth_edges(self) -> Float[np.ndarray, "D D"]:
         """Box units (at z = 0) from each pixel of a depth image to where one body part begins to hide another."""
@@ -86,104 +86,110 @@ class PhotoView:
         return _distances(~edge) * (VIEW_SPAN / (_DEPTH_SIZE_PX - 1))
 
     def _pixels(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 2"]:
-        """(row, column) in array coordinates, where pixel centres are integers."""
+        """(row, column) of points of the photo's frame; pixel centres are whole numbers."""
         return self.photo.crop.to_px(project_ndc(torch.from_numpy(points)).numpy())[:, ::-1] - 0.5
 
-    def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether points lie where the photo does not reach."""
-        return self._beyond(self._pixels(self._moved(points)))
+    def outside(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """True for points beyond the photo's border."""
+        return self._outside(self._pixels(self._to_frame(points)))
+
+    def _outside(self, pixels: Float[np.ndarray, "P 2"]) -> Bool[np.ndarray, "P"]:
+        return np.any((pixels < 0) | (pixels > np.array(self.photo.alpha.shape) - 1), axis=1)
 
     def shows(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether the photo shows the person where points are, though perhaps another side."""
-        at = self._pixels(self._moved(points))
-        return (bilinear(self.alpha_edge, at) > 0) & ~self._beyond(at)
+        """True for points that project into the person's mask, whatever side of the person is visible there."""
+        pixels = self._pixels(self._to_frame(points))
+        return (bilinear(self.alpha_edge, pixels) > 0) & ~self._outside(pixels)
 
     def covered(self, points: Float[np.ndarray, "P 3"], limbs: Float[np.ndarray, "P L"]) -> Bool[np.ndarray, "P"]:
-        """Whether the photo shows another limb in front of the surface's vertices.
+        """True for vertices of the surface with another limb in front of them.
 
         Args:
-            limbs: how far they are from each limb, box units; they belong to the nearest.
+            limbs: distance of each vertex from each limb, box units; it belongs to the nearest.
         """
-        hits = self.scene.first_hit(_EYE, self._moved(points) - _EYE)
-        nearest = np.take_along_axis(self.scene.faces[hits.face], hits.barycentric.argmax(-1)[:, None], axis=1)[:, 0]
-        front, own = limbs[nearest], limbs.argmin(axis=1)
-        apart = np.take_along_axis(front, own[:, None], axis=1)[:, 0] - front.min(axis=1)
-        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (apart > _ANOTHER)
-
-    def _beyond(self, at: Float[np.ndarray, "P 2"]) -> Bool[np.ndarray, "P"]:
-        return np.any((at < 0) | (at > np.array(self.photo.alpha.shape) - 1), axis=1)
+        hits = self.scene.first_hit(_EYE, self._to_frame(points) - _EYE)
+        corner = hits.barycentric.argmax(-1)[:, None]
+        front = limbs[np.take_along_axis(self.scene.faces[hits.face], corner, axis=1)[:, 0]]
+        limb = limbs.argmin(axis=1)
+        margin = np.take_along_axis(front, limb[:, None], axis=1)[:, 0] - front.min(axis=1)
+        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (margin > _OTHER_LIMB)
 
     def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """Of normal and view direction."""
-        return ((normals @ self.turn.T) * normalize(_EYE - self._moved(points))).sum(axis=-1)
+        """Cosine between normal and view direction."""
+        return ((normals @ self.turn.T) * normalize(_EYE - self._to_frame(points))).sum(axis=-1)
 
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
-        at = self._pixels(self._moved(points))
-        return np.stack([bilinear(self.photo.rgb[..., c], at) for c in range(3)], axis=-1)
+        pixels = self._pixels(self._to_frame(points))
+        return np.stack([bilinear(self.photo.rgb[..., c], pixels) for c in range(3)], axis=-1)
 
     def weight(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
     ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
-        """1 where the photo shows the point well, 0 where it does not see it or shows background; and the cosine of
-        normal and view direction."""
+        """Trust in the photo, from 0 (hidden, or background) to 1 (shown well), and the cosine of :meth:`cosine`."""
         cosine = self.cosine(points, normals).astype(np.float32)
-        points, normals = self._moved(points), (normals @ self.turn.T).astype(np.float32)
+        points, normals = self._to_frame(points), (normals @ self.turn.T).astype(np.float32)
         weight = _smoothstep(cosine, *_FADE_COSINE)
         facing = np.flatnonzero(weight > 0)
-        seen, at = points[facing], self._pixels(points[facing])
-        trust = _smoothstep(bilinear(self.alpha_edge, at), *_FADE_EDGE)
+        points, normals = points[facing], normals[facing]
+        pixels = self._pixels(points)
+        trust = _smoothstep(bilinear(self.alpha_edge, pixels), *_FADE_EDGE)
         # project_ndc spans [-1, 1] over VIEW_SPAN, as does the depth image.
-        across = seen[:, :2] * (CAMERA_DISTANCE / (CAMERA_DISTANCE - seen[:, 2:])) / VIEW_SPAN + 0.5
+        across = points[:, :2] * (CAMERA_DISTANCE / (CAMERA_DISTANCE - points[:, 2:])) / VIEW_SPAN + 0.5
         trust *= _smoothstep(bilinear(self.depth_edge, across[:, ::-1] * (_DEPTH_SIZE_PX - 1)), *_FADE_EDGE)
-        trust *= ~self._beyond(at)
+        trust *= ~self._outside(pixels)
         shown = trust > 0
-        lifted = seen[shown] + 2e-3 * normals[facing[shown]]
+        lifted = points[shown] + 2e-3 * normals[shown]
         trust[shown] *= ~self.scene.occluded(lifted, _EYE, offset=0.0)
         weight[facing] *= trust
         return weight, cosine
 
 
 class PhotoViews:
-    """Several photos as one projector; of those that show a place the surest counts most."""
+    """Several photos projected onto one surface; the most trusted one counts most at each place.
 
-    def __init__(self, views: Sequence[PhotoView], calm: Membership | None = None):
-        self.views, self.calm = views, calm
+    Args:
+        head: membership in the head (``Anatomy.head``).
+    """
 
-    def look(
+    def __init__(self, views: Sequence[PhotoView], head: Membership | None = None):
+        self.views, self.head = views, head
+
+    def sample(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
     ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P 3"]]:
-        """How far to trust the photos at surface points, as :meth:`PhotoView.weight`, and their colour there (0 where
-        no photo shows the point)."""
+        """Trust in the photos, as :meth:`PhotoView.weight`, and their color; 0 where no photo shows the point."""
         best = np.zeros(len(points), np.float32)
         shares, colors = np.zeros_like(best), np.zeros((len(points), 3), np.float32)
         for view in self.views:
             weight, cosine = view.weight(points, normals)
             shown = np.flatnonzero(weight > 0)
-            share = (weight[shown] * cosine[shown]) ** _SUREST
+            share = (weight[shown] * cosine[shown]) ** _BLEND_POWER
             colors[shown] += share[:, None] * view.color(points[shown])
             shares[shown] += share
             best = np.maximum(best, weight)
         colors[shares > 0] /= shares[shares > 0, None]
         return best, colors
 
-    def along(
+    def grazing(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
     ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
-        """How much colours come from around: 1 where the surface runs along the rays of every photo, 0 where it faces
-        one; where it turns its back on all of them as much as it is calm there. And how much it does turn its back."""
-        cosines = np.stack([view.cosine(points, normals) for view in self.views])
-        along = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_ALONG)
-        away = _smoothstep(-cosines.max(axis=0), *_BACK)
-        return along if self.calm is None else np.maximum(along, _CALM * self.calm(points) * away), away
+        """Share of a place's color that comes from around it, and how far the place turns away from all photos.
 
-    def beyond(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether no photo reaches points."""
-        return np.logical_and.reduce([view.beyond(points) for view in self.views])
+        The share is 1 where the surface runs along the rays of every photo, 0 where it faces one; parts of the head
+        that turn away have a share, too.
+        """
+        cosines = np.stack([view.cosine(points, normals) for view in self.views])
+        grazing = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_GRAZING_COSINE)
+        away = _smoothstep(-cosines.max(axis=0), *_AWAY_COSINE)
+        return grazing if self.head is None else np.maximum(grazing, _HEAD_GRAZING * self.head(points) * away), away
+
+    def outside(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
+        """True for points beyond the border of every photo."""
+        return np.logical_and.reduce([view.outside(points) for view in self.views])
 
     def shows(self, points: Float[np.ndarray, "P 3"], limbs: Float[np.ndarray, "P L"]) -> Bool[np.ndarray, "P"]:
-        """Whether any photo shows the person where the surface's vertices are, with no other limb in front
-        (:meth:`PhotoView.covered`)."""
+        """True for vertices in the person's mask of any photo, without another limb in front (``limbs``: box units)."""
         return np.logical_or.reduce([view.shows(points) & ~view.covered(points, limbs) for view in self.views])
 
 
@@ -193,6 +199,7 @@ def _distances(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
 
 
 def normalize(vectors: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
+    """Vectors at unit length."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
