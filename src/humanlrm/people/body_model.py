@@ -4,6 +4,7 @@ The package parses 1,136 shape files for minutes at its first use on a machine a
 is used of it is kept in the user's cache. Everything here is in metres, +Y up, facing +Z, the person's left at +X.
 """
 
+import gzip
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -113,7 +114,21 @@ _ATTRIBUTES = {
 
 def _from_anny(topology: Topology) -> dict[str, np.ndarray]:
     import anny  # slow to import
+    from anny.models import full_model
 
-    model = anny.Anny(topology=topology, skinning_method="lbs").to(dtype=torch.float32)
+    theirs, full_model.load_blend_shape = full_model.load_blend_shape, _load_blend_shape
+    try:
+        model = anny.Anny(topology=topology, skinning_method="lbs").to(dtype=torch.float32)
+    finally:
+        full_model.load_blend_shape = theirs
     arrays = {name: getattr(model, attribute).numpy() for name, attribute in _ATTRIBUTES.items()}
     return arrays | {"bones": np.array(model.bone_labels), "parents": np.array(model.bone_parents)}
+
+
+def _load_blend_shape(filename: str, vertices_count: int, world_transformation, dtype: torch.dtype) -> Tensor:
+    """Rows of a vertex number and an offset, like anny's function of this name, which makes a tensor of each row."""
+    with gzip.open(filename, "rt", encoding="utf-8") as file:
+        rows = np.fromstring(file.read(), dtype=np.float64, sep=" ").reshape(-1, 4)
+    offsets = torch.zeros((vertices_count, 3), dtype=dtype)
+    offsets[torch.from_numpy(rows[:, 0].astype(np.int64))] = torch.from_numpy(rows[:, 1:]).to(dtype)
+    return world_transformation.apply(offsets)
