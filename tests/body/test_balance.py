@@ -2,11 +2,12 @@
 
 import numpy as np
 import torch
+from mean_body import mean_skeleton
 
 from humanlrm.body.balance import MASSES, balance_offset, is_standing, lean_deg, undo_lean
 from humanlrm.frame import project_ndc
 from humanlrm.people.poses import everyday
-from humanlrm.people.poses.balance import balanced, mean_skeleton
+from humanlrm.people.poses.balance import balanced
 from humanlrm.people.poses.pack import world_rotations
 
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from mean_body import mean_skeleton
 
 from humanlrm import encoding
 from humanlrm.body.balance import undo_lean
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.people.poses.balance import mean_skeleton
 from humanlrm.train.config import LossWeights, TrainConfig
 from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import objective

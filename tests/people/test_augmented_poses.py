@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from humanlrm.people.poses import everyday
-from humanlrm.people.poses.augmented import bent, crossed, tilted, unusual, with_loose_legs
+from humanlrm.people.poses.augmented import augmented, bent, crossed, tilted, with_loose_legs
 from humanlrm.people.poses.balance import random_pose
 from humanlrm.people.poses.pack import POSE_INDEX, POSE_JOINTS, PosePack, world_rotations
 
@@ -66,16 +66,16 @@ def test_a_person_is_tilted_as_a_whole():
     assert world_rotations(found)[0][1, 1] < 0.99
 
 
-def test_each_unusual_pose_is_rotations_and_differs_from_what_it_is_made_of():
+def test_each_augmented_pose_is_rotations_and_differs_from_what_it_is_made_of():
     first, second = a_pose(), a_pose("cheering", 1)
     for seed in range(30):
-        found = unusual(first, second, np.random.default_rng(seed))
+        found = augmented(first, second, np.random.default_rng(seed))
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
         assert found.dtype == np.float32
         assert not np.allclose(found, first, atol=1e-3)
 
 
-def test_nobody_whom_weights_are_measured_with_is_unusual():
+def test_no_pose_of_validation_is_augmented():
     pack = PosePack(np.tile(np.array([1, 0, 0, 0], np.float32), (2, 22, 1)), ("clip a", "clip b"))
     named = {
         split: [random_pose(pack, split, np.random.default_rng(seed))[0].startswith("unusual/") for seed in range(120)]

@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 
 from humanlrm.body.landmarks import INDEX, MIRROR
-from humanlrm.people.poses.random import (
-    PHOTO_POSES,
-    Arm,
-    BodyPose,
-    Leg,
-    arm_clearance_m,
-    bone_turns,
-    mirrored,
-    sample_pose,
-)
 from humanlrm.people.procedural.bodies import Body, landmarks, rig, sample_body, skin
+from humanlrm.people.procedural.limbs import arm_clearance_m, bone_turns
+from humanlrm.people.procedural.poses import PHOTO_POSES, Arm, BodyPose, Leg, mirrored, sample_pose
 
 
 @pytest.fixture(scope="module")

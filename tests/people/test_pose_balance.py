@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from mean_body import mean_skeleton
 from scipy.spatial.transform import Rotation
 
 from humanlrm.body.balance import balance_offset, is_standing
 from humanlrm.people.poses import everyday
-from humanlrm.people.poses.balance import balanced, balancing, mean_skeleton
+from humanlrm.people.poses.balance import balanced, balancing
 from humanlrm.people.poses.pack import POSE_INDEX, perturbed, world_rotations
-from humanlrm.people.poses.random import bone_turns, sample_pose
 from humanlrm.people.procedural.bodies import sample_body, skeleton
+from humanlrm.people.procedural.limbs import bone_turns
+from humanlrm.people.procedural.poses import sample_pose
 
 UP = np.array([0.0, 1.0, 0.0])
 

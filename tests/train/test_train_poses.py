@@ -4,8 +4,9 @@ import torch
 from safetensors.torch import save_file
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.people.poses.random import PHOTO_POSES, BodyPose, bone_turns
 from humanlrm.people.procedural.bodies import landmarks, sample_body, skin
+from humanlrm.people.procedural.limbs import bone_turns
+from humanlrm.people.procedural.poses import PHOTO_POSES, BodyPose
 from humanlrm.train.poses import gather, legs_are_straight, usual
 from humanlrm.views import Inputs
 

@@ -46,6 +46,10 @@ class Armature:
             raise ValueError(f"Armature: no bone {name!r}; it has {', '.join(self.names)}")
         return self.names.index(name)
 
+    def begin(self, name: str) -> Float[np.ndarray, "3"]:
+        """Rest position where a bone begins."""
+        return self.rest[self.index(name)]
+
     def place(
         self, rotations: Float[np.ndarray, "B 3 3"], stretch: Float[np.ndarray, "B 3 3"] | None = None
     ) -> Transforms:

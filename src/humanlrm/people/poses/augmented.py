@@ -1,8 +1,7 @@
 """Poses that no clip holds: legs of one with arms of another, wide strides, bent trunks, people in the air.
 
-What goes wrong most is the depth of rare poses (docs/quality.md): a leg that is high behind, a trunk that is bent away
-from the camera. A pack of clips has few of them, so they are made of those that it has. All numbers are our choice,
-judged by eye.
+The depth of rare poses goes wrong most, such as a leg high behind or a trunk bent away from the camera. A pack of clips
+has few of them, so they are made of those that it has.
 """
 
 import numpy as np
@@ -12,15 +11,15 @@ from scipy.spatial.transform import Rotation
 from humanlrm.people.poses import everyday
 from humanlrm.people.poses.pack import POSE_INDEX, POSE_JOINTS, with_turns, world_rotations
 
-#: How often each is done; a pose to which none would be done has its legs let loose.
+#: Probability of each change; a pose without any gets loose legs.
 _CROSSED, _LOOSE, _BENT, _TILTED = 0.5, 0.5, 0.35, 0.25
-#: Of loose legs: thigh forward (mean, deviation, least, most), outward likewise, knee (least, most), degrees.
+#: Loose legs: thigh forward (mean, deviation, least, most), outward likewise, knee (least, most), degrees.
 _FORWARD, _OUTWARD, _KNEE = (15, 45, -55, 120), (8, 16, -15, 70), (0, 130)
-#: How often only one leg is let loose.
+#: Probability that only one leg is loose.
 _ONE_LEG = 0.5
 #: Trunks are bent so far, degrees: forward mostly, to a side and backward less.
 _BEND, _BACKWARD = (20, 95), -25
-#: How often the arms of a bent trunk hang or reach where they did before.
+#: Probability that the arms of a bent trunk hang or reach where they did before.
 _ARMS_STAY = 0.4
 #: Deviation of the tilt of a whole person, and the largest, degrees.
 _TILT, _MOST_TILT = 40, 110
@@ -28,24 +27,24 @@ _TILT, _MOST_TILT = 40, 110
 _LOWER = [POSE_INDEX[n] for n in POSE_JOINTS if n == "pelvis" or n.split("_")[-1] in ("hip", "knee", "ankle", "toe")]
 
 
-def unusual(
+def augmented(
     quats: Float[np.ndarray, "22 4"], other: Float[np.ndarray, "22 4"], rng: np.random.Generator
 ) -> Float[np.ndarray, "22 4"]:
     """A pose made of two: local rotations (w, x, y, z), in the axes of ``people.poses.pack``."""
     cross, loose, bend, tilt = rng.random(4) < (_CROSSED, _LOOSE, _BENT, _TILTED)
-    found = crossed(quats, other) if cross else quats
+    pose = crossed(quats, other) if cross else quats
     if loose or not (cross or bend or tilt):
-        found = with_loose_legs(found, rng)
+        pose = with_loose_legs(pose, rng)
     if bend:
-        found = bent(found, rng)
-    return tilted(found, rng) if tilt else found
+        pose = bent(pose, rng)
+    return tilted(pose, rng) if tilt else pose
 
 
 def crossed(lower: Float[np.ndarray, "22 4"], upper: Float[np.ndarray, "22 4"]) -> Float[np.ndarray, "22 4"]:
     """Pelvis and legs of one pose, trunk, arms and head of another."""
-    found = upper.copy()
-    found[_LOWER] = lower[_LOWER]
-    return found
+    pose = upper.copy()
+    pose[_LOWER] = lower[_LOWER]
+    return pose
 
 
 def with_loose_legs(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[np.ndarray, "22 4"]:
@@ -71,14 +70,14 @@ def bent(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[np
     turns = {"pelvis": turn["pelvis"] * at_hips}
     turns |= {name: at_hips.inv() * turn[name] for name in ("left_hip", "right_hip")}
     turns |= {name: third * turn[name] for name in ("spine1", "spine2", "spine3")}
-    found = with_turns(quats, turns)
+    turned = with_turns(quats, turns)
     if rng.random() < _ARMS_STAY:
-        before, after = (world_rotations(pose)[POSE_INDEX["spine3"]] for pose in (quats, found))
+        before, after = (world_rotations(pose)[POSE_INDEX["spine3"]] for pose in (quats, turned))
         back = Rotation.from_matrix(after.T @ before)
         collars = {side: turn[f"{side}_clavicle"] for side in ("left", "right")}
         arms = {f"{s}_shoulder": c.inv() * back * c * turn[f"{s}_shoulder"] for s, c in collars.items()}
-        found = with_turns(found, arms)
-    return found
+        turned = with_turns(turned, arms)
+    return turned
 
 
 def tilted(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) -> Float[np.ndarray, "22 4"]:

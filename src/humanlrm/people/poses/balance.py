@@ -1,7 +1,7 @@
-"""Standing people stand: their weight is above their feet and the soles lie on the floor.
+"""Random poses, and balance: the weight of standing people is above their feet and the soles lie on the floor.
 
-Perturbed joints tilt a whole person and lift toes or heels, and a pose that stands on one body falls over on another:
-both are put right here, for the body that takes the pose.
+Perturbed joints tilt a whole person and lift toes or heels, and a pose that stands on one body falls over on another.
+Both are corrected here, for the body that takes the pose.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,11 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from humanlrm.body.balance import balance_offset, is_standing
-from humanlrm.body.landmarks import INDEX, LANDMARKS
+from humanlrm.body.landmarks import INDEX
 from humanlrm.people.poses import everyday
-from humanlrm.people.poses.augmented import unusual
+from humanlrm.people.poses.augmented import augmented
 from humanlrm.people.poses.pack import (
     POSE_INDEX,
-    POSE_JOINTS,
-    POSE_PARENTS,
     PosePack,
     Split,
     mirrored,
@@ -27,35 +25,28 @@ from humanlrm.people.poses.pack import (
     world_rotations,
 )
 
-#: Everyday poses are drawn this often, clips of the pose pack otherwise (our choice).
+#: Everyday poses are drawn this often, clips of the pose pack otherwise.
 EVERYDAY_SHARE = 0.7
-#: How often a training pose is made of two others (:mod:`humanlrm.people.poses.augmented`; our choice).
-UNUSUAL_SHARE = 0.35
-#: Of a body: what the world rotations of its pose's joints make of its landmarks, +Y up, at any scale and place.
+#: Share of the training poses that are made of two others (:mod:`humanlrm.people.poses.augmented`).
+AUGMENTED_SHARE = 0.35
+#: World rotations of a pose's joints to the landmarks of a body, +Y up, at any scale and place.
 Skeleton = Callable[[Float[np.ndarray, "22 3 3"]], Float[np.ndarray, "19 3"]]
 
 _UP = np.array([0.0, 1.0, 0.0])
-#: Offsets from the parent joint in the T-pose, in body heights (after Drillis and Contini 1966, rounded).
-_OFFSETS = {"spine1": (0, 0.06, 0), "spine2": (0, 0.07, 0), "spine3": (0, 0.05, 0), "neck": (0, 0.12, 0),
-            "head": (0, 0.05, 0), "clavicle": (0.02, 0.09, 0), "shoulder": (0.085, 0.01, 0), "elbow": (0.165, 0, 0),
-            "wrist": (0.15, 0, 0), "hip": (0.055, -0.02, 0), "knee": (0, -0.245, 0), "ankle": (0, -0.235, 0),
-            "toe": (0, -0.035, 0.075)}  # fmt: skip
 #: A foot is levelled when it bears weight, its ankle at most so far above the other (lengths of a leg), and is nearly
-#: level (our choice).
+#: level.
 _SAME_FLOOR, _NEARLY_LEVEL_DEG = 0.05, 30.0
-#: How far people lean who stand, and the largest correction, degrees: small leans stay as they are, larger ones end
-#: up at the first of these (our choice).
+#: Largest lean of standing people, and largest correction, degrees; smaller leans stay as they are.
 _SWAY_DEG, _MAX_TILT_DEG = 1.5, 15.0
 
 
 def random_pose(poses: PosePack, split: Split, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
     """A pose of one side of the split and its source: perturbed, and mirrored half of the time. It is to be
-    :func:`balanced` on the body that takes it. Some that people are trained with are unusual; of those that weights are
-    measured with none is."""
+    :func:`balanced` on the body that takes it. Only training poses are augmented."""
     source, quats = _draw(poses, split, rng)
-    if split == "train" and rng.random() < UNUSUAL_SHARE:
+    if split == "train" and rng.random() < AUGMENTED_SHARE:
         other, upper = _draw(poses, split, rng)
-        source, quats = f"unusual/{source}/{other}", unusual(quats, upper, rng)
+        source, quats = f"unusual/{source}/{other}", augmented(quats, upper, rng)
     quats = perturbed(quats, rng)
     return source, mirrored(quats) if rng.random() < 0.5 else quats
 
@@ -82,16 +73,20 @@ def balanced(quats: Float[np.ndarray, "22 4"], skeleton: Skeleton) -> Float[np.n
             continue
         ankle, knee = POSE_INDEX[f"{side}_ankle"], POSE_INDEX[f"{side}_knee"]
         foot = Rotation.from_matrix(world[ankle])
-        level = _onto(foot.apply(_UP), _UP)
-        if level is None or level.magnitude() > np.deg2rad(_NEARLY_LEVEL_DEG):
+        upward = foot.apply(_UP)
+        axis = np.cross(upward, _UP)
+        sine, cosine = float(np.linalg.norm(axis)), float(upward @ _UP)
+        tilt_rad = np.arctan2(sine, cosine)
+        if cosine < 0 or tilt_rad > np.deg2rad(_NEARLY_LEVEL_DEG):
             continue
+        level = Rotation.from_rotvec(axis / max(sine, 1e-9) * tilt_rad)
         turned[ankle] = _quat(Rotation.from_matrix(world[knee]).inv() * level * foot)
         turned[POSE_INDEX[f"{side}_toe"]] = (1, 0, 0, 0)
     return turned
 
 
 def balancing(landmarks: Float[np.ndarray, "19 3"]) -> Rotation | None:
-    """The rotation about the feet that brings the weight above them; None for people who do not stand on both feet."""
+    """The rotation about the feet that brings the weight above them; None unless the person stands on both feet."""
     points = torch.from_numpy(landmarks)
     if not is_standing(points):
         return None
@@ -102,27 +97,5 @@ def balancing(landmarks: Float[np.ndarray, "19 3"]) -> Rotation | None:
     return Rotation.from_rotvec(axis / max(float(np.linalg.norm(axis)), 1e-9) * np.deg2rad(angle))
 
 
-def mean_skeleton(world: Float[np.ndarray, "22 3 3"]) -> Float[np.ndarray, "19 3"]:
-    """Landmarks of a mean body of height 1."""
-    joints = np.zeros((len(POSE_JOINTS), 3))
-    for joint, (name, parent) in enumerate(zip(POSE_JOINTS, POSE_PARENTS, strict=True)):
-        if parent >= 0:
-            offset = np.array(_OFFSETS[name.split("_")[-1]], dtype=float)
-            offset[0] *= -1 if name.startswith("right") else 1
-            joints[joint] = joints[parent] + world[parent] @ offset
-    instead = {"left_hand": "left_wrist", "right_hand": "right_wrist", "nose": "head"}
-    return joints[[POSE_INDEX[instead.get(name, name)] for name in LANDMARKS]]
-
-
 def _quat(turn: Rotation) -> Float[np.ndarray, "4"]:
     return turn.as_quat(scalar_first=True).astype(np.float32)
-
-
-def _onto(start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"]) -> Rotation | None:
-    """The smallest rotation between two unit vectors; None if they point away from each other."""
-    cosine = float(start @ end)
-    if cosine < 0:
-        return None
-    axis = np.cross(start, end)
-    length = float(np.linalg.norm(axis))
-    return Rotation.from_rotvec(axis / max(length, 1e-9) * np.arctan2(length, cosine))

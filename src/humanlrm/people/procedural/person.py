@@ -8,14 +8,15 @@ from jaxtyping import Float
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people.facts import age_years
-from humanlrm.people.poses.random import BodyPose, bone_turns, sample_pose
 from humanlrm.people.procedural import cloth, garments
 from humanlrm.people.procedural.atlas import Paint, join_body, paint_texture
 from humanlrm.people.procedural.bodies import Body, landmarks, place_bones, rig, sample_body, skin
 from humanlrm.people.procedural.cloth import Cloth, Colors, edge, mix, ripple, sample_cloth
 from humanlrm.people.procedural.garments import Hairstyle, ProceduralOutfit, folds, sample_outfit, soft
+from humanlrm.people.procedural.limbs import bone_turns
 from humanlrm.people.procedural.lofts import HeadSpace, LoftedPart, blob, mantle, shoe, skirt
 from humanlrm.people.procedural.materials import hair_color, paint_hair, paint_skin, skin_tone
+from humanlrm.people.procedural.poses import BodyPose, sample_pose
 from humanlrm.people.procedural.sites import Sites, texels, vertex_sites
 
 
