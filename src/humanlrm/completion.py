@@ -34,7 +34,7 @@ _BELOW_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedSubject:
     """Triplanes to build people on.
 
     Attributes:
@@ -73,7 +73,7 @@ def open_pose_prior(weights: Path, device: str | torch.device = "cpu") -> PoseDe
 @torch.no_grad()
 def complete(
     model: Model, prior: PoseDenoiser | None, subject: SubjectCrop, estimate: Triplane, completion: Completion
-) -> Completed:
+) -> CompletedSubject:
     """Decide whether the pose is sampled, and encode the subject once per sample.
 
     Raises:
@@ -82,7 +82,7 @@ def complete(
     automatic = completion.complete == "auto" and prior is not None and _below(subject, estimate) > _BELOW_SHARE
     sampled = completion.requested or automatic
     if not sampled and not completion.uncertainty:
-        return Completed(subject, (estimate,))
+        return CompletedSubject(subject, (estimate,))
     if prior is None or not isinstance(model, HumanLRM):
         raise ValueError("these weights have no denoiser to sample with (`humanlrm train-poses` makes one)")
     expanded, people, pool = _sample(model, prior, subject, completion)
@@ -96,7 +96,7 @@ def complete(
     if completion.uncertainty:
         count = max(completion.samples, _UNCERTAINTY_SAMPLES)
         fields = tuple(distance_of(model, triplane) for triplane in encode_on(pool[:count]))
-    return Completed(expanded, triplanes, sampled, fields, pool)
+    return CompletedSubject(expanded, triplanes, sampled, fields, pool)
 
 
 def _below(subject: SubjectCrop, estimate: Triplane) -> float:
