@@ -1,4 +1,4 @@
-"""The frame of a sample: what box units are, and where the input camera stands. Defined only by what the view shows.
+"""The frame of a sample: box units and the input camera, defined only by what the input view shows.
 
 The world of a sample has glTF axes: +Y up, +Z toward the input camera, box [-1, 1]^3. The square crop of the input
 view shows ``VIEW_SPAN`` units in the plane z = 0, of which the person's longest side takes ``SUBJECT_SPAN``; the camera
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ class SquareCrop:
 
     Attributes:
         center_px: (x, y) of its centre.
-        side_px: its side; it stands for ``VIEW_SPAN`` box units in the plane z = 0.
+        side_px: its side, which spans ``VIEW_SPAN`` box units in the plane z = 0.
     """
 
     center_px: tuple[float, float]
@@ -44,7 +45,7 @@ class SquareCrop:
 
 
 def square_crop(mask: Bool[np.ndarray, "H W"], points_px: Float[np.ndarray, "J 2"] | None = None) -> SquareCrop:
-    """The crop of the design's rule: the union of the mask's and the landmarks' box, centred, longest side 1.8 units.
+    """The crop of the union of the mask's and the landmarks' box, centred, longest side 1.8 units.
 
     Raises:
         ValueError: the mask is empty.
@@ -110,8 +111,8 @@ def unproject_ndc(ndc: Float[Tensor, "*P 2"], z: Float[Tensor, "*P"]) -> Float[T
     return torch.cat([xy, z[..., None]], dim=-1)
 
 
-def sample_plane(plane: Float[Tensor, "B C H W"], at: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P C"]:
+def sample_plane(plane: Float[Tensor, "B C H W"], places: Float[Tensor, "B P 2"]) -> Float[Tensor, "B P C"]:
     """Bilinear look-up at (right, up) in [-1, 1]; the first row is up = +1; the border value goes on outside."""
-    grid = torch.stack([at[..., 0], -at[..., 1]], dim=-1)[:, :, None]
-    found = nn.functional.grid_sample(plane, grid, align_corners=False, padding_mode="border")
-    return found[..., 0].transpose(1, 2)
+    grid = torch.stack([places[..., 0], -places[..., 1]], dim=-1)[:, :, None]
+    values = nn.functional.grid_sample(plane, grid, align_corners=False, padding_mode="border")
+    return rearrange(values, "B C P 1 -> B P C")

@@ -91,6 +91,6 @@ def pixel_centres(size_px: tuple[int, int]) -> Float[Tensor, "R 2"]:
 
 
 def image_rays(cameras: Cameras) -> Rays:
-    """Rays through all pixel centres of one camera (one subject) or of a batch of cameras, row after row."""
+    """Rays through all pixel centres of one camera or of a batch of cameras, row after row."""
     subjects = cameras.K.shape[0] if cameras.K.ndim == 3 else 1
     return pixel_rays(cameras, pixel_centres(cameras.size_px).to(cameras.K).expand(subjects, -1, -1))

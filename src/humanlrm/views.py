@@ -1,4 +1,4 @@
-"""What the network is given and what it is asked for: tensors, batch first, in the sample's frame."""
+"""The network's inputs and supervision: tensors, batch first, in the sample's frame."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 #: Colours are divided by at least this much alpha.
-_LEAST = 1e-4
+_LEAST_ALPHA = 1e-4
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Targets:
-    """T views of each subject that is to be rendered, square, each through the canonical camera of its own frame.
+    """T square views of each subject to be rendered, each through the canonical camera of its own frame.
 
     Attributes:
         rgb: sRGB, not premultiplied; NaN where unknown.
         alpha: the silhouette in [0, 1]; NaN where unknown.
         normal: unit vectors, axes of the view's own frame; NaN where unknown.
         depth: z of the first surface in the view's own frame, box units; NaN where unknown.
-        to_input: similarity that takes points of the view's own frame into the given view's frame.
+        to_input: similarity from the view's own frame to the input view's frame.
     """
 
     rgb: Float[Tensor, "*B T 3 H W"]
@@ -63,7 +63,7 @@ class Targets:
             return self
         mean = lambda x: reduce(x, "... C (H p) (W q) -> ... C H W", "mean", p=factor, q=factor)  # noqa: E731
         alpha = mean(self.alpha)
-        rgb = mean(self.rgb * self.alpha) / alpha.clamp(min=_LEAST)
+        rgb = mean(self.rgb * self.alpha) / alpha.clamp(min=_LEAST_ALPHA)
         normal = torch.nn.functional.normalize(mean(self.normal), dim=-3)
         return Targets(rgb, alpha, normal, mean(self.depth), self.to_input)
 
@@ -77,9 +77,9 @@ class Supervision:
         surface, normals, rgb: surface samples; rgb is sRGB under the input view's light.
         depth: z where a pixel's ray enters and leaves the person; NaN where it misses.
         landmarks: true landmarks; NaN where unknown.
-        targets: other views, if they were asked for.
-        teacher_landmarks: landmarks that training builds people on, the true ones with a little noise; NaN where
-            unknown. ``None``: training builds on the model's own estimate.
+        targets: views to be rendered; ``None``: no rendering.
+        teacher_landmarks: the true landmarks with a little noise, which replace the model's own estimate; NaN where
+            unknown. ``None``: the estimate is used.
     """
 
     points: Float[Tensor, "*B P 3"]

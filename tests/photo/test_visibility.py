@@ -18,7 +18,7 @@ def test_of_somebody_who_is_seen_whole_nothing_is_hidden():
     found = measure_visibility(whole())
     assert found.hidden < 0.02
     assert found.reasons == ()
-    assert not found.much
+    assert not found.substantial
 
 
 def test_only_what_the_lower_border_cuts_lies_below_the_photo():
@@ -40,7 +40,7 @@ def test_errors_of_the_landmarks_alone_do_not_ask_for_completion():
     rgb, alpha, pose = painted()
     noise = np.random.default_rng(0).normal(0, 0.03 * 260 / 2.4, (len(pose.landmarks), 2))
     off = replace(pose, landmarks=pose.landmarks + np.pad(noise, ((0, 0), (0, 2))))
-    assert not measure_visibility(assemble_crop(rgb, alpha, off, 128)).much
+    assert not measure_visibility(assemble_crop(rgb, alpha, off, 128)).substantial
 
 
 def test_the_more_is_cut_off_the_more_is_hidden():
@@ -53,7 +53,7 @@ def test_the_more_is_cut_off_the_more_is_hidden():
 
 def test_a_cut_names_the_border_and_what_lies_beyond():
     found = measure_visibility(cut_at(0.6))
-    assert found.much
+    assert found.substantial
     text = "; ".join(found.reasons)
     assert "bottom" in text
     assert "outside the photo: left knee, left ankle, left toe, right knee and 2 more" in text
@@ -64,13 +64,13 @@ def test_a_cut_through_the_body_counts_even_if_the_landmarks_were_squeezed_into_
     points = pose.landmarks.copy()
     points[:, 1] = np.minimum(points[:, 1], 128)
     squeezed = measure_visibility(assemble_crop(rgb[:130], alpha[:130], replace(pose, landmarks=points), 64))
-    assert squeezed.much
+    assert squeezed.substantial
     assert measure_visibility(assemble_crop(rgb[:222], alpha[:222], None, 64)).hidden < squeezed.hidden
 
 
 def test_something_in_front_is_noticed_though_all_landmarks_are_inside():
     found = measure_visibility(behind_a_box())
-    assert found.much
+    assert found.substantial
     assert found.reasons == (f"covered, or not where it is thought to be: {found.hidden:.0%} of the body",)
 
 
@@ -80,7 +80,7 @@ def test_landmarks_that_were_not_found_count_as_hidden():
     legs = [INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle", "toe")]
     marks[legs] = 0
     found = measure_visibility(replace(crop, landmarks=marks))
-    assert found.much
+    assert found.substantial
     assert found.reasons == ("not found: left knee, left ankle, left toe, right knee and 2 more",)
 
 
@@ -88,7 +88,7 @@ def test_without_any_landmark_the_borders_decide():
     rgb, alpha, _ = painted()
     assert measure_visibility(assemble_crop(rgb, alpha, None, 64)).hidden == 0
     cut = measure_visibility(assemble_crop(rgb[:130], alpha[:130], None, 64))
-    assert cut.much
+    assert cut.substantial
     assert cut.reasons == ("the photo's border cuts the person: bottom",)
 
 

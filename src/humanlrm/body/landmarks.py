@@ -1,6 +1,7 @@
 """The body points that the network gets, and the bones between them. Points, not a template."""
 
 import numpy as np
+from jaxtyping import Float
 
 _SIDE = ("shoulder", "elbow", "wrist", "hand", "hip", "knee", "ankle", "toe")
 
@@ -51,3 +52,19 @@ BONES = np.array([(INDEX[a], INDEX[b]) for a, b, _ in _bones()])
 BONE_RADII = np.array([r for _, _, r in _bones()], dtype=np.float32)
 #: Bones of arms and legs, each limb from the trunk outwards.
 LIMBS = BONES[: 2 * (len(_SIDE) - 2)]
+#: BlazePose's index of each of our landmarks (its "left" is the person's left, as ours); neck and head are mixtures.
+_BLAZE_SIDE = {"shoulder": 11, "elbow": 13, "wrist": 15, "hand": 19, "hip": 23, "knee": 25, "ankle": 27, "toe": 31}
+_EARS, _SHOULDERS, _NOSE = [7, 8], [11, 12], 0
+
+
+def select_blazepose(blaze: Float[np.ndarray, "39 4"]) -> Float[np.ndarray, "J 4"]:
+    """Our landmarks among BlazePose's, or as mixtures of them."""
+    out = np.zeros((COUNT, 4))
+    for side, shift in (("left", 0), ("right", 1)):
+        for part, index in _BLAZE_SIDE.items():
+            out[INDEX[f"{side}_{part}"]] = blaze[index + shift]
+    ears, shoulders = blaze[_EARS].mean(0), blaze[_SHOULDERS].mean(0)
+    out[INDEX["neck"]] = 0.75 * shoulders + 0.25 * ears
+    out[INDEX["head"]] = ears + 0.15 * (ears - shoulders) * np.array([1, 1, 1, 0])
+    out[INDEX["nose"]] = blaze[_NOSE]
+    return out

@@ -150,7 +150,7 @@ def _remarks(people: "tuple[Reconstruction, ...]") -> list[str]:
     first = people[0]
     truncated = any(person.subject.truncated for person in people)
     # A little may be the landmarks' error.
-    if first.hidden is not None and first.hidden.reasons and (truncated or first.sampled or first.hidden.much):
+    if first.hidden is not None and first.hidden.reasons and (truncated or first.sampled or first.hidden.substantial):
         how = "sampled" if first.sampled else "estimated"
         remarks.append(f"The photo does not show everything ({'; '.join(first.hidden.reasons)}): the rest is {how}.")
     for person in people:

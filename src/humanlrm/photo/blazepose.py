@@ -1,10 +1,10 @@
-"""Find people in a photo: body points and a person mask, by BlazePose (tflite files in ``detector/``, run by OpenVINO).
+"""Person detection by BlazePose: body points and a person mask (tflite files in ``detector/``, run by OpenVINO).
 
 Source: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking" (arXiv 2006.10204), and the public
 MediaPipe graphs ``pose_detection`` and ``pose_landmark`` for anchors, regions of interest and activations.
 
-Two nets: the *detector* sees the whole picture at 224 px and answers with boxes and alignment points; the *landmark*
-net sees an upright square around one person at 256 px and answers with 39 points, 39 metric points and a mask.
+The *detector* net sees the whole picture at 224 px; it outputs boxes and alignment points. The *landmark* net sees an
+upright square around one person at 256 px; it outputs 39 points, the same in metres, and a mask.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import scipy
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
-from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX, MIRROR
+from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS, MIRROR, select_blazepose
 from humanlrm.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -30,23 +30,18 @@ _SHA256 = {
 }
 _DETECTOR_PX, _LANDMARK_PX = 224, 256
 _MIN_SCORE, _MIN_PRESENCE = 0.5, 0.5
-#: The mean of a person's mask where it is over one half (people: 0.95, in heavy blur 0.74; a moon: 0.6), and the share
-#: of the photo that nobody fills (our choice).
-_LEAST_SURE, _EVERYWHERE = 0.7, 0.95
-_ROI_MARGIN = 1.25
+#: Least mean of a person's mask where it is over one half (people: 0.95, in heavy blur 0.74; a moon: 0.6), and largest
+#: share of the photo that one person fills.
+_LEAST_CERTAINTY, _MOST_COVERAGE = 0.7, 0.95
+_ROI_MARGIN, _ROI_POINTS = 1.25, [33, 34]
 #: Two detections are the same person if their heads are closer than this share of the smaller region's side.
 _HEAD_DISTANCE = 0.15
 #: Side of the square tiles that are searched when the whole picture shows nobody, as a share of the longer side.
 _TILE_SHARES = (0.6, 0.35)
-#: BlazePose's index of each of our landmarks (its "left" is the person's left, as ours); neck and head are mixtures.
-_BLAZE_SIDE = {"shoulder": 11, "elbow": 13, "wrist": 15, "hand": 19, "hip": 23, "knee": 25, "ankle": 27, "toe": 31}
-_EARS, _SHOULDERS, _NOSE, _ROI_POINTS = [7, 8], [11, 12], 0, [33, 34]
-#: Shapes of the landmark net's inner maps that are read at the landmarks: the last of each size before its heads.
+#: Shapes of the landmark net's inner maps that are sampled at the landmarks: the last of each size before its heads.
 _FEATURE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
 assert sum(shape[1] for shape in _FEATURE_MAPS) == DETECTOR_FEATURE_CHANNELS
-
-
-#: Scales and turns (degrees) of the squares of further careful looks (our choice).
+#: Scales and turns (degrees) of the squares of further careful looks.
 _VARIATIONS = ((1.12, 10.0), (1.12, -10.0), (0.95, 15.0), (0.95, -15.0))
 
 
@@ -57,11 +52,10 @@ class DetectedPose:
     Attributes:
         landmarks: per landmark of ``landmarks.LANDMARKS``: x and y in photo pixels (may lie outside the photo), z in
             photo pixels TOWARD the camera relative to the middle of the hips, visibility in [0, 1].
-        mask: how much each photo pixel belongs to the person, in [0, 1]; soft, true resolution about 256 px.
+        mask: membership of each photo pixel in the person, in [0, 1]; soft, true resolution about 256 px.
         score: the landmark net's certainty that its square holds a person, in [0, 1].
         detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
-            tell more of depth than the 3D points that the net reads off them (our choice; measured in
-            docs/decisions.md).
+            hold more about depth than the net's own 3D points (docs/decisions.md).
     """
 
     landmarks: Float[np.ndarray, "J 4"]
@@ -71,9 +65,8 @@ class DetectedPose:
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """What the landmark net says of a square: 39 points (photo x, y px, visibility), the same in metres (photo axes),
-    presence, 256 px mask, features at our landmarks."""
+class _LandmarkOutput:
+    """Output of the landmark net: points (photo x, y px, visibility), the same in metres, presence, mask, features."""
 
     points: Float[np.ndarray, "39 3"]
     world: Float[np.ndarray, "39 3"]
@@ -86,7 +79,7 @@ class _Reading:
 class _Roi:
     """An upright square around a person: photo = centre + axes @ (square's right, down), all in photo pixels.
 
-    ``head`` (photo pixels) is the detector's box centre; its box always has the same size and tells nothing else.
+    ``head`` (photo pixels) is the centre of the detector's box, whose size is always the same.
     """
 
     center: Float[np.ndarray, "2"]
@@ -112,27 +105,25 @@ class _Roi:
         return self.center + (points - 0.5) @ self.axes.T * self.side
 
     def is_far_from(self, other: "_Roi") -> bool:
-        """True if a second look from ``other`` is worth its price (thresholds: our choice)."""
+        """True if a second look from ``other`` is worth its price."""
         shift = float(np.linalg.norm(self.center - other.center)) / other.side
         turn = float(np.sum(self.axes * other.axes)) / 2
         return bool(shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12)))
 
 
 class PoseDetector:
-    """Finds people; loads both nets once, then takes 60 ms per photo and thread.
+    """Detector of people; loads both nets once, then takes 60 ms per photo. Not thread-safe: one per thread.
 
-    Compiled nets are kept in the user's cache folder, so that only the first start compiles them.
-
-    A small person in a large photo needs no special path: the landmark net reads its square from the full photo.
-    Not thread-safe: one detector per thread.
+    Compiled nets are kept in the user's cache folder, so that only the first start compiles them. A small person in a
+    large photo needs no special path: the landmark net gets its square from the full photo.
     """
 
     def __init__(self, threads: int = 0, careful: bool = False):
         """
         Args:
             threads: OpenVINO's inference threads; 0 lets OpenVINO choose.
-            careful: everybody is looked at in five squares, and the landmarks are averaged: errors shrink by 4%, at
-                four times the price (``benchmarks/careful_looks.py``).
+            careful: average the landmarks of five squares per person: errors shrink by 4%, at four times the price
+                (``benchmarks/careful_looks.py``).
 
         Raises:
             ValueError: a net's file is missing or damaged, or ``threads`` is negative.
@@ -153,40 +144,28 @@ class PoseDetector:
         self._anchors, self._careful = _anchors(), careful
 
     def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
-        """Everybody found, the main person first (see :meth:`best`)."""
-        return [pose for roi in self._rank(self._search(rgb), rgb) if (pose := self._look(rgb, roi)) is not None]
+        """All people, the main person first (see :meth:`best`)."""
+        return [pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None]
 
     def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> DetectedPose | None:
         """The main person: largest score x area x centrality, confirmed by the landmark net; ``None`` if nobody.
 
         Area is the square of the person's region side; centrality falls from 1 in the picture's middle to 0.61 at the
-        middle of its border and 0.37 in its corners (our choice).
+        middle of its border and 0.37 in its corners.
         """
-        for roi in self._rank(self._search(rgb), rgb):
-            pose = self._look(rgb, roi)
-            if pose is not None:
-                return pose
-        return None
-
-    @staticmethod
-    def _rank(rois: list[_Roi], rgb: UInt8[np.ndarray, "H W 3"]) -> list[_Roi]:
-        half = np.array(rgb.shape[1::-1]) / 2
-
-        def weight(roi: _Roi) -> float:
-            offset = (roi.center - half) / half
-            return roi.score * roi.side**2 * float(np.exp(-0.5 * (offset**2).sum()))
-
-        return sorted(rois, key=weight, reverse=True)
+        return next((pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None), None)
 
     def _search(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[_Roi]:
-        """The whole picture first; if that shows nobody, overlapping square tiles, large ones before small ones."""
+        """People in the whole picture, else in overlapping square tiles, large ones first; the main person first."""
         height, width = rgb.shape[:2]
-        found = self._detect(rgb, (0, 0, width, height))
+        half = np.array([width, height]) / 2
+        rois = self._detect(rgb, (0, 0, width, height))
         for share in _TILE_SHARES:
-            if found:
+            if rois:
                 break
-            found = [roi for tile in _tiles(width, height, share) for roi in self._detect(rgb, tile)]
-        return _suppress(found)
+            rois = [roi for tile in _tiles(width, height, share) for roi in self._detect(rgb, tile)]
+        centrality = lambda roi: float(np.exp(-0.5 * (((roi.center - half) / half) ** 2).sum()))  # noqa: E731
+        return sorted(_suppress(rois), key=lambda roi: roi.score * roi.side**2 * centrality(roi), reverse=True)
 
     def _detect(self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int]) -> list[_Roi]:
         """Detections in the window (left, top, right, bottom) of the photo, letterboxed to a square."""
@@ -209,40 +188,42 @@ class PoseDetector:
         )
 
     def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> DetectedPose | None:
-        """Landmarks and mask in a region; looks twice when the first look shows that the region was off.
+        """Landmarks and mask in a region; a second look follows when the first shows that the region was off.
 
         The last look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
         right hand comes out 12 cm too near, the left one does not).
         """
         patch = _warp(rgb, roi)
-        reading = self._read(patch, roi)
-        if reading.presence < _MIN_PRESENCE / 2:
+        direct = self._run(patch, roi)
+        if direct.presence < _MIN_PRESENCE / 2:
             return None
-        hips, top = reading.points[_ROI_POINTS, :2]
-        tracked = _Roi.from_points(hips, top, roi.head, reading.presence)
+        hips, top = direct.points[_ROI_POINTS, :2]
+        tracked = _Roi.from_points(hips, top, roi.head, direct.presence)
         if roi.is_far_from(tracked):
             roi = tracked
             patch = _warp(rgb, roi)
-            reading = self._read(patch, roi)
-        if reading.presence < _MIN_PRESENCE:
+            direct = self._run(patch, roi)
+        if direct.presence < _MIN_PRESENCE:
             return None
-        other = self._read(patch[:, ::-1], roi, mirrored=True)
-        mask = _unwarp((reading.mask + other.mask) / 2, roi, rgb.shape[:2])
-        if not _is_somebody(mask):
+        mirrored = self._run(patch[:, ::-1], roi, mirrored=True)
+        mask = _unwarp((direct.mask + mirrored.mask) / 2, roi, rgb.shape[:2])
+        if not _is_person(mask):
             return None
-        looks = [_both(reading, other)]
+        looks = [_average(direct, mirrored)]
         for variation in _VARIATIONS if self._careful else ():
             varied = roi.varied(*variation)
             patch = _warp(rgb, varied)
-            pair = self._read(patch, varied), self._read(patch[:, ::-1], varied, mirrored=True)
+            pair = self._run(patch, varied), self._run(patch[:, ::-1], varied, mirrored=True)
             if min(pair[0].presence, pair[1].presence) > _MIN_PRESENCE:
-                looks.append(_both(*pair))
+                looks.append(_average(*pair))
         landmarks, detector_features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
-        return DetectedPose(landmarks, mask, reading.presence, detector_features.astype(np.float32))
+        return DetectedPose(landmarks, mask, direct.presence, detector_features.astype(np.float32))
 
-    def _read(self, patch: Float32[np.ndarray, "256 256 3"], roi: _Roi, mirrored: bool = False) -> _Reading:
-        """What the net says of a square; of a mirrored patch, too, in the photo's own coordinates (but its own names:
-        the net takes a left hand in the mirror for a right one)."""
+    def _run(self, patch: Float32[np.ndarray, "256 256 3"], roi: _Roi, mirrored: bool = False) -> _LandmarkOutput:
+        """Run the landmark net on a square; a mirrored patch's output is in the photo's coordinates, its names are not.
+
+        The net takes a left hand in the mirror for a right one.
+        """
         raw = self._landmark(np.ascontiguousarray(patch)[None])
         image = raw[0].reshape(39, 5).astype(np.float64)
         world = raw[4].reshape(39, 3).astype(np.float64)
@@ -254,19 +235,20 @@ class PoseDetector:
             mask = mask[:, ::-1]
         points = np.column_stack([roi.to_photo(image[:, :2] / _LANDMARK_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
-        return _Reading(points, world, float(raw[1].reshape(())), mask, detector_features)
+        return _LandmarkOutput(points, world, float(raw[1].reshape(())), mask, detector_features)
 
 
-def _is_somebody(mask: Float32[np.ndarray, "H W"]) -> bool:
-    """Whether a mask is a person's: moons and cats have presence, too, but their masks are unsure, or everywhere."""
-    sure = mask > 0.5
-    return bool(sure.any() and float(mask[sure].mean()) > _LEAST_SURE and float(sure.mean()) < _EVERYWHERE)
+def _is_person(mask: Float32[np.ndarray, "H W"]) -> bool:
+    """False for masks of moons and cats, which have presence, too, but are uncertain or cover the photo."""
+    inside = mask > 0.5
+    share = float(inside.mean())
+    return 0 < share < _MOST_COVERAGE and float(mask[inside].mean()) > _LEAST_CERTAINTY
 
 
-def _both(reading: _Reading, other: _Reading) -> tuple[Float[np.ndarray, "J 4"], Float32[np.ndarray, "J 2 C"]]:
-    """Mean landmarks of a square and its mirror image, and the clues of both."""
-    landmarks = (_ours(reading.points, reading.world) + _ours(other.points, other.world)[MIRROR]) / 2
-    return landmarks, np.stack([reading.detector_features, other.detector_features[MIRROR]], axis=1)
+def _average(direct: _LandmarkOutput, mirrored: _LandmarkOutput) -> tuple[Float[np.ndarray, "J 4"], np.ndarray]:
+    """Mean landmarks of a square and its mirror image, and the features (J, 2, C) of both."""
+    landmarks = (_our_landmarks(direct) + _our_landmarks(mirrored)[MIRROR]) / 2
+    return landmarks, np.stack([direct.detector_features, mirrored.detector_features[MIRROR]], axis=1)
 
 
 def _inner_maps(net: "openvino.Model") -> "list[openvino.Output]":
@@ -280,16 +262,16 @@ def _inner_maps(net: "openvino.Model") -> "list[openvino.Output]":
 
 def _detector_features(points: Float[np.ndarray, "39 2"], maps: list[np.ndarray]) -> Float32[np.ndarray, "J C"]:
     """Features of all maps (channels, side, side) at our landmarks; points in [0, 1]^2 of the square; bilinear."""
-    at = _named(np.column_stack([points, np.zeros((len(points), 2))]))[:, :2]
-    found = []
+    landmarks = select_blazepose(np.column_stack([points, np.zeros((len(points), 2))]))[:, :2]
+    features = []
     for values in maps:
-        cell = np.clip(at * values.shape[-1] - 0.5, 0, values.shape[-1] - 1)
+        cell = np.clip(landmarks * values.shape[-1] - 0.5, 0, values.shape[-1] - 1)
         low = np.minimum(cell.astype(int), values.shape[-1] - 2)
         (x, y), (i, j) = (cell - low).T, low.T
         upper = values[:, j, i] * (1 - x) + values[:, j, i + 1] * x
         lower = values[:, j + 1, i] * (1 - x) + values[:, j + 1, i + 1] * x
-        found.append((upper * (1 - y) + lower * y).T)
-    return np.concatenate(found, axis=1).astype(np.float32)
+        features.append((upper * (1 - y) + lower * y).T)
+    return np.concatenate(features, axis=1).astype(np.float32)
 
 
 def _verified(name: str) -> Path:
@@ -327,7 +309,7 @@ def _tiles(width: int, height: int, share: float) -> list[tuple[int, int, int, i
 
 
 def _suppress(rois: list[_Roi]) -> list[_Roi]:
-    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU (our choice)."""
+    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
     kept: list[_Roi] = []
     for roi in sorted(rois, key=lambda r: r.score, reverse=True):
         if all(np.linalg.norm(roi.head - k.head) > _HEAD_DISTANCE * min(roi.side, k.side) for k in kept):
@@ -343,41 +325,26 @@ def _warp(rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> Float32[np.ndarray, "25
     corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - _LANDMARK_PX / 2) - 0.5
     # scipy's types know only scalar offsets.
     place: dict = {"offset": corner_yx, "output_shape": (_LANDMARK_PX, _LANDMARK_PX)}
-    channels = [
-        scipy.ndimage.affine_transform(photo[..., c], axes_yx, order=1, mode="nearest", **place) for c in range(3)
-    ]
-    return np.stack(channels, axis=-1)
+    warp = lambda channel: scipy.ndimage.affine_transform(channel, axes_yx, order=1, mode="nearest", **place)  # noqa: E731
+    return np.stack([warp(photo[..., c]) for c in range(3)], axis=-1)
 
 
 def _unwarp(mask: Float32[np.ndarray, "256 256"], roi: _Roi, shape: tuple[int, ...]) -> Float32[np.ndarray, "H W"]:
     """The region's mask in photo pixels, bilinear, zero outside the region."""
     turn = roi.axes.T * (_LANDMARK_PX / roi.side)
     offset = _LANDMARK_PX / 2 - turn @ roi.center
-    affine = (*turn[0], offset[0], *turn[1], offset[1])
-    size = (shape[1], shape[0])
+    affine, size = (*turn[0], offset[0], *turn[1], offset[1]), (shape[1], shape[0])
     image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
     return np.asarray(image.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR), np.float32)
 
 
-def _ours(points: Float[np.ndarray, "39 3"], world: Float[np.ndarray, "39 3"]) -> Float[np.ndarray, "J 4"]:
-    """Our landmarks of BlazePose's: x, y px, z px toward the camera, visibility.
+def _our_landmarks(output: _LandmarkOutput) -> Float[np.ndarray, "J 4"]:
+    """Our landmarks from BlazePose's: x, y px, z px toward the camera, visibility.
 
     Pixels per metre are the ratio of the summed image distances from the centroid to the same distances in metres over
-    the 33 body points: one bad point moves a sum of distances little (our choice).
+    the 33 body points: one bad point moves a sum of distances little.
     """
+    points, world = output.points, output.world
     spread = [np.linalg.norm(p[:33, :2] - p[:33, :2].mean(0), axis=1).sum() for p in (points, world)]
     px_per_m = spread[0] / max(spread[1], 1e-6)
-    return _named(np.column_stack([points[:, :2], -world[:, 2] * px_per_m, points[:, 2]]))
-
-
-def _named(blaze: Float[np.ndarray, "39 4"]) -> Float[np.ndarray, "J 4"]:
-    """Our landmarks among BlazePose's, or as mixtures of them."""
-    out = np.zeros((COUNT, 4))
-    for side, shift in (("left", 0), ("right", 1)):
-        for part, index in _BLAZE_SIDE.items():
-            out[INDEX[f"{side}_{part}"]] = blaze[index + shift]
-    ears, shoulders = blaze[_EARS].mean(0), blaze[_SHOULDERS].mean(0)
-    out[INDEX["neck"]] = 0.75 * shoulders + 0.25 * ears
-    out[INDEX["head"]] = ears + 0.15 * (ears - shoulders) * np.array([1, 1, 1, 0])
-    out[INDEX["nose"]] = blaze[_NOSE]
-    return out
+    return select_blazepose(np.column_stack([points[:, :2], -world[:, 2] * px_per_m, points[:, 2]]))

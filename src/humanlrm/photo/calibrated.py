@@ -1,4 +1,4 @@
-"""Calibrated photographs of strangers: undistorted, cut to the person, with exact cameras."""
+"""Calibrated photographs: undistorted, cut to the person, with exact cameras."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from humanlrm.camera import Cameras
 
 #: OpenCV's distortion coefficients that are understood, in OpenCV's order.
 COEFFICIENTS = ("k1", "k2", "p1", "p2", "k3")
-#: How far the cut reaches beyond the mask, in longer sides of its box (our choice).
-_MARGIN = 0.1
+#: Margin of the cut around the mask, in longer sides of its box.
+_CUT_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Shot:
 
 
 def half_pixel(K: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """OpenCV's calibrations count pixels from the centre of the first one; ours from its corner."""
+    """``K`` for pixel coordinates from the first pixel's corner, as here, instead of its centre, as OpenCV's."""
     out = np.array(K, dtype=np.float64)
     out[:2, 2] += 0.5
     return out
@@ -140,7 +140,7 @@ def inside(folder: Path, name: str) -> Path:
 def level(w2cs: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarray, "3 3"]:
     """The smallest rotation that turns the cameras' mean up direction to +Y.
 
-    Cameras around a person are held upright; what they look down or up cancels around the circle (our choice).
+    Cameras around a person are held upright; their downward and upward views cancel around the circle.
 
     Raises:
         ValueError: the cameras have no common up.
@@ -159,7 +159,7 @@ def level(w2cs: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarray, "3 3"]:
 def shoot_all(
     shots: Sequence[Shot], world: Float[np.ndarray, "3 3"], side_px: int, scale: float = 1.0
 ) -> tuple[CaptureView, ...]:
-    """Reads, undistorts and cuts photographs; those that show nobody (an empty mask) are left out.
+    """Read, undistort and cut photographs; those that show nobody (an empty mask) are left out.
 
     Args:
         world: rotation of the data set's world to +Y up.
@@ -169,8 +169,8 @@ def shoot_all(
     Raises:
         ValueError: a file is missing, damaged, or of another size than its camera says.
     """
-    found = (_develop(shot, moved_world(shot.w2c, world, scale)) for shot in shots)
-    return tuple(cut(view, side_px) for view in found if (view.alpha > 127).any())
+    views = (_develop(shot, moved_world(shot.w2c, world, scale)) for shot in shots)
+    return tuple(cut(view, side_px) for view in views if (view.alpha > 127).any())
 
 
 def _develop(shot: Shot, w2c: Float[np.ndarray, "4 4"]) -> CaptureView:
@@ -197,9 +197,9 @@ def photograph(shot: Shot) -> tuple[UInt8[np.ndarray, "H W 3"], UInt8[np.ndarray
 
 
 def cut(view: CaptureView, side_px: int) -> CaptureView:
-    """The part of a photograph around the person, reduced to ``side_px``; its camera changes with it exactly."""
+    """Cut a photograph to the part around the person, reduced to ``side_px``; its camera changes with it exactly."""
     rows, columns = np.flatnonzero((view.alpha > 127).any(1)), np.flatnonzero((view.alpha > 127).any(0))
-    grow = round(_MARGIN * max(np.ptp(rows), np.ptp(columns)) + 1)
+    grow = round(_CUT_MARGIN * max(np.ptp(rows), np.ptp(columns)) + 1)
     top, left = max(0, rows[0] - grow), max(0, columns[0] - grow)
     bottom = min(view.alpha.shape[0], rows[-1] + 1 + grow)
     right = min(view.alpha.shape[1], columns[-1] + 1 + grow)
@@ -219,13 +219,13 @@ def cut(view: CaptureView, side_px: int) -> CaptureView:
 def undistort(
     pixels: UInt8[np.ndarray, "H W"], K: Float[np.ndarray, "3 3"], distortion: Float[np.ndarray, "5"]
 ) -> UInt8[np.ndarray, "H W"]:
-    """A channel as a pinhole camera with the same ``K`` sees it; 0 beyond the photograph's border, bilinear."""
+    """A channel of the pinhole camera with the same ``K``; 0 beyond the photograph's border, bilinear."""
     height, width = pixels.shape
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     distorted = distort(np.stack([(x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1]], axis=-1), distortion)
     column, row = distorted[..., 0] * K[0, 0] + K[0, 2] - 0.5, distorted[..., 1] * K[1, 1] + K[1, 2] - 0.5
-    found = scipy.ndimage.map_coordinates(pixels.astype(np.float32), np.stack([row, column]), order=1, mode="constant")
-    return (found + 0.5).astype(np.uint8)
+    values = scipy.ndimage.map_coordinates(pixels.astype(np.float32), np.stack([row, column]), order=1, mode="constant")
+    return (values + 0.5).astype(np.uint8)
 
 
 def distort(points: Float[np.ndarray, "*P 2"], distortion: Float[np.ndarray, "5"]) -> Float[np.ndarray, "*P 2"]:

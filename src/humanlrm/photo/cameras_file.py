@@ -17,8 +17,9 @@ def intrinsics_of(facts: dict[str, float]) -> tuple[Float[np.ndarray, "3 3"], Fl
 
 
 def nerfstudio_shots(path: Path) -> list[Shot]:
-    """The photographs that a ``transforms.json`` names: camera-to-world matrices with OpenGL axes; a frame's own
-    numbers go before the file's.
+    """The photographs of a ``transforms.json``: camera-to-world matrices with OpenGL axes.
+
+    A frame's own numbers go before the file's.
 
     Raises:
         ValueError: it is damaged, or leaves something open.

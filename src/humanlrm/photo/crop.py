@@ -1,4 +1,4 @@
-"""From a photo file to what the network sees: load, find the person, cut the square of the sample frame."""
+"""From a photo to the network's input: find the person, cut the square of the sample frame."""
 
 from dataclasses import dataclass, replace
 
@@ -15,8 +15,8 @@ from humanlrm.photo.load import Photo, PhotoError
 from humanlrm.photo.matte import keep_main_part, refine_mask
 from humanlrm.views import Inputs
 
-#: How far landmarks may leave the mask's box, in its longer sides: where the mask ends at the photo's border the body
-#: goes on (a face alone needs this much for the legs), elsewhere something in front of the person may hide a limb.
+#: Largest distance of landmarks from the mask's box, in its longer sides. Where the mask ends at the photo's border the
+#: body goes on (a face alone needs this much for the legs); elsewhere something in front may hide a limb.
 _ROOM_CUT, _ROOM_WHOLE = 3.0, 0.5
 
 
@@ -29,13 +29,12 @@ class SubjectCrop:
         alpha: the person's mask in [0, 1]; 0 where the square leaves the photo.
         known: 1 where the square shows the photo, 0 where it leaves it.
         landmarks: x, y, z in box units and visibility in [0, 1]; all 0 for points that were not found.
-        detector_features: the detector's features at the landmarks (``matting.DetectedPose.detector_features``); 0
-            for points that were not found.
+        detector_features: see :class:`DetectedPose`; 0 for points that were not found.
         crop: the square in pixels of ``photo_rgb``.
         photo_rgb: the whole photo, sRGB, for baking textures at its own resolution.
         photo_alpha: the person's mask in the photo, in [0, 1].
         truncated: the photo's borders that cut the person, of "left", "top", "right", "bottom"; empty if whole.
-        inputs: all of it that the network looks at, as a batch of one.
+        inputs: the network's input, as a batch of one.
     """
 
     rgb: Float[Tensor, "3 S S"]
@@ -54,19 +53,16 @@ class SubjectCrop:
         return Inputs(image[None], self.landmarks[None], self.detector_features[None])
 
     def expanded_to(self, points: Float[np.ndarray, "N 3"]) -> "SubjectCrop":
-        """The same person in a square that has room for ``points`` (box units of this one), too.
-
-        A frame shows mask and landmarks; points that turn out to lie elsewhere than they were detected ask for another.
-        """
+        """The same person in a larger square that also holds ``points`` (box units of this one)."""
         old, size_px = self.crop, self.rgb.shape[-1]
         marks = self.landmarks.numpy()
-        own, added = (
+        detected, added = (
             old.to_px(project_ndc(torch.from_numpy(np.asarray(p, np.float32))).numpy()) for p in (marks[:, :3], points)
         )
-        crop = square_crop(self.photo_alpha > 0.5, np.concatenate([own, added]))
+        crop = square_crop(self.photo_alpha > 0.5, np.concatenate([detected, added]))
         # Lengths in the photo stay, box units grow.
         z = marks[:, 2] * (old.side_px / crop.side_px)
-        xy = crop.to_ndc(own) * ((CAMERA_DISTANCE - z) / FOCAL)[:, None]
+        xy = crop.to_ndc(detected) * ((CAMERA_DISTANCE - z) / FOCAL)[:, None]
         found = (marks[:, 3:] > 0) | marks[:, :3].any(1, keepdims=True)
         placed = np.column_stack([np.column_stack([xy, z]) * found, marks[:, 3]]).astype(np.float32)
         image = _image(self.photo_rgb, self.photo_alpha, crop, size_px)
@@ -111,7 +107,7 @@ def segment(photo: Photo, detector: PoseDetector) -> tuple[Float32[np.ndarray, "
 def assemble_crop(
     rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], pose: DetectedPose | None, size_px: int
 ) -> SubjectCrop:
-    """Photo, mask and pose to what the network sees. Pure; photos and training renders share this one path.
+    """Cut photo, mask and pose to the network's input. Pure; photos and training renders share this one path.
 
     Raises:
         ValueError: the mask is empty or of another size than the photo, or ``size_px`` is not positive.
@@ -147,8 +143,10 @@ def assemble_crop(
 def detect_in_cutout(
     rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], detector: PoseDetector
 ) -> DetectedPose | None:
-    """The pose of the person with this mask: detected on the person alone, over grey, in a window around it, so that
-    neither somebody else is found nor a wide canvas makes it small."""
+    """Detect the pose of the person with this mask, on the person alone, over grey, in a window around it.
+
+    So neither somebody else is found nor a wide canvas makes the person small.
+    """
     rows, columns = np.flatnonzero((alpha > 0.5).any(1)), np.flatnonzero((alpha > 0.5).any(0))
     grow = 1 + max(np.ptp(rows), np.ptp(columns)) // 8
     top, left = max(0, rows[0] - grow), max(0, columns[0] - grow)
@@ -163,7 +161,7 @@ def detect_in_cutout(
 
 
 def _cut_borders(mask: Bool[np.ndarray, "H W"]) -> tuple[str, ...]:
-    """Borders of the photo that cut the person: at least 1% of the mask's longer side lies on them (our choice)."""
+    """Borders of the photo that cut the person: at least 1% of the mask's longer side lies on them."""
     longest = max(int(mask.any(0).sum()), int(mask.any(1).sum()))
     edges = {"left": mask[:, 0], "top": mask[0], "right": mask[:, -1], "bottom": mask[-1]}
     return tuple(name for name, edge in edges.items() if edge.sum() > max(1, 0.01 * longest))
@@ -172,7 +170,7 @@ def _cut_borders(mask: Bool[np.ndarray, "H W"]) -> tuple[str, ...]:
 def _within_reach(
     landmarks: Float[np.ndarray, "J 4"], mask: Bool[np.ndarray, "H W"], truncated: tuple[str, ...]
 ) -> Float[np.ndarray, "J 4"]:
-    """Landmarks that leave the mask's box by more than ``_ROOM_*`` are put on that limit with visibility 0."""
+    """Put landmarks that leave the mask's box by more than ``_ROOM_*`` on that limit, with visibility 0."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) == 0:
         return landmarks
@@ -197,7 +195,7 @@ def _image(
 def _resample(
     pixels: Float32[np.ndarray, "H W C"], crop: SquareCrop, size_px: int
 ) -> tuple[Float32[np.ndarray, "S S C"], Float32[np.ndarray, "S S"]]:
-    """The crop at ``size_px`` by an area filter (linear where it is magnified), and 1 where it shows the photo."""
+    """The crop at ``size_px`` by an area filter (linear where magnified), and 1 where it shows the photo."""
     height, width, channels = pixels.shape
     start = np.array(crop.center_px) - crop.side_px / 2
     across = _area_weights(start[0], crop.side_px / size_px, size_px, width)
@@ -226,8 +224,8 @@ def lift_landmarks(pose: DetectedPose, crop: SquareCrop) -> Float32[np.ndarray, 
     """The pose in box units of the sample frame (``frame.py``): x, y, z (+Z toward the camera), visibility in [0, 1].
 
     The detector's z is relative to the middle of the hips, the frame's z = 0 is the middle of what the mask shows: z is
-    shifted by 0.7 of the mean z of shoulders and hips (our choice; the trial's measurement). x and y then follow from
-    the pixels by the inverse of the canonical camera's perspective.
+    shifted by 0.7 of the mean z of shoulders and hips, as measured. x and y then follow from the pixels by the inverse
+    of the canonical camera's perspective.
     """
     ndc = crop.to_ndc(pose.landmarks[:, :2])
     z = pose.landmarks[:, 2] * (VIEW_SPAN / crop.side_px)

@@ -7,18 +7,19 @@ from humanlrm.camera import Cameras
 from humanlrm.frame import SquareCrop, frame_axes
 from humanlrm.photo.calibrated import Capture, CaptureView
 
-#: Lattice of the visual hull, and its side in sizes of the person.
-_LATTICE, _ROOM = 48, 1.4
-#: Weight of "people have one size" against "all rays meet", which decides where they do.
-_ALIKE = 0.1
-#: Half of a person's thickness where no two cameras tell it, in sizes of the person, and how much it may be more until
-#: two at a right angle bound it.
-_THICK, _BOUND = 0.2, 1.6
+#: Points per side of the visual hull's lattice, and its side in sizes of the person.
+_LATTICE_POINTS, _LATTICE_SIDE = 48, 1.4
+#: Weight of "people have one size in all views" against "all rays meet".
+_SIZE_WEIGHT = 0.1
+#: Half of a person's thickness where all cameras face along one line, in sizes of the person, and its growth until two
+#: cameras at a right angle bound it.
+_HALF_THICKNESS, _THICKNESS_GROWTH = 0.2, 1.6
 
 
 def visual_hull(capture: Capture) -> Float[np.ndarray, "N 3"]:
-    """Lattice points that no mask excludes (world units). Places beyond a photograph's border are excluded, too, unless
-    the mask is cut off there.
+    """Lattice points that no mask excludes (world units).
+
+    Places beyond a photograph's border are excluded, too, unless the mask is cut off there.
 
     Raises:
         ValueError: there are none.
@@ -26,14 +27,17 @@ def visual_hull(capture: Capture) -> Float[np.ndarray, "N 3"]:
     eyes, rays, angles = (np.stack(part) for part in zip(*map(_mask_ray, capture.views), strict=True))
     middle, depths = _middle(eyes, rays, angles)
     size = (depths * angles).max()
-    steps = (np.arange(_LATTICE) + 0.5) / _LATTICE - 0.5
-    points = middle + size * _ROOM * np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    steps = (np.arange(_LATTICE_POINTS) + 0.5) / _LATTICE_POINTS - 0.5
+    points = middle + size * _LATTICE_SIDE * np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(
+        -1, 3
+    )
     # Cameras that face each other see a hull that reaches from one to the other, most of it near the nearer camera.
-    told, axes = np.linalg.eigh(np.eye(3) - rays.T @ rays / len(rays))
-    points = points[np.abs((points - middle) @ axes[:, 0]) < size * (_THICK + _BOUND * told[0])]
+    spread, axes = np.linalg.eigh(np.eye(3) - rays.T @ rays / len(rays))
+    thickness = size * (_HALF_THICKNESS + _THICKNESS_GROWTH * spread[0])
+    points = points[np.abs((points - middle) @ axes[:, 0]) < thickness]
     for view in capture.views:
         pixel, z = project(view.camera, points)
-        # One pixel all around the photograph says whether the person goes on beyond the nearest border pixel.
+        # One pixel all around the photograph repeats the border: a person who is cut off there goes on.
         around = np.pad(view.alpha > 127, 1, mode="edge")
         column, row = (np.floor(pixel).astype(int) + 1).T.clip(0, np.array(around.shape)[::-1, None] - 1)
         points = points[around[row, column] & (z > 0)]
@@ -45,26 +49,26 @@ def visual_hull(capture: Capture) -> Float[np.ndarray, "N 3"]:
 def _middle(
     eyes: Float[np.ndarray, "V 3"], rays: Float[np.ndarray, "V 3"], angles: Float[np.ndarray, "V"]
 ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "V"]]:
-    """The point nearest to all rays, and how far along each it lies.
+    """The point nearest to all rays, and its depth along each.
 
-    Rays of two cameras that face each other meet nowhere in particular: there it decides that a person has about one
-    size, so that who looks half as large is twice as far away.
+    Rays of two cameras that face each other do not define it. There a person's equal size in all views does: one who
+    looks half as large is twice as far away.
     """
     count = len(eyes)
     # Unknown: the point, the depth along each ray, and the size.
     meet = np.zeros((3 * count, 4 + count))
-    alike = np.zeros((count, 4 + count))
+    equal_size = np.zeros((count, 4 + count))
     for k in range(count):
         meet[3 * k : 3 * k + 3, :3] = -np.eye(3)
         meet[3 * k : 3 * k + 3, 3 + k] = rays[k]
-        alike[k, 3 + k], alike[k, -1] = _ALIKE, -_ALIKE / angles[k]
-    wanted = np.concatenate([-eyes.ravel(), np.zeros(count)])
-    found = np.linalg.lstsq(np.concatenate([meet, alike]), wanted, rcond=None)[0]
-    return found[:3], found[3:-1]
+        equal_size[k, 3 + k], equal_size[k, -1] = _SIZE_WEIGHT, -_SIZE_WEIGHT / angles[k]
+    right = np.concatenate([-eyes.ravel(), np.zeros(count)])
+    solution = np.linalg.lstsq(np.concatenate([meet, equal_size]), right, rcond=None)[0]
+    return solution[:3], solution[3:-1]
 
 
 def _mask_ray(view: CaptureView) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"], np.floating]:
-    """Where the camera stands, the direction of the mask's middle, and the angle that its longer side takes."""
+    """The camera's position, the direction of the mask's middle, and the angle of the mask's longer side."""
     rows, columns = np.nonzero(view.alpha > 127)
     c2w, K = view.camera.c2w.numpy(), view.camera.K.numpy()
     ray = np.linalg.inv(K) @ np.array([columns.mean() + 0.5, rows.mean() + 0.5, 1.0])
@@ -78,8 +82,8 @@ def project(
 ) -> tuple[Float[np.ndarray, "N 2"], Float[np.ndarray, "N"]]:
     """Pixels and depths."""
     w2c = camera.w2c.numpy()
-    seen = (points @ w2c[:3, :3].T + w2c[:3, 3]) @ camera.K.numpy().T
-    return seen[:, :2] / np.where(seen[:, 2:] > 0, seen[:, 2:], 1), seen[:, 2]
+    image = (points @ w2c[:3, :3].T + w2c[:3, 3]) @ camera.K.numpy().T
+    return image[:, :2] / np.where(image[:, 2:] > 0, image[:, 2:], 1), image[:, 2]
 
 
 def middle_depth(camera: Cameras, crop: SquareCrop, hull: Float[np.ndarray, "N 3"]) -> float:
@@ -88,7 +92,7 @@ def middle_depth(camera: Cameras, crop: SquareCrop, hull: Float[np.ndarray, "N 3
     forward = -frame_axes(camera, crop)[2]
     depth = (hull - camera.c2w.numpy()[:3, 3]) @ forward
     # Cells of a few lattice steps: each holds points of all depths.
-    cell: np.ndarray = np.floor(crop.to_ndc(pixel) * _LATTICE / 4).astype(int)
+    cell: np.ndarray = np.floor(crop.to_ndc(pixel) * _LATTICE_POINTS / 4).astype(int)
     _, cells = np.unique(cell, axis=0, return_inverse=True)
     cells = cells.ravel()
     front, back = np.full(cells.max() + 1, np.inf), np.full(cells.max() + 1, -np.inf)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-#: Longest side of a photo in memory; larger ones are reduced when they are loaded. Our choice: time and memory of the
-#: mask's refinement grow with the pixels (0.7 s on one core at 2048 x 1536 px, several seconds at 4096).
+#: Longest side of a photo in memory; larger ones are reduced when they are loaded. Time and memory of the mask's
+#: refinement grow with the pixels (0.7 s on one core at 2048 x 1536 px, several seconds at 4096).
 WORKING_SIDE_PX = 2048
 #: More decoded pixels than this are refused (about 0.3 GB); JPEGs are reduced while decoding and may be larger.
 MAX_PIXELS = 80_000_000
@@ -34,7 +34,7 @@ class Photo:
     Attributes:
         rgb: sRGB.
         alpha: the person's outline in [0, 1] if the file brings one, else ``None``.
-        name: what to call the photo in messages.
+        name: of the photo in messages.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
@@ -125,7 +125,7 @@ def _one_error(path: Path) -> Iterator[None]:
 
 
 def _check_header(path: Path) -> None:
-    """Refuses empty files; makes Pillow read HEIF if the extra is installed."""
+    """Refuse empty files; let Pillow read HEIF if the extra is installed."""
     with path.open("rb") as file:
         head = file.read(12)
     if not head:

@@ -1,4 +1,4 @@
-"""The person's mask: pulled to the photo's edges, without islands and pin-holes."""
+"""The person's mask: refined to the photo's edges, without islands and pin-holes."""
 
 import numpy as np
 import scipy
@@ -12,7 +12,7 @@ def refine_mask(rgb: UInt8[np.ndarray, "H W 3"], mask: Float32[np.ndarray, "H W"
     """The soft mask pulled to the photo's own edges, in [0, 1].
 
     The fast guided filter (He and Sun, arXiv 1505.00996) with the colour photo as guide, radius 2% of the mask's box,
-    then a contrast stretch of [0.15, 0.85] to [0, 1] against halos (our choice; judged on photographs).
+    then a contrast stretch of [0.15, 0.85] to [0, 1] against halos.
 
     Raises:
         ValueError: photo and mask differ in size.
@@ -47,34 +47,34 @@ def _guided_coefficients(guide: Float32[np.ndarray, "h w 3"], mask: Float32[np.n
         for j in range(i, 3)
     }
     shared = mean(guide * mask[..., None]) - mean_guide * mean_mask[..., None]
-    a = _solved(covariance, shared)
+    a = _solve(covariance, shared)
     b = mean_mask - np.einsum("hwc,hwc->hw", a, mean_guide)
     return [np.ascontiguousarray(x, dtype=np.float32) for x in (*np.moveaxis(mean(a), -1, 0), mean(b))]
 
 
-def _solved(matrix: dict[tuple[int, int], np.ndarray], wanted: Float[np.ndarray, "h w 3"]) -> np.ndarray:
-    """x of ``matrix x = wanted`` per pixel, for symmetric positive 3 x 3 matrices given by their upper triangle.
+def _solve(matrix: dict[tuple[int, int], np.ndarray], right: Float[np.ndarray, "h w 3"]) -> np.ndarray:
+    """x of ``matrix x = right`` per pixel, for symmetric positive 3 x 3 matrices given by their upper triangle.
 
     Elimination of all pixels at once (L D L^T); numpy's solver takes them one by one.
     """
-    first, rest = matrix[0, 0], wanted[..., 0]
+    first, rest = matrix[0, 0], right[..., 0]
     low_1, low_2 = matrix[0, 1] / first, matrix[0, 2] / first
     second, between = matrix[1, 1] - low_1 * matrix[0, 1], matrix[1, 2] - low_1 * matrix[0, 2]
     low_3 = between / second
     third = matrix[2, 2] - low_2 * matrix[0, 2] - low_3 * between
-    rest_1 = wanted[..., 1] - low_1 * rest
-    z = (wanted[..., 2] - low_2 * rest - low_3 * rest_1) / third
+    rest_1 = right[..., 1] - low_1 * rest
+    z = (right[..., 2] - low_2 * rest - low_3 * rest_1) / third
     y = rest_1 / second - low_3 * z
     x = rest / first - low_1 * y - low_2 * z
     return np.stack([x, y, z], axis=-1)
 
 
 def keep_main_part(mask: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
-    """The mask without islands and pin-holes.
+    """Remove islands and pin-holes from a mask.
 
     Kept: the largest connected part above 0.5 and every part of at least 3% of its area whose box is nearer than 15% of
     the largest part's longer side. Filled: holes below 0.05% of that area (larger ones, as between arm and trunk, are
-    real). The soft rim of kept parts survives. All shares are our choice. An empty mask comes back empty.
+    real). The soft rim of kept parts survives. An empty mask comes back empty.
     """
     out = np.zeros_like(mask)
     if (mask > 0.5).any():
