@@ -1,4 +1,4 @@
-"""The rendering job on a Ray cluster: a Ray Data dataset of shards, rendered by the same workshop as on one machine."""
+"""The rendering job on a Ray cluster: a Ray Data dataset of shards, rendered as on one machine."""
 
 import importlib.util
 from collections.abc import Callable

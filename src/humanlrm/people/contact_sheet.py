@@ -1,6 +1,5 @@
-"""Contact sheets of synthetic people: each whole, from a side of its own, with its seed below it."""
+"""Contact sheets of synthetic people: each whole, from a random side, with the seed below."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,28 +31,21 @@ class Sheet:
     Attributes:
         tile_px: height of a person's tile.
         columns: tiles side by side.
-        yaws_deg: directions of each person's tiles; empty for one tile from a random side.
     """
 
     people: PeopleSelection
     tile_px: int = 190
     columns: int = 17
-    yaws_deg: tuple[float, ...] = ()
 
 
 def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
     """The picture of a plan, people in the order of their seeds."""
-    tiles = [tile for person in _in_order(plan, workers) for tile in person]
-    return grid(tiles, plan.columns)
-
-
-def _in_order(plan: Sheet, workers: int) -> Iterator[list[UInt8[np.ndarray, "h w 3"]]]:
+    people = plan.people
     if workers == 1:
-        sampler = PersonSampler(plan.people.assets, plan.people.kind)
-        yield from (_tiles(sampler, seed, plan) for seed in plan.people.seeds)
-        return
+        sampler = PersonSampler(people.assets, people.kind)
+        return grid([_tile(sampler, seed, plan) for seed in people.seeds], plan.columns)
     with processes(workers, _start, (plan,)) as pool:
-        yield from pool.map(_work, plan.people.seeds)
+        return grid(list(pool.map(_work, people.seeds)), plan.columns)
 
 
 _worker: tuple[PersonSampler, Sheet] | None = None
@@ -65,23 +57,24 @@ def _start(plan: Sheet) -> None:
     _worker = PersonSampler(plan.people.assets, plan.people.kind), plan
 
 
-def _work(seed: int) -> list[UInt8[np.ndarray, "h w 3"]]:
+def _work(seed: int) -> UInt8[np.ndarray, "h w 3"]:
     assert _worker is not None
     sampler, plan = _worker
-    return _tiles(sampler, seed, plan)
+    return _tile(sampler, seed, plan)
 
 
-def _tiles(sampler: PersonSampler, seed: int, plan: Sheet) -> list[UInt8[np.ndarray, "h w 3"]]:
-    scan = sampler(seed)
-    yaws = plan.yaws_deg or (float(np.random.default_rng([seed, 3]).uniform(-180, 180)),)
-    return [_labelled(picture(scan, yaw, plan.tile_px), str(seed)) for yaw in yaws]
+def _tile(sampler: PersonSampler, seed: int, plan: Sheet) -> UInt8[np.ndarray, "h w 3"]:
+    yaw_deg = float(np.random.default_rng([seed, 3]).uniform(-180, 180))
+    image = Image.fromarray(_picture(sampler(seed), yaw_deg, plan.tile_px))
+    ImageDraw.Draw(image).text((3, image.height - 12), str(seed), fill=(90, 90, 90))
+    return np.asarray(image)
 
 
-def picture(scan: Scan, yaw_deg: float, height_px: int, *, tall_m: float = _TALL_M) -> UInt8[np.ndarray, "h w 3"]:
+def _picture(scan: Scan, yaw_deg: float, height_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """One person on a plain ground, the camera ``yaw_deg`` to the person's left, slightly above; soft light from
-    above the camera. The picture is ``tall_m`` metres high (more if the person is), the floor near its lower border."""
+    above the camera. The picture is ``_TALL_M`` metres high, more if the person is; the floor is near its border."""
     renderer = SceneRenderer(scan)
-    tall_m = max(tall_m, 1.1 * float(np.ptp(scan.vertices[:, 1])))
+    tall_m = max(_TALL_M, 1.1 * float(np.ptp(scan.vertices[:, 1])))
     camera = _camera(renderer.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
     origin, directions = pixel_rays(camera)
     seen = renderer.surface(origin, directions)
@@ -112,9 +105,3 @@ def _light(yaw_deg: float) -> Light:
     lamps = np.stack([ahead - 0.7 * right + 0.9 * up, ahead + 1.2 * right + 0.2 * up])
     lamps /= np.linalg.norm(lamps, axis=1, keepdims=True)
     return Light(np.full(3, 0.35, np.float32), lamps.astype(np.float32), np.array([[0.6] * 3, [0.12] * 3], np.float32))
-
-
-def _labelled(tile: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h w 3"]:
-    image = Image.fromarray(tile)
-    ImageDraw.Draw(image).text((3, len(tile) - 12), text, fill=(90, 90, 90))
-    return np.asarray(image)

@@ -1,4 +1,4 @@
-"""How diverse rendered people are: counts and distributions of their tags and views, as a table and a figure."""
+"""Diversity of rendered people: distributions of their tags and views, as a table and a figure."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class PeopleStatistics:
-    """Of a folder of shards: how many people, views and shards, its distributions, and shards that were skipped."""
+    """Numbers of people and views in a folder of shards, distributions, and problems with its shards."""
 
     people: int
     views: int
@@ -61,8 +61,8 @@ def describe(folder: Path) -> PeopleStatistics:
     shards = ShardFolder(folder)
     tags = [shards.about(index)["tags"] for index in range(len(shards))]
     detected, _, truth = shards.landmarks()
-    bars = [_words(tags, key, *about) for key, about in _WORDS.items()]
-    bars += [_numbers([t[key] for t in tags if key in t], *about) for key, about in _NUMBERS.items()]
+    bars = [_words(tags, key, *labels) for key, labels in _WORDS.items()]
+    bars += [_numbers([t[key] for t in tags if key in t], *labels) for key, labels in _NUMBERS.items()]
     bars.append(_numbers(yaw_deg(truth), "yaw of the person in the view (deg)", np.arange(-180, 181, 30.0)))
     seen = (detected[..., 3] > 0.5).mean(0)
     bars.append(Bars("landmarks that the detector sees", dict(zip(LANDMARKS, map(float, seen), strict=True))))
@@ -72,8 +72,8 @@ def describe(folder: Path) -> PeopleStatistics:
 
 
 def yaw_deg(landmarks: Float[np.ndarray, "N 19 3"]) -> Float[np.ndarray, "N"]:
-    """Where people look in the frames of their views: 0 toward the camera, 90 toward the image's right; from the line
-    between the shoulders and hips."""
+    """Direction that people face in the frames of their views: 0 toward the camera, 90 toward the image's right; from
+    the lines between the shoulders and hips."""
     left, right = (landmarks[:, [INDEX[f"{s}_shoulder"], INDEX[f"{s}_hip"]]].mean(1) for s in ("left", "right"))
     across = (left - right).astype(np.float64)
     return np.rad2deg(np.arctan2(-across[:, 2], across[:, 0]))
@@ -102,14 +102,14 @@ _COLUMNS, _PANEL_PX, _ROW_PX, _LABEL_PX, _BAR_PX = 4, 330, 14, 150, 130
 _INK, _BAR = (40, 40, 40), (70, 116, 168)
 
 
-def figure(found: PeopleStatistics) -> UInt8[np.ndarray, "H W 3"]:
+def figure(statistics: PeopleStatistics) -> UInt8[np.ndarray, "H W 3"]:
     """All distributions as bar charts in four columns, each column filled from the top."""
     columns: list[list[Bars]] = [[] for _ in range(_COLUMNS)]
-    for bars in sorted(found.bars, key=lambda b: -len(b.shares)):
+    for bars in sorted(statistics.bars, key=lambda b: -len(b.shares)):
         min(columns, key=_height_px).append(bars)
     image = Image.new("RGB", (_COLUMNS * _PANEL_PX, max(map(_height_px, columns)) + 30), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
-    draw.text((8, 8), f"{found.people:,} people in {found.views:,} views", _INK, ImageFont.load_default(13))
+    draw.text((8, 8), f"{statistics.people:,} people in {statistics.views:,} views", _INK, ImageFont.load_default(13))
     for k, column in enumerate(columns):
         y = 32
         for bars in column:

@@ -1,12 +1,12 @@
-"""What can be said of every person, however it was made: posture and joint angles, skin tone, age in years, clothes.
+"""Tags of people of all kinds: posture and joint angles, skin tone, age in years.
 
-All but the age and the clothes is measured on the scan itself, so that the kinds of people are comparable.
+All but the age is measured on the scan itself, so that the kinds of people are comparable.
 """
 
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from skimage.color import rgb2lab
 
 from humanlrm.body.landmarks import INDEX
@@ -67,7 +67,7 @@ def _between(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> float:
 
 
 def posture(scan: Scan, angles: dict[str, float]) -> str:
-    """One of ``POSTURES``, by thresholds of our choice on the angles and on how high the feet and knees are."""
+    """One of ``POSTURES``, by thresholds on the angles and on the heights of feet and knees."""
     marks = scan.landmarks
     assert marks is not None
     knees = sorted(angles[f"{s}_knee"] for s in ("left", "right"))
@@ -75,7 +75,7 @@ def posture(scan: Scan, angles: dict[str, float]) -> str:
     leg = sum(np.linalg.norm(marks[INDEX[a]] - marks[INDEX[b]]) for a, b in
               (("left_hip", "left_knee"), ("left_knee", "left_ankle")))  # fmt: skip
     height = {n: marks[[INDEX[f"left_{n}"], INDEX[f"right_{n}"]], 1] / leg for n in ("hip", "knee", "ankle", "toe")}
-    apart = np.linalg.norm((marks[INDEX["left_ankle"]] - marks[INDEX["right_ankle"]])[[0, 2]]) / leg
+    stride = np.linalg.norm((marks[INDEX["left_ankle"]] - marks[INDEX["right_ankle"]])[[0, 2]]) / leg
     if angles["trunk"] > 62 and height["hip"].mean() < 0.6:
         return "lying"
     if height["knee"].min() < 0.17:
@@ -88,9 +88,9 @@ def posture(scan: Scan, angles: dict[str, float]) -> str:
         return "bending"
     if height["ankle"].min() > 0.3:
         return "jumping"
-    if apart > 1.0 or knees[1] > 65 or hips[1] > 65:
+    if stride > 1.0 or knees[1] > 65 or hips[1] > 65:
         return "action"
-    return "walking" if apart > 0.5 or knees[1] > 35 else "standing"
+    return "walking" if stride > 0.5 or knees[1] > 35 else "standing"
 
 
 def skin_ita_deg(scan: Scan) -> float:
@@ -100,11 +100,6 @@ def skin_ita_deg(scan: Scan) -> float:
     near = np.linalg.norm(middle - scan.landmarks[INDEX["nose"]], axis=1)
     chosen = np.argpartition(near, 60)[:60]
     uv = scan.uv[scan.uv_faces[chosen]].mean(axis=1)
-    lightness, _, yellow = _lab(np.median(nearest_texels(scan.texture, uv), axis=0).astype(np.uint8))
-    return float(np.rad2deg(np.arctan2(lightness - 50, max(yellow, 1e-3))))
-
-
-def _lab(rgb: UInt8[np.ndarray, "3"]) -> tuple[float, float, float]:
-    """CIELAB of an sRGB colour, white point D65."""
-    lightness, green_red, blue_yellow = rgb2lab(rgb[None, None] / 255.0)[0, 0]
-    return float(lightness), float(green_red), float(blue_yellow)
+    rgb = np.median(nearest_texels(scan.texture, uv), axis=0).astype(np.uint8)
+    lightness, _, yellow = rgb2lab(rgb[None, None] / 255.0)[0, 0]
+    return float(np.rad2deg(np.arctan2(float(lightness) - 50, max(float(yellow), 1e-3))))

@@ -1,4 +1,4 @@
-"""Seeds to shards: which kind of person a seed is, and the job that renders many of them on several processes."""
+"""Seeds to people of all kinds, and jobs that render them to shards on several processes."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
@@ -20,7 +20,7 @@ from humanlrm.people.procedural.person import make_person
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.workers import processes
 
-#: Shares of procedural people and of avatars where there is an asset pack; the rest is composed (our choice).
+#: Shares of procedural people and of avatars where there is an asset pack; the rest is composed.
 _PROCEDURAL, _AVATARS = 0.3, 0.3
 #: Seeds from here on are for validation: training never draws them.
 VALIDATION_SEED = 10_000_000
@@ -45,7 +45,7 @@ class PersonSampler:
         self.library = AvatarLibrary(assets, "train") if assets is not None and kind in (None, "avatar") else None
 
     def kind(self, seed: int) -> Kind:
-        """What kind of person a seed is."""
+        """The kind of person of a seed."""
         dice = np.random.default_rng([seed, 1]).random()
         if self.only is not None:
             return self.only
@@ -54,21 +54,20 @@ class PersonSampler:
         return "avatar" if dice < _PROCEDURAL + _AVATARS else "composed"
 
     def __call__(self, seed: int) -> Scan:
-        """The person of a seed, tagged with all that ``facts`` says of it."""
+        """The person of a seed, with the tags of ``facts``."""
         kind = self.kind(seed)
-        return with_facts(self._made(kind, seed), kind)
-
-    def _made(self, kind: Kind, seed: int) -> Scan:
         if kind == "avatar" and self.library is not None:
-            return make_avatar(self.library, seed)
-        if kind == "composed" and self.assets is not None:
-            return make_composed(self.assets, seed)
-        return make_person(seed)
+            scan = make_avatar(self.library, seed)
+        elif kind == "composed" and self.assets is not None:
+            scan = make_composed(self.assets, seed)
+        else:
+            scan = make_person(seed)
+        return with_facts(scan, kind)
 
 
 @dataclass(frozen=True)
 class ShardOutcome:
-    """Of one shard: how many subjects it has, and one line for each that failed."""
+    """Number of subjects in a shard, and one line for each that failed."""
 
     shard: Path
     subjects: int
@@ -84,11 +83,8 @@ class ShardRenderer:
 
     def __init__(self, job: PeopleJob) -> None:
         torch.set_num_threads(1)
-        self.sampler, self.detector, self.settings = (
-            PersonSampler(job.people.assets, job.people.kind),
-            PoseDetector(threads=1),
-            job.settings,
-        )
+        self.sampler = PersonSampler(job.people.assets, job.people.kind)
+        self.detector, self.settings = PoseDetector(threads=1), job.settings
         self.environments = load_environments(job.people.assets)
 
     def __call__(self, path: Path, seeds: range) -> ShardOutcome:
@@ -134,7 +130,7 @@ def run(
     Args:
         workers: processes; each computes with one thread.
         report: called after each shard with (outcome, shards done, shards to do).
-        todo: of the job, if that is known already: whole shards are listed for it.
+        todo: the missing shards of the job, if they are listed already.
 
     Raises:
         ValueError, FileNotFoundError: the asset pack is missing or incomplete, or people would be there twice.

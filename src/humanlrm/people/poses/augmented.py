@@ -55,7 +55,7 @@ def with_loose_legs(quats: Float[np.ndarray, "22 4"], rng: np.random.Generator) 
         forward, out = (float(np.clip(rng.normal(m, s), low, high)) for m, s, low, high in (_FORWARD, _OUTWARD))
         knee = float(np.clip(rng.normal(0.5 * abs(forward), 35), *_KNEE))
         toe_out, ankle = rng.normal(10, 12), -rng.uniform(-10, 40)
-        turns |= everyday.leg(side, forward=forward, out=out, knee=knee, toe_out=toe_out, ankle=ankle)
+        turns |= everyday.leg(side, forward, out, knee, toe_out, ankle)
     return with_turns(quats, turns)
 
 

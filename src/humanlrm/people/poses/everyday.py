@@ -1,7 +1,7 @@
 """Everyday poses: standing relaxed, hands on hips, arms crossed, walking, sitting, on the phone.
 
 Photos of people are mostly these, and motion clips are mostly not. Each pose is a stance of the legs and a gesture of
-each arm, given as the directions of upper arm and forearm; all numbers are our choice, judged by eye.
+each arm, given as the directions of upper arm and forearm.
 """
 
 import numpy as np
@@ -38,81 +38,46 @@ GESTURES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]
 
 #: (stance, gesture of the left arm, gesture of the right arm) by name. Mirroring supplies the other side.
 EVERYDAY: dict[str, tuple[str, str, str]] = {
-    "relaxed": ("stand", "down", "down"),
-    "relaxed_wide": ("wide", "down_away", "down_away"),
-    "contrapposto": ("contrapposto", "down", "down"),
-    "attention": ("stand", "down", "down"),
-    "casual": ("contrapposto", "down_away", "down"),
-    "akimbo": ("wide", "hip", "hip"),
-    "one_hand_on_hip": ("contrapposto", "down", "hip"),
-    "model": ("contrapposto", "hip", "down_away"),
-    "pockets": ("stand", "pocket", "pocket"),
-    "one_pocket": ("contrapposto", "pocket", "down"),
-    "crossed_arms": ("stand", "crossed", "crossed"),
-    "clasped_hands": ("stand", "clasped", "clasped"),
-    "hands_behind": ("stand", "behind", "behind"),
-    "phone_call": ("contrapposto", "phone", "down"),
-    "phone_call_pocket": ("stand", "pocket", "phone"),
-    "texting": ("contrapposto", "texting", "texting"),
-    "thinking": ("contrapposto", "crossed", "chin"),
-    "waving": ("stand", "down", "wave"),
-    "greeting": ("contrapposto", "wave", "down_away"),
-    "cheering": ("wide", "raised", "raised"),
-    "reaching_up": ("stand", "raised", "down"),
-    "arms_out": ("stand", "aside", "aside"),
-    "pointing": ("wide", "pointing", "down"),
-    "strolling": ("walk", "swing_back", "swing_front"),
-    "walking": ("walk", "swing_back", "swing_front"),
-    "walking_pocket": ("walk", "pocket", "swing_front"),
-    "walking_phone": ("walk", "swing_back", "phone"),
-    "leaning": ("lean", "down_away", "down"),
-    "sitting": ("sit", "lap", "lap"),
-    "sitting_knees": ("sit", "knee", "knee"),
-    "sitting_crossed": ("sit_crossed", "lap", "clasped"),
-    "sitting_talking": ("sit", "texting", "lap"),
-    "squatting": ("squat", "knee", "knee"),
-    "step": ("step", "down", "swing_front"),
-    "running": ("run", "run_back", "run_front"),
-    "sprinting": ("run", "run_back", "run_front"),
-    "lunging": ("lunge", "hip", "hip"),
-    "lunging_arms_out": ("lunge", "aside", "aside"),
-    "kneeling_on_one": ("kneel_one", "knee", "down"),
-    "kneeling": ("kneel", "lap", "lap"),
-    "kneeling_upright": ("kneel", "down", "hip"),
-    "jumping": ("jump", "raised", "raised"),
-    "jumping_star": ("star", "raised", "aside"),
-    "picking_up": ("bend", "forward", "forward"),
-    "bending_over": ("bend", "knee", "forward"),
-    "sitting_on_the_floor": ("floor", "prop", "prop"),
-    "sitting_hugging_knees": ("floor", "forward", "forward"),
-    "crouching_low": ("squat", "forward", "knee"),
-    "lying": ("lie", "down_away", "down"),
-    "lying_arms_up": ("lie", "raised", "aside"),
-}
+    "relaxed": ("stand", "down", "down"), "relaxed_wide": ("wide", "down_away", "down_away"),
+    "contrapposto": ("contrapposto", "down", "down"), "attention": ("stand", "down", "down"),
+    "casual": ("contrapposto", "down_away", "down"), "akimbo": ("wide", "hip", "hip"),
+    "one_hand_on_hip": ("contrapposto", "down", "hip"), "model": ("contrapposto", "hip", "down_away"),
+    "pockets": ("stand", "pocket", "pocket"), "one_pocket": ("contrapposto", "pocket", "down"),
+    "crossed_arms": ("stand", "crossed", "crossed"), "clasped_hands": ("stand", "clasped", "clasped"),
+    "hands_behind": ("stand", "behind", "behind"), "phone_call": ("contrapposto", "phone", "down"),
+    "phone_call_pocket": ("stand", "pocket", "phone"), "texting": ("contrapposto", "texting", "texting"),
+    "thinking": ("contrapposto", "crossed", "chin"), "waving": ("stand", "down", "wave"),
+    "greeting": ("contrapposto", "wave", "down_away"), "cheering": ("wide", "raised", "raised"),
+    "reaching_up": ("stand", "raised", "down"), "arms_out": ("stand", "aside", "aside"),
+    "pointing": ("wide", "pointing", "down"), "strolling": ("walk", "swing_back", "swing_front"),
+    "walking": ("walk", "swing_back", "swing_front"), "walking_pocket": ("walk", "pocket", "swing_front"),
+    "walking_phone": ("walk", "swing_back", "phone"), "leaning": ("lean", "down_away", "down"),
+    "sitting": ("sit", "lap", "lap"), "sitting_knees": ("sit", "knee", "knee"),
+    "sitting_crossed": ("sit_crossed", "lap", "clasped"), "sitting_talking": ("sit", "texting", "lap"),
+    "squatting": ("squat", "knee", "knee"), "step": ("step", "down", "swing_front"),
+    "running": ("run", "run_back", "run_front"), "sprinting": ("run", "run_back", "run_front"),
+    "lunging": ("lunge", "hip", "hip"), "lunging_arms_out": ("lunge", "aside", "aside"),
+    "kneeling_on_one": ("kneel_one", "knee", "down"), "kneeling": ("kneel", "lap", "lap"),
+    "kneeling_upright": ("kneel", "down", "hip"), "jumping": ("jump", "raised", "raised"),
+    "jumping_star": ("star", "raised", "aside"), "picking_up": ("bend", "forward", "forward"),
+    "bending_over": ("bend", "knee", "forward"), "sitting_on_the_floor": ("floor", "prop", "prop"),
+    "sitting_hugging_knees": ("floor", "forward", "forward"), "crouching_low": ("squat", "forward", "knee"),
+    "lying": ("lie", "down_away", "down"), "lying_arms_up": ("lie", "raised", "aside"),
+}  # fmt: skip
 
-#: Stances that are neither standing nor walking, and how often an everyday pose is one of them (our choice): photos of
-#: people mostly show them standing or walking, but what is rare in training is what fails.
+#: Stances that are neither standing nor walking, and their share: photos mostly show people standing or walking, but
+#: poses that are rare in training fail.
 HARD_STANCES = {"sit", "sit_crossed", "squat", "run", "lunge", "kneel_one", "kneel", "jump", "star", "bend", "floor",
                 "lie"}  # fmt: skip
 HARD_SHARE = 0.45
-#: How often the arms do something else than the pose says.
+#: Probability that an arm makes another gesture than the pose's.
 _OTHER_ARMS = 0.3
 
 _VAL = {"casual", "relaxed_wide", "model", "one_pocket", "greeting", "walking", "sitting_knees", "phone_call_pocket",
         "sprinting", "kneeling_upright", "jumping_star", "bending_over", "lying_arms_up"}  # fmt: skip
-#: How often a pose is drawn relative to the others (1).
-_SHARE = {
-    "sitting": 3,
-    "lying": 0.5,
-    "lying_arms_up": 0.5,
-    "relaxed": 4,
-    "contrapposto": 3,
-    "relaxed_wide": 3,
-    "casual": 4,
-    "attention": 2,
-    "akimbo": 1.5,
-    "strolling": 2,
-}
+#: Frequency of poses relative to the others (1).
+_SHARE = {"sitting": 3, "lying": 0.5, "lying_arms_up": 0.5, "relaxed": 4, "contrapposto": 3, "relaxed_wide": 3,
+          "casual": 4, "attention": 2, "akimbo": 1.5, "strolling": 2}  # fmt: skip
 
 
 def names_of(split: Split) -> tuple[str, ...]:
@@ -139,9 +104,8 @@ def everyday_pose(name: str, rng: np.random.Generator) -> Float[np.ndarray, "22 
         raise ValueError(f"everyday_pose: no pose {name!r}; there are {', '.join(EVERYDAY)}")
     stance, left, right = EVERYDAY[name]
     turns = _stance(stance, rng)
-    other = list(GESTURES)
     for side, gesture in (("left", left), ("right", right)):
-        gesture = str(rng.choice(other)) if rng.random() < _OTHER_ARMS else gesture
+        gesture = str(rng.choice(list(GESTURES))) if rng.random() < _OTHER_ARMS else gesture
         turns |= _arm(side, gesture, rng)
     turns["neck"] = _euler(rng.normal(4, 5), rng.normal(0, 5), 0)
     turns["head"] = _euler(rng.normal(0, 7) + 14 * (name == "texting"), rng.normal(0, 12), rng.normal(0, 4))
@@ -152,8 +116,12 @@ def _euler(x_deg: float, y_deg: float, z_deg: float) -> Rotation:
     return Rotation.from_euler("xyz", [x_deg, y_deg, z_deg], degrees=True)
 
 
-def _mirror(turn: Rotation) -> Rotation:
-    return Rotation.from_quat(turn.as_quat(scalar_first=True) * [1, 1, -1, -1], scalar_first=True)
+def _on_side(side: str, turns: dict[str, Rotation]) -> dict[str, Rotation]:
+    """Turns of a left limb by joint as those of the limb of a side."""
+    if side == "right":
+        mirrored = {joint: turn.as_quat(scalar_first=True) * [1, 1, -1, -1] for joint, turn in turns.items()}
+        turns = {joint: Rotation.from_quat(quat, scalar_first=True) for joint, quat in mirrored.items()}
+    return {f"{side}_{joint}": turn for joint, turn in turns.items()}
 
 
 def _arm(side: str, gesture: str, rng: np.random.Generator) -> dict[str, Rotation]:
@@ -170,14 +138,14 @@ def _arm(side: str, gesture: str, rng: np.random.Generator) -> dict[str, Rotatio
     elbow = _euler(0, -float(np.rad2deg(np.arccos(np.clip(u @ f, -1, 1)))), 0)
     wrist = _euler(rng.normal(0, 10), rng.normal(0, 8), rng.normal(0, 12))
     turns = {"shoulder": shoulder, "elbow": elbow, "wrist": wrist}
-    return {f"{side}_{joint}": turn if side == "left" else _mirror(turn) for joint, turn in turns.items()}
+    return _on_side(side, turns)
 
 
-def leg(side: str, *, forward: float, out: float, knee: float, toe_out: float, ankle: float) -> dict[str, Rotation]:
+def leg(side: str, forward: float, out: float, knee: float, toe_out: float, ankle: float) -> dict[str, Rotation]:
     """Hip, knee and ankle of a leg, in degrees: thigh forward and outward, knee bend, foot turned out, toes up."""
     hip = Rotation.from_euler("y", toe_out, degrees=True) * _euler(-forward, 0, out)
     turns = {"hip": hip, "knee": _euler(knee, 0, 0), "ankle": _euler(-ankle, 0, 0)}
-    return {f"{side}_{joint}": turn if side == "left" else _mirror(turn) for joint, turn in turns.items()}
+    return _on_side(side, turns)
 
 
 def _upright(bend_deg: float, side_deg: float, turn_deg: float) -> dict[str, Rotation]:
@@ -193,13 +161,13 @@ def _stance(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
         return _seat(stance, rng)
     if stance in HARD_STANCES:
         return _hard(stance, rng)
-    apart = {"stand": 2.0, "wide": 9.0, "contrapposto": 3.0, "lean": 4.0}[stance] + abs(rng.normal(0, 3))
+    spread = {"stand": 2.0, "wide": 9.0, "contrapposto": 3.0, "lean": 4.0}[stance] + abs(rng.normal(0, 3))
     tilt = {"contrapposto": rng.uniform(3, 9), "lean": rng.uniform(5, 12)}.get(stance, rng.normal(0, 1.5))
     bent = {"contrapposto": rng.uniform(8, 30)}.get(stance, abs(rng.normal(0, 3)))
     turns = {"pelvis": _euler(rng.normal(0, 2), rng.normal(0, 5), -tilt)}
     turns |= _upright(rng.normal(2, 4), -tilt * rng.uniform(0.8, 1.8), rng.normal(0, 6))
-    turns |= leg("right", forward=0, out=apart - tilt, knee=abs(rng.normal(1, 2)), toe_out=rng.normal(12, 6), ankle=0)
-    turns |= leg("left", forward=bent * 0.75, out=apart + tilt, knee=bent, toe_out=rng.normal(18, 8), ankle=bent * 0.25)
+    turns |= leg("right", 0, spread - tilt, abs(rng.normal(1, 2)), rng.normal(12, 6), 0)
+    turns |= leg("left", bent * 0.75, spread + tilt, bent, rng.normal(18, 8), bent * 0.25)
     return turns
 
 
@@ -208,17 +176,8 @@ def _stride(rng: np.random.Generator, length: float) -> dict[str, Rotation]:
     reach = rng.uniform(12, 30) * length
     turns = {"pelvis": _euler(rng.normal(2, 2), -reach * 0.15, rng.normal(0, 2))}
     turns |= _upright(rng.normal(2, 3), 0.0, reach * 0.4)
-    turns |= leg(
-        "left", forward=reach, out=1, knee=rng.uniform(2, 12), toe_out=rng.normal(6, 4), ankle=rng.uniform(-5, 12)
-    )
-    turns |= leg(
-        "right",
-        forward=-reach * 0.8,
-        out=1,
-        knee=rng.uniform(8, 45),
-        toe_out=rng.normal(6, 4),
-        ankle=-rng.uniform(0, 20),
-    )
+    turns |= leg("left", reach, 1, rng.uniform(2, 12), rng.normal(6, 4), rng.uniform(-5, 12))
+    turns |= leg("right", -reach * 0.8, 1, rng.uniform(8, 45), rng.normal(6, 4), -rng.uniform(0, 20))
     turns["right_toe"] = _euler(-rng.uniform(5, 25), 0, 0)
     return turns
 
@@ -229,18 +188,11 @@ def _seat(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
     forward, knee = (rng.uniform(95, 115), rng.uniform(110, 130)) if squat else (rng.normal(85, 7), rng.normal(82, 10))
     lean = rng.uniform(15, 35) if squat else rng.normal(4, 8)
     turns = {"pelvis": _euler(lean * 0.4, 0, 0)} | _upright(lean * 0.8, rng.normal(0, 4), rng.normal(0, 6))
-    apart = rng.uniform(4, 16) + 8 * squat
+    spread = rng.uniform(4, 16) + 8 * squat
     for side in ("left", "right"):
-        turns |= leg(
-            side,
-            forward=forward + lean * 0.4,
-            out=apart,
-            knee=knee + rng.normal(0, 5),
-            toe_out=apart * 0.5,
-            ankle=30 * squat,
-        )
+        turns |= leg(side, forward + lean * 0.4, spread, knee + rng.normal(0, 5), spread * 0.5, 30 * squat)
     if stance == "sit_crossed":
-        turns |= leg("left", forward=forward + 14, out=-14, knee=knee - 8, toe_out=-6, ankle=rng.normal(-10, 8))
+        turns |= leg("left", forward + 14, -14, knee - 8, -6, rng.normal(-10, 8))
     return turns
 
 
@@ -262,12 +214,11 @@ def _hard(stance: str, rng: np.random.Generator) -> dict[str, Rotation]:
     }[stance]
     if stance == "kneel":
         left = right = (left[0], wide, 92 + left[0], -62)
-    turns = {"pelvis": _euler(lean * 0.5, rng.normal(0, 5), rng.normal(0, 2))} | _upright(
-        lean * (0.9 if stance == "bend" else 0.5), rng.normal(0, 5), rng.normal(0, 8)
-    )
+    turns = {"pelvis": _euler(lean * 0.5, rng.normal(0, 5), rng.normal(0, 2))}
+    turns |= _upright(lean * (0.9 if stance == "bend" else 0.5), rng.normal(0, 5), rng.normal(0, 8))
     if stance == "lie":
         turns["pelvis"] = _euler(-90, 0, 0) * _euler(0, rng.normal(0, 25), 0)
     for side, (forward, out, knee, ankle) in (("left", left), ("right", right)):
         thigh = forward + lean * 0.5 + (0.35 * knee if stance == "bend" else 0)
-        turns |= leg(side, forward=thigh, out=out, knee=knee, toe_out=rng.normal(6, 5), ankle=ankle)
+        turns |= leg(side, thigh, out, knee, rng.normal(6, 5), ankle)
     return turns

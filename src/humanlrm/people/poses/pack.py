@@ -5,6 +5,7 @@ are all parallel to the world; a local rotation is expressed in the parent's fra
 the product of the local rotations from the pelvis down to it. Quaternions are (w, x, y, z).
 """
 
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +28,11 @@ POSE_PARENTS: tuple[int, ...] = (-1, 0, 1, 2, 3, 4, 3, 6, 7, 8, 3, 10, 11, 12, 0
 POSE_INDEX = {name: i for i, name in enumerate(POSE_JOINTS)}
 
 
-def swapped_side(name: str) -> str:
-    """``"left_x"`` for ``"right_x"`` and the other way round; other names stay."""
-    if name.startswith("left_"):
-        return "right_" + name[5:]
-    return "left_" + name[6:] if name.startswith("right_") else name
+_SWAP = {"left_": "right_", "right_": "left_"}
+#: Joint of the other side for each joint; joints in the middle stay.
+_MIRROR = np.array([POSE_INDEX[re.sub("^(left_|right_)", lambda m: _SWAP[m[0]], name)] for name in POSE_JOINTS])
 
-
-_SWAP = np.array([POSE_INDEX[swapped_side(name)] for name in POSE_JOINTS])
-
-#: One source in this many is kept for validation (our choice).
+#: One source in this many is kept for validation.
 _HELD_OUT = 5
 
 
@@ -64,7 +60,7 @@ class PosePack:
 
     def draw(self, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
         """A random pose. A source's share grows with the square root of its number of frames, so that one long walk
-        does not crowd out the single hand-made poses; poses that lie or tumble are drawn a fifth as often (our choice).
+        does not crowd out the single hand-made poses; poses that lie or tumble are drawn a fifth as often.
 
         Raises:
             ValueError: the pack is empty.
@@ -96,14 +92,14 @@ def load_poses(path: Path) -> PosePack:
 
 def mirrored(quats: Float[np.ndarray, "22 4"]) -> Float[np.ndarray, "22 4"]:
     """The mirror image of a pose: left and right change places, and x -> -x."""
-    return quats[_SWAP] * np.array([1, 1, -1, -1], dtype=quats.dtype)
+    return quats[_MIRROR] * np.array([1, 1, -1, -1], dtype=quats.dtype)
 
 
 def perturbed(
     quats: Float[np.ndarray, "22 4"], rng: np.random.Generator, *, sigma_deg: float = 4.0
 ) -> Float[np.ndarray, "22 4"]:
     """The pose with a small random rotation added at every joint but the pelvis; the head gets three times as much
-    about the vertical axis, people look around (our choice)."""
+    about the vertical axis, people look around."""
     noise = rng.normal(0.0, np.deg2rad(sigma_deg), (len(POSE_JOINTS), 3))
     noise[0] *= 0.5
     noise[POSE_INDEX["head"], 1] *= 3.0
@@ -123,7 +119,7 @@ def with_shoulder_girdle(quats: Float[np.ndarray, "22 4"]) -> Float[np.ndarray, 
     """The pose with collar bones that follow the arms, where a pose leaves them still: they sink by about 15 degrees
     with hanging arms, rise with raised ones and swing forward with reaching ones. The arms keep their direction.
 
-    Without it hanging arms square the shoulders: a third of an arm's lift comes from the girdle (our numbers).
+    Without it hanging arms square the shoulders: a third of an arm's lift comes from the girdle.
     """
     turned = quats.copy()
     for side, x in (("left", 1.0), ("right", -1.0)):
