@@ -168,7 +168,7 @@ def _shift_table(
     return ((new - color) * strength).astype(np.float32)
 
 
-#: What most clothes are: blacks, greys, whites, navy, denim, beige, brown, olive; sRGB with the share of each.
+#: Colours of most clothes: blacks, greys, whites, navy, denim, beige, brown, olive; sRGB with the share of each.
 _STAPLES = np.array([(28, 28, 31), (95, 97, 101), (168, 168, 170), (228, 226, 221), (38, 44, 72), (72, 94, 130),
                      (196, 178, 150), (98, 72, 54), (92, 94, 68)], float)  # fmt: skip
 _STAPLE_SHARES = np.array([0.2, 0.12, 0.1, 0.15, 0.13, 0.12, 0.08, 0.06, 0.04])

@@ -1,6 +1,6 @@
-"""Landmarks of imagined people: many poses and builds in no time, because nothing is skinned or rendered.
+"""Landmarks of random people in random poses: fast, because nothing is skinned or rendered.
 
-They teach the landmark lifter what bodies can do; photographs teach it what the detector does.
+The pose prior learns bodies from them, and the detector's errors from photographs.
 """
 
 import numpy as np
@@ -12,14 +12,14 @@ from humanlrm.people.avatars.person import CHILD_SHARE, AvatarLibrary, skeleton
 from humanlrm.people.poses.balance import balanced, random_pose
 from humanlrm.people.poses.pack import world_rotations
 
-#: Rigs that are taken in turn: the avatars' skeletons differ less than the random builds.
-_RIGS = 8
+#: Number of avatars whose skeletons are used in turn: they differ less than the random builds.
+_SKELETONS = 8
 
 
 def figures(library: AvatarLibrary, count: int, seed: int) -> Float[np.ndarray, "count 19 3"]:
     """Landmarks of ``count`` random people in random poses; metres up to a common scale, +Y up, facing +Z."""
     rng = np.random.default_rng([seed, 0xF1])
-    avatars = [library.avatar(name) for name in library.ids[:: max(1, len(library.ids) // _RIGS)][:_RIGS]]
+    avatars = [library.avatar(name) for name in library.ids[:: max(1, len(library.ids) // _SKELETONS)][:_SKELETONS]]
     out = np.empty((count, len(LANDMARKS), 3), np.float32)
     for k in range(count):
         _, quats = random_pose(library.poses, library.split, rng)

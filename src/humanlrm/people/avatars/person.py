@@ -1,12 +1,12 @@
-"""Scans of rigged, textured people: another pose, another build, other clothes colours, every time.
+"""People made of rigged, textured avatars: every time another pose, build and colours of clothes.
 
 Reads the avatar folder of the asset pack (``valid/``: ``index.json`` and one npz per avatar, see its README).
 """
 
 import io
 import json
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ class AvatarLibrary:
     Args:
         assets: root of the asset pack; ``valid/`` and ``poses/poses.npz`` are used.
         split: ``"train"`` or ``"val"``; the pack splits by identity, poses are split by source.
-        cached: how many decoded avatars stay in memory, about 8 MB each; the oldest leaves first.
+        cached: number of decoded avatars that stay in memory, about 8 MB each; the oldest leaves first.
 
     Raises:
         FileNotFoundError: the folder or the pose pack is missing.
@@ -87,7 +87,7 @@ class AvatarLibrary:
             raise ValueError(f"AvatarLibrary: {index} lists no avatar of the split {split!r}")
         self.ids = tuple(sorted(self.records))
         self.poses: PosePack = load_poses(Path(assets) / "poses" / "poses.npz").of_split(split)
-        self._cached, self._room = OrderedDict[str, Avatar](), cached
+        self._decoded = lru_cache(maxsize=cached)(load_avatar)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,12 +100,7 @@ class AvatarLibrary:
         """
         if avatar_id not in self.records:
             raise ValueError(f"AvatarLibrary: no avatar {avatar_id!r} in the split {self.split!r}")
-        if avatar_id not in self._cached:
-            self._cached[avatar_id] = load_avatar(self.folder / self.split / f"{avatar_id}.npz")
-            while len(self._cached) > self._room:
-                self._cached.popitem(last=False)
-        self._cached.move_to_end(avatar_id)
-        return self._cached[avatar_id]
+        return self._decoded(self.folder / self.split / f"{avatar_id}.npz")
 
 
 def load_avatar(path: Path) -> Avatar:
@@ -184,9 +179,7 @@ def _skin_colors(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"])
     """The face's median colour, and the hand's if it is not far from it (gloves are)."""
     colors = [np.median(texels, axis=0).astype(np.float64) for texels in (face, hand) if len(texels)]
     if not colors:
-        raise ValueError(
-            "load_avatar: neither the face nor the hands cover a texel; is this avatar's texture complete?"
-        )
+        raise ValueError("load_avatar: neither face nor hands cover a texel; is this avatar's texture complete?")
     return np.stack([c for c in colors if np.linalg.norm(c - colors[0]) < 90])
 
 

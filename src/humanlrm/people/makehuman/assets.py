@@ -50,17 +50,9 @@ SLOT_OF = {
 _PLAIN_SPREAD = 14.0
 #: Not street clothes, or not solid: on f_dress_03 a quarter of the winding number's zero crossings lie over 1 cm from
 #: the ray's first hit, on others 0.3 to 4%.
-_NOT_WORN = {
-    "female_skinsuit_01",
-    "male_skinsuit_01",
-    "universal_heel",
-    "heelsandal",
-    "pith_helmet",
-    "crudeleggings",
-    "f_dress_03",
-    "high_poly_eyes",
-}
-#: Pieces made for women that men wear as well (our choice).
+_NOT_WORN = {"female_skinsuit_01", "male_skinsuit_01", "universal_heel", "heelsandal", "pith_helmet", "crudeleggings",
+             "f_dress_03", "high_poly_eyes"}  # fmt: skip
+#: Pieces made for women that men wear as well.
 _SHARED = {"crudefemaletshirt", "toigo_basic_tucked_t_shirt", "runningshoes", "winterboots"}
 #: Boots that reach the calves: over bare legs and narrow trousers, and not under wide ones, which they would pierce.
 _TALL_BOOTS = {"winterboots", "culturalibre_male_boots"}
@@ -94,13 +86,9 @@ class MakeHumanAssets:
 
     def choices(self, kind: str, sex: str) -> tuple[str, ...]:
         """Ids of the pieces of a kind that fit a sex ("female" or "male")."""
-        return tuple(
-            sorted(
-                name
-                for name, record in self.records.items()
-                if record["kind"] == kind and (record["fit"] in (sex, "unisex") or name in _SHARED)
-            )
-        )
+        fits = (sex, "unisex")
+        records = ((name, record) for name, record in self.records.items() if record["kind"] == kind)
+        return tuple(sorted(name for name, record in records if record["fit"] in fits or name in _SHARED))
 
     def random_pose(self, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
         """A pose of this side of the split and its source."""
@@ -153,13 +141,13 @@ def _cut_out(
     return garment, np.asarray(texture.resize((size, size), Image.Resampling.BOX))
 
 
-#: What is worn on the head besides hair, and how often (our choice).
+#: Pieces on the head besides hair, and their probability.
 ACCESSORIES = {"hat": 0.08, "glasses": 0.1}
 
 
 @dataclass(frozen=True)
 class GarmentOutfit:
-    """What one person wears: ids of pieces, inner first, and the ids of skin, iris and hair."""
+    """Clothes of one person: ids of pieces, inner first; ids of skin, iris, and the pieces on the head."""
 
     clothes: tuple[str, ...]
     skin: str
@@ -173,23 +161,23 @@ _SKIRTS = ("dress", "skirt", "coat")
 
 
 def skirts_for(quats: Float[np.ndarray, "22 4"]) -> Skirts:
-    """What hangs about both legs in a pose without tearing: skinned cloth follows the thighs (our thresholds)."""
+    """Skirts that a pose does not tear: skinned cloth follows the thighs."""
     world = world_rotations(quats)
     thighs = [world[POSE_INDEX[f"{side}_hip"]] @ (0, -1, 0) for side in ("left", "right")]
-    apart = np.rad2deg(np.arccos(np.clip(thighs[0] @ thighs[1], -1, 1)))
+    spread = np.rad2deg(np.arccos(np.clip(thighs[0] @ thighs[1], -1, 1)))
     trunk = world[POSE_INDEX["spine1"]] @ (0, -1, 0)
     bent = max(np.rad2deg(np.arccos(np.clip(thigh @ trunk, -1, 1))) for thigh in thighs)
     shanks = [world[POSE_INDEX[f"{side}_knee"]] @ (0, -1, 0) for side in ("left", "right")]
     knee = max(np.rad2deg(np.arccos(np.clip(a @ b, -1, 1))) for a, b in zip(thighs, shanks, strict=True))
-    if apart < 50 and bent < 50 and knee < 65:
+    if spread < 50 and bent < 50 and knee < 65:
         return "all"
-    return "short" if apart < 28 else "none"
+    return "short" if spread < 28 else "none"
 
 
 def random_outfit(
     assets: MakeHumanAssets, sex: str, age: float, rng: np.random.Generator, *, skirts: Skirts = "all"
 ) -> GarmentOutfit:
-    """Clothes that make a whole, and a skin of about the right age (shares are our choice).
+    """Clothes that make a whole, and a skin of about the right age.
 
     Args:
         skirts: which skirts, dresses and coats the pose allows.
@@ -199,7 +187,7 @@ def random_outfit(
         tube = assets.records[name]["kind"] in _SKIRTS or name in _SHORT_SKIRTS
         return not tube or skirts == "all" or (skirts == "short" and name in _SHORT_SKIRTS)
 
-    def one(kind: str) -> str:
+    def choose(kind: str) -> str:
         options = [name for name in assets.choices(kind, sex) if possible(name)]
         if not options:
             raise ValueError(f"random_outfit: the asset pack has no {kind} for a {sex} person")
@@ -207,29 +195,29 @@ def random_outfit(
 
     draw = rng.random()
     if draw < (0.3 if sex == "female" else 0.5):
-        clothes = [one("suit")]
+        clothes = [choose("suit")]
     elif sex == "female" and draw < 0.45 and skirts != "none":
-        clothes = [one("dress")]
+        clothes = [choose("dress")]
     else:
-        lower = one("skirt") if sex == "female" and skirts != "none" and rng.random() < 0.25 else one("bottom")
-        clothes = [lower, one("top")]
+        lower = choose("skirt") if sex == "female" and skirts != "none" and rng.random() < 0.25 else choose("bottom")
+        clothes = [lower, choose("top")]
     bare = {assets.records[name]["kind"] for name in clothes} & {"dress", "skirt"}
     wide = not bare and not _NARROW & set(clothes)
     if sex == "female" and skirts == "all" and rng.random() < 0.12:
-        clothes.append(one("coat"))
+        clothes.append(choose("coat"))
     if rng.random() < 0.95:
-        shoes = one("shoes")
+        shoes = choose("shoes")
         while wide and shoes in _TALL_BOOTS:
-            shoes = one("shoes")
+            shoes = choose("shoes")
         clothes.insert(len(clothes) if shoes in _TALL_BOOTS else 0, shoes)
     if (bare or "shortjeans" in clothes) and assets.choices("socks", sex) and rng.random() < 0.4:
-        clothes.insert(0, one("socks"))
-    head = [one("eyes"), one("eyebrows")]
+        clothes.insert(0, choose("socks"))
+    head = [choose("eyes"), choose("eyebrows")]
     if rng.random() < (0.97 if sex == "female" else 0.88):
-        head.append(one("hair"))
+        head.append(choose("hair"))
     for kind, share in ACCESSORIES.items():
         if assets.choices(kind, sex) and rng.random() < share:
-            head.append(one(kind))
+            head.append(choose(kind))
     word = "young" if age < 0.72 else "middleage" if age < 0.85 else "old"
     skins = [s for s in assets.choices("skin", sex) if word in s and "special_suit" not in s]
     if not skins:
@@ -237,5 +225,5 @@ def random_outfit(
     skin = skins[int(rng.integers(len(skins)))]
     brown = [n for n in assets.choices("eye_texture", sex) if "brown" in n]
     dark = "darkskinned" in skin or rng.random() < 0.5
-    iris = brown[int(rng.integers(len(brown)))] if dark and brown else one("eye_texture")
+    iris = brown[int(rng.integers(len(brown)))] if dark and brown else choose("eye_texture")
     return GarmentOutfit(tuple(clothes), skin, iris, tuple(head))

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-#: Height and width of the atlas: the skin on the left half, garments in the right half (our choice).
+#: Height and width of the atlas: the skin on the left half, garments in the right half.
 ATLAS_PX = (1024, 2048)
 
 

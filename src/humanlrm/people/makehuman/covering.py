@@ -1,6 +1,6 @@
-"""What lies under what: which parts of the body and of inner garments an outer garment covers, found by rays.
+"""Parts of the body and of inner garments that an outer garment covers, found by rays.
 
-Covered skin is pulled toward the bones, covered cloth is taken away: bent limbs cannot bring through what is not there.
+Covered skin is pulled toward the bones and covered cloth is taken away, so that bent limbs do not pierce the garment.
 The body stays one closed surface, the sign of distances needs it.
 """
 
@@ -13,7 +13,7 @@ from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 
 #: How far above a vertex cloth covers it, and how far below it cloth may have sunk into it: into a body, and into
-#: wide garments that end under it (our choice).
+#: wide garments that end under it.
 _REACH_M, _SUNK_M, _CLOTH_SUNK_M = 0.06, 0.015, 0.04
 #: Rings of neighbours that stay untouched inside the border of what is covered.
 _SKIN_RINGS, _CLOTH_RINGS = 2, 3
@@ -37,7 +37,7 @@ def covered(
     *,
     sunk_m: float = _SUNK_M,
 ) -> Bool[np.ndarray, "V"]:
-    """Whether a ray from ``sunk_m`` below each vertex along its normal meets the inside of ``cloth`` in reach."""
+    """A mask of vertices: a ray along the normal from ``sunk_m`` below meets the inside of ``cloth`` in reach."""
     hits = cloth.first_hit(vertices - sunk_m * normals, normals)
     met = face_normals(TriangleSurface(cloth.vertices, cloth.faces[hits.face]))
     outward = (met * normals).sum(-1) > 0
@@ -47,7 +47,7 @@ def covered(
 def under_shell(
     vertices: Float[np.ndarray, "V 3"], centre: Float[np.ndarray, "3"], shell: RayScene
 ) -> Bool[np.ndarray, "V"]:
-    """Whether a shell around ``centre``, such as a hat, has to hide each vertex: in front of it or just behind."""
+    """A mask of vertices that a shell around ``centre``, such as a hat, hides: inside it or just outside."""
     away = vertices - centre
     length = np.maximum(np.linalg.norm(away, axis=1), 1e-6)
     hits = shell.first_hit(centre, away / length[:, None])
@@ -55,7 +55,7 @@ def under_shell(
 
 
 def rings(inside: Bool[np.ndarray, "V"], faces: Int[np.ndarray, "F 3"], count: int) -> Int[np.ndarray, "V"]:
-    """How many rings of neighbours, up to ``count``, each vertex of ``inside`` is away from its border; 0 outside."""
+    """Rings of neighbours, up to ``count``, between each vertex of ``inside`` and its border; 0 outside."""
     depth, now = inside.astype(np.int64), inside
     for _ in range(count - 1):
         border = (~now)[faces].any(axis=1)

@@ -124,7 +124,7 @@ def _clear_of_the_body(
     return turned(cleared({side: np.eye(3) for side in arms}, probe))
 
 
-#: What must stay outside of the body: the middle of the forearm, wrist, palm and fingers.
+#: Bones whose beginnings must stay outside of the body: the middle of the forearm, wrist, palm and fingers.
 _ARM_POINTS = ("lowerarm02", "wrist", "finger3-1", "finger3-3")
 
 

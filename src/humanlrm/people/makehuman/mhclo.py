@@ -60,8 +60,8 @@ class Garment:
     def subdivided(self) -> "Garment":
         """The same surface with every triangle cut into four."""
         count = len(self.anchors) + sum(len(pairs) for pairs in self.middles)
-        pairs, faces = _cut(self.faces, count)
-        uv_pairs, uv_faces = _cut(self.uv_faces, len(self.uv))
+        pairs, faces = _subdivide(self.faces, count)
+        uv_pairs, uv_faces = _subdivide(self.uv_faces, len(self.uv))
         uv = np.concatenate([self.uv, self.uv[uv_pairs].mean(axis=1)])
         return replace(self, faces=faces, uv=uv, uv_faces=uv_faces, middles=(*self.middles, pairs))
 
@@ -70,13 +70,13 @@ class Garment:
         return replace(self, faces=self.faces[faces], uv_faces=self.uv_faces[faces])
 
     def opaque(self, alpha: UInt8[np.ndarray, "H W"], *, threshold: float = 0.45) -> "Garment":
-        """Without the faces that are mostly transparent in their texture (our choice: mean alpha below 0.45)."""
+        """Without the faces that are mostly transparent in their texture: mean alpha below ``threshold``."""
         corners = self.uv[self.uv_faces]
         samples = np.stack([corners.mean(1), *(corners * 0.7 + corners.mean(1, keepdims=True) * 0.3).swapaxes(0, 1)])
         return self.kept(nearest_texels(alpha, samples).mean(axis=0) > 255 * threshold)
 
 
-def _cut(faces: Int[np.ndarray, "F 3"], count: int) -> tuple[Int[np.ndarray, "M 2"], Int[np.ndarray, "G 3"]]:
+def _subdivide(faces: Int[np.ndarray, "F 3"], count: int) -> tuple[Int[np.ndarray, "M 2"], Int[np.ndarray, "G 3"]]:
     """Edges to halve and the four times as many faces; the middle of edge i is vertex ``count + i``."""
     edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]], axis=2).reshape(-1, 2)
     pairs, which = np.unique(edges, axis=0, return_inverse=True)
@@ -87,7 +87,7 @@ def _cut(faces: Int[np.ndarray, "F 3"], count: int) -> tuple[Int[np.ndarray, "M 
 
 
 def load_garment(obj: Path, mhclo: Path) -> Garment:
-    """Reads a garment.
+    """Read a garment.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -10,34 +10,22 @@ Color = Float[np.ndarray, "3"]
 Colors = Float[np.ndarray, "N 3"]
 Amount = Float[np.ndarray, "N"]
 
-#: Pattern by name: how often.
-PATTERNS = {
-    "plain": 0.42,
-    "heather": 0.08,
-    "denim": 0.06,
-    "stripes": 0.1,
-    "pinstripes": 0.04,
-    "checks": 0.04,
-    "plaid": 0.06,
-    "dots": 0.04,
-    "camouflage": 0.05,
-    "floral": 0.05,
-    "gradient": 0.03,
-    "block": 0.03,
-}
+#: Probability of each pattern.
+PATTERNS = {"plain": 0.42, "heather": 0.08, "denim": 0.06, "stripes": 0.1, "pinstripes": 0.04, "checks": 0.04,
+            "plaid": 0.06, "dots": 0.04, "camouflage": 0.05, "floral": 0.05, "gradient": 0.03,
+            "block": 0.03}  # fmt: skip
+#: Common colours of clothes: navy, denim, beige, olive, wine.
+_COMMON = np.array([[0.13, 0.17, 0.3], [0.28, 0.36, 0.5], [0.66, 0.57, 0.43], [0.35, 0.34, 0.22], [0.35, 0.12, 0.14]])
 
 
-def cloth_color(rng: np.random.Generator) -> Color:
+def fabric_color(rng: np.random.Generator) -> Color:
     """Any hue; greys, blacks, whites and navy are common, as in a wardrobe."""
     kind = rng.random()
     if kind < 0.38:
         grey = np.full(3, rng.choice([0.07, 0.12, 0.25, 0.5, 0.75, 0.92]))
         return np.clip(grey * rng.uniform(0.9, 1.08, 3), 0, 1).astype(np.float32)
     if kind < 0.52:
-        base = np.array(
-            [[0.13, 0.17, 0.3], [0.28, 0.36, 0.5], [0.66, 0.57, 0.43], [0.35, 0.34, 0.22], [0.35, 0.12, 0.14]]
-        )
-        return np.clip(rng.choice(base) * rng.uniform(0.8, 1.2, 3), 0, 1).astype(np.float32)
+        return np.clip(rng.choice(_COMMON) * rng.uniform(0.8, 1.2, 3), 0, 1).astype(np.float32)
     vivid = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.15, 0.9), rng.uniform(0.15, 0.95))
     return np.array(vivid, np.float32)
 
@@ -46,8 +34,8 @@ def mix(colors: Colors, other: Colors | Color, amount: Amount) -> Colors:
     """``other`` over ``colors`` with opacity ``amount``."""
     touched = np.flatnonzero(amount)
     mixed, other = colors.copy(), np.asarray(other, np.float32)
-    own = colors[touched]
-    mixed[touched] = own + ((other if other.ndim == 1 else other[touched]) - own) * amount[touched, None]
+    below, above = colors[touched], other if other.ndim == 1 else other[touched]
+    mixed[touched] = below + (above - below) * amount[touched, None]
     return mixed
 
 
@@ -103,16 +91,13 @@ class Cloth:
 
         Patterns with columns run around the limb or trunk, so that they do not smear on its sides.
         """
-        ground = np.tile(self.colors[0], (len(position), 1))
-        painted = (
-            mix(ground, self.colors[1], self._amount(_unrolled(position, axis))) if self.kind != "plain" else ground
-        )
+        painted, unrolled = np.tile(self.colors[0], (len(position), 1)), _unrolled(position, axis)
+        if self.kind != "plain":
+            painted = mix(painted, self.colors[1], self._amount(unrolled))
         if self.kind == "plaid":
-            x, y, _ = _unrolled(position, axis).T
-            thin = np.maximum(
-                edge(np.sin(x * self.wave + 1) - 0.93, 0.03), edge(np.sin(y * self.wave + 1) - 0.93, 0.03)
-            )
-            painted = mix(painted, self.colors[2], 0.8 * thin)
+            x, y, _ = unrolled.T
+            lines = (edge(np.sin(place * self.wave + 1) - 0.93, 0.03) for place in (x, y))
+            painted = mix(painted, self.colors[2], 0.8 * np.maximum(*lines))
         if self.kind in ("camouflage", "floral"):
             painted = mix(painted, self.colors[2], edge(ripple(position, self.seed + 1, 3 / self.wave) - 0.45, 0.08))
         shade = 1 + self.worn * (0.06 * ripple(position, self.seed + 2, 0.09) + 0.025 * grain(len(position), self.seed))
@@ -149,7 +134,7 @@ def sample_cloth(rng: np.random.Generator, kind: str | None = None) -> Cloth:
     odds = np.array(list(PATTERNS.values()))
     picked = str(rng.choice(list(PATTERNS), p=odds / odds.sum()))
     kind = kind or picked
-    colors = cloth_color(rng), cloth_color(rng), cloth_color(rng)
+    colors = fabric_color(rng), fabric_color(rng), fabric_color(rng)
     if kind in ("heather", "denim"):
         lighter = np.clip(colors[0] + rng.uniform(0.08, 0.25), 0, 1).astype(np.float32)
         colors = (colors[0], lighter, colors[2])
@@ -158,9 +143,8 @@ def sample_cloth(rng: np.random.Generator, kind: str | None = None) -> Cloth:
         colors = (blue, np.clip(blue * 1.5 + 0.08, 0, 1).astype(np.float32), colors[2])
     low, high = {"camouflage": (20, 45), "floral": (60, 130), "dots": (60, 160)}.get(kind, (30, 170))
     seed = int(rng.integers(1 << 30))
-    return Cloth(
-        kind, colors, float(rng.uniform(low, high)), float(rng.uniform(0, 6.28)), seed, float(rng.uniform(0.2, 1.3))
-    )
+    wave, phase, worn = rng.uniform(low, high), rng.uniform(0, 6.28), rng.uniform(0.2, 1.3)
+    return Cloth(kind, colors, float(wave), float(phase), seed, float(worn))
 
 
 def print_on_chest(rng: np.random.Generator, colors: Colors, position: Float[np.ndarray, "N 3"]) -> Colors:
@@ -182,14 +166,14 @@ def print_on_chest(rng: np.random.Generator, colors: Colors, position: Float[np.
         amount = edge(1 - np.maximum(np.abs(u), np.abs(v) * 1.4), 0.03)
     else:
         amount = edge(ripple(position, int(rng.integers(1 << 30)), size * 0.7), 0.1) * edge(1.2 - np.hypot(u, v), 0.05)
-    return mix(colors, cloth_color(rng), amount * (z > 0.02))
+    return mix(colors, fabric_color(rng), amount * (z > 0.02))
 
 
 def hem_line(colors: Colors, cover: Amount, rng: np.random.Generator) -> Colors:
     """A darker seam, or a band in another colour (ribbing, collar, cuff), along the border of a garment."""
     width = rng.uniform(0.008, 0.035)
     if rng.random() < 0.25:
-        return mix(colors, cloth_color(rng), edge(width - cover, 0.003))
+        return mix(colors, fabric_color(rng), edge(width - cover, 0.003))
     seam = edge(0.0022 - np.abs(cover - width), 0.001)
     return colors * (1 - 0.35 * seam)[:, None]
 
@@ -207,7 +191,7 @@ def front_line(
     if rng.random() < 0.5:
         step = rng.uniform(0.06, 0.1)
         dot = np.hypot(x, (y % step) - step / 2)
-        return mix(colors, cloth_color(rng), edge(0.007 - dot, 0.0015) * front)
+        return mix(colors, fabric_color(rng), edge(0.007 - dot, 0.0015) * front)
     return mix(colors, np.full(3, rng.uniform(0.1, 0.8)), 0.8 * edge(0.005 - np.abs(x), 0.0015) * front)
 
 
@@ -221,7 +205,7 @@ def trouser_details(
     pocket = pocket * (y < waist_m - 0.05) * (y > waist_m - 0.17)
     colors = colors * (1 - 0.3 * np.clip(seam + pocket, 0, 1))[:, None]
     if rng.random() < 0.15:
-        colors = mix(colors, cloth_color(rng), edge(0.02 - np.abs(z - 0.01), 0.002) * (np.abs(x) > 0.1))
+        colors = mix(colors, fabric_color(rng), edge(0.02 - np.abs(z - 0.01), 0.002) * (np.abs(x) > 0.1))
     if rng.random() < 0.4:
         belt = edge(0.018 - np.abs(y - waist_m + 0.03), 0.002)
         colors = mix(colors, np.array([0.12, 0.08, 0.06]) * rng.uniform(0.4, 2.5), belt)

@@ -1,6 +1,6 @@
-"""Clothes, shoes and hair as regions of the average body: where they lie, how thick they are, how they fold.
+"""Clothes, shoes and hair as regions of the average body, with thickness and folds.
 
-``cover`` functions are signed: metres (roughly) inside the garment's border, negative outside. All cuts are our choice.
+``cover`` functions are signed: metres (roughly) inside the garment's border, negative outside.
 """
 
 from dataclasses import dataclass, replace
@@ -15,11 +15,10 @@ Cover = Float[np.ndarray, "N"]
 
 @dataclass(frozen=True)
 class Top:
-    """What covers the trunk.
+    """Garment of the trunk.
 
     Attributes:
-        kind: its name.
-        sleeve: end of the sleeve, 0 shoulder, 1 elbow, 2 wrist; negative for none.
+        kind: its name; sleeve: end of the sleeve, 0 shoulder, 1 elbow, 2 wrist; negative for none.
         hem_m: height of the lower border on the average body (waist about 1.0, crotch 0.80).
         neck_m: radius of the neckline about the base of the neck.
         vee_m: depth of a V below the neckline.
@@ -36,7 +35,7 @@ class Top:
 
 @dataclass(frozen=True)
 class Bottom:
-    """What covers hips and legs: ``length`` is its end, 0 hip, 1 knee, 2 ankle; ``flare_m`` widens it there."""
+    """Garment of hips and legs: ``length`` is its end, 0 hip, 1 knee, 2 ankle; ``flare_m`` widens it there."""
 
     kind: str
     length: float
@@ -101,8 +100,7 @@ def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_de
     """Random clothes that the pose allows.
 
     Args:
-        rng: dice.
-        sex: "female" or "male"; changes how often skirts and long hair occur.
+        sex: "female" or "male"; changes the odds of skirts and long hair.
         stride_deg: angle between the thighs; nobody wears a tube of cloth beyond 65 degrees.
         knee_deg: the stronger knee's angle; a long skirt does not go with a strongly bent knee.
     """
@@ -123,35 +121,31 @@ def sample_outfit(rng: np.random.Generator, sex: str, stride_deg: float, knee_de
     return ProceduralOutfit(top, bottom, shoes, hair, tail)
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(rng.uniform(low, high))
-
-
 def _sample_top(rng: np.random.Generator) -> Top:
     kinds = ("t-shirt", "long-sleeve", "tank", "jacket", "coat", "hoodie", "turtleneck", "shirt")
     kind = str(rng.choice(kinds, p=[0.27, 0.19, 0.08, 0.14, 0.07, 0.1, 0.05, 0.1]))
-    sleeve = _between(rng, 0.45, 0.95) if kind == "t-shirt" else _between(rng, 1.8, 1.95)
+    sleeve = rng.uniform(0.45, 0.95) if kind == "t-shirt" else rng.uniform(1.8, 1.95)
     if kind == "shirt" and rng.random() < 0.3:
-        sleeve = _between(rng, 0.6, 1.5)
+        sleeve = rng.uniform(0.6, 1.5)
     sleeve = -0.12 if kind == "tank" else sleeve
     loose = {"jacket": (0.008, 0.032), "coat": (0.012, 0.036), "hoodie": (0.012, 0.036)}.get(kind, (0.002, 0.026))
-    hem = _between(rng, 0.80, 0.98)
-    neck = 0.02 if kind == "turtleneck" else _between(rng, 0.07, 0.10)
-    vee = _between(rng, 0.05, 0.2) if kind not in ("turtleneck", "hoodie") and rng.random() < 0.3 else 0.0
-    return Top(kind, sleeve, hem, neck, vee, _between(rng, *loose))
+    hem = rng.uniform(0.80, 0.98)
+    neck = 0.02 if kind == "turtleneck" else rng.uniform(0.07, 0.10)
+    vee = rng.uniform(0.05, 0.2) if kind not in ("turtleneck", "hoodie") and rng.random() < 0.3 else 0.0
+    return Top(kind, sleeve, hem, neck, vee, rng.uniform(*loose))
 
 
 def _sample_bottom(rng: np.random.Generator) -> Bottom:
     kind = str(rng.choice(["trousers", "shorts"], p=[0.78, 0.22]))
-    length = _between(rng, 1.78, 1.97) if kind == "trousers" else _between(rng, 0.45, 1.1)
-    flare = _between(rng, 0.0, 0.035) if rng.random() < 0.5 else 0.0
-    return Bottom(kind, length, _between(rng, 0.97, 1.05), _between(rng, 0.002, 0.02), flare)
+    length = rng.uniform(1.78, 1.97) if kind == "trousers" else rng.uniform(0.45, 1.1)
+    flare = rng.uniform(0.0, 0.035) if rng.random() < 0.5 else 0.0
+    return Bottom(kind, length, rng.uniform(0.97, 1.05), rng.uniform(0.002, 0.02), flare)
 
 
 def _sample_shoes(rng: np.random.Generator) -> Shoes:
     kind = str(rng.choice(["shoes", "sneakers", "boots", "barefoot"], p=[0.35, 0.37, 0.17, 0.11]))
     low, high = {"shoes": (0.06, 0.085), "sneakers": (0.075, 0.11), "boots": (0.16, 0.42)}.get(kind, (-0.1, -0.05))
-    return Shoes(kind, _between(rng, low, high), _between(rng, 0.006, 0.011))
+    return Shoes(kind, rng.uniform(low, high), rng.uniform(0.006, 0.011))
 
 
 def _sample_hair(rng: np.random.Generator, sex: str) -> Hairstyle:
@@ -161,10 +155,10 @@ def _sample_hair(rng: np.random.Generator, sex: str) -> Hairstyle:
     kind = str(rng.choice(kinds, p=female if sex == "female" else male))
     volume = {"short": (0.004, 0.03), "bald": (0.0, 0.0), "bun": (0.005, 0.014), "tail": (0.005, 0.014)}
     volume |= {"cap": (0.016, 0.028), "hat": (0.022, 0.042), "beanie": (0.012, 0.03)}
-    nape = {"short": _between(rng, 1.485, 1.52), "cap": 1.585, "hat": 1.6, "beanie": 1.545}.get(kind, 1.48)
-    front = 1.63 if kind in ("cap", "hat", "beanie") else _between(rng, 1.628, 1.658)
-    low = _between(rng, 1.22, 1.45) if kind == "long" else _between(rng, 1.44, 1.5)
-    return Hairstyle(kind, _between(rng, *volume.get(kind, (0.012, 0.04))), front, nape, low)
+    nape = {"short": rng.uniform(1.485, 1.52), "cap": 1.585, "hat": 1.6, "beanie": 1.545}.get(kind, 1.48)
+    front = 1.63 if kind in ("cap", "hat", "beanie") else rng.uniform(1.628, 1.658)
+    low = rng.uniform(1.22, 1.45) if kind == "long" else rng.uniform(1.44, 1.5)
+    return Hairstyle(kind, rng.uniform(*volume.get(kind, (0.012, 0.04))), front, nape, low)
 
 
 def top_cover(top: Top, sites: Sites) -> Cover:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.people.procedural.bodies import Body, place_bones, rig
+from humanlrm.people.procedural.bodies import Body, Turns, place_bones, rig
 from humanlrm.people.procedural.sites import vertex_sites
 
 Rings = Float[np.ndarray, "n m 3"]
@@ -63,10 +63,8 @@ def loft(name: str, rings: Rings, chart: Rings) -> LoftedPart:
     faces, uv_faces = np.concatenate([faces, *caps]), np.concatenate([uv_faces, *uv_caps])
     if TriangleSurface(vertices - vertices.mean(axis=0), faces).volume < 0:
         faces, uv_faces = faces[:, ::-1], uv_faces[:, ::-1]
-    to = np.float32, np.int32
-    return LoftedPart(
-        name, vertices.astype(to[0]), faces.astype(to[1]), uv.astype(to[0]), uv_faces.astype(to[1]), chart
-    )
+    faces, uv_faces = faces.astype(np.int32), uv_faces.astype(np.int32)
+    return LoftedPart(name, vertices.astype(np.float32), faces, uv.astype(np.float32), uv_faces, chart)
 
 
 def _grid(
@@ -187,19 +185,18 @@ class HeadSpace:
     Above the chin they move with the head, below the shoulders with the chest, between they blend.
     """
 
-    def __init__(self, body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]) -> None:
-        shared = rig()
-        self.bones = [shared.armature.index("head"), shared.armature.index("spine01")]
+    def __init__(self, body: Body, turns: Turns) -> None:
+        shared, bones = rig(), [body.armature.index(name) for name in ("head", "spine01")]
         rotation, position = place_bones(body, turns)
-        self.rotation, self.position = rotation[self.bones], position[self.bones]
-        self.rest = body.armature.rest[self.bones].astype(float)
+        self.rotation, self.position = rotation[bones], position[bones]
+        self.rest = body.armature.rest[bones].astype(float)
         skull = shared.weight_of("head") > 0.9
-        average, own = shared.vertices[skull], body.vertices[skull]
-        self.scale = np.ptp(own, axis=0) / np.ptp(average, axis=0)
-        self.from_, self.to = average.mean(axis=0), own.mean(axis=0)
+        average, person = shared.vertices[skull], body.vertices[skull]
+        self.scale = np.ptp(person, axis=0) / np.ptp(average, axis=0)
+        self.average, self.person = average.mean(axis=0), person.mean(axis=0)
 
     def __call__(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-        rest = (points - self.from_) * self.scale + self.to
+        rest = (points - self.average) * self.scale + self.person
         moved = [(rest - r) @ q.T + p for r, q, p in zip(self.rest, self.rotation, self.position, strict=True)]
         with_head = np.clip((points[..., 1:2] - 1.38) / 0.12, 0, 1)
         return with_head * moved[0] + (1 - with_head) * moved[1]

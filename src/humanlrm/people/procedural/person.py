@@ -7,10 +7,11 @@ from jaxtyping import Float
 
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
+from humanlrm.people.armature import SIDES
 from humanlrm.people.facts import age_years
 from humanlrm.people.procedural import cloth, garments
 from humanlrm.people.procedural.atlas import Paint, join_body, paint_texture
-from humanlrm.people.procedural.bodies import Body, landmarks, place_bones, rig, sample_body, skin
+from humanlrm.people.procedural.bodies import Body, Turns, landmarks, place_bones, rig, sample_body, skin
 from humanlrm.people.procedural.cloth import Cloth, Colors, edge, mix, ripple, sample_cloth
 from humanlrm.people.procedural.garments import Hairstyle, ProceduralOutfit, folds, sample_outfit, soft
 from humanlrm.people.procedural.limbs import bone_turns
@@ -84,9 +85,8 @@ def _dressed(
     crown = 0.65 + 0.35 * np.clip((sites.position[:, 1] - 1.55) / 0.1, 0, 1)
     hairdo = on_hair * (0.004 + hair.volume_m * crown * (0.7 + 0.3 * lumps))
     out = np.maximum(np.maximum(out, on_shoes * (shoes.thick_m + 0.006)), hairdo)
-    return (smooth + shared.smooth(out, 2)[:, None] * vertex_normals(TriangleSurface(smooth, shared.faces))).astype(
-        np.float32
-    )
+    normals = vertex_normals(TriangleSurface(smooth, shared.faces))
+    return (smooth + shared.smooth(out, 2)[:, None] * normals).astype(np.float32)
 
 
 def _added(
@@ -98,24 +98,15 @@ def _added(
         parts.append(skirt(dressed, outfit.tail.waist_m, outfit.tail.length, outfit.tail.flare_m, rng))
     parts += _hair_parts(outfit.hair, head, rng)
     if outfit.hood:
-        parts.append(mantle("extra", head, 1.475, 1.36, 0.05, 100) if not outfit.hair.is_hat else _hood(head))
+        parts.append(mantle("hair" if outfit.hair.is_hat else "extra", head, 1.475, 1.36, 0.05, 100))
     return parts
 
 
-def _shoes(
-    dressed: Float[np.ndarray, "V 3"], outfit: ProceduralOutfit, body: Body, turns: dict[str, Float[np.ndarray, "3 3"]]
-) -> list[LoftedPart]:
+def _shoes(dressed: Float[np.ndarray, "V 3"], outfit: ProceduralOutfit, body: Body, turns: Turns) -> list[LoftedPart]:
     if outfit.shoes.kind == "barefoot":
         return []
     rotation, _ = place_bones(body, turns)
-    return [
-        shoe(side, dressed, rotation[rig().armature.index(f"foot.{side[0].upper()}")], 0.004)
-        for side in ("left", "right")
-    ]
-
-
-def _hood(head: HeadSpace) -> LoftedPart:
-    return mantle("hair", head, 1.475, 1.36, 0.05, 100)
+    return [shoe(side, dressed, rotation[body.armature.index(f"foot.{end}")], 0.004) for side, end in SIDES]
 
 
 def _hair_parts(hair: Hairstyle, head: HeadSpace, rng: np.random.Generator) -> list[LoftedPart]:
@@ -140,7 +131,7 @@ def _hair_parts(hair: Hairstyle, head: HeadSpace, rng: np.random.Generator) -> l
 
 
 def _painted(outfit: ProceduralOutfit, body: Body, rng: np.random.Generator) -> tuple[Colors, dict[str, Paint], dict]:
-    """Colours of the body's texels, painters of the added parts, and what was chosen."""
+    """Colours of the body's texels, painters of the added parts, and tags."""
     sites = texels().sites
     tone, shade = skin_tone(rng)
     hair_name, strands = hair_color(rng, shade, body.age)
@@ -196,7 +187,7 @@ def _paint_bottom(
 
 def _shoe_paint(outfit: ProceduralOutfit, rng: np.random.Generator) -> Paint:
     """Leather or canvas, a sole, perhaps laces."""
-    upper, sole, lace = cloth.cloth_color(rng), rng.choice([0.07, 0.15, 0.9, 0.95]), rng.choice([0.1, 0.95])
+    upper, sole, lace = cloth.fabric_color(rng), rng.choice([0.07, 0.15, 0.9, 0.95]), rng.choice([0.1, 0.95])
     height, laced, seed = rng.uniform(0.008, 0.024), outfit.shoes.kind == "sneakers", int(rng.integers(1 << 30))
 
     def paint(position: Float[np.ndarray, "N 3"]) -> Colors:
@@ -221,7 +212,7 @@ def _paint_shoes(
     if outfit.shoes.kind in ("shoes", "sneakers") and rng.random() < 0.4:
         top = outfit.shoes.height_m + rng.uniform(0.02, 0.14)
         sock = edge(top - height, 0.002) * (garments.bottom_cover(outfit.bottom, sites) < 0)
-        feet = mix(feet, cloth.cloth_color(rng), sock)
+        feet = mix(feet, cloth.fabric_color(rng), sock)
     colors[index] = mix(feet, paint(sites.position), edge(garments.shoes_cover(outfit.shoes, sites), 0.002))
     return colors
 
@@ -234,7 +225,7 @@ def _paint_top(
     painted = fabric.paint(sites.cloth, sites.axis)
     if rng.random() < 0.1:
         sleeves = (sites.arm > 0.5) * (np.abs(sites.position[:, 0]) > 0.14)
-        painted = mix(painted, cloth.cloth_color(rng), sleeves)
+        painted = mix(painted, cloth.fabric_color(rng), sleeves)
     painted = cloth.hem_line(painted, cover, rng)
     if kind in ("jacket", "coat", "shirt") or (kind == "hoodie" and rng.random() < 0.5):
         open_ = sample_cloth(rng).paint(sites.cloth, sites.axis) if kind != "shirt" and rng.random() < 0.45 else None

@@ -1,4 +1,4 @@
-"""Places on the average body where garments and colours are decided: its vertices, and the texels of its texture.
+"""Places on the average body that garments and colours depend on: its vertices, and the texels of its texture.
 
 A garment is a function of the place, so one rule both displaces the vertices and paints the texels.
 """
@@ -25,13 +25,8 @@ class Sites:
         position: metres, +Y up, facing +Z, feet on y = 0.
         cloth: the same with the arms hanging straight down, so that patterns run around the sleeves.
         axis: x of the limb's axis there: 0 on the trunk, about 0.14 on legs and 0.18 on arms, metres.
-        arm: how much the place belongs to an arm or hand, 0 to 1.
-        along_arm: 0 shoulder, 1 elbow, 2 wrist.
-        leg: how much it belongs to a leg or foot.
-        along_leg: 0 hip, 1 knee, 2 ankle.
-        head: how much it belongs to head and upper neck.
-        hand: how much it belongs to wrist and hand.
-        foot: how much it belongs to a foot.
+        arm, leg, head, hand, foot: share of a limb or part in the place, 0 to 1.
+        along_arm: 0 shoulder, 1 elbow, 2 wrist; along_leg: 0 hip, 1 knee, 2 ankle.
         eye: 1 on an eye ball.
     """
 
@@ -77,19 +72,19 @@ def _hanging(
 def vertex_sites() -> Sites:
     """One site per vertex of the rig."""
     shared = rig()
-    points, heads = shared.vertices, shared.armature.rest
+    points, begin = shared.vertices, shared.armature.begin
     mirrored = np.abs(points) * [1, 0, 0] + points * [0, 1, 1]
 
     def joints(*names: str) -> list[Float[np.ndarray, "3"]]:
-        return [heads[shared.armature.index(f"{name}.L")] for name in names]
+        return [begin(f"{name}.L") for name in names]
 
     arm = shared.weight_of("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
     leg = shared.weight_of("upperleg", "lowerleg", "foot", "toe")
-    hips, shoulders = heads[shared.armature.index("lowerleg01.L")][0], heads[shared.armature.index("upperarm01.L")][0]
+    hips, shoulders = begin("lowerleg01.L")[0], begin("upperarm01.L")[0]
     return Sites(
         position=points,
         axis=np.sign(points[:, 0]) * (leg * hips + arm * shoulders),
-        cloth=_hanging(points, arm, heads[shared.armature.index("upperarm01.L")]),
+        cloth=_hanging(points, arm, begin("upperarm01.L")),
         arm=arm,
         along_arm=_along(mirrored, joints("upperarm01", "lowerarm01", "wrist")),
         leg=leg,
