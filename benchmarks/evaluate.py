@@ -6,12 +6,13 @@ import time
 import numpy as np
 import torch
 
-from humanlrm.evaluate.case import Shooting, make_case
-from humanlrm.evaluate.corruptions import Corruption
-from humanlrm.evaluate.methods import FLOORS, open_method
-from humanlrm.evaluate.renderer import EvalRenderer, Viewpoint, random_lamps
+from humanlrm.evaluate.baselines import BASELINES
+from humanlrm.evaluate.case_builder import CaseBuilder
+from humanlrm.evaluate.methods import open_method
+from humanlrm.evaluate.plan import Corruption, Shooting, Sources
+from humanlrm.evaluate.renderer import Viewpoint
 from humanlrm.evaluate.scores import Scorer
-from humanlrm.people.generate import VALIDATION_SEED
+from humanlrm.evaluate.sources import find_units, open_scan
 from humanlrm.people.procedural.person import make_person
 from humanlrm.photo.blazepose import PoseDetector
 
@@ -22,7 +23,7 @@ def main() -> None:
     subjects = parser.parse_args().subjects
     torch.set_num_threads(1)
     detector, scorer, spent = PoseDetector(threads=1), Scorer("scale+translation", 50_000), {}
-    methods = {"humanlrm": open_method("humanlrm", None, 128, None), **FLOORS}
+    methods = {"humanlrm": open_method("humanlrm", None, 128, None), **BASELINES}
     make_person(0)  # fills caches
 
     def timed(part, work):
@@ -31,12 +32,13 @@ def main() -> None:
         spent.setdefault(part, []).append(time.process_time() - start)
         return result
 
-    for seed in range(VALIDATION_SEED, VALIDATION_SEED + subjects):
-        stage = timed("person and its ray scene", lambda seed=seed: EvalRenderer(make_person(seed)))
-        stage.outer  # noqa: B018
-        names, lamps = ("procedural-val", str(seed), str(seed)), random_lamps(np.random.default_rng(seed))
-        how = (Viewpoint(0), Corruption(), lamps, detector, Shooting(), seed)
-        case = timed("photograph and truth", lambda s=stage, n=names, h=how: make_case(s, n, *h))
+    sources = Sources(count=subjects)
+    for unit in find_units(sources):
+        build = lambda u=unit: CaseBuilder(u, open_scan(sources, u), detector, Shooting())  # noqa: E731
+        builder = timed("person and its ray scene", build)
+        builder.renderer.outer  # noqa: B018
+        case = timed("photograph", lambda b=builder: b.level(Viewpoint(0), Corruption()))
+        timed("truth", lambda c=case: (c.truth.visible, c.truth.pictures))
         for name, method in methods.items():
             predicted = timed(name, lambda m=method, c=case: m(c))
             timed("scores", lambda c=case, p=predicted: scorer(c, p))

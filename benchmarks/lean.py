@@ -18,10 +18,11 @@ from rich.table import Table
 from scipy.spatial.transform import Rotation
 
 from humanlrm.encoding import correct_estimate
-from humanlrm.evaluate.case import Case, Shooting, make_case
-from humanlrm.evaluate.corruptions import Corruption
-from humanlrm.evaluate.renderer import EvalRenderer, Viewpoint, random_lamps
-from humanlrm.evaluate.sources import Sources
+from humanlrm.evaluate.case import Case
+from humanlrm.evaluate.case_builder import CaseBuilder
+from humanlrm.evaluate.plan import Corruption, Shooting, Sources
+from humanlrm.evaluate.renderer import Viewpoint
+from humanlrm.evaluate.sources import find_units, open_scan
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.photo.blazepose import PoseDetector
@@ -48,11 +49,9 @@ def main(options: Options) -> None:
     assert isinstance(model, HumanLRM)
     rows, groups = [], []
     sources = Sources(("valid-val",), poses=1, assets=options.assets)
-    for unit in sources.units():
-        stage, lamps = EvalRenderer(sources.scan(unit)), random_lamps(np.random.default_rng([unit.seed, 13]))
-        names = (unit.set, unit.subject, unit.person)
-        how = (Corruption(), lamps, detector, Shooting(points=100), unit.seed)
-        cases = [make_case(stage, names, Viewpoint(yaw), *how) for yaw in _YAWS_DEG]
+    for unit in find_units(sources):
+        builder = CaseBuilder(unit, open_scan(sources, unit), detector, Shooting(points=100))
+        cases = [builder.level(Viewpoint(yaw), Corruption()) for yaw in _YAWS_DEG]
         for case in cases:
             rows.append(_turn(model, case))
             standing = ["frontal standing"] * case.frontal_standing

@@ -17,8 +17,11 @@ from rich.progress import track
 from rich.table import Table
 
 from humanlrm.encoding import encode
+from humanlrm.evaluate.case_builder import CaseBuilder
+from humanlrm.evaluate.geometry import compare
 from humanlrm.evaluate.images import iou
-from humanlrm.evaluate.quick import HEIGHT_M, measure, procedural_cases
+from humanlrm.evaluate.plan import Shooting, Sources
+from humanlrm.evaluate.sources import find_units, open_scan
 from humanlrm.extraction import extract_body, fitted_surface
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.raycast import RayScene, pixel_rays
@@ -59,23 +62,24 @@ def main(options: Options) -> None:
     model = from_pretrained(options.weights)
     assert isinstance(model, HumanLRM)
     found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    cases = procedural_cases(options.count, PoseDetector(careful=True))
-    for case in track(cases, "people", total=options.count, console=Console(stderr=True)):
-        assert case.landmarks is not None
-        mask = case.shown.alpha[0].numpy() > 0.5
+    detector, sources = PoseDetector(careful=True), Sources(count=options.count)
+    for unit in track(find_units(sources), "people", console=Console(stderr=True)):
+        case = CaseBuilder(unit, open_scan(sources, unit), detector, Shooting()).hand_held()
+        landmarks, cm = case.truth.landmarks, case.truth.cm_per_unit
+        assert landmarks is not None
         for told in ("estimated", "true"):
-            marks = None if told == "estimated" else torch.from_numpy(case.landmarks.astype(np.float32))[None]
+            marks = None if told == "estimated" else torch.from_numpy(landmarks.astype(np.float32))[None]
             planes = encode(model, case.shown.inputs, marks)
             surfaces = {
                 "field alone": field_alone(model, planes),
                 "meets the outline": fitted_surface(model, planes, 128),
             }
             for name, surface in surfaces.items():
-                off = measure(lambda _, s=surface: s, case).distance
-                agreed = iou(silhouette(surface, len(mask)), mask)
-                row = (off.p2s, off.s2p, off.normal_consistency, agreed)
+                off = compare(surface, case.truth.surface, workers=1)
+                agreed = iou(silhouette(surface, len(case.mask)), case.mask)
+                row = (off.p2s * cm, off.s2p * cm, off.normal_consistency, agreed)
                 found.setdefault((told, name), []).append(row)
-    table = Table("landmarks", "surface", "P2S cm", "S2P cm", "NC", "IoU", title=f"cm at {HEIGHT_M:.2f} m")
+    table = Table("landmarks", "surface", "P2S cm", "S2P cm", "NC", "IoU", title="cm at 1.70 m")
     for (told, name), rows in found.items():
         p2s, s2p, consistency, agreed = np.mean(rows, axis=0)
         table.add_row(told, name, f"{p2s:.2f}", f"{s2p:.2f}", f"{consistency:.3f}", f"{agreed:.3f}")

@@ -13,7 +13,8 @@ import torch
 import trimesh
 from PIL import Image
 
-from humanlrm.cli import main
+from humanlrm.cli import main, parse_command
+from humanlrm.commands.evaluate import EvaluatePhotos
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import tiny
 from humanlrm.model.history import read_history
@@ -136,7 +137,7 @@ class NotInstalled:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, NotInstalled())
-import humanlrm.cli, humanlrm.completion, humanlrm.evaluate.command, humanlrm.multiview
+import humanlrm.cli, humanlrm.completion, humanlrm.evaluate.photos, humanlrm.multiview
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -212,11 +213,14 @@ def test_impossible_photographs_of_people_are_refused(capsys, tmp_path, option, 
         ("--protocols", "night"),
         ("--mask", "none"),
         ("--scans", "missing"),
-        ("--photos", "missing"),
     ],
 )
 def test_an_evaluation_of_something_unknown_is_refused(capsys, tmp_path, option, value):
-    assert_refused(capsys, tmp_path, ("evaluate", option, value), value)
+    assert_refused(capsys, tmp_path, ("evaluate", "people", option, value), value)
+
+
+def test_photos_that_do_not_exist_are_refused(capsys, tmp_path):
+    assert_refused(capsys, tmp_path, ("evaluate", "photos", "missing"), "missing")
 
 
 @pytest.mark.parametrize(("option", "value"), [("--alignment", "rotation"), ("--methods", "mean")])
@@ -224,22 +228,29 @@ def test_a_quick_measure_of_something_unknown_is_refused(capsys, tmp_path, optio
     assert_refused(capsys, tmp_path, ("evaluate", "--quick", option, value), value)
 
 
+def test_people_are_evaluated_unless_another_measure_is_named():
+    bare, quick = (parse_command(words).command.plan for words in (["evaluate"], ["evaluate", "--quick"]))
+    assert (bare.quick, bare.sources.count, bare.alignment) == (False, 100, "scale+translation")
+    assert (quick.quick, quick.sources.count, quick.alignment) == (True, 64, "translation")
+    assert isinstance(parse_command(["evaluate", "photos", "."]).command, EvaluatePhotos)
+
+
 def test_missing_weights_are_refused_before_anything_is_written(capsys, tmp_path):
-    assert_refused(capsys, tmp_path, ("evaluate", "--weights", "missing"), "missing")
+    assert_refused(capsys, tmp_path, ("evaluate", "people", "--weights", "missing"), "missing")
 
 
 def test_a_set_without_its_assets_is_refused(capsys, tmp_path):
-    assert_refused(capsys, tmp_path, ("evaluate", "--sets", "valid-val"), "valid-val", "--assets")
+    assert_refused(capsys, tmp_path, ("evaluate", "people", "--sets", "valid-val"), "valid-val", "--assets")
 
 
 def test_a_card_of_missing_weights_is_refused(capsys, tmp_path):
-    assert_refused(capsys, tmp_path, ("card", "--weights", "none"), "none")
+    assert_refused(capsys, tmp_path, ("evaluate", "card", "--weights", "none"), "none")
 
 
 def test_a_card_is_written_anew(tmp_path, weights, capsys):
     folder = shutil.copytree(weights, tmp_path / "weights")
     (folder / "MODEL_CARD.md").unlink(missing_ok=True)
-    assert main(["card", "--weights", str(folder), "--count", "1", "--preset", "tiny"]) == 0
+    assert main(["evaluate", "card", "--weights", str(folder), "--count", "1", "--preset", "tiny"]) == 0
     text = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert text.startswith("# humanlrm `tiny` weights")
     assert "| humanlrm | 1 | translation |" in text
@@ -290,7 +301,10 @@ def test_a_run_is_no_folder_of_weights(tmp_path, shards, astronaut, capsys):
 
 
 def test_options_that_a_folder_of_photos_does_not_know_are_refused(tmp_path, capsys):
-    assert_refused(capsys, tmp_path, ("evaluate", "--photos", ".", "--methods", "inflated"), "--methods does not go")
+    with pytest.raises(SystemExit):
+        run("evaluate", "photos", ".", "--methods", "inflated")
+    assert "--methods" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):

@@ -21,7 +21,6 @@ COMMANDS = {
     "train-poses": ("train", "TrainPoses"),
     "evaluate": ("evaluate", "Evaluate"),
     "export": ("evaluate", "Export"),
-    "card": ("evaluate", "Card"),
     "ablate": ("ablate", "Ablate"),
     "describe": ("train", "Describe"),
 }
@@ -42,9 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse_command(words: list[str]) -> Any:
     """The command with its options. Of a command that is named only its own module is imported."""
+    words = _name_measure(words)
     if words and words[0] in COMMANDS:
         return parse(_command(words[0]), words[1:], f"humanlrm {words[0]}")
     return parse(reduce(or_, map(_subcommand, COMMANDS)), words, "humanlrm", __doc__)
+
+
+def _name_measure(words: list[str]) -> list[str]:
+    """Add "people" to ``evaluate`` with options alone, the measure that ``evaluate --quick`` means."""
+    only_options = all(word.startswith("-") and word not in ("-h", "--help") for word in words[1:2])
+    return ["evaluate", "people", *words[1:]] if words[:1] == ["evaluate"] and only_options else words
 
 
 def _command(name: str) -> Any:

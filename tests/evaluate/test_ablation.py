@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from humanlrm.cli import main
-from humanlrm.evaluate.ablation import METRICS, VARIANTS, Study, study, table
+from humanlrm.evaluate.ablation import METRICS, study, table
+from humanlrm.evaluate.study import VARIANTS, Study
 from humanlrm.model.config import PaperConfig
 from humanlrm.train.loop import TrainingStopped, train
 
@@ -41,12 +42,12 @@ def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkey
     kinds = ("density", "all three", "a tenth", "trained on with rendering")
     chosen = tuple(next(v for v in VARIANTS if kind in v.name) for kind in kinds)
     monkeypatch.setattr("humanlrm.evaluate.ablation.VARIANTS", chosen)
-    told: list[str] = []
+    lines: list[str] = []
     figures = tmp_path / "figures.json"
-    found = study(plan, tmp_path, figures, told.append)
+    found = study(plan, tmp_path, figures, lines.append)
     rows = [line for line in found.splitlines() if line.startswith("| ") and not line.startswith("| variant")]
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [v.name for v in chosen]
-    assert len(told) == len(rows)
+    assert len(lines) == len(rows)
     weights = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights/model.safetensors")}
     assert len(weights) == len(rows)
     assert study(plan, tmp_path / "nothing", figures) == found

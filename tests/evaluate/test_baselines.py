@@ -4,10 +4,9 @@ import torch
 
 from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS
 from humanlrm.evaluate.baselines import inflated, inflated_silhouette, mean_body, photo_colors, visual_hull
-from humanlrm.evaluate.case import IMAGE_PX, SIDES
+from humanlrm.evaluate.case import IMAGE_PX, SIDES, place_in_mask
 from humanlrm.evaluate.images import iou, render
 from humanlrm.evaluate.methods import lrm, lrm_of_several, lrm_textured
-from humanlrm.evaluate.placing import place_in_mask
 from humanlrm.frame import VIEW_SPAN, SquareCrop
 from humanlrm.mesh.preview import orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, is_closed

@@ -6,10 +6,12 @@ import torch
 from PIL import Image
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.evaluate.case import SIDES, ColoredSurface, Shooting, pair_case, stands_in_front
-from humanlrm.evaluate.corruptions import Corruption
+from humanlrm.evaluate.case import SIDES, ColoredSurface, stands_in_front
+from humanlrm.evaluate.case_builder import CaseBuilder
 from humanlrm.evaluate.images import iou
-from humanlrm.evaluate.scores import Scorer, component_count, soundness
+from humanlrm.evaluate.plan import Corruption, Shooting
+from humanlrm.evaluate.scores import Scorer, component_count, is_sound
+from humanlrm.evaluate.sources import Unit
 from humanlrm.frame import project_ndc
 from humanlrm.mesh.surface import TriangleSurface
 
@@ -59,7 +61,7 @@ def test_landmarks_are_not_those_of_the_person_in_front(shoot, monkeypatch):
         return (case.shown.landmarks[:, :2].numpy() - case.truth.landmarks[:, :2]).std(0).max()
 
     found = off(shoot(behind))
-    monkeypatch.setattr("humanlrm.evaluate.case._SOMEBODY_ELSE", 0.0)
+    monkeypatch.setattr("humanlrm.evaluate.case_builder._SAME_PERSON_IOU", 0.0)
     assert found < 0.5 * off(shoot(behind))
 
 
@@ -119,14 +121,11 @@ def test_the_true_colors_beat_grey_ones(case, scorer):
 def test_open_or_broken_meshes_are_not_sound():
     corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]], np.float32)
     faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], np.int32)
-    colors = np.zeros_like(corners)
-    closed = ColoredSurface(TriangleSurface(corners, faces), colors)
     two = TriangleSurface(np.concatenate([corners, corners + 2]), np.concatenate([faces, faces + 4]))
-    assert soundness(closed) == {"sound": 1.0}
-    assert soundness(ColoredSurface(TriangleSurface(corners, faces[:3]), colors)) == {"sound": 0.0}
-    double = ColoredSurface(two, np.zeros_like(two.vertices))
-    assert soundness(double) == {"sound": 0.0}
-    assert component_count(double) == 2
+    assert is_sound(TriangleSurface(corners, faces))
+    assert not is_sound(TriangleSurface(corners, faces[:3]))
+    assert not is_sound(two)
+    assert component_count(two) == 2
 
 
 def test_standing_in_front_needs_a_frontal_upright_person(case):
@@ -145,11 +144,12 @@ def test_standing_in_front_needs_a_frontal_upright_person(case):
     assert not stands_in_front(np.full_like(marks, np.nan))
 
 
-def test_a_photo_and_its_scan_in_another_unit_come_together(stage, case, detector, tmp_path):
+def test_a_photo_and_its_scan_in_another_unit_come_together(renderer, case, detector, tmp_path):
     alpha = (case.shown.photo_alpha * 255).astype(np.uint8)
     Image.fromarray(np.dstack([case.shown.photo_rgb, alpha])).save(tmp_path / "a.png")
-    scan = replace(stage.scan, vertices=(stage.scan.vertices * 1000 + 50).astype(np.float32))
-    pair = pair_case(type(stage)(scan), ("pairs", "a", "a"), tmp_path / "a.png", detector, 4000)
+    scan = replace(renderer.scan, vertices=(renderer.scan.vertices * 1000 + 50).astype(np.float32))
+    unit = Unit("pairs-a", "a", "a", 3, tmp_path / "a.obj")
+    pair = CaseBuilder(unit, scan, detector, Shooting(points=4000)).pair()
     assert iou(pair.truth.pictures[0].mask, case.truth.pictures[0].mask) > 0.9
     assert pair.truth.visible.mean() == pytest.approx(case.truth.visible.mean(), abs=0.05)
     assert pair.truth.cm_per_unit == pytest.approx(case.truth.cm_per_unit * 1000, rel=0.05)

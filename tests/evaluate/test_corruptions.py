@@ -4,15 +4,15 @@ import torch
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.evaluate import corruptions
-from humanlrm.evaluate.corruptions import PROTOCOLS, Corruption, conditions
+from humanlrm.evaluate.plan import PROTOCOLS, Corruption, conditions
 from humanlrm.evaluate.renderer import UNLIT, Viewpoint, camera_at
 
 RNG = np.random.default_rng
 
 
 @pytest.fixture(scope="module")
-def photo(stage):
-    return stage.photograph(camera_at(stage, Viewpoint(0)), UNLIT, RNG(0))
+def photo(renderer):
+    return renderer.photograph(camera_at(renderer, Viewpoint(0)), UNLIT, RNG(0))
 
 
 def kinds(protocol: str) -> list[str]:

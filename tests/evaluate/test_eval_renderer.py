@@ -9,10 +9,10 @@ from humanlrm.evaluate.renderer import CANONICAL_FOV_DEG, UNLIT, Lamps, Viewpoin
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN
 
 
-def share_of(stage, view: Viewpoint) -> tuple[float, float]:
+def share_of(renderer, view: Viewpoint) -> tuple[float, float]:
     """Longest side and middle (x) of the person in a photograph, in photo widths."""
-    camera = camera_at(stage, view)
-    at = camera.project(torch.from_numpy(stage.scan.vertices.astype(np.float64))).numpy()[:, :2] / camera.size_px[0]
+    camera = camera_at(renderer, view)
+    at = camera.project(torch.from_numpy(renderer.scan.vertices.astype(np.float64))).numpy()[:, :2] / camera.size_px[0]
     return float(np.ptp(at, axis=0).max()), float((at[:, 0].min() + at[:, 0].max()) / 2)
 
 
@@ -21,18 +21,18 @@ def test_the_canonical_field_of_view_is_that_of_the_frame():
 
 
 @pytest.mark.parametrize("fov_deg", [15, CANONICAL_FOV_DEG, 75])
-def test_the_person_takes_the_same_share_of_the_photo_at_every_field_of_view(stage, fov_deg):
-    assert share_of(stage, Viewpoint(0, fov_deg=fov_deg))[0] == pytest.approx(SUBJECT_SPAN / VIEW_SPAN, rel=0.25)
+def test_the_person_takes_the_same_share_of_the_photo_at_every_field_of_view(renderer, fov_deg):
+    assert share_of(renderer, Viewpoint(0, fov_deg=fov_deg))[0] == pytest.approx(SUBJECT_SPAN / VIEW_SPAN, rel=0.25)
 
 
-def test_a_shift_moves_the_person_to_the_right(stage):
-    _, middle = share_of(stage, Viewpoint(0, share=0.5, shift=0.2))
+def test_a_shift_moves_the_person_to_the_right(renderer):
+    _, middle = share_of(renderer, Viewpoint(0, share=0.5, shift=0.2))
     assert middle == pytest.approx(0.7, abs=0.03)
 
 
-def test_a_camera_from_above_looks_down(stage):
-    camera = camera_at(stage, Viewpoint(30, pitch_deg=20))
-    eye = camera.c2w[:3, 3].numpy() - stage.center
+def test_a_camera_from_above_looks_down(renderer):
+    camera = camera_at(renderer, Viewpoint(30, pitch_deg=20))
+    eye = camera.c2w[:3, 3].numpy() - renderer.center
     assert np.degrees(np.arcsin(eye[1] / np.linalg.norm(eye))) == pytest.approx(20)
     assert np.degrees(np.arctan2(eye[0], eye[2])) == pytest.approx(30)
 
@@ -46,30 +46,30 @@ def test_light_comes_from_its_side_and_unlit_pictures_show_the_albedo():
     np.testing.assert_allclose(UNLIT.on(albedo, np.zeros((2, 3), np.float32)), 0.6, atol=1e-6)
 
 
-def test_a_photograph_is_the_same_for_the_same_dice(stage):
-    shots = [stage.photograph(camera_at(stage, Viewpoint(0)), UNLIT, np.random.default_rng(1)) for _ in range(2)]
+def test_a_photograph_is_the_same_for_the_same_dice(renderer):
+    shots = [renderer.photograph(camera_at(renderer, Viewpoint(0)), UNLIT, np.random.default_rng(1)) for _ in range(2)]
     np.testing.assert_array_equal(shots[0].rgb, shots[1].rgb)
     assert 0.05 < shots[0].alpha.mean() < 0.6
 
 
-def test_seen_points_lie_under_their_pixels(stage):
-    photo = stage.photograph(
-        camera_at(stage, Viewpoint(40)), random_lamps(np.random.default_rng(0)), np.random.default_rng(0)
+def test_seen_points_lie_under_their_pixels(renderer):
+    photo = renderer.photograph(
+        camera_at(renderer, Viewpoint(40)), random_lamps(np.random.default_rng(0)), np.random.default_rng(0)
     )
     row, column = np.argwhere(photo.alpha > 0.5)[::50].T
     at = photo.camera.project(torch.from_numpy(photo.where[row, column].astype(np.float64))).numpy()
     np.testing.assert_allclose(at[:, :2], np.stack([column, row], axis=1) + 0.5, atol=0.01)
 
 
-def test_measured_faces_are_the_outer_ones(stage):
+def test_measured_faces_are_the_outer_ones(renderer):
     """Whatever the people engine's own test becomes, nearly the same faces are measured: mouths have many."""
-    assert (stage.outer == SolidScan(stage.scan).outer).mean() > 0.95
+    assert (renderer.outer == SolidScan(renderer.scan).outer).mean() > 0.95
 
 
-def test_a_person_before_a_backdrop_is_lit_as_in_the_light(stage):
-    camera = camera_at(stage, Viewpoint(0))
+def test_a_person_before_a_backdrop_is_lit_as_in_the_light(renderer):
+    camera = camera_at(renderer, Viewpoint(0))
     dark = replace(UNLIT, ambient=np.full(3, 0.1, np.float32))
-    bright, dim = (stage.photograph(camera, lamps, np.random.default_rng(1)) for lamps in (UNLIT, dark))
+    bright, dim = (renderer.photograph(camera, lamps, np.random.default_rng(1)) for lamps in (UNLIT, dark))
     person = bright.alpha > 0.5
     assert dim.rgb[person].mean() < 0.6 * bright.rgb[person].mean()
     np.testing.assert_array_equal(dim.rgb[~person], bright.rgb[~person])

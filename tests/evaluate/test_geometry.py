@@ -5,7 +5,6 @@ import trimesh
 from humanlrm.evaluate.geometry import (
     SurfaceSamples,
     align,
-    check_alignment,
     compare,
     f_score,
     nearest,
@@ -101,7 +100,9 @@ def test_samples_lie_on_the_surface_with_its_normals_and_evenly():
 
 
 def test_the_seed_decides_the_numbers():
-    assert compare(ball(1.1), ball(), "none", 500, seed=1) == compare(ball(1.1), ball(), "none", 500, seed=1)
+    first, again = (compare(ball(1.1), ball(), "none", 500, seed=1) for _ in range(2))
+    np.testing.assert_array_equal(first.to_truth, again.to_truth)
+    assert (first.chamfer, first.normal_consistency) == (again.chamfer, again.normal_consistency)
 
 
 def box(size=(2.0, 1.0, 0.5), yaw_deg: float = 0.0) -> TriangleSurface:
@@ -159,6 +160,5 @@ def test_ordered_samples_are_the_same_points_in_another_order():
 
 
 def test_an_unknown_alignment_is_refused():
-    assert check_alignment("icp") == "icp"
     with pytest.raises(ValueError, match="unknown alignment 'rigid'"):
-        check_alignment("rigid")
+        align(np.zeros((3, 3)), np.zeros((3, 3)), "rigid")

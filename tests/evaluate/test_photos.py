@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
-from humanlrm.evaluate import command
+from humanlrm.commands.evaluate import EvaluatePhotos
 from humanlrm.evaluate.photos import PhotoRow, photo_files, verdict
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
@@ -29,7 +28,7 @@ def test_every_photo_gets_a_row_and_a_failure_says_why(tmp_path, case, weights):
     Image.fromarray(np.dstack([case.shown.photo_rgb, alpha])).save(photos / "person.png")
     Image.new("RGB", (200, 200), (90, 120, 60)).save(photos / "lawn.png")
     (photos / "notes.txt").write_text("no photo", encoding="utf-8")
-    assert command.measure_photos(photos, out, weights, 64, Console(quiet=True)) == 1
+    assert EvaluatePhotos(photos, out, weights, 64).run() == 1
     html = (out / "index.html").read_text(encoding="utf-8")
     assert html.count("data:image/webp;base64,") == 1
     assert "no person found in lawn.png" in html

@@ -1,8 +1,10 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from humanlrm.evaluate.corruptions import Corruption
-from humanlrm.evaluate.rows import Row, grouped, interval, paired, summary
+from humanlrm.evaluate.plan import Corruption
+from humanlrm.evaluate.report.rows import Row, grouped, interval, paired, summary
 
 
 def row(person: str, value: float | None, method="a", yaw=0.0, condition=None, **about) -> Row:
@@ -66,9 +68,9 @@ def test_only_equal_cases_are_paired():
     assert paired([row("1", 1.0)], [row("1", 2.0, condition=Corruption("occlusion", "box", 0.1))], "chamfer_cm") is None
 
 
-def test_groups_show_frontal_standing_people_apart_and_leave_disturbed_photographs_out():
-    disturbed = row("3", 9.0, condition=Corruption("robustness", "noise", 0.1))
-    found = grouped([row("1", 1.0, front=True), row("2", 2.0), disturbed])
+def test_groups_show_frontal_standing_people_apart_and_leave_corrupted_photographs_out():
+    corrupted = row("3", 9.0, condition=Corruption("robustness", "noise", 0.1))
+    found = grouped([row("1", 1.0, front=True), row("2", 2.0), corrupted])
     assert {key: [r.person for r in rows] for key, rows in found.items()} == {
         ("set", "all", "a"): ["1", "2"],
         ("set", "frontal standing", "a"): ["1"],
@@ -77,6 +79,6 @@ def test_groups_show_frontal_standing_people_apart_and_leave_disturbed_photograp
 
 def test_rows_survive_json_and_damaged_ones_are_refused():
     mine = row("1", 1.5, condition=Corruption("occlusion", "box", 0.1), failure="x")
-    assert Row.from_json(mine.as_json()) == mine
+    assert Row.from_json(asdict(mine)) == mine
     with pytest.raises(ValueError, match="not a row"):
         Row.from_json({"condition": {"protocol": "plain"}, "set": "s"})

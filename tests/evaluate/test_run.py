@@ -11,18 +11,17 @@ import trimesh
 from PIL import Image
 from rich.console import Console
 
-from humanlrm.evaluate import command
-from humanlrm.evaluate.case import Shooting
-from humanlrm.evaluate.corruptions import Corruption
-from humanlrm.evaluate.methods import FLOORS, best_of, open_method
-from humanlrm.evaluate.methods import command as program
-from humanlrm.evaluate.report import Report, compare_reports, curves, disturbed_lines, markdown
-from humanlrm.evaluate.rows import Row
-from humanlrm.evaluate.run import EvaluationPlan, prepare, read_parts, run
-from humanlrm.evaluate.sources import Sources, Unit
+from humanlrm.commands.evaluate import CompareReports, EvaluatePeople
+from humanlrm.evaluate.baselines import BASELINES, program
+from humanlrm.evaluate.methods import best_of, open_method
+from humanlrm.evaluate.plan import Corruption, EvaluationPlan, Shooting, Sources
+from humanlrm.evaluate.report.report import Report, compare_reports
+from humanlrm.evaluate.report.rows import Row
+from humanlrm.evaluate.report.tables import corrupted_table, curves, markdown
+from humanlrm.evaluate.run import prepare, read_parts, run
+from humanlrm.evaluate.sources import Unit, find_units
 from humanlrm.people.generate import VALIDATION_SEED
 
-QUIET = Console(quiet=True)
 SHOOTING = Shooting(points=1000)
 
 
@@ -34,7 +33,7 @@ def plan(methods=("inflated",), **changes) -> EvaluationPlan:
 def measured(tmp_path_factory):
     """Two floors on two people and one side."""
     out = tmp_path_factory.mktemp("evaluation")
-    assert command.measure(plan(("inflated", "mean-body"), count=2, views=1), out, 1, None, QUIET) == 0
+    assert EvaluatePeople(plan(("inflated", "mean-body"), count=2, views=1), out).run() == 0
     return out
 
 
@@ -49,9 +48,9 @@ def test_an_evaluation_writes_report_table_sheets_and_page(measured):
     assert not list(measured.rglob("*.partial"))
 
 
-def test_every_undisturbed_photograph_is_kept_as_a_picture(tmp_path):
+def test_every_clean_photograph_is_kept_as_a_picture(tmp_path):
     """The worst page would not show the worst otherwise."""
-    rows = run(plan(count=4, views=2), tmp_path)
+    rows = run(plan(count=4, views=2), tmp_path).rows
     assert len(rows) == len(list((tmp_path / "strips").iterdir())) == 8
 
 
@@ -64,7 +63,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_holds_a_row_per_subject(measu
 
 
 def test_every_number_in_the_table_has_an_interval_and_its_conditions(measured):
-    text = markdown(Report.read(measured / "report.json"))
+    text = (measured / "report.md").read_text()
     assert "Alignment: scale+translation" in text
     assert "before grey" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| procedural-val | all | inflated")][:1]
@@ -74,14 +73,13 @@ def test_every_number_in_the_table_has_an_interval_and_its_conditions(measured):
     assert all(line.count("|") in widths for line in text.splitlines() if line.startswith("| set"))
 
 
-def test_a_narrow_terminal_shows_every_number(measured):
+def test_a_narrow_terminal_shows_every_number(measured, monkeypatch):
     """Of rich's tables a narrow terminal shows some letters of each cell."""
     narrow, written = io.StringIO(), json.loads((measured / "report.json").read_text(encoding="utf-8"))
-    command.measure(
-        plan(("inflated", "mean-body"), count=2, views=1), measured, 1, None, Console(file=narrow, width=40)
-    )
-    for found in written["summary"]:
-        assert f"{found['chamfer_cm']['mean']:.2f}" in narrow.getvalue()
+    monkeypatch.setattr("humanlrm.commands.evaluate.console", Console(file=narrow, width=40))
+    EvaluatePeople(plan(("inflated", "mean-body"), count=2, views=1), measured).run()
+    for means in written["summary"]:
+        assert f"{means['chamfer_cm']['mean']:.2f}" in narrow.getvalue()
 
 
 def test_subjects_that_are_done_are_not_measured_again(measured, monkeypatch):
@@ -89,7 +87,7 @@ def test_subjects_that_are_done_are_not_measured_again(measured, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr("humanlrm.evaluate.run.Worker", never)
-    rows = run(plan(("inflated", "mean-body"), count=2, views=1), measured)
+    rows = run(plan(("inflated", "mean-body"), count=2, views=1), measured).rows
     assert len(rows) == 4
 
 
@@ -116,9 +114,9 @@ def test_a_report_compared_with_itself_shows_no_difference(measured):
     report = Report.read(measured)
     assert report == Report.read(measured / "report.json")
     found = compare_reports(report, report)
-    assert {d.found.mean for d in found} == {0}
+    assert {d.interval.mean for d in found} == {0}
     assert {d.verdict for d in found} == {"no difference shown"}
-    assert command.print_differences(measured / "report.json", measured / "report.json", QUIET) == 0
+    assert CompareReports(measured / "report.json", measured / "report.json").run() == 0
 
 
 def test_a_better_report_is_called_better(measured):
@@ -144,49 +142,49 @@ def test_a_file_that_is_no_report_is_refused(tmp_path):
 
 
 def test_a_protocol_becomes_curves_that_start_clean(tmp_path):
-    rows = run(plan(protocols=("landmarks",)), tmp_path)
-    found = {curve.kind: curve for curve in curves(rows)}
-    assert [level for level, _ in found["limb moved cm"].points][1:] == [5, 10, 20]
-    assert np.isnan(found["limb moved cm"].points[0][0])
+    report = run(plan(protocols=("landmarks",)), tmp_path)
+    rows = report.rows
+    found = {curve.kind: curve for curve in curves(rows)["landmarks"]}
+    assert [level for level, _ in found["limb moved cm"].points] == ["clean", "5", "10", "20"]
     assert all(len(mine) == 1 and "limb_cm" in mine[0].values for curve in found.values() for _, mine in curve.points)
     # A floor knows nothing of landmarks: its curve is flat.
     clean, moved = (rows[0].values["chamfer_cm"] for _, rows in found["limb moved cm"].points[:2])
     assert moved == clean
-    text = markdown(Report(plan(protocols=("landmarks",)).as_json(), rows))
+    text = markdown(rows, report.conditions)
     assert "## Protocol: landmarks" in text
     (line,) = [line for line in text.splitlines() if "| limb moved cm | 10 |" in line]
     assert "| 0.00 [0.00, 0.00] |" in line  # the change against the clean photograph
 
 
-def test_all_disturbed_photographs_are_told_beside_the_clean_ones():
+def test_all_corrupted_photographs_stand_beside_the_clean_ones():
     def row(method, level, hidden_cm):
         condition = Corruption("occlusion", "box, share of mask" if level else "clean", level)
         return Row("a", "1", "1", 0.0, condition, False, method, {"hidden_cm": hidden_cm})
 
     rows = [row("x", 0.0, 2.0), row("x", 0.1, 4.0), row("x", 0.2, 8.0), row("y", 0.0, 3.0), row("y", 0.1, 5.0)]
-    titles, lines = disturbed_lines(curves(rows), ("hidden_cm",))
-    assert titles[-1] == "hidden cm"
-    assert [(line[1], line[2], line[4], line[-1].split()[0]) for line in lines] == [
+    table = corrupted_table(curves(rows)["occlusion"], ("hidden_cm",))
+    assert table.columns[-1] == "hidden cm"
+    assert [(line[1], line[2], line[4], line[-1].split()[0]) for line in table.lines] == [
         ("x", "clean", "1", "2.00"),
-        ("x", "disturbed", "2", "6.00"),
+        ("x", "corrupted", "2", "6.00"),
         ("y", "clean", "1", "3.00"),
-        ("y", "disturbed", "1", "5.00"),
+        ("y", "corrupted", "1", "5.00"),
     ]
 
 
 def test_of_several_people_the_scores_are_averaged(tmp_path, monkeypatch):
     def both(case):
-        return FLOORS["mean-body"](case), FLOORS["inflated"](case)
+        return BASELINES["mean-body"](case), BASELINES["inflated"](case)
 
-    methods = {"inflated": FLOORS["inflated"], "mean-body": FLOORS["mean-body"], "humanlrm-mean-of-4": both}
-    monkeypatch.setattr("humanlrm.evaluate.run.open_method", lambda name, *_: methods[name])
-    a, b, mean = (row.values for row in run(plan(tuple(methods), views=1), tmp_path))
+    methods = {"inflated": BASELINES["inflated"], "mean-body": BASELINES["mean-body"], "humanlrm-mean-of-4": both}
+    monkeypatch.setattr("humanlrm.evaluate.worker.open_method", lambda name, *_: methods[name])
+    a, b, mean = (row.values for row in run(plan(tuple(methods), views=1), tmp_path).rows)
     for name in ("chamfer_cm", "hidden_cm", "psnr_side"):
         assert mean[name] == pytest.approx((a[name] + b[name]) / 2)
 
 
 def test_of_several_people_the_best_is_the_nearest(case):
-    inflated, mean = FLOORS["inflated"](case), FLOORS["mean-body"](case)
+    inflated, mean = BASELINES["inflated"](case), BASELINES["mean-body"](case)
     assert best_of(lambda _: (mean, inflated))(case) is inflated
     assert best_of(lambda _: (inflated, mean))(case) is inflated
 
@@ -211,7 +209,7 @@ def test_a_failing_program_is_a_failed_case_and_the_evaluation_goes_on(tmp_path)
     failing = EvaluationPlan(
         Sources(count=1), ("command", "mean-body"), views=1, shooting=SHOOTING, command="false {image} {out}"
     )
-    assert command.measure(failing, tmp_path, 1, None, QUIET) == 1
+    assert EvaluatePeople(failing, tmp_path).run() == 1
     rows = Report.read(tmp_path / "report.json").rows
     assert [bool(row.failure) for row in rows] == [True, False]
     assert "wrote no mesh" in (tmp_path / "report.md").read_text(encoding="utf-8")
@@ -233,7 +231,7 @@ def test_scans_of_strangers_are_measured_and_a_bad_one_names_itself(tmp_path):
     body.export(folder / "0001.ply")
     (tmp_path / "scans" / "0002.obj").write_text("not a mesh", encoding="utf-8")
     sources = Sources(sets=(), scans=tmp_path / "scans")
-    rows = run(EvaluationPlan(sources, ("inflated",), views=1, shooting=SHOOTING), tmp_path / "out")
+    rows = run(EvaluationPlan(sources, ("inflated",), views=1, shooting=SHOOTING), tmp_path / "out").rows
     assert [row.subject for row in rows] == ["0001", "0002"]
     assert rows[0].values["chamfer_cm"] < 8
     assert rows[0].values["psnr_front"] > 18  # red before grey
@@ -245,9 +243,9 @@ def test_a_test_list_chooses_scans_and_must_exist(tmp_path):
         trimesh.creation.icosphere(1).export(tmp_path / f"{name}.ply")
     (tmp_path / "ids.txt").write_text("a\nc\n", encoding="utf-8")
     sources = Sources(sets=(), scans=tmp_path, ids=tmp_path / "ids.txt")
-    assert [unit.subject for unit in sources.units()] == ["a", "c"]
+    assert [unit.subject for unit in find_units(sources)] == ["a", "c"]
     (tmp_path / "ids.txt").write_text("z", encoding="utf-8")
     with pytest.raises(ValueError, match="no scan for z"):
-        sources.units()
+        find_units(sources)
     with pytest.raises(ValueError, match="nothing to measure"):
-        Sources(sets=()).units()
+        find_units(Sources(sets=()))

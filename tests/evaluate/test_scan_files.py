@@ -3,8 +3,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from humanlrm.evaluate.scan_files import read_mesh, read_scan
-from humanlrm.evaluate.sources import orphans
+from humanlrm.evaluate.baselines import read_colored_mesh
+from humanlrm.evaluate.sources import find_orphans, read_scan
 from humanlrm.mesh.surface import is_closed
 
 RED, BLUE = [200, 40, 40], [40, 40, 200]
@@ -32,8 +32,8 @@ def test_a_texture_is_kept_and_seams_are_no_holes(tmp_path):
     scan = read_scan(tmp_path / "a.glb", "scans")
     assert is_closed(scan.faces)
     np.testing.assert_array_equal(scan.texture[4, 4], RED)
-    mesh = read_mesh(tmp_path / "a.glb")
-    assert is_closed(mesh.faces)
+    mesh = read_colored_mesh(tmp_path / "a.glb")
+    assert is_closed(mesh.surface.faces)
     np.testing.assert_allclose(mesh.colors * 255, [RED] * len(mesh.colors), atol=1)
 
 
@@ -41,8 +41,8 @@ def test_vertex_colors_are_read_at_their_vertices(tmp_path):
     ball = trimesh.creation.icosphere(2, 0.9)
     ball.visual.vertex_colors = np.where(ball.vertices[:, :1] > 0, RED, BLUE).astype(np.uint8)
     ball.export(tmp_path / "a.ply")
-    mesh = read_mesh(tmp_path / "a.ply")
-    side = mesh.vertices[:, 0]
+    mesh = read_colored_mesh(tmp_path / "a.ply")
+    side = mesh.surface.vertices[:, 0]
     for chosen, color in ((side > 0.1, RED), (side < -0.1, BLUE)):
         np.testing.assert_allclose(mesh.colors[chosen] * 255, [color] * chosen.sum(), atol=1)
 
@@ -85,4 +85,4 @@ def test_scans_and_photos_without_a_partner_are_named(tmp_path):
         trimesh.creation.box((0.5, 1.8, 0.3)).export(tmp_path / f"{name}.ply")
     for name in ("a", "c"):
         (tmp_path / f"{name}.jpg").write_bytes(b"")
-    assert orphans(tmp_path) == ["b.ply", "c.jpg"]
+    assert find_orphans(tmp_path) == ["b.ply", "c.jpg"]

@@ -1,59 +1,39 @@
-"""``humanlrm ablate``."""
+"""``humanlrm ablate``: the ablation study."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from humanlrm.commands.terminal import check_bf16, console, needs_train
+from humanlrm.evaluate.study import Study
+from humanlrm.files import write_text
 
 
 @dataclass(frozen=True)
 class Ablate:
-    """Train small models that differ in one thing, measure them, and write the table. Goes on where it was interrupted.
+    """Train small models that differ in one thing, measure them, and write the table. An interrupted study goes on if
+    it is started again.
 
     Attributes:
-        data: folder of shards of scans.
-        captures: folder of shards of multi-view captures; without it the row that mixes them in is left out.
-        run: folder of runs and weights.
+        study: models and data.
+        run_folder: folder of runs and weights.
         out: the table to write; beside it lies a file of its figures (JSON), from which another machine can go on.
-        samples: that each model sees.
-        batch: samples of a step.
-        people: held-out people that each model is measured on.
-        seeds: of the runs.
-        bf16: compute the networks in bfloat16, where this processor is faster in it.
         workers: processes, each of which trains and measures rows on one core.
     """
 
-    data: Path
-    captures: Path | None = None
+    study: Annotated[Study, tyro.conf.arg(name="")]
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/ablations")
     out: Path = Path("ablations.md")
-    samples: int = 6_000
-    batch: int = 8
-    people: int = 24
-    seeds: tuple[int, ...] = (0, 1, 2)
-    bf16: bool = False
     workers: int = 1
 
     def run(self) -> int:
         needs_train()
-        from humanlrm.evaluate.ablation import Study, study
-        from humanlrm.evaluate.report import write_text
+        from humanlrm.evaluate.ablation import study
 
-        plan = Study(
-            self.data,
-            self.captures,
-            samples=self.samples,
-            batch=self.batch,
-            people=self.people,
-            seeds=self.seeds,
-            bf16=check_bf16(self.bf16, "cpu"),
-        )
-        self.out.parent.mkdir(parents=True, exist_ok=True)
+        plan = replace(self.study, bf16=check_bf16(self.study.bf16, "cpu"))
         figures = self.out.with_suffix(".json")
-        found = study(plan, self.run_folder, figures, lambda line: console.print(line, highlight=False), self.workers)
-        write_text(self.out, found)
-        console.print(f"{self.out}", highlight=False)
+        text = study(plan, self.run_folder, figures, lambda line: console.print(line, highlight=False), self.workers)
+        console.print(f"{write_text(self.out, text)}", highlight=False)
         return 0

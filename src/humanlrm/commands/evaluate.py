@@ -1,136 +1,136 @@
-"""``humanlrm evaluate`` and ``humanlrm export``: how good weights are, and weights that say so."""
+"""``humanlrm evaluate``: people with a truth, photos without one, two reports compared, the model card of weights."""
 
-from dataclasses import dataclass, fields
+import tempfile
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segments
+from rich.table import Table as RichTable
 
 from humanlrm.commands.terminal import asset_pack, commit, console, needs_train
+from humanlrm.evaluate.plan import EvaluationPlan
 
 if TYPE_CHECKING:
+    from humanlrm.evaluate.report.report import Report
+    from humanlrm.evaluate.report.tables import Table
     from humanlrm.train.checkpoint import TrainerState
+
+#: Different reasons of failures that are printed; the report holds all.
+_PRINTED_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Measure reconstructions of held-out people, and write a report, contact sheets and a page. Goes on where an
-    interrupted evaluation was.
+class EvaluatePeople:
+    """Measure reconstructions of held-out people against the truth, and write a report, contact sheets and a page. An
+    interrupted evaluation goes on if it is started again.
 
     Attributes:
-        sets: procedural-val and composed-val (held-out seeds), valid-val (held-out avatars).
-        count: people per set of seeds; default 100, with --quick 64.
-        scans: folder of scans (OBJ, PLY, GLB; +Y up), rendered from --views sides.
-        ids: file with the names of the scans that are wanted, e.g. a test list.
-        pairs: folder of NAME.jpg beside NAME.obj (upright, +Z toward the camera).
-        photos: only reconstruct all photos of this folder (--weights, --resolution), and write a page.
-        methods: humanlrm, humanlrm-textured (in the colours that are saved), humanlrm-four (given four views),
-            humanlrm-two (front and back), humanlrm-sampled, humanlrm-mean-of-4, humanlrm-best-of-4 (an oracle),
-            inflated, mean-body, visual-hull (an oracle), command.
-        command: program for the method "command", e.g. 'tool {image} -o {out}'.
-        protocols: plain, occlusion, robustness, landmarks.
-        views: photographs per subject, evenly spread.
-        poses: per avatar of valid-val.
-        mask: exact or detected.
-        landmarks: detected or exact.
-        alignment: none, translation, scale+translation or icp; default scale+translation, with --quick translation.
-        points: samples per surface.
-        resolution: lattice cells per side.
-        weights: folder of other weights than the shipped ones.
-        assets: asset pack, for composed-val and valid-val. Default: $HUMANLRM_ASSETS.
-        out: folder to write.
-        workers: processes.
-        ray: address of a Ray cluster, or "local".
-        compare: print the paired differences of two report.json, or their folders, instead: second minus first.
-        quick: the measure of model cards instead: procedural people, one photo each, geometry at 1.70 m.
-        json: with --quick, also write the rows to this file.
+        plan: what is measured.
+        out: folder to write. Default: evaluation; with --quick nothing is written.
+        json: with --quick, also write the distances of each person to this file.
+        workers: processes, each of which uses one core.
+        ray: run on a Ray cluster instead: its address, or "local".
     """
 
-    sets: tuple[str, ...] | None = None
-    count: int | None = None
-    scans: Path | None = None
-    ids: Path | None = None
-    pairs: Path | None = None
-    photos: Path | None = None
-    methods: tuple[str, ...] = ("humanlrm",)
-    command: str | None = None
-    protocols: tuple[str, ...] = ("plain",)
-    views: int = 3
-    poses: int = 3
-    mask: str = "exact"
-    landmarks: str = "detected"
-    alignment: str | None = None
-    points: int = 50_000
-    resolution: int = 128
-    weights: Path | None = None
-    assets: Path | None = None
-    out: Path = Path("evaluation")
+    plan: Annotated[EvaluationPlan, tyro.conf.arg(name="")]
+    out: Path | None = None
+    json: Path | None = None
     workers: int = 1
     ray: str | None = None
-    compare: tuple[Path, Path] | None = None
-    quick: bool = False
-    json: Path | None = None
 
     def run(self) -> int:
-        from humanlrm.evaluate import command
-
-        if self.compare is not None:
-            return command.print_differences(*self.compare, console)
-        if self.photos is not None:
-            self._only("photos", "out", "weights", "resolution", "assets")
-            return command.measure_photos(self.photos, self.out, self.weights, self.resolution, console)
+        """Measure; 1 if a case of the full measure failed."""
         needs_train()
-        if self.quick:
-            return command.measure_quickly(
-                64 if self.count is None else self.count,
-                self.alignment or "translation",
-                self.resolution,
-                self.weights,
-                self.methods,
-                self.json,
-                console,
-            )
-        if self.json is not None:
+        from humanlrm.cluster import map_on_ray
+        from humanlrm.evaluate.run import run
+
+        sources, quick = self.plan.sources, self.plan.quick
+        plan = replace(self.plan, sources=replace(sources, assets=asset_pack(sources.assets)))
+        if self.json is not None and not quick:
             raise ValueError("--json belongs to --quick; otherwise report.json is in --out")
-        return command.measure(self._plan(), self.out, self.workers, self.ray, console)
+        if self.ray is not None and quick and self.out is None:
+            raise ValueError("--quick with --ray needs --out: a folder that all machines of the cluster share")
+        out = Path("evaluation") if self.out is None and not quick else self.out
+        cluster = None if self.ray is None else partial(map_on_ray, address=self.ray, workers=self.workers)
+        if not quick:
+            _print_units(plan)
+        with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder, _bar("subjects") as progress:
+            report = run(plan, Path(folder), self.workers, cluster, progress)
+        if out is not None:
+            report.write_all(out)
+        if quick:
+            if self.json is not None:
+                report.write_quick(self.json)
+            return _print_quick(report)
+        return _print_report(report, out or Path())
 
-    def _only(self, *names: str) -> None:
-        """Raises ValueError: another option was given beside these."""
-        others = [f for f in fields(self) if f.name not in names and getattr(self, f.name) != f.default]
-        if others:
-            raise ValueError(f"--{others[0].name} does not go with --{names[0]}")
 
-    def _plan(self):
-        from humanlrm.evaluate.case import Shooting
-        from humanlrm.evaluate.run import EvaluationPlan
-        from humanlrm.evaluate.sources import Sources
+@dataclass(frozen=True)
+class EvaluatePhotos:
+    """Reconstruct all photos of a folder and write a page with pictures. Without a truth it tells how many are
+    watertight, and how well their outlines agree with the masks.
 
-        own_data = self.scans is not None or self.pairs is not None
-        sets = self.sets if self.sets is not None else () if own_data else ("procedural-val",)
-        assets = asset_pack(self.assets)
-        count = 100 if self.count is None else self.count
-        sources = Sources(sets, count, self.poses, assets=assets, scans=self.scans, ids=self.ids, pairs=self.pairs)
-        return EvaluationPlan(
-            sources,
-            self.methods,
-            self.protocols,
-            self.views,
-            Shooting(self.mask, self.landmarks, self.points),
-            self.alignment or "scale+translation",
-            self.resolution,
-            self.weights,
-            self.command,
-        )
+    Attributes:
+        folder: the photos.
+        out: folder to write.
+        weights: folder of weights. Default: the shipped ones.
+        resolution: lattice cells per side of the surface: 64, 128, 256 or 512.
+    """
+
+    folder: tyro.conf.Positional[Path]
+    out: Path = Path("evaluation")
+    weights: Path | None = None
+    resolution: int = 128
+
+    def run(self) -> int:
+        """Reconstruct; 1 if a photo failed."""
+        from humanlrm.evaluate.photos import evaluate_photos, verdict
+
+        with _bar("photos") as progress:
+            rows = evaluate_photos(self.folder, self.out, self.weights, self.resolution, progress)
+        for row in rows:
+            if row.failure:
+                console.print(f"{row.name}: {row.failure}", highlight=False, markup=False)
+        console.print(f"{verdict(rows)}\n{self.out / 'index.html'}", highlight=False)
+        return 1 if any(row.failure for row in rows) else 0
+
+
+@dataclass(frozen=True)
+class CompareReports:
+    """Print the paired differences of two reports of the same photographs: second minus first.
+
+    Attributes:
+        before: a report.json, or the folder it is in.
+        after: another one.
+    """
+
+    before: tyro.conf.Positional[Path]
+    after: tyro.conf.Positional[Path]
+
+    def run(self) -> int:
+        from humanlrm.evaluate.report.report import Report, compare_reports, difference_table
+
+        differences = compare_reports(Report.read(self.before), Report.read(self.after))
+        title = f"{self.after} minus {self.before}: same photographs, bootstrap over people"
+        _print(difference_table(differences, title))
+        return 0
 
 
 @dataclass(frozen=True)
 class Card:
-    """Measure weights again, with the code as it is now, and write their model card anew.
+    """Measure weights again by the quick measure, and write their model card anew.
 
     Attributes:
         weights: folder of exported weights.
-        count: held-out people to measure.
-        preset: name for the card. Default: of the preset that they have the config of.
+        count: held-out people to measure, a few seconds each.
+        preset: name on the card. Default: of the preset with the config of the weights.
     """
 
     weights: Path
@@ -139,22 +139,87 @@ class Card:
 
     def run(self) -> int:
         needs_train()
-        from humanlrm.evaluate.card import TrainingFacts, model_card, write_card
-        from humanlrm.evaluate.quick import evaluate_quick
-        from humanlrm.model.config import preset_of
-        from humanlrm.model.history import read_history
-        from humanlrm.model.pretrained import from_pretrained, read_pretrained
-        from humanlrm.train.checkpoint import trained
+        from humanlrm.evaluate.card import measured_card, write_card
 
-        parameters = sum(p.numel() for p in trained(from_pretrained(self.weights)).values())
-        reports = [
-            evaluate_quick(self.count, "translation", 128, self.weights, method, console)
-            for method in ("humanlrm", "inflated")
-        ]
-        name = self.preset or preset_of(read_pretrained(self.weights)[0]) or self.weights.name
-        text = model_card(TrainingFacts(name, parameters, read_history(self.weights)), reports)
-        console.print(write_card(self.weights, text).read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
+        with _bar("subjects") as progress:
+            text = measured_card(self.weights, self.count, self.preset, progress)
+        write_card(self.weights, text)
+        console.print(text, highlight=False, soft_wrap=True)
         return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure how good reconstructions are."""
+
+    command: tyro.conf.OmitSubcommandPrefixes[
+        tyro.conf.OmitArgPrefixes[
+            Annotated[EvaluatePeople, tyro.conf.subcommand("people")]
+            | Annotated[EvaluatePhotos, tyro.conf.subcommand("photos")]
+            | Annotated[CompareReports, tyro.conf.subcommand("compare")]
+            | Annotated[Card, tyro.conf.subcommand("card")]
+        ]
+    ]
+
+    def run(self) -> int:
+        return self.command.run()
+
+
+@contextmanager
+def _bar(what: str):
+    """A progress bar; gives a function of (done, in all)."""
+    columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(table: "Table") -> None:
+    shown = RichTable(title=table.title or None)
+    for place, name in enumerate(table.columns):
+        shown.add_column(name, justify="left" if place < table.words else "right")
+    for line in table.lines:
+        shown.add_row(*line)
+    # In too narrow a terminal no cell would show its number: lines may be longer than it.
+    options = console.options.update(width=1000)
+    options = options.update(width=max(console.width, Measurement.get(console, options, shown).maximum))
+    for segments in console.render_lines(shown, options, pad=False):
+        console.print(Segments(segments), end="", soft_wrap=True)
+        console.print()
+
+
+def _print_units(plan: EvaluationPlan) -> None:
+    from humanlrm.evaluate.sources import describe_units, find_orphans, find_units
+
+    for line in describe_units(find_units(plan.sources)):
+        console.print(line, highlight=False)
+    if plan.sources.pairs is not None and (alone := find_orphans(plan.sources.pairs)):
+        console.print(f"without a partner of the same name: {', '.join(alone)}", style="yellow", highlight=False)
+
+
+def _print_quick(report: "Report") -> int:
+    from humanlrm.evaluate.report.tables import quick_table
+
+    for method in dict.fromkeys(row.method for row in report.rows):
+        _print(quick_table(report.of_method(method), method, report.settings["alignment"]))
+    return 0
+
+
+def _print_report(report: "Report", out: Path) -> int:
+    from humanlrm.evaluate.report.rows import failed
+    from humanlrm.evaluate.report.tables import MAIN, curve_table, curves, mean_table
+
+    means = mean_table(report.rows, MAIN, bounds=False)
+    if means.lines:
+        title = f"alignment: {report.settings['alignment']}; cm at true height; intervals are in the files"
+        _print(replace(means, title=title))
+    for members in curves(report.rows).values():
+        _print(curve_table(members, bounds=False))
+    failures = failed(report.rows)
+    for reason, count in Counter(row.failure for row in report.rows if row.failure).most_common(_PRINTED_REASONS):
+        console.print(f"failed, {count}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{out / 'report.json'}  report.md  index.html  sheets/   {failures} cases failed", highlight=False)
+    return 1 if failures else 0
 
 
 @dataclass(frozen=True)

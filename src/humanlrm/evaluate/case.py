@@ -1,8 +1,8 @@
-"""One photograph of one held-out person, the truth in its frame, and what a method gives back."""
+"""One photograph of one held-out person, the truth in its frame, and the result of a method."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,34 +10,30 @@ from jaxtyping import Bool, Float
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.camera import Cameras
-from humanlrm.evaluate import corruptions
-from humanlrm.evaluate.corruptions import Corruption
+from humanlrm.data.scan import Scan
+from humanlrm.evaluate.corruptions import LandmarkChange, limb_samples
 from humanlrm.evaluate.geometry import SurfaceSamples, ordered_samples
-from humanlrm.evaluate.placing import place_in_mask
-from humanlrm.evaluate.renderer import UNLIT, EvalRenderer, Lamps, Picture, Viewpoint, camera_at
-from humanlrm.frame import CAMERA_DISTANCE, canonical_camera
+from humanlrm.evaluate.plan import Corruption
+from humanlrm.evaluate.renderer import EvalRenderer, Lamps, Picture
+from humanlrm.frame import VIEW_SPAN, project_ndc
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.photo.blazepose import DetectedPose, PoseDetector
-from humanlrm.photo.crop import SubjectCrop, assemble_crop, detect_in_cutout, find_subject
-from humanlrm.photo.load import PhotoError, load_photo
-from humanlrm.photo.matte import keep_main_part, refine_mask
+from humanlrm.photo.crop import SubjectCrop
 
 #: Side of every picture that is compared.
 IMAGE_PX = 256
 SIDES = tuple(YAW_DEG)
-#: How upright the trunk and how vertical the legs of somebody who stands are, and how frontal the trunk (cosines).
-_UPRIGHT, _LEG, _FRONTAL = 0.9, 0.8, 0.85
-#: A pose whose mask agrees less with the exact one (IoU) is of the person in front: the one behind is looked at alone,
-#: as a cut-out is.
-_SOMEBODY_ELSE = 0.5
+#: Somebody stands in front if the trunk is within 26 degrees of vertical, thighs and shanks within 37, and the trunk is
+#: turned by less than 32 (cosines).
+_UPRIGHT_COS, _LEG_COS, _FRONTAL_COS = 0.9, 0.8, 0.85
 #: Points next to the surface are not hidden by the face they lie on, metres.
 _LIFT_M = 0.004
+_PLACING_ROUNDS = 6
 
 
 @dataclass(frozen=True)
 class ColoredSurface:
-    """A surface in box units and the sRGB colour of each vertex in [0, 1], as lit in the photograph."""
+    """A surface in box units and the sRGB color of each vertex in [0, 1], as lit in the photograph."""
 
     surface: TriangleSurface
     colors: Float[np.ndarray, "V 3"]
@@ -45,41 +41,95 @@ class ColoredSurface:
 
 @dataclass(frozen=True)
 class Truth:
-    """The person in the frame of a photograph.
+    """The person in the frame of a photograph. Samples and pictures are made when they are first used.
 
     Attributes:
-        surface: what can be seen from outside; it may be open.
-        samples: of it.
-        visible: which samples the photograph shows.
-        pictures: from ``SIDES`` by the canonical camera, in the photograph's light.
-        landmarks: where they are known.
-        limb: the samples of the limb whose landmarks are moved in the landmark protocol; none in others.
-        limb_bound_cm: how far that limb's surface would be from the truth if it followed its landmarks; NaN elsewhere.
-        cm_per_unit: centimetres at the person's true height.
+        renderer: of the scan.
+        to_frame: the scan's coordinates to box units.
+        alpha, camera, lamps: the photograph's exact mask, its camera in the scan's coordinates, and its light.
+        points: number of samples.
+        cm_per_unit: centimetres per box unit.
+        change: of the landmarks, in the landmark protocol.
     """
 
-    surface: TriangleSurface
-    samples: SurfaceSamples
-    visible: Bool[np.ndarray, "Q"]
-    pictures: tuple[Picture, ...]
-    landmarks: Float[np.ndarray, "J 3"] | None
-    limb: Bool[np.ndarray, "Q"]
-    limb_bound_cm: float
+    renderer: EvalRenderer
+    to_frame: Float[np.ndarray, "4 4"]
+    alpha: Float[np.ndarray, "H W"]
+    camera: Cameras
+    lamps: Lamps
+    points: int
     cm_per_unit: float
+    change: LandmarkChange | None = None
+
+    @cached_property
+    def _placed(self) -> Scan:
+        return self.renderer.scan.moved(self.to_frame)
+
+    @property
+    def landmarks(self) -> Float[np.ndarray, "J 3"] | None:
+        """Box units, where they are known."""
+        return self._placed.landmarks
+
+    @cached_property
+    def surface(self) -> TriangleSurface:
+        """The outer faces; the surface may be open."""
+        return TriangleSurface(self._placed.vertices, self._placed.faces[self.renderer.outer])
+
+    @cached_property
+    def samples(self) -> SurfaceSamples:
+        return ordered_samples(self.surface, self.points, seed=0)
+
+    @cached_property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The person from ``SIDES`` by the canonical camera, in the photograph's light."""
+        cameras = [orbit_camera(YAW_DEG[side], IMAGE_PX) for side in SIDES]
+        return tuple(self.renderer.picture(self.to_frame, self.lamps, camera) for camera in cameras)
+
+    @cached_property
+    def visible(self) -> Bool[np.ndarray, "Q"]:
+        """Samples that the photograph shows: they face the camera, nothing hides them, and they are in the mask."""
+        back = np.linalg.inv(self.to_frame)
+        points = self.samples.points @ back[:3, :3].T + back[:3, 3]
+        normals = self.samples.normals @ self.to_frame[:3, :3]
+        normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+        height, width = self.alpha.shape
+        column, row = self.camera.project(torch.from_numpy(points))[:, :2].floor().long().numpy().T
+        inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+        in_mask = self.alpha[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] > 0.5
+        eye = self.camera.c2w[:3, 3].numpy()
+        facing = ((eye - points) * normals).sum(1) > 0
+        lifted = (points + _LIFT_M * normals).astype(np.float32)
+        occluded = self.renderer.scene.occluded(lifted, eye.astype(np.float32))
+        return facing & inside & in_mask & ~occluded
+
+    @cached_property
+    def _limb(self) -> tuple[Bool[np.ndarray, "Q"], float]:
+        if self.change is None or self.landmarks is None:
+            return np.zeros(self.points, bool), float("nan")
+        return limb_samples(self.change, self.landmarks, self.samples.points, self.cm_per_unit)
+
+    @property
+    def limb(self) -> Bool[np.ndarray, "Q"]:
+        """Samples of the limb whose landmarks are moved; none outside of the landmark protocol."""
+        return self._limb[0]
+
+    @property
+    def limb_bound_cm(self) -> float:
+        """Distance of that limb from the truth if its surface followed its landmarks; NaN without one."""
+        return self._limb[1]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a method is asked and what it is compared with.
+    """Input of a method, and the truth it is compared with.
 
     Attributes:
         set: name of the set.
         subject: unique within its set.
         person: subjects of one person share it; intervals are over persons.
         yaw_deg: the camera's.
-        condition: what was done to the photograph.
-        shown: what a method may look at; only the visual hull, which is an oracle, looks at the truth's silhouettes.
-        frontal_standing: an upright person who faces the camera.
+        condition: the corruption of the photograph.
+        shown: the photograph. A method may look at nothing else, but oracles look at the truth.
     """
 
     set: str
@@ -89,180 +139,73 @@ class Case:
     condition: Corruption
     shown: SubjectCrop
     truth: Truth
-    frontal_standing: bool
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "S S"]:
+        """The person's mask in the square that is shown."""
+        return self.shown.alpha[0].numpy() > 0.5
+
+    @property
+    def frontal_standing(self) -> bool:
+        """An upright person who faces the camera; False for real photographs."""
+        return stands_in_front(self.truth.landmarks)
 
 
-#: What is measured; of several people that could be the one in a photograph the mean of their scores is.
+#: A method; of several people who could be the one in a photograph the mean of their scores counts.
 Method = Callable[[Case], ColoredSurface]
 SeveralMethod = Callable[[Case], tuple[ColoredSurface, ...]]
 
 
-@dataclass(frozen=True)
-class Shooting:
-    """How photographs are taken and shown.
-
-    Attributes:
-        mask: "exact", or "detected" as on a stranger's photo.
-        landmarks: "detected" or "exact".
-        points: samples of each surface.
-    """
-
-    mask: str = "exact"
-    landmarks: str = "detected"
-    points: int = 50_000
-
-    def __post_init__(self) -> None:
-        if self.mask not in ("exact", "detected") or self.landmarks not in ("exact", "detected") or self.points < 100:
-            raise ValueError(
-                "mask and landmarks are exact or detected and points at least 100; "
-                f"got {self.mask!r}, {self.landmarks!r}, {self.points}"
-            )
-
-
-def make_case(
-    stage: EvalRenderer,
-    names: tuple[str, str, str],
-    view: Viewpoint,
-    condition: Corruption,
-    lamps: Lamps,
-    detector: PoseDetector,
-    shooting: Shooting,
-    seed: int,
-) -> Case:
-    """A photograph of a scan, disturbed by the condition, as a method gets it.
-
-    Args:
-        names: set, subject, person.
-
-    Raises:
-        PhotoError: the mask is to be detected and nobody was found.
-    """
-    # The backdrop is the same under every condition: curves show the disturbance and nothing else.
-    backdrop = np.random.default_rng([seed, round(view.yaw_deg)])
-    rng = np.random.default_rng([seed, round(view.yaw_deg), *map(ord, condition.name)])
-    photo = stage.photograph(camera_at(stage, corruptions.viewpoint(condition, view)), lamps, backdrop)
-    photo = corruptions.photograph(condition, photo, rng)
-    shown = _shown(photo.rgb, corruptions.mask(condition, photo.alpha), detector, shooting)
-    to_frame = stage.frame(photo, shown.crop)
-    eye = photo.camera.c2w[:3, 3].numpy()
-    truth = _truth(stage, to_frame, _CasePhoto(photo.alpha, eye, photo.camera.project), lamps, shooting.points)
-    if shooting.landmarks == "exact" and truth.landmarks is not None:
-        shown = replace(shown, landmarks=corruptions.exact(truth.landmarks))
-    if condition.protocol == "landmarks":
-        change = corruptions.landmarks(condition, shown.landmarks, truth.landmarks, truth.cm_per_unit, rng, seed)
-        shown = replace(shown, landmarks=change.landmarks)
-        limb, bound = corruptions.limb_samples(change, truth.landmarks, truth.samples.points, truth.cm_per_unit)
-        truth = replace(truth, limb=limb, limb_bound_cm=bound)
-    return Case(*names, view.yaw_deg, condition, shown, truth, stands_in_front(truth.landmarks))
-
-
-def _shown(rgb: np.ndarray, alpha: np.ndarray, detector: PoseDetector, shooting: Shooting) -> SubjectCrop:
-    poses = detector(rgb)
-    if shooting.mask == "exact":
-        pose = max(poses, key=lambda pose: _overlap(pose, alpha), default=None)
-        if pose is None or _overlap(pose, alpha) < _SOMEBODY_ELSE:
-            pose = detect_in_cutout(rgb, alpha, detector)
-        return assemble_crop(rgb, alpha, pose, 256)
-    if not poses:
-        raise PhotoError("no person found in the photograph")
-    found = keep_main_part(refine_mask(rgb, poses[0].mask))
-    if not found.any():
-        raise PhotoError("the detector found a person without a mask")
-    return assemble_crop(rgb, found, poses[0], 256)
-
-
-def pair_case(
-    stage: EvalRenderer, names: tuple[str, str, str], photo: Path, detector: PoseDetector, points: int
-) -> Case:
-    """A real photograph and a scan (upright, +Z toward the camera) of the same person in the same pose.
-
-    The scan is put where the mask is (``place_in_mask``); say which alignment follows. Pictures of the scan are unlit.
-
-    Raises:
-        PhotoError: the photo cannot be read or shows nobody.
-    """
-    shown = find_subject(load_photo(photo), detector)
-    before = stage.scan.surface
-    after = place_in_mask(before, shown.alpha[0].numpy() > 0.5).vertices.astype(np.float64)
-    to_frame = np.eye(4)
-    to_frame[:3, :3] *= np.ptp(after[:, 1]) / np.ptp(before.vertices[:, 1])
-    to_frame[:3, 3] = after.mean(0) - to_frame[0, 0] * before.vertices.astype(np.float64).mean(0)
-    eye = np.linalg.inv(to_frame) @ [0, 0, CAMERA_DISTANCE, 1]
-    camera, move = canonical_camera(shown.alpha.shape[-1]), torch.from_numpy(to_frame)
-    camera = Cameras(camera.K.double(), camera.w2c.double(), camera.size_px)
-    shot = _CasePhoto(shown.alpha[0].numpy(), eye[:3], lambda p: camera.project(p @ move[:3, :3].T + move[:3, 3]))
-    truth = _truth(stage, to_frame, shot, UNLIT, points)
-    return Case(*names, 0.0, Corruption(), shown, truth, frontal_standing=False)
-
-
-def _overlap(pose: DetectedPose, alpha: np.ndarray) -> float:
-    a, b = pose.mask > 0.5, alpha > 0.5
-    return float((a & b).sum() / max(1, (a | b).sum()))
-
-
-@dataclass(frozen=True)
-class _CasePhoto:
-    """What a photograph shows: the exact mask, where it was taken from (the scan's coordinates), and how a point of the
-    scan comes to a pixel."""
-
-    alpha: Float[np.ndarray, "H W"]
-    eye: Float[np.ndarray, "3"]
-    project: Callable[[torch.Tensor], torch.Tensor]
-
-
-def _truth(
-    stage: EvalRenderer, to_frame: Float[np.ndarray, "4 4"], shot: _CasePhoto, lamps: Lamps, points: int
-) -> Truth:
-    placed = stage.scan.moved(to_frame)
-    surface = TriangleSurface(placed.vertices, placed.faces[stage.outer])
-    samples = ordered_samples(surface, points, seed=0)
-    back = np.linalg.inv(to_frame)
-    pictures = tuple(stage.picture(to_frame, lamps, orbit_camera(YAW_DEG[side], IMAGE_PX)) for side in SIDES)
-    return Truth(
-        surface,
-        samples,
-        _visible(stage, samples.points @ back[:3, :3].T + back[:3, 3], samples.normals @ to_frame[:3, :3], shot),
-        pictures,
-        placed.landmarks,
-        np.zeros(points, bool),
-        float("nan"),
-        float(100 / np.linalg.norm(to_frame[0, :3])),
-    )
-
-
-def _visible(
-    stage: EvalRenderer, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"], shot: _CasePhoto
-) -> Bool[np.ndarray, "P"]:
-    """Whether the photograph shows points of the surface (metres; normals of any length)."""
-    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    height, width = shot.alpha.shape
-    column, row = shot.project(torch.from_numpy(points))[:, :2].floor().long().numpy().T
-    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    shown = inside & (shot.alpha[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] > 0.5)
-    facing = ((shot.eye - points) * normals).sum(1) > 0
-    lifted = (points + _LIFT_M * normals).astype(np.float32)
-    return facing & shown & ~stage.scene.occluded(lifted, shot.eye.astype(np.float32))
-
-
 def stands_in_front(landmarks: Float[np.ndarray, "J 3"] | None) -> bool:
-    """Whether true landmarks (box units) are those of an upright person on two straight legs who faces the camera.
+    """Test true landmarks (box units) for an upright person on two straight legs who faces the camera.
 
-    False where they are unknown. The limits are our choice: trunk within 26 degrees of vertical, thighs and shanks
-    within 37, the trunk turned by less than 32.
+    False where they are unknown.
     """
     if landmarks is None or not np.isfinite(landmarks).all():
         return False
 
-    def toward(a: str, b: str) -> Float[np.ndarray, "3"]:
-        step = landmarks[INDEX[b]] - landmarks[INDEX[a]]
+    def direction(start: str, end: str) -> Float[np.ndarray, "3"]:
+        step = landmarks[INDEX[end]] - landmarks[INDEX[start]]
         return step / max(float(np.linalg.norm(step)), 1e-9)
 
     trunk = landmarks[INDEX["neck"]] - (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
     trunk = trunk / max(float(np.linalg.norm(trunk)), 1e-9)
-    across = toward("right_shoulder", "left_shoulder") + toward("right_hip", "left_hip")
+    across = direction("right_shoulder", "left_shoulder") + direction("right_hip", "left_hip")
     ahead = np.cross(across, trunk)
     legs = [
-        toward(f"{s}_{a}", f"{s}_{b}")[1] for s in ("left", "right") for a, b in (("hip", "knee"), ("knee", "ankle"))
+        direction(f"{side}_{start}", f"{side}_{end}")[1]
+        for side in ("left", "right")
+        for start, end in (("hip", "knee"), ("knee", "ankle"))
     ]
     facing = ahead[2] / max(float(np.linalg.norm(ahead)), 1e-9)
-    return bool(trunk[1] > _UPRIGHT and max(legs) < -_LEG and facing > _FRONTAL)
+    return bool(trunk[1] > _UPRIGHT_COS and max(legs) < -_LEG_COS and facing > _FRONTAL_COS)
+
+
+def place_in_mask(surface: TriangleSurface, mask: Bool[np.ndarray, "S S"]) -> TriangleSurface:
+    """Move and scale an upright mesh of any unit to the mask.
+
+    Its box in the input view gets the height and the middle of the mask's box. Its middle in z goes to 0.
+
+    Raises:
+        ValueError: an empty mask or a mesh without height.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if len(rows) == 0 or np.ptp(surface.vertices[:, 1]) < 1e-9:
+        raise ValueError("place_in_mask: the mask is empty or the mesh is flat; there is nothing to fit")
+    half = len(mask) / 2
+    low = np.array([columns[0] / half - 1, 1 - (rows[-1] + 1) / half])
+    high = np.array([(columns[-1] + 1) / half - 1, 1 - rows[0] / half])
+    start, end = surface.vertices.min(0), surface.vertices.max(0)
+    placed = (surface.vertices - (start + end) / 2) * (high - low)[1] * (VIEW_SPAN / 2) / (end - start)[1]
+    for _ in range(_PLACING_ROUNDS):  # perspective: the box in the picture is not that of the plane z = 0
+        start, end = _view_box(placed)
+        placed *= (high - low)[1] / (end - start)[1]
+        start, end = _view_box(placed)
+        placed[:, :2] += ((low + high) / 2 - (start + end) / 2) * (VIEW_SPAN / 2)
+    return TriangleSurface(placed.astype(np.float32), surface.faces)
+
+
+def _view_box(points: Float[np.ndarray, "P 3"]) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2"]]:
+    """Lower and upper corner in the input view's [-1, 1]^2."""
+    projected = project_ndc(torch.from_numpy(points.astype(np.float32))).numpy()
+    return projected.min(0), projected.max(0)

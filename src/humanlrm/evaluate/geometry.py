@@ -1,39 +1,19 @@
-"""How far two surfaces are apart. Definitions as in SiTH's evaluation (shared by ICON, ECON and later work)."""
+"""Distances between two surfaces. Definitions as in SiTH's evaluation (shared by ICON, ECON and later work)."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
+from humanlrm.evaluate.plan import ALIGNMENTS, check_choice
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 
-Alignment = Literal["none", "translation", "scale+translation", "icp"]
 #: Iterations of closest points. The quick measure's 8 leave up to a millimetre or two after a shift of 5 cm.
 _ITERATIONS, _QUICK_ITERATIONS = 30, 8
 _ALIGN_POINTS = 20_000
 #: Points per leaf of a tree: half the time of scipy's 10 for the same answers.
 _LEAF = 64
-
-
-@dataclass(frozen=True)
-class SurfaceDistance:
-    """Distances in the unit of the surfaces.
-
-    Attributes:
-        p2s: mean distance from the prediction to the truth.
-        s2p: mean distance from the truth to the prediction.
-        normal_consistency: mean |cos| between normals of nearest points, both ways.
-    """
-
-    p2s: float
-    s2p: float
-    normal_consistency: float
-
-    @property
-    def chamfer(self) -> float:
-        return (self.p2s + self.s2p) / 2
 
 
 @dataclass(frozen=True)
@@ -64,18 +44,18 @@ class Similarity:
         return TriangleSurface(self(surface.vertices.astype(np.float64)).astype(np.float32), surface.faces)
 
     def samples(self, samples: SurfaceSamples) -> SurfaceSamples:
-        """Moved points with turned normals."""
+        """Moved points with rotated normals."""
         return SurfaceSamples(self(samples.points), samples.normals @ self.rotation.T)
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Samples of a prediction (P) and of the truth (Q), each with the nearest one of the other.
+    """Samples of a prediction (P) and of the truth (Q), each with the nearest sample of the other.
 
     Attributes:
-        to_truth, to_prediction: distances.
+        to_truth, to_prediction: distances in the unit of the surfaces.
         cosine, cosine_back: of the angle between the two normals, signed.
-        true_index: which true sample is nearest to each predicted one.
+        true_index: the true sample that is nearest to each predicted one.
     """
 
     to_truth: Float[np.ndarray, "P"]
@@ -84,23 +64,30 @@ class Nearest:
     cosine_back: Float[np.ndarray, "Q"]
     true_index: Int[np.ndarray, "P"]
 
+    @property
+    def p2s(self) -> float:
+        """Mean distance from the prediction to the truth."""
+        return float(self.to_truth.mean())
 
-def check_alignment(name: str) -> Alignment:
-    """The name itself.
+    @property
+    def s2p(self) -> float:
+        """Mean distance from the truth to the prediction."""
+        return float(self.to_prediction.mean())
 
-    Raises:
-        ValueError: there is no such alignment.
-    """
-    for known in get_args(Alignment):
-        if name == known:
-            return known
-    raise ValueError(f"unknown alignment {name!r}; there are {', '.join(get_args(Alignment))}")
+    @property
+    def chamfer(self) -> float:
+        return (self.p2s + self.s2p) / 2
+
+    @property
+    def normal_consistency(self) -> float:
+        """Mean |cos| between normals of nearest samples, both ways."""
+        return float((np.abs(self.cosine).mean() + np.abs(self.cosine_back).mean()) / 2)
 
 
 def sample_surface(
     surface: TriangleSurface, count: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "P 3"], Float[np.ndarray, "P 3"]]:
-    """Uniform points on a surface, and unit normals of their faces."""
+    """Sample uniform points on a surface, and unit normals of their faces."""
     normals = face_normals(surface).astype(np.float64)
     area = np.linalg.norm(normals, axis=1)
     face = rng.choice(len(area), count, p=area / area.sum())
@@ -127,34 +114,36 @@ def _morton(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
 def align(
     predicted: Float[np.ndarray, "P 3"],
     truth: Float[np.ndarray, "Q 3"],
-    alignment: Alignment,
+    alignment: str,
     workers: int = -1,
     iterations: int = _ITERATIONS,
 ) -> Similarity:
-    """The movement of the prediction that brings it closest to the truth: iterated closest points both ways.
+    """Align the prediction with the truth by iterated closest points, both ways.
 
     Least squares for the translation, for scale and translation, or ("icp") for rotation, scale and translation
-    (Umeyama 1991; no reflection). Only small rotations are found: it starts from none.
+    (Umeyama 1991; no reflection). It starts without rotation, so only small rotations are found.
 
     Args:
         predicted, truth: the first 20,000 of each take part.
         workers: threads, -1 for all cores.
     """
+    check_choice("alignment", alignment, ALIGNMENTS)
     moved = Similarity(1.0, np.eye(3), np.zeros(3))
     if alignment == "none":
         return moved
     source, target = predicted[:_ALIGN_POINTS], truth[:_ALIGN_POINTS]
     tree = KDTree(target, _LEAF)
     for _ in range(iterations):
-        now = moved(source)
-        there, back = tree.query(now, workers=workers)[1], KDTree(now, _LEAF).query(target, workers=workers)[1]
-        a, b = np.concatenate([source, source[back]]), np.concatenate([target[there], target])
+        current = moved(source)
+        ahead = tree.query(current, workers=workers)[1]
+        back = KDTree(current, _LEAF).query(target, workers=workers)[1]
+        a, b = np.concatenate([source, source[back]]), np.concatenate([target[ahead], target])
         moved = _least_squares(a, b, alignment)
     return moved
 
 
-def _least_squares(a: Float[np.ndarray, "N 3"], b: Float[np.ndarray, "N 3"], alignment: Alignment) -> Similarity:
-    """The movement of ``a`` onto its partners ``b``."""
+def _least_squares(a: Float[np.ndarray, "N 3"], b: Float[np.ndarray, "N 3"], alignment: str) -> Similarity:
+    """The similarity that moves ``a`` onto its partners ``b``."""
     scale, rotation, centred = 1.0, np.eye(3), a - a.mean(0)
     if alignment == "icp":
         left, _, right = np.linalg.svd((b - b.mean(0)).T @ centred)
@@ -165,7 +154,7 @@ def _least_squares(a: Float[np.ndarray, "N 3"], b: Float[np.ndarray, "N 3"], ali
 
 
 def nearest(predicted: SurfaceSamples, truth: SurfaceSamples, workers: int = -1) -> Nearest:
-    """Nearest samples both ways."""
+    """Find nearest samples both ways."""
     to_truth, ahead = KDTree(truth.points, _LEAF).query(predicted.points, workers=workers)
     to_prediction, back = KDTree(predicted.points, _LEAF).query(truth.points, workers=workers)
     cosine = (predicted.normals * truth.normals[ahead]).sum(-1)
@@ -173,23 +162,27 @@ def nearest(predicted: SurfaceSamples, truth: SurfaceSamples, workers: int = -1)
     return Nearest(to_truth, to_prediction, cosine, cosine_back, np.asarray(ahead))
 
 
-def f_score(found: Nearest, threshold: float) -> float:
+def f_score(pairs: Nearest, threshold: float) -> float:
     """Harmonic mean of the shares of both surfaces that lie within ``threshold`` of the other (Tatarchenko 2019)."""
-    precision, recall = (float((d < threshold).mean()) for d in (found.to_truth, found.to_prediction))
+    precision, recall = (float((d < threshold).mean()) for d in (pairs.to_truth, pairs.to_prediction))
     return 2 * precision * recall / max(precision + recall, 1e-12)
 
 
 def compare(
     predicted: TriangleSurface,
     truth: TriangleSurface,
-    alignment: Alignment = "translation",
+    alignment: str = "translation",
     count: int = 100_000,
     seed: int = 0,
-) -> SurfaceDistance:
-    """Distances between ``count`` samples of each surface, after the alignment (state it with every number)."""
+    workers: int = -1,
+) -> Nearest:
+    """Compare ``count`` samples of each surface after the alignment (state it with every number): the quick measure.
+
+    Args:
+        workers: threads, -1 for all cores.
+    """
     rng = np.random.default_rng(seed)
     iterations = _ITERATIONS if alignment == "icp" else _QUICK_ITERATIONS
     points, true = (SurfaceSamples(*sample_surface(surface, count, rng)) for surface in (predicted, truth))
-    found = nearest(align(points.points, true.points, alignment, iterations=iterations).samples(points), true)
-    cosine = (np.abs(found.cosine).mean() + np.abs(found.cosine_back).mean()) / 2
-    return SurfaceDistance(float(found.to_truth.mean()), float(found.to_prediction.mean()), float(cosine))
+    moved = align(points.points, true.points, alignment, workers, iterations)
+    return nearest(moved.samples(points), true, workers)

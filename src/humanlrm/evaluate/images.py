@@ -1,4 +1,4 @@
-"""How much two pictures differ: PSNR and SSIM over the person's box, a distance of features, silhouette IoU."""
+"""Differences of two pictures: PSNR and SSIM over the person's box, a distance of features, silhouette IoU."""
 
 import numpy as np
 import torch
@@ -20,12 +20,12 @@ _BEST_PSNR_DB = 60.0
 
 
 def render(mesh: ColoredSurface, cameras: list[Cameras], normals: bool = False) -> list[Picture]:
-    """Unlit pictures of vertex colours (light is in them already), or of normals in the camera's axes."""
+    """Render unlit vertex colors (light is in them already), or normals in the camera's axes."""
     scene = RayScene(mesh.surface.vertices, mesh.surface.faces)
-    return [_render(scene, _facing(mesh, camera) if normals else mesh.colors, camera) for camera in cameras]
+    return [_render(scene, _normal_colors(mesh, camera) if normals else mesh.colors, camera) for camera in cameras]
 
 
-def _facing(mesh: ColoredSurface, camera: Cameras) -> Float[np.ndarray, "V 3"]:
+def _normal_colors(mesh: ColoredSurface, camera: Cameras) -> Float[np.ndarray, "V 3"]:
     axes = camera.w2c[:3, :3].numpy() * np.array([[1], [-1], [-1]], dtype=np.float32)
     return vertex_normals(mesh.surface) @ axes.T / 2 + 0.5
 
@@ -39,7 +39,7 @@ def _render(scene: RayScene, colors: Float[np.ndarray, "V 3"], camera: Cameras) 
 
 
 def person_box(mask: Bool[np.ndarray, "S S"]) -> tuple[slice, slice]:
-    """The box of the true silhouette with 5% around it; the whole picture if it is empty."""
+    """The box of the true silhouette and 5% around it; the whole picture if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if len(rows) == 0:
         return slice(None), slice(None)
@@ -55,8 +55,8 @@ def psnr_db(a: Float[np.ndarray, "H W 3"], b: Float[np.ndarray, "H W 3"]) -> flo
 
 def ssim(a: Float[np.ndarray, "H W 3"], b: Float[np.ndarray, "H W 3"]) -> float:
     """Structural similarity (Wang et al. 2004): Gaussian window of 1.5 px, mean over channels."""
-    how: dict = {"channel_axis": 2, "data_range": 1.0, "gaussian_weights": True, "sigma": 1.5}
-    return float(np.asarray(structural_similarity(a, b, use_sample_covariance=False, **how)))
+    window: dict = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(np.asarray(structural_similarity(a, b, channel_axis=2, data_range=1.0, **window)))
 
 
 def iou(a: Bool[np.ndarray, "S S"], b: Bool[np.ndarray, "S S"]) -> float:
@@ -67,7 +67,7 @@ def iou(a: Bool[np.ndarray, "S S"], b: Bool[np.ndarray, "S S"]) -> float:
 class FeatureDistance:
     """1 - cosine of the frozen EfficientNet-Lite0's features, mean over the person and over strides 2 to 32.
 
-    Our choice; related to LPIPS but without learned weights, so its numbers compare with nothing else.
+    It is related to LPIPS, but without learned weights: its numbers compare with nothing else.
     """
 
     def __init__(self) -> None:
@@ -77,18 +77,18 @@ class FeatureDistance:
     def features(self, pictures: list[Picture]) -> list[Float[Tensor, "N _ _ _"]]:
         """Unit features of each stride."""
         stacked = torch.from_numpy(np.stack([p.rgb for p in pictures])).permute(0, 3, 1, 2).contiguous()
-        found = self.encoder(stacked)
-        strides = (found.stride2, found.stride4, found.stride8, found.stride16, found.stride32)
-        return [torch.nn.functional.normalize(f.float(), dim=1, eps=1e-6) for f in strides]
+        pyramid = self.encoder(stacked)
+        strides = (pyramid.stride2, pyramid.stride4, pyramid.stride8, pyramid.stride16, pyramid.stride32)
+        return [torch.nn.functional.normalize(level.float(), dim=1, eps=1e-6) for level in strides]
 
     def between(
         self, a: list[Float[Tensor, "N _ _ _"]], b: list[Float[Tensor, "N _ _ _"]], masks: list[Bool[np.ndarray, "S S"]]
     ) -> Float[np.ndarray, "N"]:
-        """Distances of pairs of pictures; ``masks`` weigh the places."""
-        where = torch.from_numpy(np.stack(masks)).float()[:, None]
-        parts = []
+        """Distances of N pairs of pictures inside of their masks."""
+        inside = torch.from_numpy(np.stack(masks)).float()[:, None]
+        distances = []
         for x, y in zip(a, b, strict=True):
-            weight = torch.nn.functional.adaptive_avg_pool2d(where, (x.shape[-2], x.shape[-1]))[:, 0]
-            apart = 1 - (x * y).sum(1)
-            parts.append((apart * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-6))
-        return torch.stack(parts).mean(0).numpy()
+            weight = torch.nn.functional.adaptive_avg_pool2d(inside, (x.shape[-2], x.shape[-1]))[:, 0]
+            distance = 1 - (x * y).sum(1)
+            distances.append((distance * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-6))
+        return torch.stack(distances).mean(0).numpy()

@@ -1,4 +1,4 @@
-"""What is measured of a case: names, units, which way is better, and the measuring itself."""
+"""Metrics of a case: names, units, direction, and their computation."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,13 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface
-from humanlrm.evaluate.geometry import (
-    Alignment,
-    Nearest,
-    Similarity,
-    align,
-    f_score,
-    nearest,
-    ordered_samples,
-)
+from humanlrm.evaluate.geometry import Nearest, align, compare, f_score, nearest, ordered_samples
 from humanlrm.evaluate.images import FeatureDistance, iou, person_box, psnr_db, render, ssim
 from humanlrm.evaluate.renderer import Picture
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
-from humanlrm.mesh.surface import is_closed
+from humanlrm.mesh.surface import TriangleSurface, is_closed
+from humanlrm.photo.crop import SubjectCrop
 
 #: Points that take part in an alignment.
 _ALIGN_POINTS = 5000
@@ -27,12 +20,12 @@ _ALIGN_POINTS = 5000
 
 @dataclass(frozen=True)
 class Metric:
-    """One column.
+    """One column of a report.
 
     Attributes:
-        name: in reports.
-        title: in tables.
-        digits: after the point.
+        name: key in reports.
+        title: heading in tables.
+        digits: decimals.
         better: "low" or "high".
         meaning: one line.
     """
@@ -78,104 +71,126 @@ METRIC = {metric.name: metric for metric in METRICS}
 
 @dataclass(frozen=True)
 class Scored:
-    """Values by metric name (a metric that does not apply is left out), and what was compared in the pictures."""
+    """The scores of one prediction.
+
+    Attributes:
+        values: by metric name; a metric that does not apply is left out.
+        pictures: the aligned prediction from ``SIDES``, and its normals; none in the quick measure.
+    """
 
     values: dict[str, float]
-    predicted: list[Picture]
-    normals: Picture
+    pictures: tuple[Picture, ...] = ()
 
 
 class Scorer:
-    """Measures predictions.
+    """All metrics but ``cpu_s``.
 
     Args:
-        alignment: geometry and pictures are compared after it; ``mask_iou`` is not aligned.
+        alignment: done before geometry and pictures are compared; ``mask_iou`` is never aligned.
         points: samples of each surface.
     """
 
-    def __init__(self, alignment: Alignment, points: int) -> None:
-        self.alignment: Alignment = alignment
+    def __init__(self, alignment: str, points: int) -> None:
+        self.alignment = alignment
         self.points = points
         self.cameras = [orbit_camera(YAW_DEG[side], IMAGE_PX) for side in SIDES]
         self.feature_distance = FeatureDistance()
-        self._known: tuple[Case | None, list] = (None, [])
+        # Several methods are scored on one case.
+        self._true_features: tuple[Case | None, list] = (None, [])
 
     def __call__(self, case: Case, predicted: ColoredSurface) -> Scored:
-        """All metrics of one prediction but ``cpu_s``."""
+        """Score a prediction."""
         samples = ordered_samples(predicted.surface, self.points, seed=1)
         thin, true = (s.thinned(_ALIGN_POINTS) for s in (samples, case.truth.samples))
         moved = align(thin, true, self.alignment, workers=1)
-        found = nearest(moved.samples(samples), case.truth.samples, workers=1)
-        pictures, values = self._pictures(case, predicted, moved)
-        values = self._geometry(case, found) | values | soundness(predicted)
-        front = pictures[0] if self.alignment == "none" else render(predicted, self.cameras[:1])[0]
-        shown = case.shown
-        values["mask_iou"] = mask_agreement(front, shown.alpha[0].numpy() > 0.5, shown.known[0].numpy() > 0.5)
+        pairs = nearest(moved.samples(samples), case.truth.samples, workers=1)
         aligned = ColoredSurface(moved.surface(predicted.surface), predicted.colors)
-        return Scored(values, pictures, render(aligned, self.cameras[:1], normals=True)[0])
+        pictures = render(aligned, self.cameras)
+        unaligned = pictures[0] if self.alignment == "none" else render(predicted, self.cameras[:1])[0]
+        values = self._geometry(case, pairs) | self._image_values(case, pictures)
+        values["sound"] = float(is_sound(predicted.surface))
+        values["mask_iou"] = mask_agreement(unaligned, case.shown)
+        return Scored(values, (*pictures, *render(aligned, self.cameras[:1], normals=True)))
 
-    def _geometry(self, case: Case, found: Nearest) -> dict[str, float]:
+    def _geometry(self, case: Case, pairs: Nearest) -> dict[str, float]:
         cm, visible = case.truth.cm_per_unit, case.truth.visible
-        p2s, s2p = float(found.to_truth.mean()) * cm, float(found.to_prediction.mean()) * cm
-        values = {
-            "chamfer_cm": (p2s + s2p) / 2,
-            "p2s_cm": p2s,
-            "s2p_cm": s2p,
-            "normals_abs": float((np.abs(found.cosine).mean() + np.abs(found.cosine_back).mean()) / 2),
-            "normals_signed": float((found.cosine.mean() + found.cosine_back.mean()) / 2),
-            "f1": f_score(found, 1 / cm),
-            "f2": f_score(found, 2 / cm),
+        values = distance_values(pairs, cm) | {
+            "normals_signed": float((pairs.cosine.mean() + pairs.cosine_back.mean()) / 2),
+            "f1": f_score(pairs, 1 / cm),
+            "f2": f_score(pairs, 2 / cm),
         }
         for name, part in (("visible", visible), ("hidden", ~visible)):
-            ahead = part[found.true_index]
+            ahead = part[pairs.true_index]
             if part.any() and ahead.any():
-                values[f"{name}_cm"] = float(found.to_truth[ahead].mean() + found.to_prediction[part].mean()) * cm / 2
-                cosine = np.abs(found.cosine[ahead]).mean() + np.abs(found.cosine_back[part]).mean()
+                values[f"{name}_cm"] = float(pairs.to_truth[ahead].mean() + pairs.to_prediction[part].mean()) * cm / 2
+                cosine = np.abs(pairs.cosine[ahead]).mean() + np.abs(pairs.cosine_back[part]).mean()
                 values[f"normals_{name}"] = float(cosine / 2)
         if case.truth.limb.any():
-            values["limb_cm"] = float(found.to_prediction[case.truth.limb].mean()) * cm
+            values["limb_cm"] = float(pairs.to_prediction[case.truth.limb].mean()) * cm
             values["limb_bound_cm"] = case.truth.limb_bound_cm
         return values
 
-    def _pictures(
-        self, case: Case, predicted: ColoredSurface, moved: Similarity
-    ) -> tuple[list[Picture], dict[str, float]]:
-        aligned = ColoredSurface(moved.surface(predicted.surface), predicted.colors)
-        pictures, truth = render(aligned, self.cameras), list(case.truth.pictures)
-        if self._known[0] is not case:
-            self._known = case, self.feature_distance.features(truth)
+    def _image_values(self, case: Case, pictures: list[Picture]) -> dict[str, float]:
+        truth = list(case.truth.pictures)
+        if self._true_features[0] is not case:
+            self._true_features = case, self.feature_distance.features(truth)
         masks = [a.mask | b.mask for a, b in zip(pictures, truth, strict=True)]
-        apart = self.feature_distance.between(self.feature_distance.features(pictures), self._known[1], masks)
-        per_side: dict[str, dict[str, float]] = {name: {} for name in ("psnr", "ssim", "feature", "iou")}
-        for index, side in enumerate(SIDES):
-            a, b, box = pictures[index], truth[index], person_box(truth[index].mask)
-            per_side["psnr"][side] = psnr_db(a.rgb[box], b.rgb[box])
-            per_side["ssim"][side] = ssim(a.rgb[box], b.rgb[box])
-            per_side["feature"][side] = float(apart[index])
-            per_side["iou"][side] = iou(a.mask, b.mask)
+        features = self.feature_distance.features(pictures)
+        distances = self.feature_distance.between(features, self._true_features[1], masks)
+        boxes = [person_box(picture.mask) for picture in truth]
+        compared = [(a.rgb[box], b.rgb[box]) for a, b, box in zip(pictures, truth, boxes, strict=True)]
+        per_side = {
+            "psnr": [psnr_db(a, b) for a, b in compared],
+            "ssim": [ssim(a, b) for a, b in compared],
+            "feature": [float(distance) for distance in distances],
+            "iou": [iou(a.mask, b.mask) for a, b in zip(pictures, truth, strict=True)],
+        }
         values = {}
-        for name, of in per_side.items():
-            values |= {f"{name}_front": of["front"], f"{name}_side": (of["left"] + of["right"]) / 2}
+        for name, numbers in per_side.items():
+            sides = dict(zip(SIDES, numbers, strict=True))
+            values |= {f"{name}_front": sides["front"], f"{name}_side": (sides["left"] + sides["right"]) / 2}
             if name != "iou":
-                values[f"{name}_back"] = of["back"]
-        return pictures, values
+                values[f"{name}_back"] = sides["back"]
+        return values
 
 
-def mask_agreement(front: Picture, given: np.ndarray, known: np.ndarray) -> float:
-    """IoU of the mesh's silhouette in the input view with the mask, where the square shows the photo."""
-    at = (np.arange(len(front.mask)) + 0.5) / len(front.mask) * len(given)
-    pick = np.ix_(at.astype(int), at.astype(int))
-    return iou(front.mask & known[pick], given[pick] & known[pick])
+class QuickScorer:
+    """The quick measure: distances and normals of 100,000 samples per surface, no pictures.
+
+    Args:
+        workers: threads, -1 for all cores.
+    """
+
+    def __init__(self, alignment: str, workers: int) -> None:
+        self.alignment = alignment
+        self.workers = workers
+
+    def __call__(self, case: Case, predicted: ColoredSurface) -> Scored:
+        """Score a prediction."""
+        pairs = compare(predicted.surface, case.truth.surface, self.alignment, workers=self.workers)
+        return Scored(distance_values(pairs, case.truth.cm_per_unit))
 
 
-def soundness(mesh: ColoredSurface) -> dict[str, float]:
-    """Watertight with one component, 1 or 0."""
-    surface = mesh.surface
-    closed = is_closed(surface.faces)
-    return {"sound": float(closed and component_count(mesh) == 1)}
+def distance_values(pairs: Nearest, cm_per_unit: float) -> dict[str, float]:
+    """Chamfer, P2S, S2P and normal consistency."""
+    p2s, s2p = pairs.p2s * cm_per_unit, pairs.s2p * cm_per_unit
+    return {"chamfer_cm": (p2s + s2p) / 2, "p2s_cm": p2s, "s2p_cm": s2p, "normals_abs": pairs.normal_consistency}
 
 
-def component_count(mesh: ColoredSurface) -> int:
-    """Connected parts of the surface."""
-    labels = connected_components(adjacency(mesh.surface), directed=False)[1]
-    return len(np.unique(labels[mesh.surface.faces[:, 0]]))
+def mask_agreement(front: Picture, shown: SubjectCrop) -> float:
+    """IoU of a mesh's silhouette in the input view with the mask, where the square shows the photo."""
+    mask, known = (plane[0].numpy() > 0.5 for plane in (shown.alpha, shown.known))
+    at = ((np.arange(len(front.mask)) + 0.5) / len(front.mask) * len(mask)).astype(int)
+    pick = np.ix_(at, at)
+    return iou(front.mask & known[pick], mask[pick] & known[pick])
+
+
+def is_sound(surface: TriangleSurface) -> bool:
+    """Test for a watertight surface with one component."""
+    return is_closed(surface.faces) and component_count(surface) == 1
+
+
+def component_count(surface: TriangleSurface) -> int:
+    """Connected parts of a surface."""
+    labels = connected_components(adjacency(surface), directed=False)[1]
+    return len(np.unique(labels[surface.faces[:, 0]]))

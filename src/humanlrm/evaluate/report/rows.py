@@ -1,12 +1,11 @@
-"""The rows of an evaluation: measured cases, means over persons with bootstrap intervals, and paired differences."""
+"""Rows of an evaluation: measured cases, means over persons with bootstrap intervals, and paired differences."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
 
-from humanlrm.evaluate.corruptions import Corruption
+from humanlrm.evaluate.plan import Corruption
 
 _RESAMPLINGS = 1000
 
@@ -16,11 +15,11 @@ class Row:
     """One case through one method.
 
     Attributes:
-        set, subject, person, yaw_deg, condition: the case.
+        set, subject, person, yaw_deg, condition: of the case.
         frontal_standing: an upright person who faces the camera.
         method: name.
-        values: by metric name; only those that apply.
-        failure: why there are no values, or "".
+        values: by metric name; only the metrics that apply.
+        failure: reason why there are no values, or "".
     """
 
     set: str
@@ -35,15 +34,12 @@ class Row:
 
     @property
     def case(self) -> tuple[str, str, float, str]:
-        """What two reports must share to be compared."""
+        """Identity of the case in two reports."""
         return self.set, self.subject, self.yaw_deg, self.condition.name
-
-    def as_json(self) -> dict:
-        return asdict(self)
 
     @staticmethod
     def from_json(content: dict) -> "Row":
-        """Inverse of :meth:`as_json`.
+        """Inverse of ``asdict``.
 
         Raises:
             ValueError: it is something else.
@@ -56,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its bootstrap 95% interval over persons; ``persons`` and ``cases`` are how many went in."""
+    """A mean and its bootstrap 95% interval over persons; ``persons`` and ``cases`` are counts."""
 
     mean: float
     low: float
@@ -66,9 +62,9 @@ class Interval:
 
 
 def interval(values: Iterable[tuple[str, float]]) -> Interval | None:
-    """Mean over cases and the percentile bootstrap over persons (1,000 resamplings, fixed seed).
+    """Mean over cases, and the percentile bootstrap over persons (1,000 resamplings, fixed seed).
 
-    A person's cases stay together, because they are not independent. ``None`` without values.
+    A person's cases stay together, because they depend on each other. ``None`` without values.
 
     Args:
         values: (person, value) of each case.
@@ -80,44 +76,41 @@ def interval(values: Iterable[tuple[str, float]]) -> Interval | None:
         return None
     total = np.array([sum(v) for v in sums.values()])
     count = np.array([len(v) for v in sums.values()])
-    low, high = np.quantile(_resampled(total, count), [0.025, 0.975])
+    draws = np.random.default_rng(0).integers(len(total), size=(_RESAMPLINGS, len(total)))
+    low, high = np.quantile(total[draws].sum(1) / count[draws].sum(1), [0.025, 0.975])
     return Interval(float(total.sum() / count.sum()), float(low), float(high), len(total), int(count.sum()))
 
 
-def _resampled(total: Float[np.ndarray, "N"], count: np.ndarray) -> Float[np.ndarray, "R"]:
-    draws = np.random.default_rng(0).integers(len(total), size=(_RESAMPLINGS, len(total)))
-    return total[draws].sum(1) / count[draws].sum(1)
+def failed(rows: list[Row]) -> int:
+    """Cases without a mesh."""
+    return sum(bool(row.failure) for row in rows)
 
 
 def summary(rows: list[Row], metric: str) -> Interval | None:
-    """Of the rows that have this metric; a failed case counts as not sound."""
+    """Mean and interval of the rows that have a metric; a failed case counts as not sound."""
     values = [(row.person, row.values[metric]) for row in rows if metric in row.values]
     if metric == "sound":
         values += [(row.person, 0.0) for row in rows if row.failure]
     return interval(values)
 
 
-#: Groups that tables show apart: name and which rows.
-GROUPS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
-    ("all", lambda row: True),
-    ("frontal standing", lambda row: row.frontal_standing),
-)
-
-
 def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    """(set, group, method) -> rows of the plain protocol, in order of appearance; empty groups are left out."""
+    """(set, group, method) -> rows of the plain protocol, in order of appearance; empty groups are left out.
+
+    Groups: "all", and "frontal standing" people alone.
+    """
     out: dict[tuple[str, str, str], list[Row]] = {}
     plain = [row for row in rows if row.condition.protocol == "plain"]
     for name in dict.fromkeys(row.set for row in plain):
-        for group, belongs in GROUPS:
-            for row in plain:
-                if row.set == name and belongs(row):
-                    out.setdefault((name, group, row.method), []).append(row)
+        members = [row for row in plain if row.set == name]
+        for group, chosen in (("all", members), ("frontal standing", [r for r in members if r.frontal_standing])):
+            for row in chosen:
+                out.setdefault((name, group, row.method), []).append(row)
     return out
 
 
 def paired(before: list[Row], after: list[Row], metric: str) -> Interval | None:
-    """after - before over the cases that both have."""
-    known = {row.case: row for row in before if metric in row.values}
-    both = [(row, known[row.case]) for row in after if metric in row.values and row.case in known]
-    return interval((a.person, a.values[metric] - b.values[metric]) for a, b in both)
+    """Interval of after - before over the cases that both have."""
+    earlier = {row.case: row.values[metric] for row in before if metric in row.values}
+    both = [row for row in after if metric in row.values and row.case in earlier]
+    return interval((row.person, row.values[metric] - earlier[row.case]) for row in both)
