@@ -9,6 +9,7 @@ upright square around one person at 256 px; it outputs 39 points, the same in me
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,10 +78,7 @@ class _LandmarkOutput:
 
 @dataclass(frozen=True)
 class _Roi:
-    """An upright square around a person: photo = centre + axes @ (square's right, down), all in photo pixels.
-
-    ``head`` (photo pixels) is the centre of the detector's box, whose size is always the same.
-    """
+    """An upright square: photo = centre + axes @ (square's right, down), in px; ``head``: the detected box centre."""
 
     center: Float[np.ndarray, "2"]
     side: float
@@ -114,8 +112,8 @@ class _Roi:
 class PoseDetector:
     """Detector of people; loads both nets once, then takes 60 ms per photo. Not thread-safe: one per thread.
 
-    Compiled nets are kept in the user's cache folder, so that only the first start compiles them. A small person in a
-    large photo needs no special path: the landmark net gets its square from the full photo.
+    Compiled nets are shared by the process's detectors and kept in the user's cache folder. A small person in a large
+    photo needs no special path: the landmark net gets its square from the full photo.
     """
 
     def __init__(self, threads: int = 0, careful: bool = False):
@@ -130,17 +128,7 @@ class PoseDetector:
         """
         if threads < 0:
             raise ValueError(f"PoseDetector: threads={threads}; give 0 (automatic) or a positive number")
-        import openvino as ov  # late: half of the import of the front door
-
-        core = ov.Core()
-        config: dict = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        if (cache := cache_folder("openvino")) is not None:  # OpenVINO names its files by network, settings and version
-            config["CACHE_DIR"] = str(cache)
-        if threads:
-            config["INFERENCE_NUM_THREADS"] = threads
-        detector, landmark = (core.read_model(str(_verified(name))) for name in _SHA256)
-        landmark.add_outputs(_inner_maps(landmark))
-        self._detector, self._landmark = (core.compile_model(net, "CPU", config) for net in (detector, landmark))
+        self._detector, self._landmark = (net.create_infer_request().infer for net in _compiled_nets(_FOLDER, threads))
         self._anchors, self._careful = _anchors(), careful
 
     def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
@@ -150,8 +138,7 @@ class PoseDetector:
     def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> DetectedPose | None:
         """The main person: largest score x area x centrality, confirmed by the landmark net; ``None`` if nobody.
 
-        Area is the square of the person's region side; centrality falls from 1 in the picture's middle to 0.61 at the
-        middle of its border and 0.37 in its corners.
+        Centrality falls from 1 in the picture's middle to 0.61 at the middle of its border and 0.37 in its corners.
         """
         return next((pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None), None)
 
@@ -220,10 +207,7 @@ class PoseDetector:
         return DetectedPose(landmarks, mask, direct.presence, detector_features.astype(np.float32))
 
     def _run(self, patch: Float32[np.ndarray, "256 256 3"], roi: _Roi, mirrored: bool = False) -> _LandmarkOutput:
-        """Run the landmark net on a square; a mirrored patch's output is in the photo's coordinates, its names are not.
-
-        The net takes a left hand in the mirror for a right one.
-        """
+        """Run the landmark net on a square; a mirrored patch's output is in the photo's place, with sides swapped."""
         raw = self._landmark(np.ascontiguousarray(patch)[None])
         image = raw[0].reshape(39, 5).astype(np.float64)
         world = raw[4].reshape(39, 3).astype(np.float64)
@@ -274,12 +258,28 @@ def _detector_features(points: Float[np.ndarray, "39 2"], maps: list[np.ndarray]
     return np.concatenate(features, axis=1).astype(np.float32)
 
 
-def _verified(name: str) -> Path:
-    path = _FOLDER / name
+@cache
+def _compiled_nets(folder: Path, threads: int) -> "list[openvino.CompiledModel]":
+    """Detector and landmark net."""
+    import openvino as ov  # late: half of the import of the front door
+
+    core, config = ov.Core(), {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if (user_cache := cache_folder("openvino")) is not None:  # OpenVINO names files by network, settings and version
+        config["CACHE_DIR"] = str(user_cache)
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = str(threads)
+    nets = [core.read_model(str(_verified(folder / name))) for name in _SHA256]
+    nets[1].add_outputs(_inner_maps(nets[1]))
+    return [core.compile_model(net, "CPU", config) for net in nets]
+
+
+def _verified(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"detector file {path} is missing; reinstall humanlrm")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256[name]:
-        raise ValueError(f"detector file {path} is damaged (its SHA-256 is not {_SHA256[name]}); reinstall humanlrm")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != _SHA256[path.name]:
+        raise ValueError(
+            f"detector file {path} is damaged (its SHA-256 is not {_SHA256[path.name]}); reinstall humanlrm"
+        )
     return path
 
 
