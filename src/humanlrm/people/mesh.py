@@ -17,7 +17,7 @@ from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 LINING_M = 0.006
 
 
-class TexturedMesh(NamedTuple):
+class PersonMesh(NamedTuple):
     """The arrays of a ``Scan``, see there."""
 
     vertices: Float[np.ndarray, "V 3"]
@@ -26,11 +26,11 @@ class TexturedMesh(NamedTuple):
     uv_faces: Int[np.ndarray, "F 3"]
 
 
-def join_meshes(parts: Sequence[TexturedMesh]) -> TexturedMesh:
+def join_meshes(parts: Sequence[PersonMesh]) -> PersonMesh:
     """Parts as one mesh (several surfaces, overlapping)."""
     first = np.cumsum([0, *(len(part.vertices) for part in parts)])
     first_uv = np.cumsum([0, *(len(part.uv) for part in parts)])
-    return TexturedMesh(
+    return PersonMesh(
         vertices=np.concatenate([part.vertices for part in parts]).astype(np.float32),
         faces=np.concatenate([part.faces + k for part, k in zip(parts, first, strict=False)]).astype(np.int32),
         uv=np.concatenate([part.uv for part in parts]),

@@ -24,7 +24,7 @@ from humanlrm.people.poses.balance import Skeleton, balanced, random_pose
 from humanlrm.people.poses.pack import PosePack, Split, load_poses, world_rotations
 
 CHILD_SHARE = 0.06
-_LICENCE = "MIT"
+_AVATAR_LICENCE = "MIT"
 _WIG = "h_wig"
 _JOINTS_PER_VERTEX = 4
 
@@ -211,7 +211,7 @@ def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = No
         "height_m": height,
         "pose": source,
     }
-    return Scan(f"{avatar.id}_{seed}", "avatar", _LICENCE, vertices, avatar.faces, avatar.uv, avatar.uv_faces,
+    return Scan(f"{avatar.id}_{seed}", "avatar", _AVATAR_LICENCE, vertices, avatar.faces, avatar.uv, avatar.uv_faces,
                 texture, landmarks, tags)  # fmt: skip
 
 

@@ -17,11 +17,11 @@ from humanlrm.people.poses.pack import POSE_INDEX, retargeted, smallest_rotation
 #: Vertices of the body proper; the numbers above are tongue, joints, eyes, teeth and the helpers for clothes and hair.
 BODY_VERTICES = 13380
 
-_TRUNK = {
+_TRUNK_JOINTS = {
     "root": "pelvis", "spine05": "spine1", "spine04": "spine1", "spine03": "spine2", "spine02": "spine2",
     "spine01": "spine3", "neck01": "neck", "neck02": "neck", "neck03": "neck", "head": "head",
 }  # fmt: skip
-_LIMBS = {
+_LIMB_JOINTS = {
     "clavicle": "clavicle", "shoulder01": "clavicle", "upperarm01": "shoulder", "upperarm02": "shoulder",
     "lowerarm01": "elbow", "lowerarm02": "elbow", "wrist": "wrist", "upperleg01": "hip", "upperleg02": "hip",
     "lowerleg01": "knee", "lowerleg02": "knee", "foot": "ankle",
@@ -86,11 +86,11 @@ def _pose_joint(bone: str) -> str | None:
     """The joint of a pose that moves a bone; None if the bone follows its parent."""
     name, _, side = bone.partition(".")
     word = {"L": "left_", "R": "right_"}.get(side, "")
-    if name in _TRUNK:
-        return _TRUNK[name]
+    if name in _TRUNK_JOINTS:
+        return _TRUNK_JOINTS[name]
     if name == "pelvis":
         return "pelvis"
-    joint = "toe" if name.startswith("toe") else _LIMBS.get(name)
+    joint = "toe" if name.startswith("toe") else _LIMB_JOINTS.get(name)
     return None if joint is None else word + joint
 
 

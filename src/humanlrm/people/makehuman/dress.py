@@ -24,7 +24,7 @@ from humanlrm.people.makehuman.base_mesh import (
 )
 from humanlrm.people.makehuman.covering import BoneSegments, covered, pulled_in, uncovered_faces, under_shell
 from humanlrm.people.makehuman.paint import paint_atlas
-from humanlrm.people.mesh import TexturedMesh, floor_below, join_meshes, line_sheets
+from humanlrm.people.mesh import PersonMesh, floor_below, join_meshes, line_sheets
 from humanlrm.people.poses.balance import Skeleton, balanced
 from humanlrm.people.poses.clearance import Probes, cleared
 from humanlrm.people.poses.pack import world_rotations
@@ -264,11 +264,11 @@ def tucked(
     return moved
 
 
-def _merged(layers: list[Layer], posed: list[Float[np.ndarray, "V 3"]]) -> TexturedMesh:
+def _merged(layers: list[Layer], posed: list[Float[np.ndarray, "V 3"]]) -> PersonMesh:
     """All layers as one mesh, without the vertices that no face has."""
     uv = [SLOTS["skin"].coordinates(layers[0].uv), *(layer.uv for layer in layers[1:])]
     parts = zip(posed, (layer.faces for layer in layers), uv, (layer.uv_faces for layer in layers), strict=True)
-    mesh = join_meshes([TexturedMesh(*part) for part in parts])
+    mesh = join_meshes([PersonMesh(*part) for part in parts])
     used = np.unique(mesh.faces)
     renumber = np.zeros(len(mesh.vertices), np.int32)
     renumber[used] = np.arange(len(used))

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 #: How far the middle of a hand or forearm stays from the skin of trunk and legs: half its thickness and cloth.
 CLEAR_M = 0.035
-_ROUNDS, _MAX_DEG = 4, 14.0
+_CLEARING_ROUNDS, _MAX_DEG = 4, 14.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def cleared(
         probe: poses the body with such rotations.
     """
     arms = dict(arms)
-    for _ in range(_ROUNDS):
+    for _ in range(_CLEARING_ROUNDS):
         probes, moved = probe(arms), False
         tree = KDTree(probes.skin)
         for side, points in probes.arms.items():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from humanlrm.people.mesh import TexturedMesh, join_meshes
+from humanlrm.people.mesh import PersonMesh, join_meshes
 from humanlrm.people.procedural.bodies import rig
 from humanlrm.people.procedural.lofts import LoftedPart, Rings
 from humanlrm.people.procedural.sites import ATLAS_PX, texels
@@ -26,7 +26,7 @@ SLOTS = {
 Paint = Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N 3"]]
 
 
-def join_body(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> TexturedMesh:
+def join_body(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> PersonMesh:
     """Body and parts as one mesh (several closed surfaces, overlapping).
 
     Raises:
@@ -36,12 +36,12 @@ def join_body(body: Float[np.ndarray, "V 3"], parts: list[LoftedPart]) -> Textur
     if len(set(names)) < len(names):
         raise ValueError(f"join_body: every part needs a rectangle of its own in the texture, got {names}")
     shared, side = rig(), ATLAS_PX / (ATLAS_PX + STRIP_PX)
-    meshes = [TexturedMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
+    meshes = [PersonMesh(body, shared.faces, shared.uv * np.array([1, side], np.float32), shared.uv_faces)]
     for part in parts:
         start, width = SLOTS[part.name]
         low = np.array([start + 2, ATLAS_PX + 2]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)
         size = np.array([width - 4, STRIP_PX - 4]) / (ATLAS_PX, ATLAS_PX + STRIP_PX)
-        meshes.append(TexturedMesh(part.vertices, part.faces, (low + part.uv * size).astype(np.float32), part.uv_faces))
+        meshes.append(PersonMesh(part.vertices, part.faces, (low + part.uv * size).astype(np.float32), part.uv_faces))
     return join_meshes(meshes)
 
 

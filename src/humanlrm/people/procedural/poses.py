@@ -105,7 +105,7 @@ PHOTO_POSES: tuple[tuple[float, BodyPose], ...] = (
 _HARD = {"running", "kicking", "balance", "sitting", "legs-crossed", "crouching", "leaning", "lunge", "kneeling",
          "knees"}  # fmt: skip
 _HARDER = 3.0
-_TRUNK = ("pelvis", "spine", "head")
+_TRUNK_ANGLES = ("pelvis", "spine", "head")
 _ARM_LIMITS = {"flex": (-45, 150), "abduct": (2, 165), "twist": (-85, 75), "elbow": (4, 142), "pronate": (-60, 70)}
 _LEG_LIMITS = {"flex": (-28, 118), "abduct": (-12, 55), "twist": (-20, 45), "knee": (1, 138)}
 _Limb = TypeVar("_Limb", Arm, Leg)
@@ -123,7 +123,9 @@ def sample_pose(rng: np.random.Generator) -> BodyPose:
 
 def mirrored(pose: BodyPose) -> BodyPose:
     """The pose of the person in the mirror."""
-    swapped = {name: tuple(s * v for s, v in zip((1, -1, -1), getattr(pose, name), strict=True)) for name in _TRUNK}
+    swapped = {
+        name: tuple(s * v for s, v in zip((1, -1, -1), getattr(pose, name), strict=True)) for name in _TRUNK_ANGLES
+    }
     return replace(pose, arms=pose.arms[::-1], legs=pose.legs[::-1], **swapped)
 
 
@@ -147,7 +149,7 @@ def _perturbed(pose: BodyPose, rng: np.random.Generator) -> BodyPose:
         angles = (base.flex + n[0], base.abduct + n[1], base.twist + n[2], base.knee + abs(n[3]))
         return _limited(Leg(*angles, base.planted))
 
-    spreads = zip(_TRUNK, (2, 4, 8), strict=True)
+    spreads = zip(_TRUNK_ANGLES, (2, 4, 8), strict=True)
     trunk = {name: tuple(np.add(getattr(pose, name), rng.normal(0, s * size, 3))) for name, s in spreads}
     arms, legs = tuple(map(arm, pose.arms)), tuple(map(leg, pose.legs))
     return replace(pose, arms=arms, legs=legs, curl=rng.uniform(2, 45), **trunk)
@@ -168,6 +170,6 @@ def _free(rng: np.random.Generator) -> BodyPose:
         angles = (flex, rng.normal(5, 6 * k), rng.normal(5, 9), abs(rng.normal(max(flex, 0), 16 * k)))
         return _limited(Leg(*angles, planted))
 
-    trunk = {name: tuple(rng.normal(0, s, 3) * k) for name, s in zip(_TRUNK, (4, 10, 11), strict=True)}
+    trunk = {name: tuple(rng.normal(0, s, 3) * k) for name, s in zip(_TRUNK_ANGLES, (4, 10, 11), strict=True)}
     family = "free-big" if wide else "free"
     return BodyPose(family, (arm(), arm()), (leg(), leg()), curl=rng.uniform(0, 45), **trunk)
