@@ -29,7 +29,7 @@ from humanlrm.reconstruct import Reconstructor
 from humanlrm.render.density import LaplaceDensity, RadianceField
 from humanlrm.render.surface import occupancy, orbit_rotation, render_surface
 from humanlrm.render.volume import PLAIN, Rendering, Sampling, render_rays
-from humanlrm.train.render_objective import radiance_field
+from humanlrm.train.render_losses import radiance_field
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,9 @@ from humanlrm.model.lrm import build
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.render.volume import Sampling
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.objective import objective
+from humanlrm.train.losses import compute_losses, weighted_sum
 from humanlrm.train.perceptual import PerceptualLoss
-from humanlrm.train.render_config import RenderSchedule, RenderStage, RenderWeights
-from humanlrm.train.render_objective import radiance_field, render_losses
+from humanlrm.train.render_losses import RenderSchedule, RenderStage, RenderWeights, radiance_field, render_losses
 from train_step import random_batch, random_targets
 
 
@@ -48,13 +47,12 @@ def main() -> None:
 
     def rendered(stage: RenderStage) -> Callable[[], None]:
         def step() -> None:
-            terms = render_losses(field, targets, stage, rng, perceptual)
-            terms.total(RenderWeights()).backward()
+            weighted_sum(render_losses(field, targets, stage, rng, perceptual), RenderWeights()).backward()
 
         return step
 
     steps: dict[str, Callable[[], None]] = {
-        "network and 3D losses": lambda: objective(model, batch).total(config.weights).backward(),
+        "network and 3D losses": lambda: weighted_sum(compute_losses(model, batch), config.weights).backward(),
         "rendering, low": rendered(schedule.low),
         "rendering, low, no patch": rendered(replace(schedule.low, patch_px=0)),
         "rendering, low, no patch, all shaded": rendered(replace(schedule.low, patch_px=0, sampling=everywhere)),

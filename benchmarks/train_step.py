@@ -22,9 +22,9 @@ from humanlrm.model.blocks import Block
 from humanlrm.model.config import ModelConfig, PaperConfig, base, small
 from humanlrm.model.lrm import build
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.loop import make_optimizer
 from humanlrm.train.objective import Objective, StepContext
-from humanlrm.train.render_config import RenderSchedule
+from humanlrm.train.optimizer import make_optimizer
+from humanlrm.train.render_losses import RenderSchedule
 from humanlrm.train.throughput import flop_counter, matmul_peak
 from humanlrm.views import Batch, Inputs, Supervision, Targets
 
@@ -81,9 +81,8 @@ def blocks_step(config: ModelConfig, size: int) -> Callable[[], None]:
 def _steps(config: TrainConfig, model: ModelConfig, batch: Batch) -> dict[str, Callable[[], None]]:
     """All that is measured of ``small``, by name."""
     schedule = RenderSchedule()
-    rendered = replace(
-        batch, wanted=replace(batch.supervision, targets=random_targets(config.batch, schedule.views, 128))
-    )
+    targets = random_targets(config.batch, schedule.views, 128)
+    rendered = replace(batch, supervision=replace(batch.supervision, targets=targets))
     rendering = replace(config, rendering=schedule)
     return {
         "3D losses": whole_step(model, config, batch, patch=False),

@@ -20,7 +20,7 @@ from humanlrm.model.config import tiny
 from humanlrm.model.history import read_history
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import SHIPPED, save_pretrained
-from humanlrm.train.checkpoint import trained
+from humanlrm.train.checkpoint import trained_parameters
 
 AVATAR = Path(__file__).parents[1] / "examples" / "avatar.jpg"
 needs_shipped_weights = pytest.mark.skipif(
@@ -33,7 +33,7 @@ def weights(tmp_path_factory) -> Path:
     """An untrained tiny model: solid, because its field starts as a prior."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    save_pretrained(folder, tiny(), dict(trained(build(tiny()))))
+    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
     return folder
 
 

@@ -17,8 +17,8 @@ from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.reconstruct import Completion, Reconstructor, Settings
-from humanlrm.train.checkpoint import trained
-from humanlrm.train.poses import gather, recipe, train_poses
+from humanlrm.train.checkpoint import trained_parameters
+from humanlrm.train.poses import collect_examples, pose_recipe, train_poses
 
 SMALL = Settings(resolution=64, texture_px=128, faces=2000)
 
@@ -28,7 +28,7 @@ def plain(tmp_path_factory):
     """An untrained tiny model without a denoiser."""
     folder = tmp_path_factory.mktemp("plain")
     torch.manual_seed(0)
-    save_pretrained(folder, tiny(), dict(trained(build(tiny()))))
+    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
     return folder
 
 
@@ -133,10 +133,10 @@ def test_what_cannot_be_sampled_is_refused_in_one_line(tmp_path, plain, whole, c
 
 
 def test_training_of_the_denoiser_goes_on_where_it_was(tmp_path, shards, weights):
-    examples = gather(weights, [shards], tmp_path / "examples", 12)
+    examples = collect_examples(weights, [shards], tmp_path / "examples", 12)
     config = PoseDenoiserConfig(share=4, width=32, depth=1)
-    once = train_poses(config, recipe(640), examples, tmp_path / "once")
-    short = recipe(640)
+    once = train_poses(config, pose_recipe(640), examples, tmp_path / "once")
+    short = pose_recipe(640)
     stopped = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         train_poses(config, replace(short, checkpoint_s=0, log_every=1), examples, stopped, _interrupt_after(4))
@@ -147,7 +147,7 @@ def test_training_of_the_denoiser_goes_on_where_it_was(tmp_path, shards, weights
 
 def _interrupt_after(steps: int):
     def report(progress) -> None:
-        if progress.state.step > steps:
+        if progress.counters.step > steps:
             raise KeyboardInterrupt
 
     return report
@@ -156,4 +156,4 @@ def _interrupt_after(steps: int):
 def test_a_damaged_file_of_examples_is_named(tmp_path, shards, weights):
     (tmp_path / "examples-0000000.safetensors").write_bytes(b"no")
     with pytest.raises(ValueError, match="damaged file of examples"):
-        gather(weights, [shards], tmp_path, 12)
+        collect_examples(weights, [shards], tmp_path, 12)

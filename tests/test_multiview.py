@@ -18,7 +18,7 @@ from humanlrm.model.pretrained import save_pretrained
 from humanlrm.multiview import fuse, read_views, robust_triangulate
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.settings import Calibration
-from humanlrm.train.checkpoint import trained
+from humanlrm.train.checkpoint import trained_parameters
 
 YAWS = (0.2, 1.9, 3.4, 5.0)
 
@@ -27,7 +27,7 @@ YAWS = (0.2, 1.9, 3.4, 5.0)
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    save_pretrained(folder, tiny(), dict(trained(build(tiny()))))
+    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
     return folder
 
 

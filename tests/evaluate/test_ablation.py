@@ -11,7 +11,8 @@ from humanlrm.cli import main
 from humanlrm.evaluate.ablation import METRICS, study, table
 from humanlrm.evaluate.study import VARIANTS, Study
 from humanlrm.model.config import PaperConfig
-from humanlrm.train.loop import TrainingStopped, train
+from humanlrm.train.loop import train
+from humanlrm.train.stop import TrainingStopped
 
 TINY = PaperConfig(
     encoder="lite",
@@ -72,8 +73,8 @@ def _forget(figures: Path, variant: str) -> None:
 
 
 def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monkeypatch):
-    def stopped(config, schedule, *args, **options):
-        return train(config, replace(schedule, samples=2), *args, **options)
+    def stopped(state, data, hooks):
+        train(replace(state, config=replace(state.config, samples=2)), data, hooks)
 
     monkeypatch.setattr("humanlrm.evaluate.ablation.VARIANTS", VARIANTS[:1])
     longer = replace(plan, samples=4)

@@ -10,14 +10,14 @@ from humanlrm.evaluate.photos import PhotoRow, photo_files, verdict
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
-from humanlrm.train.checkpoint import trained
+from humanlrm.train.checkpoint import trained_parameters
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    save_pretrained(folder, tiny(), dict(trained(build(tiny()))))
+    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
     return folder
 
 

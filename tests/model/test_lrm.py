@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 from mean_body import mean_skeleton
+from train_tiny import total_loss
 
 from humanlrm import encoding
 from humanlrm.body.balance import undo_lean
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.train.config import LossWeights, TrainConfig
-from humanlrm.train.loop import make_optimizer
-from humanlrm.train.objective import objective
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.losses import LossWeights, compute_losses, weighted_sum
+from humanlrm.train.optimizer import make_optimizer
 from humanlrm.views import Inputs
 
 
@@ -105,8 +106,7 @@ def test_gradients_reach_every_trained_parameter(lively, batch):
     gone = batch.inputs.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
     lively.zero_grad()
-    terms = objective(lively, type(batch)(replace(batch.inputs, landmarks=gone), batch.supervision))
-    terms.total(LossWeights()).backward()
+    total_loss(lively, type(batch)(replace(batch.inputs, landmarks=gone), batch.supervision)).backward()
     without = {n for n, p in lively.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     assert without == set()
 
@@ -115,7 +115,8 @@ def test_the_learned_mean_is_only_asked_for_missing_landmarks(lively, batch):
     given = batch.inputs.landmarks.clone()
     given[..., 3] = 1
     lively.zero_grad()
-    objective(lively, type(batch)(replace(batch.inputs, landmarks=given), batch.supervision)).landmarks.backward()
+    known = type(batch)(replace(batch.inputs, landmarks=given), batch.supervision)
+    compute_losses(lively, known)["landmarks"].backward()
     assert lively.landmark_head.lifter.mean.grad is None or not lively.landmark_head.lifter.mean.grad.any()
 
 
@@ -143,10 +144,9 @@ def test_a_person_is_built_on_what_is_told_and_on_the_estimate_where_nothing_is(
 
 def test_the_field_does_not_pull_at_the_estimate(lively, batch):
     lively.zero_grad()
-    terms = objective(lively, batch)
-    nothing = torch.zeros(())
-    of_landmarks = dict.fromkeys(("landmarks", "bones", "heat", "heatmaps", "coarse_depth"), nothing)
-    replace(terms, **of_landmarks).total(LossWeights()).backward()
+    losses = compute_losses(lively, batch)
+    of_landmarks = ("landmarks", "bones", "heat", "heatmaps", "coarse_depth")
+    weighted_sum({k: v for k, v in losses.items() if k not in of_landmarks}, LossWeights()).backward()
     assert all(p.grad is None or not p.grad.any() for p in lively.landmark_head.parameters())
 
 
@@ -155,7 +155,7 @@ def test_an_eye_is_trained_with_the_landmarks_at_a_lower_rate(batch):
     model = build(replace(tiny(), trainable_trunk=True)).train()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
-    objective(model, batch).total(LossWeights()).backward()
+    total_loss(model, batch).backward()
     optimizer.step()
     eye = {name: p for name, p in model.named_parameters() if ".image_trunk." in name}
     assert all(not torch.equal(p, before[name]) for name, p in eye.items())
@@ -174,7 +174,7 @@ def test_the_planes_learn_to_see_with_an_eye_of_their_own(batch):
     with torch.no_grad():
         for layer in sight.leave:
             layer.weight.normal_(0, 0.05)
-    objective(model, batch).total(LossWeights()).backward()
+    total_loss(model, batch).backward()
     assert [name for name, p in sight.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 

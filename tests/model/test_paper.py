@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 import torch
 from tiny_paper import tiny_paper
+from train_tiny import Call, numbers, run_training, total_loss
+from train_tiny import plan as tiny_plan
 
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.dataset import SampleSettings
 from humanlrm.extraction import fitted_surface
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import PaperConfig, paper, read_config, small
@@ -17,10 +18,10 @@ from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.rays import image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField, SoftplusDensity
 from humanlrm.render.volume import Sampling, render_rays
-from humanlrm.train.checkpoint import averaged_weights
-from humanlrm.train.config import LossWeights, TrainConfig
-from humanlrm.train.loop import make_optimizer, train
-from humanlrm.train.objective import Objective, StepContext, objective
+from humanlrm.train.checkpoint import load_averaged_weights
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.objective import Objective, StepContext
+from humanlrm.train.optimizer import make_optimizer
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ALL = {"pixel_features": True, "depth_prior": True, "landmarks": True}
@@ -157,7 +158,7 @@ def test_gradients_reach_every_trained_parameter(flags, batch):
     model = enliven(build(tiny_paper(**flags)))
     gone = batch.inputs.landmarks.clone()
     gone[:, :2] = 0  # so that the learned mean of missing landmarks counts
-    objective(model, replace(batch, inputs=replace(batch.inputs, landmarks=gone))).total(LossWeights()).backward()
+    total_loss(model, replace(batch, inputs=replace(batch.inputs, landmarks=gone))).backward()
     posed = model(batch.inputs.image[:, None].expand(-1, 2, -1, -1, -1), gone, None, around(2))
     model.field.distance(posed, batch.supervision.points).sum().backward()
     without = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
@@ -169,17 +170,17 @@ def test_training_lowers_the_loss(changes, batch):
     torch.manual_seed(0)
     model = build(tiny_paper(**changes)).train()
     optimizer = make_optimizer(model, TrainConfig(learning_rate=3e-3))
-    before = objective(model, batch)
+    before, loss_before = numbers(model, batch), float(total_loss(model, batch).detach())
     for _ in range(25):
         optimizer.zero_grad()
-        objective(model, batch).total(LossWeights()).backward()
+        total_loss(model, batch).backward()
         optimizer.step()
-    after = objective(model, batch)
-    assert after.total(LossWeights()) < 0.7 * before.total(LossWeights())
+    after = numbers(model, batch)
+    assert total_loss(model, batch) < 0.7 * loss_before
     for name in ("sdf", "surface", "rgb"):
-        assert after.numbers()[name] < 0.9 * before.numbers()[name], name
+        assert after[name] < 0.9 * before[name], name
     if not changes:
-        assert after.numbers()["depth"] == after.numbers()["landmarks"] == 0
+        assert after["depth"] == after["landmarks"] == 0
 
 
 def test_a_second_view_tells_people_apart_who_look_alike_in_the_first():
@@ -246,23 +247,22 @@ def test_weights_come_back_with_their_family(flagged, tmp_path):
 
 
 def plan(samples: int) -> TrainConfig:
-    draw = SampleSettings(24, 12)
-    return TrainConfig(samples=samples, batch=2, warmup=1, checkpoint_s=0, log_every=1, lifter_steps=2, draw=draw)
+    return replace(tiny_plan(samples, 2), keep=3)
 
 
 @pytest.mark.parametrize("flags", [{}, ALL], ids=["plain", "all flags"])
 def test_a_run_can_be_interrupted_and_ends_with_the_same_weights(flags, shards, tmp_path):
     config = tiny_paper(**flags)
 
-    def interrupt(progress):
-        if progress.state.step == 2:
+    def interrupt(state):
+        if state.counters.step == 2:
             raise KeyboardInterrupt
 
-    whole = train(config, plan(6), shards, tmp_path / "whole", workers=0)
+    whole = run_training(config, plan(6), shards, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(config, plan(6), shards, tmp_path / "parts", report=interrupt, workers=0)
-    parts = train(config, plan(6), shards, tmp_path / "parts", workers=0)
-    saved, average, state = averaged_weights(tmp_path / "parts")
+        run_training(config, plan(6), shards, tmp_path / "parts", [Call(interrupt)])
+    parts = run_training(config, plan(6), shards, tmp_path / "parts")
+    saved, average, state = load_averaged_weights(tmp_path / "parts")
     assert (saved, state.seen) == (config, 6)
     found = dict(parts.named_parameters())
     assert all(torch.equal(p, found[name]) for name, p in whole.named_parameters())
@@ -271,7 +271,7 @@ def test_a_run_can_be_interrupted_and_ends_with_the_same_weights(flags, shards, 
 
 def test_published_encoder_weights_are_only_for_encoders_that_want_them(shards, tmp_path):
     with pytest.raises(ValueError, match="brings its own weights"):
-        train(small(), plan(2), shards, tmp_path, workers=0, encoder="facebook/dino-vitb16")
+        run_training(small(), replace(plan(2), encoder="facebook/dino-vitb16"), shards, tmp_path)
 
 
 def test_a_run_starts_from_published_encoder_weights(shards, tmp_path):
@@ -280,8 +280,8 @@ def test_a_run_starts_from_published_encoder_weights(shards, tmp_path):
     torch.manual_seed(5)
     published = build(config).encoder.net
     published.save_pretrained(tmp_path / "weights")
-    still = replace(plan(2), learning_rate=0.0)
-    model = train(config, still, shards, tmp_path / "run", workers=0, encoder=str(tmp_path / "weights"))
+    still = replace(plan(2), learning_rate=0.0, encoder=str(tmp_path / "weights"))
+    model = run_training(config, still, shards, tmp_path / "run")
     expected = published.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.encoder.net.state_dict().items())
 

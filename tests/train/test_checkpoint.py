@@ -3,34 +3,37 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from humanlrm.model.config import tiny
+from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import CheckpointError
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.train.checkpoint import (
-    TrainerState,
-    averaged_weights,
-    checkpoints,
+    Counters,
+    list_checkpoints,
+    load_averaged_weights,
     load_checkpoint,
     save_checkpoint,
-    trained,
+    trained_parameters,
 )
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.loop import make_optimizer
+from humanlrm.train.optimizer import make_optimizer
 
 
-def fresh(seed: int) -> tuple[HumanLRM, dict[str, torch.Tensor], torch.optim.Optimizer]:
+def fresh(
+    seed: int, config: ModelConfig | None = None
+) -> tuple[HumanLRM, dict[str, torch.Tensor], torch.optim.Optimizer]:
     torch.manual_seed(seed)
-    model = build(tiny())
-    average = {name: torch.rand_like(p) for name, p in trained(model).items()}
+    model = build(config or tiny())
+    average = {name: torch.rand_like(p) for name, p in trained_parameters(model).items()}
     return model, average, make_optimizer(model, TrainConfig())
 
 
-def stepped(seed: int = 1):
-    """A model whose optimiser has moments."""
-    model, average, optimizer = fresh(seed)
-    for parameter in trained(model).values():
+def stepped(seed: int = 1, config: ModelConfig | None = None):
+    """A model whose optimizer has moments."""
+    model, average, optimizer = fresh(seed, config)
+    for parameter in trained_parameters(model).values():
         parameter.grad = torch.rand_like(parameter)
     optimizer.step()
     return model, average, optimizer
@@ -39,20 +42,59 @@ def stepped(seed: int = 1):
 @pytest.fixture
 def saved(tmp_path):
     parts = stepped()
-    return parts, save_checkpoint(tmp_path, *parts, TrainerState(80, 10, 2.5), keep=3)
+    return parts, save_checkpoint(tmp_path, *parts, Counters(80, 10, 2.5), keep=3)
 
 
 def test_a_checkpoint_restores_weights_average_moments_and_state(saved):
     (model, average, optimizer), folder = saved
     again, other_average, other_optimizer = fresh(2)
     state = load_checkpoint(folder, again, other_average, other_optimizer)
-    assert state == TrainerState(80, 10, 2.5)
-    for name, parameter in trained(model).items():
-        twin = trained(again)[name]
+    assert state == Counters(80, 10, 2.5)
+    for name, parameter in trained_parameters(model).items():
+        twin = trained_parameters(again)[name]
         assert torch.equal(parameter, twin)
         assert torch.equal(average[name], other_average[name])
         for key, value in optimizer.state[parameter].items():
             assert torch.equal(value, other_optimizer.state[twin][key])
+
+
+#: Beginnings of names of parameters, and those that older code wrote.
+OLD_NAMES = {
+    "landmark_head.lifter.feature.": "corrector.lifter.clue.",
+    "landmark_head.heatmap_head.coarse_depth.": "corrector.spotter.relief.",
+    "landmark_head.heatmap_head.": "corrector.spotter.",
+    "landmark_head.image_trunk.": "corrector.eye.",
+    "landmark_head.": "corrector.",
+    "decoder.adapter.image_trunk.": "decoder.sight.eye.",
+    "decoder.adapter.": "decoder.sight.",
+    "landmark_tokens.": "marks.",
+}
+
+
+def old_name(name: str) -> str:
+    return next((old + name.removeprefix(new) for new, old in OLD_NAMES.items() if name.startswith(new)), name)
+
+
+def test_a_checkpoint_with_older_names_of_parameters_and_moments_is_restored(tmp_path):
+    config = replace(tiny(), trainable_trunk=True, plane_adapter=True)
+    model, average, optimizer = stepped(config=config)
+    folder = save_checkpoint(tmp_path, model, average, optimizer, Counters(80, 10, 2.5), keep=3)
+    for file, keys in (("model", [""]), ("average", [""]), ("optimizer", ["step.", "exp_avg.", "exp_avg_sq."])):
+        path, renamed = folder / f"{file}.safetensors", {}
+        for name, tensor in load_file(path).items():
+            key = next(key for key in keys if name.startswith(key))
+            renamed[key + old_name(name.removeprefix(key))] = tensor
+        assert renamed.keys() != load_file(path).keys()
+        save_file(renamed, path)
+    twin, twin_average, twin_optimizer = fresh(2, config)
+    assert load_checkpoint(folder, twin, twin_average, twin_optimizer) == Counters(80, 10, 2.5)
+    assert twin_average.keys() == average.keys()
+    for name, parameter in trained_parameters(model).items():
+        assert torch.equal(parameter, trained_parameters(twin)[name])
+        assert torch.equal(average[name], twin_average[name])
+        moments = twin_optimizer.state[trained_parameters(twin)[name]]
+        assert moments.keys() == optimizer.state[parameter].keys()
+        assert all(torch.equal(value, moments[key]) for key, value in optimizer.state[parameter].items())
 
 
 def test_there_is_no_pickle_in_a_checkpoint(saved):
@@ -62,18 +104,18 @@ def test_there_is_no_pickle_in_a_checkpoint(saved):
 def test_only_the_newest_are_kept(tmp_path):
     parts = stepped()
     for step in (1, 2, 3, 12):
-        save_checkpoint(tmp_path, *parts, TrainerState(step, step, 0.0), keep=2)
-    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000003", "step-0000012"]
+        save_checkpoint(tmp_path, *parts, Counters(step, step, 0.0), keep=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-0000003", "step-0000012"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_half_written_checkpoint_does_not_count(tmp_path, saved):
     (tmp_path / ".partial-0000011").mkdir()
-    assert checkpoints(tmp_path) == [saved[1]]
+    assert list_checkpoints(tmp_path) == [saved[1]]
 
 
 def test_a_checkpoint_can_be_written_again(tmp_path, saved):
-    save_checkpoint(tmp_path, *saved[0], TrainerState(99, 10, 0.0), keep=3)
+    save_checkpoint(tmp_path, *saved[0], Counters(99, 10, 0.0), keep=3)
     assert json.loads((saved[1] / "state.json").read_text(encoding="utf-8"))["seen"] == 99
 
 
@@ -100,7 +142,7 @@ def test_a_damaged_checkpoint_is_refused_and_named(saved, name, missing):
 
 def test_the_newest_averaged_weights_are_found(tmp_path, saved):
     (_, average, _), _ = saved
-    config, tensors, state = averaged_weights(tmp_path)
+    config, tensors, state = load_averaged_weights(tmp_path)
     assert config == tiny()
     assert state.seen == 80
     assert all(torch.equal(tensors[name], value) for name, value in average.items())
@@ -108,16 +150,16 @@ def test_the_newest_averaged_weights_are_found(tmp_path, saved):
 
 def test_a_run_without_checkpoints_says_so(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        averaged_weights(tmp_path)
+        load_averaged_weights(tmp_path)
 
 
 def with_density(seed: int, beta: float):
     """As :func:`stepped`, with the renderer's density among what is trained."""
     torch.manual_seed(seed)
     model, density = build(tiny()), LaplaceDensity(beta)
-    average = {name: torch.rand_like(p) for name, p in trained(model, density).items()}
+    average = {name: torch.rand_like(p) for name, p in trained_parameters(model, density).items()}
     optimizer = make_optimizer(model, TrainConfig(), density)
-    for parameter in trained(model, density).values():
+    for parameter in trained_parameters(model, density).values():
         parameter.grad = torch.rand_like(parameter)
     optimizer.step()
     return model, average, optimizer, density
@@ -125,7 +167,7 @@ def with_density(seed: int, beta: float):
 
 def test_the_density_is_restored_with_average_and_moments(tmp_path):
     model, average, optimizer, density = with_density(1, 0.05)
-    folder = save_checkpoint(tmp_path, model, average, optimizer, TrainerState(8, 1), 3, density)
+    folder = save_checkpoint(tmp_path, model, average, optimizer, Counters(8, 1), 3, density)
     again, other_average, other_optimizer, twin = with_density(2, 0.01)
     load_checkpoint(folder, again, other_average, other_optimizer, twin)
     assert torch.equal(density.log_beta, twin.log_beta)
@@ -145,6 +187,6 @@ def test_a_checkpoint_of_a_run_that_did_not_render_loads_into_one_that_does(save
 
 def test_a_checkpoint_of_a_run_that_renders_is_one_of_the_model_for_everyone_else(tmp_path):
     model, average, optimizer, density = with_density(1, 0.05)
-    folder = save_checkpoint(tmp_path, model, average, optimizer, TrainerState(8, 1), 3, density)
+    folder = save_checkpoint(tmp_path, model, average, optimizer, Counters(8, 1), 3, density)
     load_checkpoint(folder, *fresh(2))
-    assert averaged_weights(tmp_path)[1].keys() == trained(model).keys()
+    assert load_averaged_weights(tmp_path)[1].keys() == trained_parameters(model).keys()

@@ -20,11 +20,11 @@ from humanlrm.model.denoiser import Denoiser
 from humanlrm.model.denoiser_config import tiny_denoiser
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import CheckpointError, denoiser_from_pretrained, save_pretrained
-from humanlrm.train.checkpoint import averaged_weights, checkpoints, trained
+from humanlrm.train.checkpoint import list_checkpoints, load_averaged_weights, trained_parameters
 from humanlrm.train.diffuse import DiffuseConfig, distil, train_denoiser
 from humanlrm.train.latent.pairs import Pair
 from humanlrm.train.latent.targets import LatentFolder
-from humanlrm.train.loop import TrainingStopped
+from humanlrm.train.stop import TrainingStopped
 from humanlrm.views import Inputs
 
 PLAN = DiffuseConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
@@ -91,32 +91,32 @@ def test_samples_reproduce_the_person_they_are_conditioned_on(lrm, config, tmp_p
 
 def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(lrm, config, uninterrupted, tmp_path):
     def interrupt(progress):
-        if progress.state.step == 3:
+        if progress.counters.step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_denoiser(config, PLAN, lrm, Four(), tmp_path, interrupt, workers=0)
-    assert checkpoints(tmp_path)[-1].name == "step-0000002"
+    assert list_checkpoints(tmp_path)[-1].name == "step-0000002"
     torch.manual_seed(99)
     train_denoiser(config, PLAN, lrm, Four(), tmp_path, workers=0)
     for part in ("model", "average", "optimizer"):
-        one, two = (load_file(checkpoints(run)[-1] / f"{part}.safetensors") for run in (tmp_path, uninterrupted))
+        one, two = (load_file(list_checkpoints(run)[-1] / f"{part}.safetensors") for run in (tmp_path, uninterrupted))
         assert one.keys() == two.keys()
         assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
 def test_the_model_holds_the_averaged_weights_and_a_finished_run_changes_nothing(lrm, config, uninterrupted):
     model = train_denoiser(config, PLAN, lrm, Four(), uninterrupted, workers=0)
-    saved, average, state = averaged_weights(uninterrupted)
+    saved, average, state = load_averaged_weights(uninterrupted)
     assert (saved, state.seen, state.step) == (config, 8, 4)
     assert not model.training
-    assert all(torch.equal(p, average[name]) for name, p in trained(model).items())
+    assert all(torch.equal(p, average[name]) for name, p in trained_parameters(model).items())
 
 
 def test_another_seed_gives_other_weights(lrm, config, uninterrupted, tmp_path):
     other = train_denoiser(config, replace(PLAN, seed=1), lrm, Four(), tmp_path, workers=0)
-    average = averaged_weights(uninterrupted)[1]
-    assert not all(torch.equal(p, average[name]) for name, p in trained(other).items())
+    average = load_averaged_weights(uninterrupted)[1]
+    assert not all(torch.equal(p, average[name]) for name, p in trained_parameters(other).items())
 
 
 def test_a_run_of_another_denoiser_is_refused(lrm, config, uninterrupted):
@@ -139,14 +139,14 @@ def test_a_loss_that_is_no_number_stops_the_run(lrm, config, tmp_path):
     people.latents[:] = torch.nan
     with pytest.raises(TrainingStopped, match="nan"):
         train_denoiser(config, PLAN, lrm, people, tmp_path, workers=0)
-    assert checkpoints(tmp_path) == []
+    assert list_checkpoints(tmp_path) == []
 
 
 def test_biases_and_embeddings_do_not_decay(config):
     from humanlrm.train.diffuse import _optimizer
 
     model = Denoiser(config)
-    names = {id(p): name for name, p in trained(model).items()}
+    names = {id(p): name for name, p in trained_parameters(model).items()}
     decayed, rest = ([names[id(p)] for p in group["params"]] for group in _optimizer(model, PLAN).param_groups)
     assert all(name.endswith("weight") for name in decayed)
     assert {"place", "nothing"} <= set(rest)
@@ -178,7 +178,7 @@ def test_distilling_stores_the_teachers_statistics_and_goes_on(lrm, data, tmp_pa
     assert (model.config.mean, model.config.scale) == cached.statistics()
     assert len(cached) == 6
     go(PLAN)
-    assert [path.name for path in checkpoints(tmp_path / "run")] == [f"step-000000{n}" for n in (1, 2, 3, 4)]
+    assert [path.name for path in list_checkpoints(tmp_path / "run")] == [f"step-000000{n}" for n in (1, 2, 3, 4)]
 
 
 def test_models_of_different_latents_are_refused(lrm, data, tmp_path):
@@ -188,11 +188,11 @@ def test_models_of_different_latents_are_refused(lrm, data, tmp_path):
 
 
 def test_the_command_trains_and_exports(lrm, data, tmp_path, capsys):
-    save_pretrained(tmp_path / "lrm", lrm.config, dict(trained(lrm)))
+    save_pretrained(tmp_path / "lrm", lrm.config, dict(trained_parameters(lrm)))
     arguments = ["train-diffusion", "tiny", "--data", data, "--latents", tmp_path / "latents", "--workers", "0"]
     arguments += ["--samples", "4", "--batch", "2", "--run", tmp_path / "run", "--export", tmp_path / "out"]
     assert main([*map(str, arguments), "--student", str(tmp_path / "lrm")]) == 0
     assert denoiser_from_pretrained(tmp_path / "out").config.mean != ()
-    save_pretrained(tmp_path / "small", tiny(), dict(trained(build(tiny()))))
+    save_pretrained(tmp_path / "small", tiny(), dict(trained_parameters(build(tiny()))))
     assert main([*map(str, arguments), "--student", str(tmp_path / "small")]) == 1
     assert "paper's family" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import torch
 import train_tiny
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from train_tiny import RENDERING, plan
+from train_tiny import RENDERING, Call, numbers, plan, run_training, total_loss
 
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import Mixture, ShardFolder, write_shard
@@ -22,12 +22,12 @@ from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.train import stop
-from humanlrm.train.checkpoint import checkpoints, trained
-from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.checkpoint import list_checkpoints, trained_parameters
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.hooks import DrawPictures, ReportProgress, Validate, validate
 from humanlrm.train.lift import fit_lifter
-from humanlrm.train.loop import TrainingStopped, make_optimizer, train, validate
-from humanlrm.train.objective import objective
-from humanlrm.train.stop import asked_to_stop
+from humanlrm.train.optimizer import make_optimizer
+from humanlrm.train.stop import TrainingStopped, catch_stop_signals
 
 SCRIPT = str(Path(train_tiny.__file__))
 
@@ -40,7 +40,7 @@ class Interrupted(Exception):
 def uninterrupted(shards, tmp_path_factory) -> Path:
     """Four steps of two samples."""
     run = tmp_path_factory.mktemp("uninterrupted")
-    train(tiny(), plan(8, 2), shards, run, workers=0)
+    run_training(tiny(), plan(8, 2), shards, run)
     return run
 
 
@@ -57,13 +57,13 @@ def clueless(rendered, tmp_path_factory) -> Path:
 def alone(clueless, tmp_path_factory) -> Path:
     """Four steps of two samples by one process."""
     run = tmp_path_factory.mktemp("alone")
-    train(tiny(), plan(8, 2), clueless, run, workers=0)
+    run_training(tiny(), plan(8, 2), clueless, run)
     return run
 
 
 def last(run: Path) -> dict[str, torch.Tensor]:
     """Everything in the newest checkpoint."""
-    folder = checkpoints(run)[-1]
+    folder = list_checkpoints(run)[-1]
     return {
         f"{path.stem}.{name}": tensor
         for path in folder.glob("*.safetensors")
@@ -74,35 +74,35 @@ def last(run: Path) -> dict[str, torch.Tensor]:
 def same(a: Path, b: Path) -> bool:
     first, second = last(a), last(b)
     return (
-        checkpoints(a)[-1].name == checkpoints(b)[-1].name
+        list_checkpoints(a)[-1].name == list_checkpoints(b)[-1].name
         and first.keys() == second.keys()
         and all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     )
 
 
 def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(shards, uninterrupted, tmp_path):
-    def interrupt(progress):
-        if progress.state.step == 3:
+    def interrupt(state):
+        if state.counters.step == 3:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        train(tiny(), plan(8, 2), shards, tmp_path, report=interrupt, workers=0)
-    assert checkpoints(tmp_path)[-1].name == "step-0000002"
+        run_training(tiny(), plan(8, 2), shards, tmp_path, [Call(interrupt)])
+    assert list_checkpoints(tmp_path)[-1].name == "step-0000002"
     torch.manual_seed(99)
-    train(tiny(), plan(8, 2), shards, tmp_path, workers=0)
+    run_training(tiny(), plan(8, 2), shards, tmp_path)
     assert same(tmp_path, uninterrupted)
 
 
 def test_another_seed_gives_other_weights(shards, uninterrupted, tmp_path):
-    train(tiny(), replace(plan(8, 2), seed=1), shards, tmp_path, workers=0)
+    run_training(tiny(), replace(plan(8, 2), seed=1), shards, tmp_path)
     assert not same(tmp_path, uninterrupted)
 
 
 def test_a_killed_process_goes_on_and_ends_with_the_same_weights(shards, uninterrupted, tmp_path):
     killed = subprocess.run([sys.executable, SCRIPT, shards, tmp_path, "8", "2", "3"], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert checkpoints(tmp_path)[-1].name == "step-0000002"
-    train(tiny(), plan(8, 2), shards, tmp_path, workers=0)
+    assert list_checkpoints(tmp_path)[-1].name == "step-0000002"
+    run_training(tiny(), plan(8, 2), shards, tmp_path)
     assert same(tmp_path, uninterrupted)
 
 
@@ -119,35 +119,35 @@ def ctrl_c() -> Iterator[None]:
 def test_who_asks_a_run_to_stop_loses_nothing(number, shards, uninterrupted, tmp_path):
     before = signal.getsignal(number)
 
-    def ask_to_stop(progress):
-        if progress.state.step == 2:
+    def ask_to_stop(state):
+        if state.counters.step == 2:
             os.kill(os.getpid(), number)
 
     seldom = replace(plan(8, 2), checkpoint_s=1e9)
-    train(tiny(), seldom, shards, tmp_path, report=ask_to_stop, workers=0)
-    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000002"]
+    run_training(tiny(), seldom, shards, tmp_path, [Call(ask_to_stop)])
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-0000002"]
     assert signal.getsignal(number) is before
-    train(tiny(), seldom, shards, tmp_path, workers=0)
+    run_training(tiny(), seldom, shards, tmp_path)
     assert same(tmp_path, uninterrupted)
 
 
 def test_a_run_that_goes_on_does_not_ask_for_what_it_began_from(shards, uninterrupted, tmp_path):
     before = last(uninterrupted)
-    train(tiny(), plan(8, 2), shards, uninterrupted, workers=0, initial=tmp_path / "gone")
+    run_training(tiny(), replace(plan(8, 2), initial=tmp_path / "gone"), shards, uninterrupted)
     assert all(torch.equal(tensor, before[name]) for name, tensor in last(uninterrupted).items())
 
 
 def test_a_finished_run_started_again_changes_nothing(shards, uninterrupted):
     before = last(uninterrupted)
-    train(tiny(), plan(8, 2), shards, uninterrupted, workers=0)
+    run_training(tiny(), plan(8, 2), shards, uninterrupted)
     assert all(torch.equal(tensor, before[name]) for name, tensor in last(uninterrupted).items())
 
 
 def test_the_trained_model_holds_the_averaged_weights(shards, uninterrupted):
-    model = train(tiny(), plan(8, 2), shards, uninterrupted, workers=0)
-    average = load_file(checkpoints(uninterrupted)[-1] / "average.safetensors")
+    model = run_training(tiny(), plan(8, 2), shards, uninterrupted)
+    average = load_file(list_checkpoints(uninterrupted)[-1] / "average.safetensors")
     assert not model.training
-    assert all(torch.equal(p, average[name]) for name, p in trained(model).items())
+    assert all(torch.equal(p, average[name]) for name, p in trained_parameters(model).items())
 
 
 def together(*arguments: object) -> None:
@@ -165,10 +165,10 @@ def together(*arguments: object) -> None:
 
 def test_only_the_first_process_writes_into_the_run(shards, tmp_path, monkeypatch):
     """Two that write the history of the weights that they start from at once have left one without its file."""
-    save_pretrained(tmp_path / "weights", tiny(), dict(trained(build(tiny()))))
+    save_pretrained(tmp_path / "weights", tiny(), dict(trained_parameters(build(tiny()))))
     write_history(tmp_path / "weights", [TrainingStage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")])
     monkeypatch.setattr(Accelerator, "is_main_process", False)
-    train(tiny(), plan(2, 2), shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
+    run_training(tiny(), replace(plan(2, 2), initial=tmp_path / "weights"), shards, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -177,7 +177,7 @@ def apart(a: Path, b: Path, data: Path) -> float:
     torch.manual_seed(plan(8, 2).seed)
     model = build(tiny())
     fit_lifter(model.landmark_head.lifter, ShardFolder(data), plan(8, 2).lifter_steps, plan(8, 2).seed)
-    start = {f"model.{name}": p.detach() for name, p in trained(model).items()}
+    start = {f"model.{name}": p.detach() for name, p in trained_parameters(model).items()}
     one, two = last(a), last(b)
     assert one.keys() == two.keys()
     assert all(one[name].shape == two[name].shape for name in one)
@@ -191,26 +191,10 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(clueless
     assert apart(alone, tmp_path, clueless) < 0.01
 
 
-def test_a_model_that_is_split_over_two_processes_learns_the_same_and_goes_on(clueless, alone, tmp_path):
-    train(tiny(), plan(8, 2), clueless, tmp_path, report=_stop_at(2), workers=0)
-    assert checkpoints(tmp_path)[-1].name == "step-0000002"
-    together("--sharded", clueless, tmp_path, 8, 1)
-    assert checkpoints(tmp_path)[-1].name == checkpoints(alone)[-1].name
-    assert apart(alone, tmp_path, clueless) < 0.01
-
-
-def _stop_at(step: int):
-    def stop(progress):
-        if progress.state.step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return stop
-
-
 def test_gradients_of_several_batches_make_the_step_of_one_large_batch(clueless, alone, tmp_path):
-    train(tiny(), replace(plan(8, 1), accumulate=2), clueless, tmp_path, workers=0)
+    run_training(tiny(), replace(plan(8, 1), accumulate=2), clueless, tmp_path)
     one, two = last(alone), last(tmp_path)
-    assert checkpoints(tmp_path)[-1].name == checkpoints(alone)[-1].name
+    assert list_checkpoints(tmp_path)[-1].name == list_checkpoints(alone)[-1].name
     names = [name for name in one if name.startswith("optimizer.exp_avg.")]
     apart = sum(float((one[name] - two[name]).abs().sum()) for name in names)
     assert apart < 0.01 * sum(float(one[name].abs().sum()) for name in names)
@@ -219,34 +203,34 @@ def test_gradients_of_several_batches_make_the_step_of_one_large_batch(clueless,
 def test_a_run_that_renders_resumes_bit_for_bit_and_learns_its_density(shards, tmp_path):
     config = replace(plan(4, 1), rendering=RENDERING, checkpoint_s=0)
 
-    def interrupt(progress):
-        if progress.state.step == 3:
+    def interrupt(state):
+        if state.counters.step == 3:
             raise Interrupted
 
-    train(tiny(), config, shards, tmp_path / "whole", workers=0)
+    run_training(tiny(), config, shards, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        train(tiny(), config, shards, tmp_path / "cut", report=interrupt, workers=0)
-    train(tiny(), config, shards, tmp_path / "cut", workers=0)
+        run_training(tiny(), config, shards, tmp_path / "cut", [Call(interrupt)])
+    run_training(tiny(), config, shards, tmp_path / "cut")
     assert same(tmp_path / "cut", tmp_path / "whole")
     start = LaplaceDensity().log_beta.detach()
     assert not torch.equal(last(tmp_path / "whole")["density.value.density.log_beta"], start)
 
 
 def test_rendering_can_be_turned_on_in_a_run_and_off_again(shards, tmp_path):
-    train(tiny(), plan(2, 2), shards, tmp_path, workers=0)
+    run_training(tiny(), plan(2, 2), shards, tmp_path)
     losses = []
     config = replace(plan(4, 2), rendering=RENDERING)
-    train(tiny(), config, shards, tmp_path, report=lambda p: losses.append(p.losses), workers=0)
+    run_training(tiny(), config, shards, tmp_path, [ReportProgress(lambda p: losses.append(p.losses))])
     assert {"sdf", "render_rgb", "render_mask", "render_perceptual", "beta"} <= losses[-1].keys()
-    train(tiny(), plan(6, 2), shards, tmp_path, workers=0)
-    assert checkpoints(tmp_path)[-1].name == "step-0000003"
+    run_training(tiny(), plan(6, 2), shards, tmp_path)
+    assert list_checkpoints(tmp_path)[-1].name == "step-0000003"
 
 
 def test_a_mixture_of_folders_is_trained_on(shards, rendered, tmp_path):
     write_shard(tmp_path / "other" / "a.tar", [("00000000", rendered)])
     mixture = Mixture([(ShardFolder(shards), 1.0), (ShardFolder(tmp_path / "other"), 1.0)])
-    train(tiny(), plan(2, 2), mixture, tmp_path / "mixed", workers=0)
-    train(tiny(), plan(2, 2), shards, tmp_path / "plain", workers=0)
+    run_training(tiny(), plan(2, 2), mixture, tmp_path / "mixed")
+    run_training(tiny(), plan(2, 2), shards, tmp_path / "plain")
     assert not same(tmp_path / "mixed", tmp_path / "plain")
 
 
@@ -258,12 +242,12 @@ def test_training_on_one_batch_lowers_every_geometric_loss(batch):
     torch.manual_seed(0)
     model = build(tiny()).train()
     optimizer = make_optimizer(model, TrainConfig(learning_rate=1e-3))
-    before = objective(model, batch).numbers()
+    before = numbers(model, batch)
     for _ in range(80):
         optimizer.zero_grad()
-        objective(model, batch).total(LossWeights()).backward()
+        total_loss(model, batch).backward()
         optimizer.step()
-    after = objective(model, batch).numbers()
+    after = numbers(model, batch)
     for name in ("sdf", "surface", "depth", "landmarks", "rgb"):
         assert after[name] < 0.9 * before[name], name
 
@@ -272,61 +256,69 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(rendered, tmp_path):
     broken = replace(rendered, samples=replace(rendered.samples, sdf=rendered.samples.sdf * float("nan")))
     write_shard(tmp_path / "data" / "a.tar", [("00000000", broken)])
     with pytest.raises(TrainingStopped, match=r"not-finite\.safetensors"):
-        train(tiny(), plan(8, 2), tmp_path / "data", tmp_path / "run", workers=0)
+        run_training(tiny(), plan(8, 2), tmp_path / "data", tmp_path / "run")
     kept = load_file(tmp_path / "run" / "not-finite.safetensors")
     assert kept["wanted.sdf"].isnan().all()
     assert kept["image"].shape == (2, 5, 64, 64)
     assert kept["landmarks"].shape == (2, 19, 4)
-    assert checkpoints(tmp_path / "run") == []
+    assert list_checkpoints(tmp_path / "run") == []
 
 
 def test_a_batch_with_target_views_is_kept_whole(rendered, tmp_path):
     broken = replace(rendered, samples=replace(rendered.samples, sdf=rendered.samples.sdf * float("nan")))
     write_shard(tmp_path / "data" / "a.tar", [("00000000", broken)])
     with pytest.raises(TrainingStopped):
-        train(tiny(), replace(plan(1, 1), rendering=RENDERING), tmp_path / "data", tmp_path / "run", workers=0)
+        run_training(tiny(), replace(plan(1, 1), rendering=RENDERING), tmp_path / "data", tmp_path / "run")
     kept = load_file(tmp_path / "run" / "not-finite.safetensors")
     assert kept["wanted.targets.rgb"].shape[:3] == (1, RENDERING.views, 3)
 
 
 def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
-    learned = trained(train(tiny(), plan(4, 2), shards, tmp_path / "first", workers=0))
-    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
-    going_on = train(tiny(), config, shards, tmp_path / "second", workers=0, initial=tmp_path / "first")
-    assert all(torch.equal(p, learned[name]) for name, p in trained(going_on).items())
+    learned = trained_parameters(run_training(tiny(), plan(4, 2), shards, tmp_path / "first"))
+    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0, initial=tmp_path / "first")
+    going_on = run_training(tiny(), config, shards, tmp_path / "second")
+    assert all(torch.equal(p, learned[name]) for name, p in trained_parameters(going_on).items())
 
 
 def test_a_run_starts_from_exported_weights(shards, tmp_path):
     torch.manual_seed(3)
     exported = build(tiny())
-    save_pretrained(tmp_path / "weights", tiny(), dict(trained(exported)))
+    save_pretrained(tmp_path / "weights", tiny(), dict(trained_parameters(exported)))
     been = [TrainingStage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")]
     write_history(tmp_path / "weights", been)
-    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
-    going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
+    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0, initial=tmp_path / "weights")
+    going_on = run_training(tiny(), config, shards, tmp_path / "run")
     assert read_history(tmp_path / "run") == been
-    assert all(torch.equal(p, trained(exported)[name].half().float()) for name, p in trained(going_on).items())
+    assert all(
+        torch.equal(p, trained_parameters(exported)[name].half().float())
+        for name, p in trained_parameters(going_on).items()
+    )
 
 
 def test_weights_without_a_head_part_get_one(shards, tmp_path):
     older = replace(tiny(), head=False)
-    save_pretrained(tmp_path / "weights", older, dict(trained(build(older))))
-    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0)
-    going_on = train(tiny(), config, shards, tmp_path / "run", workers=0, initial=tmp_path / "weights")
-    assert {name for name in trained(going_on) if "field.head." in name}
-    save_pretrained(tmp_path / "new", tiny(), dict(trained(going_on)))
+    save_pretrained(tmp_path / "weights", older, dict(trained_parameters(build(older))))
+    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0, initial=tmp_path / "weights")
+    going_on = run_training(tiny(), config, shards, tmp_path / "run")
+    assert {name for name in trained_parameters(going_on) if "field.head." in name}
+    save_pretrained(tmp_path / "new", tiny(), dict(trained_parameters(going_on)))
     assert isinstance(from_pretrained(tmp_path / "new"), HumanLRM)
 
 
-def test_progress_tells_losses_and_validation(shards, tmp_path):
-    lines = []
+def test_hooks_report_losses_validation_and_pictures_when_they_are_due(shards, tmp_path):
+    lines, validations, pictures = [], [], []
     config = replace(plan(4, 2), validate_every=2, picture_every=2, picture_px=8)
-    train(tiny(), config, shards, tmp_path, validation=shards, report=lines.append, workers=0)
-    assert [line.state.step for line in lines][-1] == 2
-    assert lines[0].validation is lines[0].pictures is None
-    assert lines[1].pictures.around.shape[:2] == (2, 3)
+    hooks = [
+        Validate(ShardFolder(shards), lambda *report: validations.append(report)),
+        DrawPictures(lambda *report: pictures.append(report)),
+        ReportProgress(lambda progress: lines.append(replace(progress, counters=replace(progress.counters)))),
+    ]
+    run_training(tiny(), config, shards, tmp_path, hooks)
+    assert [line.counters.step for line in lines] == [1, 2]
+    assert [seen for seen, _ in validations] == [seen for seen, _ in pictures] == [4]
+    assert pictures[0][1].around.shape[:2] == (2, 3)
     assert all(line.samples_per_s > 0 and line.flops_per_s > 0 for line in lines)
-    assert lines[1].validation.keys() == lines[1].losses.keys() >= {"sdf", "depth", "landmarks"}
+    assert validations[0][1].keys() == lines[1].losses.keys() >= {"sdf", "depth", "landmarks"}
 
 
 def test_validation_is_the_same_every_time(shards):
@@ -337,13 +329,13 @@ def test_validation_is_the_same_every_time(shards):
 
 def test_no_data_is_an_error_that_leaves_nothing(tmp_path):
     with pytest.raises(ShardError):
-        train(tiny(), plan(2, 2), tmp_path / "empty", tmp_path / "run", workers=0)
+        run_training(tiny(), plan(2, 2), tmp_path / "empty", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_biases_norms_and_embeddings_do_not_decay_and_the_lifter_changes_slowly():
     model = build(tiny())
-    names = {id(p): name for name, p in trained(model).items()}
+    names = {id(p): name for name, p in trained_parameters(model).items()}
     groups = make_optimizer(model, TrainConfig()).param_groups
     decayed, rest = (
         [names[id(p)] for group in groups if bool(group["weight_decay"]) == decays for p in group["params"]]
@@ -362,18 +354,18 @@ def test_biases_norms_and_embeddings_do_not_decay_and_the_lifter_changes_slowly(
 def test_who_presses_ctrl_c_twice_means_now(shards, tmp_path, monkeypatch):
     monkeypatch.setattr(stop, "_ECHO_S", 0)
 
-    def insist(progress):
+    def insist(state):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(), plan(8, 2), shards, tmp_path, report=insist, workers=0)
+        run_training(tiny(), plan(8, 2), shards, tmp_path, [Call(insist)])
 
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_a_run_in_the_background_does_not_hear_the_ctrl_c_of_others():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with asked_to_stop() as asked:
+    with catch_stop_signals() as asked:
         os.kill(os.getpid(), signal.SIGINT)
         assert asked == []
         for _ in range(2):  # the second is an echo

@@ -4,14 +4,15 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
-from train_tiny import RENDERING, STAGE
+from train_tiny import RENDERING, STAGE, numbers
 
 from humanlrm.encoding import encode
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
-from humanlrm.train.config import LossWeights, TrainConfig
-from humanlrm.train.loop import make_optimizer
-from humanlrm.train.objective import Objective, StepContext, objective
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.losses import LossWeights, compute_losses
+from humanlrm.train.objective import Objective, StepContext
+from humanlrm.train.optimizer import make_optimizer
 from humanlrm.views import Batch, Supervision
 
 FIRST = StepContext(progress=0.0, seed=1, patch=True)
@@ -77,8 +78,8 @@ def test_without_rendering_a_capture_neither_pulls_nor_spoils(scans):
 def test_a_scan_pulls_equally_hard_beside_a_capture(scans):
     """Half of a batch unknown: half of the terms that are means over samples; landmarks are a mean over known ones."""
     model = build(tiny()).eval()
-    by_itself = objective(model, first_alone(scans)).numbers()
-    beside = objective(model, as_capture(scans, slice(1, 2))).numbers()
+    by_itself = numbers(model, first_alone(scans))
+    beside = numbers(model, as_capture(scans, slice(1, 2)))
     for name in ("sdf", "occupancy", "surface", "normal", "eikonal", "rgb", "depth", "slope"):
         assert beside[name] == pytest.approx(by_itself[name] / 2, rel=1e-4), name
     assert beside["landmarks"] == pytest.approx(by_itself["landmarks"], rel=1e-4)
@@ -96,14 +97,14 @@ def first_alone(batch: Batch) -> Batch:
 def test_a_scan_without_colors_keeps_its_other_terms(scans):
     bare = replace(scans.supervision, rgb=torch.full_like(scans.supervision.rgb, torch.nan))
     model = build(tiny()).eval()
-    with_color, without = objective(model, scans).numbers(), objective(model, Batch(scans.inputs, bare)).numbers()
+    with_color, without = numbers(model, scans), numbers(model, Batch(scans.inputs, bare))
     assert without.pop("rgb") == 0 < with_color.pop("rgb")
     assert without == with_color
 
 
 def test_a_known_point_with_a_broken_distance_is_no_unknown_point(scans):
     broken = replace(scans.supervision, sdf=scans.supervision.sdf * torch.nan)
-    assert objective(build(tiny()).eval(), Batch(scans.inputs, broken)).sdf.isnan()
+    assert compute_losses(build(tiny()).eval(), Batch(scans.inputs, broken))["sdf"].isnan()
 
 
 def test_every_term_is_told_by_name_and_the_patch_only_when_it_was_rendered(scans):
@@ -120,6 +121,10 @@ def test_the_sum_is_of_both_kinds_of_terms(scans):
     expected = sum(getattr(LossWeights(), n) * float(terms[n]) for n in vars(LossWeights()))
     expected += sum(w * float(terms[f"render_{n}"]) for n, w in vars(RENDERING.weights).items())
     assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_weight_has_its_loss_and_none_is_forgotten(scans):
+    assert list(compute_losses(build(tiny()).eval(), scans)) == list(vars(LossWeights()))
 
 
 def test_the_same_seed_renders_the_same_pixels_and_another_seed_others(scans):

@@ -13,11 +13,11 @@ from train_tiny import RENDERING
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
-from humanlrm.train.checkpoint import TrainerState
+from humanlrm.train.checkpoint import Counters
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.loop import Progress
+from humanlrm.train.hooks import Progress
 from humanlrm.train.objective import Objective, StepContext
-from humanlrm.train.pictures import Pictures, draw
+from humanlrm.train.pictures import Pictures, draw_pictures
 from humanlrm.train.report import TrainingReport
 from humanlrm.train.throughput import bf16_pays, flop_counter, matmul_peak, step_flops
 from humanlrm.views import Batch, Targets
@@ -29,7 +29,7 @@ SIDE = 16
 def drawn(scans) -> Pictures:
     """An untrained model: its field is the prior, silhouette and depth."""
     torch.manual_seed(0)
-    return draw(build(tiny()).eval(), scans, size_px=SIDE)
+    return draw_pictures(build(tiny()).eval(), scans, size_px=SIDE)
 
 
 def test_pictures_have_a_row_per_view_and_values_that_can_be_shown(drawn):
@@ -48,7 +48,7 @@ def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
     exact = torch.cat([scans.supervision.landmarks, torch.ones(len(image), 19, 1)], dim=-1)
     inside = torch.cat([scans.inputs.image[:, :4], torch.ones_like(scans.inputs.image[:, :1])], dim=1)
     batch = Batch(replace(scans.inputs, image=inside, landmarks=exact), replace(scans.supervision, targets=own))
-    row = draw(build(tiny()).eval(), batch, subjects=1, size_px=SIDE).targets[0]
+    row = draw_pictures(build(tiny()).eval(), batch, subjects=1, size_px=SIDE).targets[0]
     wanted, predicted, normals, _ = row.chunk(4, dim=-1)
     wanted, predicted = ((picture - 0.5).abs().amax(0) > 1e-3 for picture in (wanted, predicted))
     assert (wanted & predicted).sum() > 0.5 * (wanted | predicted).sum()
@@ -67,7 +67,9 @@ def test_a_field_without_a_surface_has_no_mesh_and_a_batch_without_targets_no_su
     model = build(tiny()).eval()
     with torch.no_grad():
         model.field.sdf.bias += 5
-    pictures = draw(model, Batch(scans.inputs, replace(scans.supervision, targets=None)), subjects=1, size_px=16)
+    pictures = draw_pictures(
+        model, Batch(scans.inputs, replace(scans.supervision, targets=None)), subjects=1, size_px=16
+    )
     assert pictures.mesh is None
     assert pictures.targets is None
     assert pictures.inputs.shape[0] == 1
@@ -117,13 +119,14 @@ def test_bfloat16_pays_where_its_products_take_less_time(half_s, single_s):
 
 def test_the_log_holds_pictures_mesh_and_throughput(drawn, tmp_path):
     with TrainingReport(tmp_path, 8, Console(quiet=True)) as report:
-        report(Progress(TrainerState(8, 1), {"sdf": 0.5, "render_rgb": 0.1}, 1e-3, 2.0, 1e9, None, drawn))
+        report.show_progress(Progress(Counters(8, 1), {"sdf": 0.5, "render_rgb": 0.1}, 1e-3, 2.0, 1e9))
+        report.show_pictures(8, drawn)
     log = EventAccumulator(str(tmp_path / "log"), size_guidance={"images": 0, "tensors": 0})
     log.Reload()
     assert {"loss/sdf", "loss/render_rgb", "samples_per_s", "mfu", "learning_rate"} <= set(log.Tags()["scalars"])
     assert log.Scalars("mfu")[0].value > 0
     names = {tag.split("/")[0] for tag in log.Tags()["images"]}
-    assert names == {"given", "predicted", "wanted and predicted, colour and normals"}
+    assert names == {"inputs", "predicted", "true and predicted, color and normals"}
     meshes = [tag for tag in log.Tags()["tensors"] if "mesh" in tag]
     assert len(meshes) == 3
     np.testing.assert_equal({log.Tensors(tag)[0].step for tag in meshes}, {8})

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.render_config import RenderSchedule
+from humanlrm.train.render_losses import RenderSchedule
 
 PLAN = TrainConfig(samples=1000, warmup=100, learning_rate=1.0)
 

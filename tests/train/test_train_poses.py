@@ -7,7 +7,7 @@ from humanlrm.body.landmarks import COUNT
 from humanlrm.people.procedural.bodies import landmarks, sample_body, skin
 from humanlrm.people.procedural.limbs import bone_turns
 from humanlrm.people.procedural.poses import PHOTO_POSES, BodyPose
-from humanlrm.train.poses import gather, legs_are_straight, usual
+from humanlrm.train.poses import collect_examples, legs_are_straight, training_share
 from humanlrm.views import Inputs
 
 
@@ -25,7 +25,7 @@ def people() -> dict[str, torch.Tensor]:
     return found
 
 
-def cut(rows: int) -> Inputs:
+def truncated(rows: int) -> Inputs:
     """A photo that ends ``rows`` of 64 pixels above the frame's lower end."""
     image = torch.ones(1, 5, 64, 64)
     image[:, :, 64 - rows :] = 0
@@ -38,7 +38,8 @@ def test_who_stands_and_who_does_not(people):
 
 
 def test_only_those_whose_hidden_legs_do_not_stand_are_seen_less_often(people):
-    share = {(name, rows): float(usual(cut(rows), marks[None])) for name, marks in people.items() for rows in (1, 34)}
+    cases = [(name, marks, rows) for name, marks in people.items() for rows in (1, 34)]
+    share = {(name, rows): float(training_share(truncated(rows), marks[None])) for name, marks, rows in cases}
     assert share[("standing", 1)] == share[("standing", 34)] == share[("sitting", 1)] == 1
     assert 0 < share[("sitting", 34)] < 0.5
 
@@ -48,4 +49,4 @@ def test_examples_of_an_older_version_are_named(tmp_path, shards):
         {name: torch.zeros(1) for name in ("tokens", "estimate", "truth")}, tmp_path / "examples-0000000.safetensors"
     )
     with pytest.raises(ValueError, match="without share"):
-        gather(tmp_path, [shards], tmp_path, 1)
+        collect_examples(tmp_path, [shards], tmp_path, 1)

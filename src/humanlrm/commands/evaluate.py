@@ -20,7 +20,7 @@ from humanlrm.evaluate.plan import EvaluationPlan
 if TYPE_CHECKING:
     from humanlrm.evaluate.report.report import Report
     from humanlrm.evaluate.report.tables import Table
-    from humanlrm.train.checkpoint import TrainerState
+    from humanlrm.train.checkpoint import Counters
 
 #: Different reasons of failures that are printed; the report holds all.
 _PRINTED_REASONS = 5
@@ -251,13 +251,13 @@ class Export:
         from humanlrm.model.config import ModelConfig
         from humanlrm.model.history import read_history, write_history
         from humanlrm.model.pretrained import save_pretrained, with_landmarks
-        from humanlrm.train.checkpoint import averaged_weights
+        from humanlrm.train.checkpoint import load_averaged_weights
 
-        config, tensors, state = averaged_weights(self.run_folder)
+        config, tensors, state = load_averaged_weights(self.run_folder)
         sources, licences = describe_data(map(ShardFolder, self._folders()))
         stages = read_history(self.run_folder)
         if self.landmarks is not None:
-            other, theirs, seen = averaged_weights(self.landmarks)
+            other, theirs, seen = load_averaged_weights(self.landmarks)
             tensors = with_landmarks(config, tensors, other, theirs)
             stages.append(_stage(self.landmarks, sources, licences, seen))
         stages.append(_stage(self.run_folder, sources, licences, state))
@@ -284,7 +284,7 @@ class Export:
         return list(dict.fromkeys([*given, *(folder for folder in noted if folder not in gone)]))
 
 
-def _stage(run: Path, sources: dict[str, int], licences: list[str], state: "TrainerState") -> "TrainingStage":
+def _stage(run: Path, sources: dict[str, int], licences: list[str], state: "Counters") -> "TrainingStage":
     from humanlrm.model.history import TrainingStage, read_notes
 
     notes = read_notes(run)

@@ -30,7 +30,6 @@ class Train:
         accumulate: batches per step.
         learning_rate: after warm-up.
         fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
-        sharded: of several processes each keeps a part of the model, its gradients and moments (FSDP2) instead of all.
         bf16: compute the network in bfloat16, where this device is faster in it.
         part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field), or of
             that only what heads are like.
@@ -58,7 +57,6 @@ class Train:
     accumulate: int = 1
     learning_rate: float = 8e-4
     fall: Literal["linear", "cosine"] = "linear"
-    sharded: bool = False
     bf16: bool = False
     part: Literal["all", "landmarks", "field", "head"] = "all"
     rendering: bool = False
@@ -76,12 +74,14 @@ class Train:
         needs_train()
         from humanlrm.model.config import PRESETS
         from humanlrm.model.pretrained import save_pretrained
-        from humanlrm.train.checkpoint import checkpoints, newest_state, trained
-        from humanlrm.train.config import LossWeights, SampleSettings, TrainConfig, around_heads, head_weights
+        from humanlrm.train.checkpoint import list_checkpoints, load_counters, trained_parameters
+        from humanlrm.train.config import TrainConfig, for_heads
         from humanlrm.train.loop import train
-        from humanlrm.train.render_config import RenderSchedule
+        from humanlrm.train.processes import own_group
+        from humanlrm.train.render_losses import RenderSchedule
         from humanlrm.train.report import TrainingReport
-        from humanlrm.train.stop import stopped
+        from humanlrm.train.setup import setup
+        from humanlrm.train.stop import stop_message
 
         if self.preset not in PRESETS:
             raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
@@ -89,42 +89,35 @@ class Train:
         torch.set_num_threads(self.threads)
         config = PRESETS[self.preset]()
         bf16 = check_bf16(self.bf16, self.device)
-        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "part", "seed", "picture_every", "sharded")
+        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "part", "seed", "picture_every")
+        names += ("workers", "device", "initial", "encoder")
         plan = TrainConfig(
             **{name: getattr(self, name) for name in names},
             bf16=bf16,
             rendering=RenderSchedule() if self.rendering else None,
-            draw=around_heads() if self.part == "head" else SampleSettings(),
-            weights=head_weights() if self.part == "head" else LossWeights(),
         )
+        if self.part == "head":
+            plan = for_heads(plan)
         data = self._mixture()
-        begun = newest_state(self.run_folder).seen if checkpoints(self.run_folder) else 0
+        begun = load_counters(self.run_folder).seen if list_checkpoints(self.run_folder) else 0
         if self.initial is None and getattr(config, "landmarks", True) and not begun:
             console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
         if begun:
             console.print(f"going on from {begun:,} of {self.samples:,} samples", highlight=False)
         with TrainingReport(self.run_folder, self.samples, console, self.device, bf16, begun) as report:
-            model = train(
-                config,
-                plan,
-                data,
-                self.run_folder,
-                self.validation,
-                report,
-                self.workers,
-                self.device,
-                self.initial,
-                self.encoder,
-                self._figures() if self.initial is None else None,
-            )
+            figures = self._figures() if self.initial is None else None
+            with own_group():
+                state = setup(config, plan, data, self.run_folder, figures)
+                train(state, data, report.hooks(self.validation))
+            model = state.averaged_model()
         if console.quiet:  # what the first process writes may not be there yet
             return 0
-        seen = newest_state(self.run_folder).seen
+        seen = load_counters(self.run_folder).seen
         if seen < self.samples:
-            raise ValueError(stopped(seen, self.samples))
+            raise ValueError(stop_message(seen, self.samples))
         console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
         if self.export is not None:
-            save_pretrained(self.export, config, {name: p.cpu() for name, p in trained(model).items()})
+            save_pretrained(self.export, config, {name: p.cpu() for name, p in trained_parameters(model).items()})
             console.print(f"weights written to {self.export}", highlight=False)
         return 0
 
@@ -188,7 +181,7 @@ class TrainDiffusion:
         from humanlrm.model.denoiser_config import DENOISERS
         from humanlrm.model.paper import PaperLRM
         from humanlrm.model.pretrained import from_pretrained, save_pretrained
-        from humanlrm.train.checkpoint import trained
+        from humanlrm.train.checkpoint import trained_parameters
         from humanlrm.train.diffuse import DiffuseConfig, distil
         from humanlrm.train.report import TrainingReport
 
@@ -203,9 +196,18 @@ class TrainDiffusion:
         plan = DiffuseConfig(samples=self.samples, batch=self.batch)
         places = (self.data, self.latents, self.run_folder)
         with TrainingReport(self.run_folder, self.samples, console) as report:
-            model = distil(DENOISERS[self.preset](), plan, student, teacher, *places, report, self.workers, self.views)
+            model = distil(
+                DENOISERS[self.preset](),
+                plan,
+                student,
+                teacher,
+                *places,
+                report.show_progress,
+                self.workers,
+                self.views,
+            )
         if self.export is not None:
-            save_pretrained(self.export, model.config, {name: p.cpu() for name, p in trained(model).items()})
+            save_pretrained(self.export, model.config, {name: p.cpu() for name, p in trained_parameters(model).items()})
         return 0
 
 
@@ -244,8 +246,8 @@ class TrainPoses:
         from humanlrm.model.denoiser_config import PoseDenoiserConfig
         from humanlrm.model.history import TrainingStage
         from humanlrm.model.pretrained import SHIPPED, copied, save_pretrained
-        from humanlrm.train.checkpoint import averaged_weights, trained
-        from humanlrm.train.poses import gather, recipe, train_poses
+        from humanlrm.train.checkpoint import load_averaged_weights, trained_parameters
+        from humanlrm.train.poses import collect_examples, pose_recipe, train_poses
         from humanlrm.train.report import TrainingReport
 
         torch.set_num_threads(self.threads)
@@ -255,14 +257,14 @@ class TrainPoses:
         weights = self.weights or copied(SHIPPED, self.run_folder / "weights")
         out = self.export or weights / POSES
         with console.status(f"Looking at {self.photos:,} photos"):
-            examples = gather(
+            examples = collect_examples(
                 weights, list(self.data), self.run_folder / "examples", self.photos, self.seed, self.workers
             )
-        plan = recipe(self.samples, self.seed)
+        plan = pose_recipe(self.samples, self.seed)
         with TrainingReport(self.run_folder, self.samples, console) as report:
-            model = train_poses(PoseDenoiserConfig(), plan, examples, self.run_folder, report)
-        state = averaged_weights(self.run_folder)[2]
-        save_pretrained(out, model.config, dict(trained(model)))
+            model = train_poses(PoseDenoiserConfig(), plan, examples, self.run_folder, report.show_progress)
+        state = load_averaged_weights(self.run_folder)[2]
+        save_pretrained(out, model.config, dict(trained_parameters(model)))
         sources, licences = describe_data(ShardFolder(folder) for folder in self.data)
         stage = TrainingStage("poses", sources, licences, state.seen, state.seconds / 3600, self.seed, commit())
         write_card(out, pose_card(sum(p.numel() for p in model.parameters()), len(examples), stage))

@@ -19,11 +19,14 @@ from humanlrm.evaluate.scores import METRIC
 from humanlrm.evaluate.study import VARIANTS, Study, Variant
 from humanlrm.files import write_text
 from humanlrm.model.pretrained import save_pretrained
-from humanlrm.train.checkpoint import averaged_weights
+from humanlrm.train.checkpoint import load_averaged_weights
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.loop import TrainingStopped, train
-from humanlrm.train.render_config import RenderSchedule
-from humanlrm.train.stop import stopped
+from humanlrm.train.hooks import SaveCheckpoints
+from humanlrm.train.loop import train
+from humanlrm.train.processes import own_group
+from humanlrm.train.render_losses import RenderSchedule
+from humanlrm.train.setup import setup
+from humanlrm.train.stop import TrainingStopped, stop_message
 from humanlrm.workers import processes
 
 #: Columns of the table; "failed" follows.
@@ -154,15 +157,15 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
         seed=seed,
         bf16=plan.bf16,
         warmup=max(1, samples // 10),
-        picture_every=10**9,
+        initial=None if variant.after is None else _folder(out, variant.after, seed) / "weights",
         # Captures teach by renderings alone.
         rendering=RenderSchedule() if variant.rendering or variant.captures else None,
     )
-    initial = None if variant.after is None else _folder(out, variant.after, seed) / "weights"
-    train(config, schedule, data, folder / "run", initial=initial)
-    _, weights, state = averaged_weights(folder / "run")
+    with own_group():
+        train(setup(config, schedule, data, folder / "run"), data, [SaveCheckpoints()])
+    _, weights, state = load_averaged_weights(folder / "run")
     if state.seen < samples:
-        raise TrainingStopped(f"{variant.name}: {stopped(state.seen, samples)}")
+        raise TrainingStopped(f"{variant.name}: {stop_message(state.seen, samples)}")
     save_pretrained(folder / "weights", config, weights)
 
 

@@ -15,7 +15,7 @@ from humanlrm.files import write_text
 from humanlrm.model.config import preset_of
 from humanlrm.model.history import TrainingStage, read_history
 from humanlrm.model.pretrained import from_pretrained, read_pretrained
-from humanlrm.train.checkpoint import trained
+from humanlrm.train.checkpoint import trained_parameters
 
 #: Beginnings of licences that allow any use; of Creative Commons' those that ask for no more than the author's name.
 _FREE = re.compile(
@@ -40,7 +40,7 @@ def measured_card(weights: Path, count: int = 64, preset: str | None = None, pro
         ValueError: unreadable weights, or nothing was measured.
     """
     name = preset or preset_of(read_pretrained(weights)[0]) or weights.name
-    parameters = sum(parameter.numel() for parameter in trained(from_pretrained(weights)).values())
+    parameters = sum(parameter.numel() for parameter in trained_parameters(from_pretrained(weights)).values())
     plan = EvaluationPlan(Sources(count=count), (PLAIN, "inflated"), quick=True, weights=weights)
     with tempfile.TemporaryDirectory() as folder:
         report = run(plan, Path(folder), progress=progress)

@@ -1,53 +1,20 @@
-"""Everything that a training run can be told, with a meaning per field. Recipes are plain functions."""
+"""Settings of a training run, with a meaning per field. The paper names none of these numbers."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from humanlrm.data.dataset import SampleSettings
-from humanlrm.train.render_config import RenderSchedule
+from humanlrm.train.losses import LossWeights
+from humanlrm.train.render_losses import RenderSchedule
 
-#: How the learning rate falls after warm-up.
+#: Fall of the learning rate after warm-up.
 Fall = Literal["linear", "cosine"]
-#: What of a model is trained.
+#: Trained part of a model.
 Part = Literal["all", "landmarks", "field", "head"]
-#: The rate never falls below this share of the highest.
-_LEAST_RATE = 0.02
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weight of each loss term (our choice: chosen so that the terms are of one size after some hundred steps).
-
-    Attributes:
-        sdf: signed distance at points, L1.
-        occupancy: inside or outside by the distance's sign, cross entropy; keeps the field from collapsing to zero.
-        surface: |sdf| at surface points, L1; light, because a field that is zero everywhere has none of it.
-        normal: squared difference of unit normals at surface points (paper: normal MSE).
-        eikonal: squared deviation of the gradient's length from 1 at surface points (paper).
-        rgb: colour at surface points, L1.
-        depth: front and back depth of the pixels' rays, L1.
-        slope: differences of neighbouring pixels' depths, L1.
-        landmarks: corrected landmarks, L1.
-        bones: ways between them, L1.
-        heat: the spotter's heat maps, cross entropy.
-        heatmaps: the landmarks that it reads off them, L1.
-        coarse_depth: the depths that it predicts beside them, L1.
-    """
-
-    sdf: float = 10.0
-    occupancy: float = 0.5
-    surface: float = 1.0
-    normal: float = 0.3
-    eikonal: float = 0.05
-    rgb: float = 1.5
-    depth: float = 4.0
-    slope: float = 15.0
-    landmarks: float = 3.0
-    bones: float = 2.0
-    heat: float = 0.1
-    heatmaps: float = 1.5
-    coarse_depth: float = 2.0
+#: The learning rate never falls below this share of the highest.
+_LEAST_RATE_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -55,33 +22,38 @@ class TrainConfig:
     """A training run.
 
     Attributes:
-        samples: (image, points) pairs to see in all.
-        batch: samples per process that are computed at once.
-        accumulate: batches per process whose gradients make one step.
-        learning_rate: of AdamW after warm-up.
-        fall: of the learning rate: "linear" over the last quarter of the samples (small models keep learning at the
-            full rate, our choice), or "cosine" over all of them (LRM).
-        sharded: parameters, gradients and moments are split over the processes (FSDP2) instead of copied to each (DDP).
-        bf16: the network from views to planes and landmarks computes in bfloat16 (weights, field and losses stay
-            float32: finite differences of a bfloat16 distance would be noise).
-        weight_decay: of AdamW, on matrices only.
-        warmup: samples until the learning rate is reached.
-        clip: largest norm of the gradient.
+        samples: training samples (one photo of one person each) in the whole run.
+        batch: samples per process that are computed at once; more needs more memory.
+        accumulate: batches per process whose gradients make one step: a larger batch without more memory.
+        learning_rate: highest learning rate (AdamW), reached after warm-up.
+        fall: fall of the learning rate: "linear" over the last quarter of the samples (small models keep learning at
+            the full rate), or "cosine" over all of them (LRM).
+        bf16: compute the network from photos to planes and landmarks in bfloat16, where the device is faster in it.
+            Weights, field and losses stay float32: finite differences of a bfloat16 distance would be noise.
+        weight_decay: weight decay of AdamW, on matrices only.
+        warmup: samples over which the learning rate rises to its highest value.
+        clip: largest norm of the gradient of a step.
         ema: decay per step of the averaged weights, which are the ones that are evaluated and exported.
-        seed: of initial weights and of the order of the data.
+        seed: seed of the initial weights and of the order of the data.
+        device: device to train on: cpu, cuda or mps.
+        workers: processes that load and augment data; 0: the training process does.
         checkpoint_s: seconds between checkpoints.
-        keep: checkpoints kept.
+        keep: number of newest checkpoints that are kept.
         log_every: steps between log lines.
         validate_every: steps between validations, if there is validation data.
         picture_every: steps between pictures in the log.
-        picture_px: side of one of them.
-        lifter_steps: steps of fitting the landmark lifter before a new run starts; at most ``samples``.
-        weights: of the loss terms.
-        part: "landmarks" trains the estimate of the landmarks alone, without planes and points; "field" trains
-            everything else, on landmarks that are told, and "head" of it the field's part for heads alone (with
-            :func:`around_heads`); "all" everything. Only the small family has parts.
-        draw: what a sample consists of.
-        rendering: losses on renderings of target views beside the direct ones; ``None``: no view is rendered.
+        picture_px: side of a picture in the log.
+        initial: another run, or a folder of exported weights, that a new run starts from. Default: new weights, and a
+            landmark lifter that is fitted first.
+        encoder: weights that the image encoder of a new run of base or paper starts from: a hub id such as
+            facebook/dinov2-base, or a folder. Default: random weights.
+        lifter_steps: steps of fitting the landmark lifter of a new run, at most as many as samples.
+        part: trained part of a small model. "landmarks": the landmark estimate alone, without planes and points.
+            "field": everything else, built on the true landmarks. "head": the field's part for heads alone. "all":
+            everything; other models can only be trained so.
+        weights: weights of the losses.
+        draw: points and views that are drawn for a sample.
+        rendering: losses on renderings of other views, beside the direct ones; None: no view is rendered.
     """
 
     samples: int = 60_000
@@ -89,23 +61,26 @@ class TrainConfig:
     accumulate: int = 1
     learning_rate: float = 8e-4
     fall: Fall = "linear"
-    sharded: bool = False
     bf16: bool = False
     weight_decay: float = 0.02
     warmup: int = 2_000
     clip: float = 1.0
     ema: float = 0.998
     seed: int = 0
+    device: str = "cpu"
+    workers: int = 1
     checkpoint_s: float = 300.0
     keep: int = 3
     log_every: int = 20
     validate_every: int = 500
     picture_every: int = 500
     picture_px: int = 64
+    initial: Path | None = None
+    encoder: str | None = None
     lifter_steps: int = 8_000
+    part: Part = "all"
     weights: LossWeights = field(default_factory=LossWeights)
     draw: SampleSettings = field(default_factory=SampleSettings)
-    part: Part = "all"
     rendering: RenderSchedule | None = None
 
     def __post_init__(self) -> None:
@@ -118,7 +93,7 @@ class TrainConfig:
             raise ValueError(f"training needs a learning rate that is not negative, got {self.learning_rate}")
 
     def rate(self, seen: int) -> float:
-        """Learning rate after ``seen`` samples: linear warm-up, then as ``fall`` says, never below a fiftieth."""
+        """Return the learning rate after ``seen`` samples: linear warm-up, then ``fall``, at least a fiftieth."""
         rising = min(1.0, (seen + 1) / max(1, self.warmup))
         left = (self.samples - seen) / self.samples
         if self.fall == "linear":
@@ -126,19 +101,15 @@ class TrainConfig:
         else:
             after = (self.samples - seen) / max(1, self.samples - self.warmup)
             falling = 0.5 - 0.5 * math.cos(math.pi * min(max(after, 0.0), 1.0))
-        return self.learning_rate * min(rising, max(_LEAST_RATE, falling))
+        return self.learning_rate * min(rising, max(_LEAST_RATE_SHARE, falling))
 
 
-def around_heads() -> SampleSettings:
-    """What is drawn to train the field's part for heads: that alone is asked about, so that three samples take the time
-    of one.
+def for_heads(config: TrainConfig) -> TrainConfig:
+    """Adapt a run to training the field's part for heads alone.
 
-    The landmarks are nearly true. A nose is 2 cm high: where the head is told to be 2 cm beside the one that the sample
-    shows, the mean over all such samples has none. Told where heads are, the part builds a nose where it is told.
+    Points are drawn around heads only, so that three samples take the time of one. The landmarks are nearly true: a
+    nose is 2 cm high, and the mean over samples whose heads err by 2 cm has none. Normals weigh more than a body's,
+    because a face is a matter of slopes.
     """
-    return SampleSettings(points=1536, surface=768, head=1.0, face=0.5, teacher_noise=0.25)
-
-
-def head_weights() -> LossWeights:
-    """What counts for heads: their normals more than a body's, for a face is a matter of slopes (our choice)."""
-    return LossWeights(normal=1.0)
+    draw = SampleSettings(points=1536, surface=768, head=1.0, face=0.5, teacher_noise=0.25)
+    return replace(config, part="head", draw=draw, weights=LossWeights(normal=1.0))

@@ -19,11 +19,11 @@ from humanlrm.model.denoiser import Denoiser, DenoiserCondition, TriplaneConditi
 from humanlrm.model.denoiser_config import DenoiserConfig
 from humanlrm.model.paper import PaperLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
-from humanlrm.train.checkpoint import TrainerState, checkpoints, load_checkpoint, save_checkpoint, trained
+from humanlrm.train.checkpoint import Counters, list_checkpoints, load_checkpoint, save_checkpoint, trained_parameters
+from humanlrm.train.hooks import Progress
 from humanlrm.train.latent.pairs import Pair, Pairs, collate_pairs
 from humanlrm.train.latent.targets import LatentFolder, write_latents
-from humanlrm.train.loop import Progress, TrainingStopped
-from humanlrm.train.stop import asked_to_stop, stopped
+from humanlrm.train.stop import TrainingStopped, catch_stop_signals, stop_message
 
 Item = TypeVar("Item")
 AnyDenoiser = TypeVar("AnyDenoiser", Denoiser, PoseDenoiser)
@@ -179,13 +179,13 @@ def run_denoising(
         CheckpointError: the run is one of another denoiser.
         TrainingStopped: the loss became infinite or NaN, or the process was asked to stop; then all is saved.
     """
-    parameters = trained(model)
+    parameters = trained_parameters(model)
     average = {name: p.detach().clone() for name, p in parameters.items()}
     optimizer = _optimizer(model, config)
-    saved = checkpoints(run)
-    state = load_checkpoint(saved[-1], model, average, optimizer) if saved else TrainerState()
+    saved = list_checkpoints(run)
+    state = load_checkpoint(saved[-1], model, average, optimizer) if saved else Counters()
     last_saved = started = time.monotonic()
-    with asked_to_stop() as asked:
+    with catch_stop_signals() as asked:
         for batch in stream(state.seen):
             loss = _step(model, optimizer, lambda rng, batch=batch: condition_of(batch, rng), config, state)
             decay = min(config.ema, (1 + state.step) / (10 + state.step))
@@ -205,7 +205,7 @@ def run_denoising(
                 save_checkpoint(run, model, average, optimizer, state, config.keep)
                 last_saved = now
             if asked and state.seen < config.samples:
-                raise TrainingStopped(stopped(state.seen, config.samples))
+                raise TrainingStopped(stop_message(state.seen, config.samples))
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(average[name])
@@ -217,7 +217,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     condition_of: Callable[[torch.Generator], tuple[Tensor, DenoiserCondition]],
     config: DiffuseConfig,
-    state: TrainerState,
+    state: Counters,
 ) -> float:
     """One step: what the photos show, noise, loss, clipped update, counters."""
     seed = (config.seed << 32) + state.step
@@ -247,7 +247,7 @@ def _step(
 
 def _optimizer(model: nn.Module, config: DiffuseConfig) -> torch.optim.AdamW:
     """AdamW; biases, norms and embeddings do not decay."""
-    named = trained(model).items()
+    named = trained_parameters(model).items()
     decayed = [p for n, p in named if p.ndim >= 2 and n.endswith("weight")]
     rest = [p for n, p in named if not (p.ndim >= 2 and n.endswith("weight"))]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]

@@ -1,8 +1,12 @@
-"""The loss terms, each a function of tensors; what a sample lacks does not count.
+"""Losses of direct 3D supervision: distances in space, the surface, depth maps and landmarks.
+
+To add a loss, write its function, its line in :func:`supervision_losses` and its weight in :class:`LossWeights`.
 
 A point (or surface sample) whose place is NaN is unknown. Means are over all points of the batch, known or not, so
 that a sample pulls equally hard whatever else is in its batch, and gradients of batches may be averaged.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,60 +14,151 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.body.landmarks import BONES, INDEX
+from humanlrm.encoding import encode
 from humanlrm.frame import project_ndc
-from humanlrm.model.heatmap_head import squared_distances
+from humanlrm.model.heatmap_head import LandmarkHeatmaps, squared_distances
+from humanlrm.model.lrm import Model
+from humanlrm.model.triplane import Triplane
+from humanlrm.views import Batch, Supervision
 
 #: Signed distances beyond this are only asked to be this far (box units). Only the target is clamped: clamping the
 #: prediction would take its gradient away.
-_FAR = 0.15
-_NEAR = 0.03
-#: Neighbouring depths that differ by more are of two surfaces.
-_STEP = 0.04
-#: Points outside the box, and landmarks this far from their target, do not pull harder.
-_BOX = 1.05
+_FAR_DISTANCE = 0.15
+#: Distance (box units) within which an error weighs three times as much.
+_NEAR_DISTANCE = 0.03
+#: Difference of neighboring depths (box units) from which on they are of two surfaces.
+_DEPTH_STEP = 0.04
+#: Half side of the cube outside of which points do not count.
+_COUNTED_BOX = 1.05
+#: Distance (box units) from which on an error of a landmark pulls a tenth as hard.
 _LANDMARK_FAR = 0.3
-#: First and second ends of the ways between landmarks that are compared, and what they are multiplied by.
-_ENDS = torch.from_numpy(np.concatenate([BONES, [[INDEX["head"], INDEX["nose"]]]]).T)
-_SHORT = torch.tensor([1.0] * len(BONES) + [3.0])
-#: Deviation of a landmark's bell in its heat map, cells.
-_BELL = 1.2
-#: Box units in which a distance becomes a log-odds of being inside, and below which inside and outside are not told.
-_SOFT = 0.02
-_UNSURE = 0.01
+#: First and second ends of the vectors between landmarks that are compared, and their factors.
+_BONE_ENDS = torch.from_numpy(np.concatenate([BONES, [[INDEX["head"], INDEX["nose"]]]]).T)
+_BONE_FACTORS = torch.tensor([1.0] * len(BONES) + [3.0])
+#: Deviation of a landmark's bell in its heatmap, cells.
+_BELL_CELLS = 1.2
+#: Distance (box units) that is one log-odds of being inside, and distance below which the label counts less.
+_LOGIT_DISTANCE, _UNSURE_DISTANCE = 0.02, 0.01
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each loss; the weighted losses are of one size after some hundred steps.
+
+    Attributes:
+        sdf: signed distance at points, L1.
+        occupancy: inside or outside by the sign of the distance, cross entropy; keeps the field from collapsing to 0.
+        surface: |sdf| at surface points, L1; light, because a field that is zero everywhere has none of it.
+        normal: squared difference of unit normals at surface points (paper: normal MSE).
+        eikonal: squared deviation of the gradient's length from 1 at surface points (paper).
+        rgb: color at surface points, L1.
+        depth: front and back depth of the pixels' rays, L1.
+        slope: differences of neighboring pixels' depths, L1.
+        landmarks: estimated 3D landmarks, L1.
+        bones: vectors between estimated landmarks along the bones, L1.
+        heat: heatmaps of the landmarks, cross entropy.
+        heatmaps: landmarks that are read from the heatmaps, L1.
+        coarse_depth: depth maps that are predicted beside the heatmaps, L1.
+    """
+
+    sdf: float = 10.0
+    occupancy: float = 0.5
+    surface: float = 1.0
+    normal: float = 0.3
+    eikonal: float = 0.05
+    rgb: float = 1.5
+    depth: float = 4.0
+    slope: float = 15.0
+    landmarks: float = 3.0
+    bones: float = 2.0
+    heat: float = 0.1
+    heatmaps: float = 1.5
+    coarse_depth: float = 2.0
+
+
+def weighted_sum(losses: Losses, weights: object) -> Float[Tensor, ""]:
+    """Sum the losses, each times the field of its name in ``weights``."""
+    return torch.stack([getattr(weights, name) * loss for name, loss in losses.items()]).sum()
+
+
+def compute_losses(model: Model, batch: Batch) -> Losses:
+    """Encode a batch and compute :func:`supervision_losses`."""
+    return supervision_losses(model, encode(model, batch.inputs), batch.supervision)
+
+
+def supervision_losses(model: Model, planes: Triplane, supervision: Supervision) -> Losses:
+    """Compute all losses, unweighted, as named in :class:`LossWeights`.
+
+    Every sample uses what it has. One without a surface (a multi-view capture) has NaN as places of its points and
+    surface samples; depth, colors and landmarks may be NaN in part. Losses of what a model does not predict are 0.
+    """
+    depth, estimated, heatmaps = planes.inputs.depth, planes.inputs.estimated, planes.inputs.heatmaps
+    # Unknown places are asked at the origin and do not count: a question at NaN would spoil all gradients.
+    sdf = model.field.distance(planes, supervision.points.nan_to_num())
+    surface = model.field(planes, supervision.surface.nan_to_num())
+    inside, zero = inside_box(supervision.surface), sdf.new_zeros(())
+    return {
+        "sdf": sdf_loss(sdf, supervision.sdf, supervision.points),
+        "occupancy": occupancy_loss(sdf, supervision.sdf, supervision.points),
+        "surface": (surface.sdf.abs() * inside).mean(),
+        "normal": normal_loss(surface.normal, supervision.normals, inside),
+        "eikonal": eikonal_loss(surface.gradient, inside),
+        "rgb": rgb_loss(surface.rgb, supervision.rgb, inside),
+        "depth": zero if depth is None else masked_l1(depth, supervision.depth),
+        "slope": zero if depth is None else slope_loss(depth, supervision.depth),
+        **dict.fromkeys(("landmarks", "bones", "heat", "heatmaps", "coarse_depth"), zero),
+        **landmark_losses(estimated, heatmaps, supervision),
+    }
+
+
+def landmark_losses(
+    estimated: Float[Tensor, "B J 3"] | None, heatmaps: LandmarkHeatmaps | None, supervision: Supervision
+) -> Losses:
+    """Compute the losses of the landmark estimate, as far as the model has one."""
+    losses = {}
+    if estimated is not None:
+        losses["landmarks"] = landmark_loss(estimated, supervision.landmarks)
+        losses["bones"] = bone_loss(estimated, supervision.landmarks)
+    if heatmaps is not None:
+        losses["heat"] = heat_loss(heatmaps.logits, supervision.landmarks)
+        losses["heatmaps"] = landmark_loss(heatmaps.points, supervision.landmarks)
+        losses["coarse_depth"] = coarse_depth_loss(heatmaps.coarse_depth, supervision.depth)
+    return losses
 
 
 def sdf_loss(
     predicted: Float[Tensor, "B P"], target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]
 ) -> Float[Tensor, ""]:
-    """L1, three times as heavy within 0.03 of the surface, only inside the box (our choice)."""
+    """L1, three times as heavy near the surface, only inside the box."""
     inside, target = inside_box(points), _where_known(target, points)
-    weight = (1 + 2 * (target.abs() < _NEAR)) * inside
-    return (weight * (predicted - target.clamp(-_FAR, _FAR)).abs()).mean()
+    weight = (1 + 2 * (target.abs() < _NEAR_DISTANCE)) * inside
+    return (weight * (predicted - target.clamp(-_FAR_DISTANCE, _FAR_DISTANCE)).abs()).mean()
 
 
 def occupancy_loss(
     predicted: Float[Tensor, "B P"], target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy of inside and outside, as told by the predicted distance over ``_SOFT`` (our choice).
+    """Cross entropy of inside and outside, with the predicted distance as log-odds.
 
-    Without it the field collapses: L1 near the surface is small for a field that is nearly zero everywhere, whose sign
-    then is noise. Points closer to the surface than ``_UNSURE`` count less: there the label is.
+    Without it the field collapses: L1 near the surface is small for a field that is nearly zero everywhere, and its
+    sign then is noise. Points that nearly lie on the surface count less, because their label is uncertain.
     """
     target = _where_known(target, points)
-    weight = (target.abs() / _UNSURE).clamp(max=1) * inside_box(points)
+    weight = (target.abs() / _UNSURE_DISTANCE).clamp(max=1) * inside_box(points)
     inside = (target < 0).to(predicted)
-    return (
-        weight * nn.functional.binary_cross_entropy_with_logits(-predicted / _SOFT, inside, reduction="none")
-    ).mean()
+    entropy = nn.functional.binary_cross_entropy_with_logits(-predicted / _LOGIT_DISTANCE, inside, reduction="none")
+    return (weight * entropy).mean()
 
 
 def _where_known(target: Float[Tensor, "B P"], points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
-    """0 at unknown points, whose weight is 0; a NaN at a known point stays, for the loop to notice."""
+    """Set the target of unknown points, whose weight is 0, to 0; NaN at a known point stays for the loop to notice."""
     return torch.where(points.isnan().any(-1), torch.zeros_like(target), target)
 
 
 def masked_l1(predicted: Float[Tensor, "B *S"], target: Float[Tensor, "B *S"]) -> Float[Tensor, ""]:
-    """L1 where the target is known (not NaN): the mean over what a sample knows, then over samples."""
+    """L1 where the target is known (not NaN): the mean over the known part of a sample, then over samples."""
     known = ~target.isnan()
     difference = torch.where(known, predicted - target.nan_to_num(), torch.zeros_like(predicted)).abs()
     return (difference.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)).mean()
@@ -79,17 +174,16 @@ def coarse_depth_loss(predicted: Float[Tensor, "B K S S"], target: Float[Tensor,
 
 
 def slope_loss(predicted: Float[Tensor, "B K H W"], target: Float[Tensor, "B K H W"]) -> Float[Tensor, ""]:
-    """L1 of the differences of neighbouring pixels of depth maps, where both are known (not NaN) and on one surface.
+    """L1 of the differences of neighboring pixels of depth maps, where both are known (not NaN) and on one surface.
 
-    The eye sees slopes, and L1 of depth cares little for them (our choice). The mean over a sample's pixels, then over
-    samples.
+    Shading shows slopes, and L1 of depth hardly depends on them. The mean over a sample's pixels, then over samples.
     """
     total, count = predicted.new_zeros(len(predicted)), predicted.new_zeros(len(predicted))
     for axis in (-2, -1):
-        wanted, found = target.diff(dim=axis), predicted.diff(dim=axis)
-        smooth = wanted.abs() < _STEP  # false for NaN
-        apart = torch.where(smooth, found - wanted.nan_to_num(), torch.zeros_like(found)).abs()
-        total, count = total + apart.sum((1, 2, 3)), count + smooth.sum((1, 2, 3))
+        true_slope, slope = target.diff(dim=axis), predicted.diff(dim=axis)
+        smooth = true_slope.abs() < _DEPTH_STEP  # false for NaN
+        error = torch.where(smooth, slope - true_slope.nan_to_num(), torch.zeros_like(slope)).abs()
+        total, count = total + error.sum((1, 2, 3)), count + smooth.sum((1, 2, 3))
     return (total / count.clamp(min=1)).mean()
 
 
@@ -102,13 +196,15 @@ def normal_loss(
 
 
 def heat_loss(logits: Float[Tensor, "B J S S"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
-    """Cross entropy of each landmark's map with a bell around the cell where it is, less the bell's own entropy; mean
-    over the landmarks that are known and in the picture."""
+    """Cross entropy of each landmark's map with a bell around its cell, less the bell's own entropy.
+
+    The mean over the landmarks that are known and in the picture.
+    """
     ndc = project_ndc(target.nan_to_num())
     known = ~target.isnan().any(-1) & (ndc.abs().amax(-1) < 1)
     side = logits.shape[-1]
     squared = squared_distances(target.nan_to_num(), side)
-    bell = (-squared.flatten(2) / (2 * (_BELL * 2 / side) ** 2)).log_softmax(-1)
+    bell = (-squared.flatten(2) / (2 * (_BELL_CELLS * 2 / side) ** 2)).log_softmax(-1)
     gap = (bell.exp() * (bell - logits.flatten(2).log_softmax(-1))).sum(-1)
     return (gap * known).sum() / known.sum().clamp(min=1)
 
@@ -116,21 +212,21 @@ def heat_loss(logits: Float[Tensor, "B J S S"], target: Float[Tensor, "B J 3"]) 
 def rgb_loss(
     predicted: Float[Tensor, "B S 3"], target: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]
 ) -> Float[Tensor, ""]:
-    """L1 where the colour is known (not NaN: a scan may have none) and ``inside`` is not 0."""
+    """L1 where the color is known (not NaN: a scan may have none) and ``inside`` is not 0."""
     known = ~target.isnan().any(-1)
     difference = torch.where(known[..., None], predicted - target.nan_to_num(), torch.zeros_like(predicted))
     return (difference.abs().mean(-1) * inside).mean()
 
 
 def eikonal_loss(gradient: Float[Tensor, "B S 3"], inside: Float[Tensor, "B S"]) -> Float[Tensor, ""]:
-    """A signed distance has a gradient of length 1 (Gropp et al. 2020)."""
+    """Squared deviation of the gradient's length from 1, that of a signed distance (Gropp et al. 2020)."""
     return ((gradient.norm(dim=-1) - 1) ** 2 * inside).mean()
 
 
 def landmark_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
-    """Distance, saturating: a limb that the picture does not show must not outvote the ones it does.
+    """Saturating distance: a limb that the picture does not show must not outvote the visible ones.
 
-    Mean over the known targets; unknown ones are NaN.
+    The mean over the known targets; unknown ones are NaN.
     """
     known = ~target.isnan().any(-1)
     # Unknown targets are replaced before the root: NaN times zero would still be a NaN gradient.
@@ -141,16 +237,15 @@ def landmark_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 
 
 
 def bone_loss(predicted: Float[Tensor, "B J 3"], target: Float[Tensor, "B J 3"]) -> Float[Tensor, ""]:
-    """:func:`landmark_loss` of the ways from landmark to landmark along the bones, and from skull to nose, three times
-    as heavy: it is short, and where a face looks hangs on it.
+    """:func:`landmark_loss` of the vectors along the bones, as in Sun et al. 2017 (compositional pose regression).
 
-    Depths of neighbours err together; what is built on landmarks cares more for how they lie to each other (our choice,
-    as Sun et al. 2017, compositional pose regression).
+    Depths of neighbors err together; a person that is built on landmarks depends more on their relative places. The
+    vector from skull to nose weighs three times as much: it is short, and it gives the direction of the face.
     """
-    ways = [(p[:, _ENDS[1]] - p[:, _ENDS[0]]) * _SHORT.to(p)[:, None] for p in (predicted, target)]
-    return landmark_loss(ways[0], ways[1])
+    bones = [(p[:, _BONE_ENDS[1]] - p[:, _BONE_ENDS[0]]) * _BONE_FACTORS.to(p)[:, None] for p in (predicted, target)]
+    return landmark_loss(bones[0], bones[1])
 
 
 def inside_box(points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
-    """1 for points in the box that the model is responsible for, 0 for others and for unknown ones (NaN)."""
-    return (points.abs().amax(-1) < _BOX).to(points)
+    """Mark points in the box that the model is responsible for with 1, others and unknown ones (NaN) with 0."""
+    return (points.abs().amax(-1) < _COUNTED_BOX).to(points)

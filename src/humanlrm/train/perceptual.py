@@ -6,13 +6,14 @@ from torch import Tensor, nn
 
 from humanlrm.model.encoder import LiteEncoder
 
-#: Maps that are compared: strides 2, 4 and 8. Coarser ones see little of a patch (our choice).
+#: Maps that are compared: strides 2, 4 and 8. Coarser ones see little of a patch.
 _MAPS = 3
 
 
 class PerceptualLoss(nn.Module):
-    """Mean squared difference of EfficientNet-Lite0 features, each pixel's features at unit length (the paper uses a
-    perceptual loss and does not say which; unit length after Zhang et al. 2018; no learned weights, our choice).
+    """Mean squared difference of EfficientNet-Lite0 features, each pixel's features at unit length.
+
+    The paper uses a perceptual loss and does not name it; unit length as in Zhang et al. 2018, without learned weights.
 
     Args:
         encoder: may be the model's own, it is frozen.
@@ -22,10 +23,10 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, seen: Float[Tensor, "B 3 H W"], wanted: Float[Tensor, "B 3 H W"]) -> Float[Tensor, ""]:
-        """Images in [0, 1]; gradient to ``seen`` only. 0 for equal images, at most 4."""
+    def forward(self, predicted: Float[Tensor, "B 3 H W"], target: Float[Tensor, "B 3 H W"]) -> Float[Tensor, ""]:
+        """Compare images in [0, 1]; gradient to ``predicted`` only. 0 for equal images, at most 4."""
         with torch.no_grad():
-            truth = self.encoder.taps(wanted, _MAPS)
-        pairs = zip(self.encoder.taps(seen, _MAPS), truth, strict=True)
+            true_maps = self.encoder.taps(target, _MAPS)
+        pairs = zip(self.encoder.taps(predicted, _MAPS), true_maps, strict=True)
         unit = lambda x: nn.functional.normalize(x, dim=1, eps=1e-3)  # noqa: E731
         return torch.stack([((unit(a) - unit(b)) ** 2).sum(1).mean() for a, b in pairs]).mean()

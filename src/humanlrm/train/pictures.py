@@ -1,4 +1,4 @@
-"""What a model makes of a batch, as pictures and a mesh for the training log."""
+"""Pictures and a mesh of a model's predictions for the training log."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +19,17 @@ from humanlrm.rays import Rays, image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField
 from humanlrm.render.surface import occupancy, render_surface, turntable
 from humanlrm.render.volume import to_image
-from humanlrm.train.render_objective import radiance_field, view_scale
+from humanlrm.train.pixels import view_scale
+from humanlrm.train.render_losses import radiance_field
 from humanlrm.views import Batch, Targets
 
 #: Cells per side of the mesh in the log.
-_CELLS = 64
+_LOG_MESH_CELLS = 64
 
 
 @dataclass(frozen=True)
 class LoggedMesh:
-    """The first subject's surface; vertices in box units, colours are sRGB bytes."""
+    """The first subject's surface; vertices in box units, colors are sRGB bytes."""
 
     vertices: Float[np.ndarray, "V 3"]
     colors: UInt8[np.ndarray, "V 3"]
@@ -40,10 +41,10 @@ class Pictures:
     """Pictures in [0, 1].
 
     Attributes:
-        inputs: the given views, on grey.
+        inputs: the input views, on grey.
         around: the prediction from the front, its left, the back and its right; normals below.
-        targets: one row per target view: wanted and predicted colour, wanted and predicted normals (grey: unknown) in
-            the view's own axes as (n + 1)/2; ``None``: the batch has no target views.
+        targets: one row per target view: true and predicted color, true and predicted normals (grey: unknown) in the
+            view's own axes as (n + 1)/2; ``None``: the batch has no target views.
         mesh: ``None``: the field has no surface yet.
     """
 
@@ -54,8 +55,8 @@ class Pictures:
 
 
 @torch.no_grad()
-def draw(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pictures:
-    """Pictures of the first few subjects of a batch: the surface, not the density around it.
+def draw_pictures(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pictures:
+    """Draw the first few subjects of a batch: the surface, not the density around it.
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -71,48 +72,49 @@ def draw(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pi
     return Pictures(
         inputs=_on_grey(image[:, :3], image[:, 3:]),
         around=turntable(field, count, size_px=size_px),
-        targets=None if targets is None else _beside(field, targets),
+        targets=None if targets is None else _compare_targets(field, targets),
         mesh=_mesh(model, planes),
     )
 
 
 def _first(part: Any, count: int) -> Any:
-    """The first subjects of a dataclass of tensors (a batch, planes)."""
+    """Select the first subjects of a dataclass of tensors (a batch, planes)."""
     if part is None or isinstance(part, Tensor):
         return None if part is None else part[:count].cpu()
     return type(part)(**{name: _first(value, count) for name, value in vars(part).items()})
 
 
 def _on_grey(rgb: Float[Tensor, "*B 3 H W"], alpha: Float[Tensor, "*B 1 H W"]) -> Float[Tensor, "*B 3 H W"]:
-    """What is unknown (NaN) is grey as well."""
+    """Blend colors with grey; unknown ones (NaN) are grey as well."""
     return torch.where(rgb.isnan(), 0.5, rgb * alpha + 0.5 * (1 - alpha)).clamp(0, 1)
 
 
-def _beside(field: RadianceField, targets: Targets) -> Float[Tensor, "B 3 HT WT"]:
-    """Wanted and predicted colour, wanted and predicted normals of every target view."""
+def _compare_targets(field: RadianceField, targets: Targets) -> Float[Tensor, "B 3 HT WT"]:
+    """Put true and predicted color, true and predicted normals of every target view side by side."""
     subjects, views, _, side, _ = targets.rgb.shape
     camera, grid = canonical_camera(side), occupancy(field, subjects)
     rays = Rays(*(value.expand(subjects, *value.shape[1:]) for value in vars(image_rays(camera)).values()))
     scale, rows = view_scale(targets.to_input), []
     for view in range(views):
         pose = targets.to_input[:, view]
-        seen = render_surface(field, rays.moved(pose), grid=grid)
-        normal = to_image(seen.normal @ (pose[:, :3, :3] / scale[:, view, None, None]), camera.size_px)
-        rgb, alpha = to_image(seen.rgb, camera.size_px), to_image(seen.alpha, camera.size_px)
-        wanted = targets.rgb[:, view], targets.alpha[:, view], targets.normal[:, view]
-        colors = [_on_grey(wanted[0], wanted[1]), _on_grey(rgb, alpha)]
-        normals = [_on_grey((wanted[2] + 1) / 2, wanted[1]), _on_grey((normal + 1) / 2, alpha)]
+        rendered = render_surface(field, rays.moved(pose), grid=grid)
+        normal = to_image(rendered.normal @ (pose[:, :3, :3] / scale[:, view, None, None]), camera.size_px)
+        rgb, alpha = to_image(rendered.rgb, camera.size_px), to_image(rendered.alpha, camera.size_px)
+        true_alpha = targets.alpha[:, view]
+        colors = [_on_grey(targets.rgb[:, view], true_alpha), _on_grey(rgb, alpha)]
+        normals = [_on_grey((targets.normal[:, view] + 1) / 2, true_alpha), _on_grey((normal + 1) / 2, alpha)]
         rows.append(torch.cat(colors + normals, dim=3))
     return rearrange(torch.stack(rows), "T B C H W -> B C (T H) W")
 
 
 def _mesh(model: Model, planes: Triplane) -> LoggedMesh | None:
-    """Of the first subject."""
-    one = _first(planes, 1)
+    """Extract the first subject's surface."""
+    first = _first(planes, 1)
     try:
-        surface = extract_surface(lambda points: model.field.distance(one, points[None])[0], _CELLS, _CELLS)
-    except ValueError:  # no surface inside of the box: what an early step may well have
+        distance = lambda points: model.field.distance(first, points[None])[0]  # noqa: E731
+        surface = extract_surface(distance, _LOG_MESH_CELLS, _LOG_MESH_CELLS)
+    except ValueError:  # no surface inside of the box, as an early step may have
         return None
     points, normals = (torch.from_numpy(a)[None] for a in (surface.vertices, vertex_normals(surface)))
-    colors = (model.field.color(one, points, normals)[0] * 255).round().to(torch.uint8).numpy()
+    colors = (model.field.color(first, points, normals)[0] * 255).round().to(torch.uint8).numpy()
     return LoggedMesh(surface.vertices, colors, surface.faces)

@@ -1,4 +1,4 @@
-"""Being asked to stop: a training loop ends after its step, and saves what it has learned."""
+"""Signals to stop: a training loop ends after its step, and saves what it has learned."""
 
 import signal
 import threading
@@ -7,43 +7,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: Seconds within which a signal that comes again is an echo: torchrun hands on a Ctrl-C that its processes have heard.
+#: Seconds within which a repeated signal is an echo: torchrun passes on a Ctrl-C that its processes have received.
 _ECHO_S = 2.0
 
 
-def stopped(seen: int, samples: int) -> str:
-    """What is said of a run that was."""
+class TrainingStopped(ValueError):
+    """Training ended early; the message says why, and where the batch lies if the loss was no number."""
+
+
+def stop_message(seen: int, samples: int) -> str:
+    """Return the message about a run that was stopped by a signal."""
     return f"asked to stop after {seen:,} of {samples:,} samples, which are saved; run the same command again to go on"
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[list[int]]:
-    """A list that stays empty until the process is asked to end, by SIGTERM (what clusters send) or SIGINT (Ctrl-C).
+def catch_stop_signals() -> Iterator[list[int]]:
+    """Collect signals to stop, SIGTERM (which clusters send) and SIGINT (Ctrl-C), in a list that is empty at first.
 
-    Whoever asks again after a while means now: then the signal does what it did before. A signal that is ignored stays
-    so: shells start what runs in the background like this, since Ctrl-C means others. Outside of the main thread,
-    where Python hears no signals, nobody can ask.
+    A signal that comes again after a while means now: then it does what it did before. An ignored signal stays ignored:
+    shells start background processes like this, since Ctrl-C means others. Outside of the main thread, where Python
+    receives no signals, the list stays empty.
     """
-    asked: list[int] = []
+    signals: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield signals
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
-    first: dict[int, float] = {}
+    first_s: dict[int, float] = {}
 
-    def hear(number: int, _: FrameType | None) -> None:
-        if number not in first:
-            asked.append(number)
-            first[number] = time.monotonic()
-        elif time.monotonic() - first[number] >= _ECHO_S:
+    def receive(number: int, _: FrameType | None) -> None:
+        if number not in first_s:
+            signals.append(number)
+            first_s[number] = time.monotonic()
+        elif time.monotonic() - first_s[number] >= _ECHO_S:
             signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)
 
     for number in before:
-        signal.signal(number, hear)
+        signal.signal(number, receive)
     try:
-        yield asked
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -23,7 +23,7 @@ from humanlrm.photo.crop import assemble_crop
 from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import Objective, StepContext
-from humanlrm.train.render_config import RenderSchedule, RenderStage
+from humanlrm.train.render_losses import RenderSchedule, RenderStage
 from humanlrm.views import collate
 
 IMAGE_PX, DEPTH_PX = 256, 128

@@ -1,0 +1,150 @@
+"""Set-up of a training run: model, losses, optimizer and processes, new or from the newest checkpoint."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanlrm.data.dataset import TrainingDataset, batches
+from humanlrm.data.shards import Mixture, ShardFolder, folders_of
+from humanlrm.model.config import Config, PaperConfig
+from humanlrm.model.encoders import load_weights
+from humanlrm.model.history import check_goes_on, note, read_history, write_history
+from humanlrm.model.lrm import Model, build
+from humanlrm.model.pretrained import load_grown
+from humanlrm.train.checkpoint import (
+    Counters,
+    list_checkpoints,
+    load_checkpoint,
+    load_initial_weights,
+    trained_parameters,
+)
+from humanlrm.train.config import TrainConfig
+from humanlrm.train.lift import fit_lifter
+from humanlrm.train.objective import Objective, StepContext
+from humanlrm.train.optimizer import averaged_model, make_optimizer
+from humanlrm.train.processes import make_accelerator
+from humanlrm.views import Batch
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """A run between two steps: everything that a step uses or changes.
+
+    Attributes:
+        config: settings.
+        run: folder of checkpoints.
+        objective: the model, its losses and the renderer's density.
+        wrapped: the objective as a step calls it; in several processes it averages their gradients.
+        optimizer: AdamW.
+        average: averaged values of the trained parameters, by name.
+        counters: place in the run.
+        accelerator: the processes.
+    """
+
+    config: TrainConfig
+    run: Path
+    objective: Objective
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    counters: Counters
+    accelerator: Accelerator
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        return trained_parameters(self.objective.model, self.objective.density)
+
+    @property
+    def samples_per_step(self) -> int:
+        return self.config.batch * self.config.accumulate * self.accelerator.num_processes
+
+    def averaged_model(self) -> Model:
+        """Copy the model, with the averaged weights, in evaluation mode."""
+        return averaged_model(self.objective.model, self.average)
+
+    def context(self, micro_batch: int) -> StepContext:
+        """Seed torch for a batch of the next step, and return its place in the run.
+
+        All that is random (dropout, rendered pixels) depends on seed, step, process and batch alone, so that a resumed
+        run goes on as if nothing had happened.
+        """
+        numbers = (self.config.seed, self.counters.step, self.accelerator.process_index, micro_batch)
+        seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+        torch.manual_seed(seed)
+        every = self.config.rendering.patch_every if self.config.rendering is not None else 1
+        progress = self.counters.seen / self.config.samples
+        return StepContext(progress, seed, patch=(self.counters.step + 1) % every == 0)
+
+
+def setup(
+    model_config: Config,
+    config: TrainConfig,
+    data: ShardFolder | Mixture,
+    run: Path,
+    figures: Float[np.ndarray, "N J 3"] | None = None,
+) -> TrainState:
+    """Build a new run, or take up the newest checkpoint of ``run`` if there is one.
+
+    Processes that torchrun started share every step. Then set-up and training need ``processes.own_group`` around them.
+
+    Args:
+        data: what is trained on; a new run fits the landmark lifter to it.
+        run: folder of checkpoints.
+        figures: people of whom the lifter learns, too; see ``train.lift.fit_lifter``.
+
+    Raises:
+        ValueError: the encoder's weights are missing or of another network; or the run trained another part.
+        CheckpointError: a checkpoint of another model, or a damaged one.
+    """
+    torch.manual_seed(config.seed)
+    saved = list_checkpoints(run)
+    if saved:
+        check_goes_on(run, config.part)
+    model = build(model_config).train()
+    if not saved:
+        _initialize(model, config, data, figures)
+    objective = Objective(model, config).to(config.device)
+    optimizer = make_optimizer(model, config, objective.density)
+    average = {name: p.detach().clone() for name, p in trained_parameters(model, objective.density).items()}
+    counters = load_checkpoint(saved[-1], model, average, optimizer, objective.density) if saved else Counters()
+    # The paper's encoders have parameters that a step may not use.
+    has_unused = isinstance(model_config, PaperConfig) or config.part != "all"
+    accelerator = make_accelerator(config.device, has_unused)
+    if accelerator.is_main_process:
+        if config.initial is not None and not saved:
+            write_history(run, read_history(config.initial))
+        note(run, config.part, config.seed, [folder.folder for folder, _ in folders_of(data)])
+    wrapped = accelerator.prepare_model(objective)
+    return TrainState(config, run, objective, wrapped, optimizer, average, counters, accelerator)
+
+
+def _initialize(
+    model: Model, config: TrainConfig, data: ShardFolder | Mixture, figures: Float[np.ndarray, "N J 3"] | None
+) -> None:
+    """Load the weights that a new run starts from, or else fit its landmark lifter."""
+    if config.encoder is not None:
+        load_weights(model.encoder, config.encoder)
+    if config.initial is not None:
+        load_grown(model, load_initial_weights(config.initial), config.initial)
+    elif model.landmark_head is not None:
+        fit_lifter(model.landmark_head.lifter, data, min(config.lifter_steps, config.samples), config.seed, figures)
+
+
+def training_batches(state: TrainState, data: ShardFolder | Mixture) -> Iterator[Batch]:
+    """Draw batches without end from the place of the run. Process r of n takes samples r, r + n, ..."""
+    config = state.config
+    draw = replace(config.draw, image_px=state.objective.model.config.image_px)
+    if config.rendering is not None:
+        draw = replace(draw, target_views=config.rendering.views)
+    start = state.counters.seen + state.accelerator.process_index
+    stream = batches(
+        TrainingDataset(data, draw, config.seed), config.batch, start, state.accelerator.num_processes, config.workers
+    )
+    for batch in stream:
+        yield batch.to(torch.device(config.device))
