@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/python examples/demo.py $(if $(PHOTO),--photo "$(PHOTO)") --out "$(OUT)"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

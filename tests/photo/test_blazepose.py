@@ -21,11 +21,6 @@ NOSE_PX = np.array([225.0, 124.0])
 
 
 @pytest.fixture(scope="module")
-def detector() -> PoseDetector:
-    return PoseDetector(threads=1)
-
-
-@pytest.fixture(scope="module")
 def astronaut() -> np.ndarray:
     return skimage.data.astronaut()
 

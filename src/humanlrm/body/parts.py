@@ -19,7 +19,15 @@ _NAPE, _EARS = (-0.6, -0.4), (0.0, 0.2)
 #: Radius of a face's skin around the tip of the nose, in lengths of the neck.
 _FACE_RADIUS = 0.35
 #: Limbs by the landmark at which a bone ends (all others are the trunk), and the piece of clothes that covers each.
-_LIMBS = {"elbow": "arm", "wrist": "arm", "hand": "hand", "knee": "leg", "ankle": "leg", "toe": "foot", "head": "head"}
+_LIMB_OF_END = {
+    "elbow": "arm",
+    "wrist": "arm",
+    "hand": "hand",
+    "knee": "leg",
+    "ankle": "leg",
+    "toe": "foot",
+    "head": "head",
+}
 _CLOTHES = {"trunk": 0, "arm": 0, "leg": 1, "head": 2, "hand": 3, "foot": 4}
 _OTHER_SIDE = {"left": "right", "right": "left"}
 #: Height of a jacket's hem over the hips, in lengths of the trunk.
@@ -152,7 +160,7 @@ def part_segmenter(landmarks: Float[np.ndarray, "J 3"]) -> PartSegmenter:
     """Limbs, and the clothes that usually cover them together: trunk and arms, hips and legs, head, hands, feet."""
     marks, capsules = torch.from_numpy(landmarks.astype(np.float32))[None], SkeletonCapsules()
     ends = [LANDMARKS[end].rpartition("_") for _, end in BONES]
-    bone_names = [(side, _LIMBS[name]) if name in _LIMBS else ("", "trunk") for side, _, name in ends]
+    bone_names = [(side, _LIMB_OF_END[name]) if name in _LIMB_OF_END else ("", "trunk") for side, _, name in ends]
     limb_names, limb_of_bone = np.unique(bone_names, axis=0, return_inverse=True)
     limb_of_bone, names = limb_of_bone.reshape(-1), [tuple(name) for name in limb_names.tolist()]
     twin = np.array([names.index((_OTHER_SIDE.get(side, side), kind)) for side, kind in names])

@@ -16,7 +16,7 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from humanlrm.files import atomic_write
 from humanlrm.mesh.surface import TexturedMesh
 
-_SUFFIXES = (".glb", ".obj", ".ply")
+_FORMATS = (".glb", ".obj", ".ply")
 #: Cloth and skin: no metal, hardly any gloss.
 _ROUGHNESS = 0.95
 
@@ -43,8 +43,8 @@ def save(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_SUFFIXES}")
+    if suffix not in _FORMATS:
+        raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_FORMATS}")
     vertices = metric_vertices(mesh, height_m, metres_per_unit)
     if suffix == ".ply":
         kept, exported = _colored_trimesh(mesh, vertices)
