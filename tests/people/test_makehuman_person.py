@@ -219,9 +219,9 @@ def test_a_composed_person_is_whole(assets: Path, seed: int):
 
 
 def test_outfits_cover_a_person_from_shoulder_to_hip(assets: Path):
-    closet = MakeHumanAssets(assets, "train")
+    pack = MakeHumanAssets(assets, "train")
     for seed in range(20):
-        kinds = random_outfit(closet, "female", 0.6, np.random.default_rng(seed)).clothes
+        kinds = random_outfit(pack, "female", 0.6, np.random.default_rng(seed)).clothes
         whole = {"suit", "dress"} & set(kinds)
         assert whole or ({"top"} <= set(kinds) and {"bottom", "skirt"} & set(kinds))
 
@@ -233,9 +233,9 @@ def test_gowns_go_with_standing_and_not_with_kneeling_or_sitting():
 
 
 def test_no_gown_is_drawn_for_a_pose_that_tears_it(assets: Path):
-    closet = MakeHumanAssets(assets, "train")
+    pack = MakeHumanAssets(assets, "train")
     for seed in range(30):
-        clothes = random_outfit(closet, "female", 0.6, np.random.default_rng(seed), skirts="none").clothes
+        clothes = random_outfit(pack, "female", 0.6, np.random.default_rng(seed), skirts="none").clothes
         assert not {"dress", "skirt", "coat"} & set(clothes)
 
 
@@ -246,11 +246,11 @@ def test_a_missing_pack_is_named(tmp_path: Path):
 
 @pytest.mark.skipif("HUMANLRM_ASSETS" not in os.environ, reason="needs the asset pack")
 def test_real_pieces_fit_close_to_the_body():
-    closet = MakeHumanAssets(Path(os.environ["HUMANLRM_ASSETS"]), "train")
+    pack = MakeHumanAssets(Path(os.environ["HUMANLRM_ASSETS"]), "train")
     base, _ = body_model("makehuman").rest({"gender": 1.0, "age": 0.6})
     low, high = base[:BODY_VERTICES].min(0) - 0.25, base[:BODY_VERTICES].max(0) + 0.25
     for kind in ("suit", "dress", "shoes", "hair"):
-        for name in closet.choices(kind, "female"):
-            points = closet.piece(name).garment.fitted(base)
+        for name in pack.choices(kind, "female"):
+            points = pack.piece(name).garment.fitted(base)
             assert (points > low).all(), name
             assert (points < high).all(), name

@@ -14,7 +14,6 @@ from humanlrm.people.dye import Dye, find_dye
 from humanlrm.people.makehuman.atlas import SLOTS, filled_under_alpha
 from humanlrm.people.makehuman.base_mesh import base_mesh
 from humanlrm.people.makehuman.mhclo import Garment, load_garment
-from humanlrm.people.poses.balance import random_pose
 from humanlrm.people.poses.pack import POSE_INDEX, PosePack, Split, load_poses, world_rotations
 
 
@@ -89,10 +88,6 @@ class MakeHumanAssets:
         fits = (sex, "unisex")
         records = ((name, record) for name, record in self.records.items() if record["kind"] == kind)
         return tuple(sorted(name for name, record in records if record["fit"] in fits or name in _SHARED))
-
-    def random_pose(self, rng: np.random.Generator) -> tuple[str, Float[np.ndarray, "22 4"]]:
-        """A pose of this side of the split and its source."""
-        return random_pose(self.poses, self.split, rng)
 
     def _image(self, name: str) -> UInt8[np.ndarray, "H W 4"]:
         """The diffuse texture of a piece, skin or iris, with alpha, at the size it has on disk."""

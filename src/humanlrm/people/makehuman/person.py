@@ -14,6 +14,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.people.facts import age_years
 from humanlrm.people.makehuman.assets import ACCESSORIES, MakeHumanAssets, random_outfit, skirts_for
 from humanlrm.people.makehuman.dress import dressed_scan
+from humanlrm.people.poses.balance import random_pose
 from humanlrm.people.poses.pack import Split
 
 
@@ -59,7 +60,7 @@ def make_composed(assets: Path, seed: int, *, split: Split = "train") -> Scan:
     pack = load_assets(Path(assets), split)
     rng = np.random.default_rng([seed, 0xC107])
     sex, phenotype = random_phenotype(rng)
-    source, quats = pack.random_pose(rng)
+    source, quats = random_pose(pack.poses, pack.split, rng)
     outfit = random_outfit(pack, sex, phenotype["age"], rng, skirts=skirts_for(quats))
     height_m = random_height_m(sex, phenotype["age"], rng)
     scan = dressed_scan(pack, phenotype, outfit, quats, rng, height_m=height_m, hands_inside="pocket" in source)
