@@ -56,7 +56,7 @@ class DetectedPose:
         mask: membership of each photo pixel in the person, in [0, 1]; soft, true resolution about 256 px.
         score: the landmark net's certainty that its square holds a person, in [0, 1].
         detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
-            hold more about depth than the net's own 3D points (docs/decisions.md).
+            hold more about depth than the net's own 3D points (docs/log/decisions-2026-11.md).
     """
 
     landmarks: Float[np.ndarray, "J 4"]
