@@ -17,12 +17,19 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from humanlrm.data.render.camera_sampling import sample_camera
+from humanlrm.data.render.environment import Surroundings
+from humanlrm.data.render.light import random_light
 from humanlrm.data.render.renderer import SceneRenderer
-from humanlrm.data.render.shoot import shoot
+from humanlrm.data.render.shoot import Photographer
+from humanlrm.data.settings import RenderSettings
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.people.generate import VALIDATION_SEED, PersonSampler
 from humanlrm.photo.blazepose import PoseDetector
+
+#: About the field of view of the canonical camera.
+_PLAIN_FOV_DEG = (26.0, 34.0)
 
 
 @dataclass(frozen=True)
@@ -52,14 +59,16 @@ def main(options: Options) -> None:
         studio = SceneRenderer(cast(seed))
         for name, detector in detectors.items():
             rng = np.random.default_rng([seed, 3])
-            crop, to_frame, _ = shoot(studio, detector, rng.uniform(0, 2 * np.pi), rng)
+            camera = sample_camera(studio.scan, rng.uniform(0, 2 * np.pi), False, rng, _PLAIN_FOV_DEG)
+            surroundings = Surroundings(random_light(rng))
+            view = Photographer(studio, detector, surroundings, RenderSettings(), rng).shoot(camera)
             start = time.perf_counter()
-            detector.best(crop.photo_rgb)
+            detector.best(view.crop.photo_rgb)
             seconds[name] += time.perf_counter() - start
-            true = studio.scan.moved(to_frame).landmarks
+            true = studio.scan.moved(view.to_frame).landmarks
             with torch.no_grad():
-                corrected = model.estimate_landmarks(crop.inputs).points[0].numpy()
-            found = (crop.landmarks[:, :3].numpy(), corrected)
+                corrected = model.estimate_landmarks(view.crop.inputs).points[0].numpy()
+            found = (view.crop.landmarks[:, :3].numpy(), corrected)
             errors[name].append(tuple(float(np.nanmean(np.linalg.norm(x - true, axis=1))) for x in found))  # pyright: ignore[reportArgumentType]
     table = Table("landmarks", "detected, mean", "median", "corrected, mean", "median", "time")
     for name, rows in errors.items():

@@ -36,7 +36,7 @@ def main() -> None:
         seconds += time.perf_counter() - started
         true.append(person.landmarks)
     if options.fit:
-        for part, shares in definitions.fit(np.stack(found), np.stack(true)).items():
+        for part, shares in definitions.fit_offsets(np.stack(found), np.stack(true)).items():
             print(f'    "{part}": {shares},')
         return
     error_cm = 100 * np.linalg.norm(np.stack(found) - np.stack(true), axis=-1)

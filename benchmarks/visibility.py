@@ -17,8 +17,8 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
-from humanlrm.data.render.shoot import ViewRecord
 from humanlrm.data.shards import ShardFolder
+from humanlrm.data.subject import ViewRecord
 from humanlrm.frame import SquareCrop
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.visibility import measure_visibility

@@ -16,9 +16,10 @@ import torch  # noqa: E402
 
 from humanlrm.body.landmarks import INDEX  # noqa: E402
 from humanlrm.data.dataset import SampleSettings, TrainingDataset  # noqa: E402
-from humanlrm.data.render.shoot import RenderSettings, Subject, render_subject  # noqa: E402
+from humanlrm.data.render.shoot import RenderSettings, render_subject  # noqa: E402
 from humanlrm.data.scan import Scan  # noqa: E402
 from humanlrm.data.shards import ShardFolder, write_shard  # noqa: E402
+from humanlrm.data.subject import Subject  # noqa: E402
 from humanlrm.people.procedural.person import make_person  # noqa: E402
 from humanlrm.photo.blazepose import PoseDetector  # noqa: E402
 from humanlrm.views import Batch, collate  # noqa: E402

@@ -11,7 +11,7 @@ from PIL import Image
 from humanlrm.body.height import standing_height
 from humanlrm.cli import main
 from humanlrm.data.render.renderer import SceneRenderer
-from humanlrm.data.triangulate import _around, _picture
+from humanlrm.data.triangulate import render_plain, ring_camera
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import save_pretrained
@@ -37,8 +37,8 @@ def photos(tmp_path_factory, person):
     folder = tmp_path_factory.mktemp("photos")
     studio, frames = SceneRenderer(person), []
     for k, yaw in enumerate(YAWS):
-        camera = _around(studio, yaw, 0.1 * k)
-        rgb = _picture(studio, camera)
+        camera = ring_camera(studio, yaw, 0.1 * k)
+        rgb = render_plain(studio, camera)
         alpha = (rgb != 128).any(-1) * np.uint8(255)
         Image.fromarray(np.dstack([rgb, alpha])).save(folder / f"{k}.png")
         c2w = camera.c2w.numpy() @ np.diag([1.0, -1, -1, 1])
@@ -50,7 +50,7 @@ def photos(tmp_path_factory, person):
     return folder
 
 
-def frames_around(rng: np.random.Generator, count: int) -> np.ndarray:
+def framesring_camera(rng: np.random.Generator, count: int) -> np.ndarray:
     """Similarities to the frames of views all around."""
     out = []
     for k in range(count):
@@ -66,13 +66,13 @@ def seen(world: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 def test_views_without_errors_agree_on_the_truth():
     rng = np.random.default_rng(0)
-    world, frames = rng.uniform(-0.8, 0.8, (19, 3)), frames_around(rng, 3)
+    world, frames = rng.uniform(-0.8, 0.8, (19, 3)), framesring_camera(rng, 3)
     np.testing.assert_allclose(robust_triangulate(seen(world, frames), frames), world, atol=1e-9)
 
 
 def test_depth_comes_from_the_views_that_see_it_across():
     rng = np.random.default_rng(1)
-    world, frames = rng.uniform(-0.8, 0.8, (19, 3)), frames_around(rng, 4)
+    world, frames = rng.uniform(-0.8, 0.8, (19, 3)), framesring_camera(rng, 4)
     wrong = seen(world, frames) + rng.normal(size=(4, 19, 3)) * [0.01, 0.01, 0.15]
     error = np.linalg.norm(robust_triangulate(wrong, frames) - world, axis=1)
     assert error.mean() < 0.03
@@ -82,7 +82,7 @@ def test_depth_comes_from_the_views_that_see_it_across():
 
 def test_a_view_with_left_and_right_exchanged_is_outvoted():
     rng = np.random.default_rng(2)
-    world, frames = rng.uniform(-0.8, 0.8, (19, 3)), frames_around(rng, 5)
+    world, frames = rng.uniform(-0.8, 0.8, (19, 3)), framesring_camera(rng, 5)
     found = seen(world, frames)
     found[2] += [0.7, 0.0, 0.5]
     error = np.linalg.norm(robust_triangulate(found, frames) - world, axis=1)

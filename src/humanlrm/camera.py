@@ -21,6 +21,12 @@ TO_Y_UP: dict[str, Float[np.ndarray, "3 3"]] = {
 }
 
 
+def rotation_about_y(angle_rad: float) -> Float[np.ndarray, "3 3"]:
+    """Rotation that turns +Z toward +X."""
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
 @dataclass(frozen=True)
 class Cameras:
     """A batch of pinhole cameras.

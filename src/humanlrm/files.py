@@ -79,6 +79,18 @@ def numbers(words: Sequence[str], where: str | Path) -> Float[np.ndarray, "N"]:
     return np.array([number(word, where) for word in words], dtype=np.float64)
 
 
+def resolve_inside(folder: Path, name: str) -> Path:
+    """A path that a file names, which must stay in the folder.
+
+    Raises:
+        ValueError: it leaves the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{folder}: a file in it names {name!r}, which leaves the folder; it was not read")
+    return path
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from humanlrm.body.height import crown_mask, standing_height
@@ -23,8 +23,8 @@ from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.fused import FusedField
 from humanlrm.model.lrm import HumanLRM, Model
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.calibrated import Capture, CaptureView, Shot, cut, level, moved_world, photograph
-from humanlrm.photo.cameras_file import nerfstudio_shots
+from humanlrm.photo.calibrated import CaptureView, Shot, cut_to_person, level_rotation
+from humanlrm.photo.cameras_file import read_transforms
 from humanlrm.photo.crop import SubjectCrop, find_subject
 from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.photo.load import Photo, PhotoError
@@ -114,16 +114,16 @@ def read_views(photos: Sequence[Path], calibration: Calibration, detector: PoseD
         raise ValueError(f"{repeated[0]} is given twice; each view needs a photo of its own")
     if not 2 <= len(photos) <= _MOST_VIEWS:
         raise ValueError(f"--cameras needs 2 to {_MOST_VIEWS} photos of one person, got {len(photos)}")
-    known = nerfstudio_shots(cameras)
+    known = read_transforms(cameras)
     shots = [_shot_of(photo, known, cameras) for photo in photos]
     world = _to_y_up([shot.w2c for shot in shots], calibration.up, cameras)
-    return [cut(_found(shot, world, detector), _SIDE_PX) for shot in shots]
+    return [cut_to_person(_found(shot, world, detector), _SIDE_PX) for shot in shots]
 
 
 def _to_y_up(w2cs: Sequence[Float[np.ndarray, "4 4"]], up: str, cameras: Path) -> Float[np.ndarray, "3 3"]:
     """The turn of the file's world to +Y up."""
     if up == "cameras":
-        return level(w2cs)
+        return level_rotation(w2cs)
     if up not in TO_Y_UP:
         raise ValueError(f"up must be cameras or one of {', '.join(TO_Y_UP)}, got {up!r}")
     held = -np.mean([w2c[1, :3] for w2c in w2cs], axis=0)
@@ -146,13 +146,14 @@ def _shot_of(photo: Path, known: Sequence[Shot], cameras: Path) -> Shot:
 
 
 def _found(shot: Shot, world: Float[np.ndarray, "3 3"], detector: PoseDetector) -> CaptureView:
-    rgb, alpha = photograph(shot)
-    if alpha is None:
+    def find_mask(rgb: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
         subject = find_subject(Photo(rgb, None, shot.image.name), detector)
-        alpha = (subject.photo_alpha * 255 + 0.5).astype(np.uint8)
-    if not (alpha > 127).any():
+        return (subject.photo_alpha * 255 + 0.5).astype(np.uint8)
+
+    view = shot.read(world, find_mask=find_mask)
+    if not (view.alpha > 127).any():
         raise PhotoError(f"the mask of {shot.image.name} is empty; give one that shows the person")
-    return shot.view(rgb, alpha, moved_world(shot.w2c, world))
+    return view
 
 
 @torch.no_grad()
@@ -165,8 +166,7 @@ def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> 
     if not isinstance(model, HumanLRM):
         raise ValueError("several photos are fused by models of the small family; the weights are of another")
     device = next(model.parameters()).device
-    capture = Capture("the photos", "photos", "", tuple(views))
-    hull = visual_hull(capture)
+    hull = visual_hull(views, "the photos")
     posed = [_posed(view, hull, detector, model.config.image_px) for view in views]
     inputs = _batch([one.subject for one in posed]).to(device)
     features = model.extract_features(inputs.image)

@@ -12,7 +12,7 @@ def lamp(ambient=0.2, strength=0.5) -> Light:
 
 
 def test_a_white_surface_shows_its_irradiance_in_srgb():
-    seen = lamp().on(WHITE, ABOVE)
+    seen = lamp().render(WHITE, ABOVE)
     np.testing.assert_allclose(seen**2.2, lamp().shade(ABOVE), rtol=1e-4)
     np.testing.assert_allclose(lamp().shade(ABOVE), 0.7, rtol=1e-5)
 
@@ -46,10 +46,10 @@ def test_colors_stay_in_range_under_any_light_and_black_stays_black():
     normals = np.random.default_rng(4).normal(size=(50, 3)).astype(np.float32)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     for seed in range(10):
-        seen = random_light(np.random.default_rng(seed)).on(np.ones((50, 3), np.float32), normals)
+        seen = random_light(np.random.default_rng(seed)).render(np.ones((50, 3), np.float32), normals)
         assert seen.min() > 0
         assert seen.max() <= 1
-    np.testing.assert_array_equal(lamp().on(0 * WHITE, ABOVE), 0)
+    np.testing.assert_array_equal(lamp().render(0 * WHITE, ABOVE), 0)
 
 
 def test_random_lamps_are_unit_vectors_and_the_seed_decides_the_light():
@@ -63,5 +63,5 @@ def test_a_white_surface_that_faces_the_light_is_bright():
     brightest = []
     for seed in range(20):
         light = random_light(np.random.default_rng(seed))
-        brightest.append(light.on(np.ones((3, 3), np.float32), light.directions).max())
+        brightest.append(light.render(np.ones((3, 3), np.float32), light.directions).max())
     assert np.median(brightest) == pytest.approx(1, abs=0.12)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from captures import read_capture
 from humanlrm.cli import main
-from humanlrm.data.capture import CaptureFolder
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.io.adapter import Item, Options
-from humanlrm.data.prepare import SHARD, PrepareJob, choose, key_of, plan, prepare_shard, summary
+from humanlrm.data.importers.adapter import Item, Options
+from humanlrm.data.prepare import SHARD, PrepareJob, choose, plan, prepare_shard, record_key, summarize
 from humanlrm.data.prepare import run as run_job
 from humanlrm.data.render.shoot import RenderSettings
 from humanlrm.data.shards import ShardFolder
@@ -47,7 +47,7 @@ def test_scans_become_subjects_and_bad_files_are_named(tmp_path, person, detecto
     planned = plan(whole)
     outcome = prepare_shard(planned.todo[0], whole, detector)
     assert "torn.ply" in outcome.skipped[0]
-    said = dict(summary(whole, planned, [outcome]))
+    said = dict(summarize(whole, planned, [outcome]))
     assert (said["written"], said["skipped"], said["unit: m (by its height)"]) == ("1", "1", "1")
     shards = ShardFolder(tmp_path / "out")
     assert len(shards) == 1
@@ -64,7 +64,7 @@ def test_scans_become_subjects_and_bad_files_are_named(tmp_path, person, detecto
 
 
 def keys(folder: Path) -> list[str]:
-    return sorted(entry.key for entry in CaptureFolder(folder).entries)
+    return sorted(entry.key for entry in ShardFolder(folder).entries)
 
 
 def test_a_second_run_does_only_what_is_missing_and_what_was_mended(tmp_path, capture_tree, capsys):
@@ -83,7 +83,7 @@ def test_a_second_run_does_only_what_is_missing_and_what_was_mended(tmp_path, ca
     assert run(*call) == 0
     assert keys(tmp_path / "out") == ["a", "b"]
     assert contents(tmp_path / "out").items() > first.items()
-    assert CaptureFolder(tmp_path / "out").load(0).landmarks.shape == (19, 3)
+    assert read_capture(ShardFolder(tmp_path / "out").entries[0]).landmarks.shape == (19, 3)
     second = contents(tmp_path / "out")
     assert run(*call) == 0
     assert contents(tmp_path / "out") == second
@@ -108,7 +108,7 @@ def test_who_lies_down_is_named(tmp_path, person, detector):
     settings = RenderSettings(views=1, points=600, cropped=0, own_mask=1)
     lying = job(tmp_path, settings=settings, options=Options(up="+z", unit="height"))
     planned = plan(lying)
-    said = dict(summary(lying, planned, [prepare_shard(planned.todo[0], lying, detector)]))
+    said = dict(summarize(lying, planned, [prepare_shard(planned.todo[0], lying, detector)]))
     assert planned.todo[0][1][0].id in said["lie, or stand on their head"]
 
 
@@ -119,7 +119,7 @@ def test_another_process_makes_what_this_one_makes(tmp_path, capture_tree, detec
     (outcome,) = run_job(whole, [(tmp_path / "there" / "0.tar", items)], workers=2)
     assert [done.id for done in outcome.done] == ["a"]
     assert outcome.skipped[0].startswith("b: ")
-    here, there = (CaptureFolder(tmp_path / name).load(0) for name in ("here", "there"))
+    here, there = (read_capture(ShardFolder(tmp_path / name).entries[0]) for name in ("here", "there"))
     np.testing.assert_array_equal(here.landmarks, there.landmarks)
     for one, other in zip(here.views, there.views, strict=True):
         np.testing.assert_array_equal(one.rgb, other.rgb)
@@ -193,7 +193,7 @@ def test_many_items_make_several_shards(tmp_path):
 
 
 def test_keys_have_no_dots():
-    assert key_of("a.b/c d") == "a-b-c-d"
+    assert record_key("a.b/c d") == "a-b-c-d"
 
 
 # ---- refusals

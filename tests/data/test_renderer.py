@@ -6,10 +6,10 @@ import torch
 import trimesh
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.data.render.camera_sampling import photo_camera, random_pitch_rad
+from humanlrm.data.render.camera_sampling import sample_camera, sample_pitch_rad
 from humanlrm.data.render.environment import Surroundings
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.occluders import Look, Props, bag, box, held, in_front, tube, visible_share
+from humanlrm.data.render.occluders import Look, Props, bag, box, place_held, place_in_front, tube, visible_share
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.frame import SquareCrop, canonical_camera, crop_camera
@@ -72,7 +72,7 @@ def test_something_in_front_throws_its_shadow_too():
 
 def test_light_on_samples_has_no_cast_shadow():
     up = np.float32([[0, 1, 0]])
-    np.testing.assert_allclose(sun(0.01).on(np.ones((1, 3), np.float32), up) ** 2.2, 0.7, rtol=1e-3)
+    np.testing.assert_allclose(sun(0.01).render(np.ones((1, 3), np.float32), up) ** 2.2, 0.7, rtol=1e-3)
 
 
 def test_a_gap_between_two_spheres_is_darker_than_their_outer_sides():
@@ -116,11 +116,11 @@ def test_things_are_put_in_front_of_a_person_and_into_hands(person):
     studio = SceneRenderer(person)
     hidden = carried = 0
     for seed in range(8):
-        camera = photo_camera(person, seed * 0.8, False, RNG(seed))
-        for solid in in_front(studio, camera, RNG(seed), person):
+        camera = sample_camera(person, seed * 0.8, False, RNG(seed))
+        for solid in place_in_front(studio, camera, RNG(seed), person):
             assert 0.4 <= visible_share(studio, solid, camera) <= 0.985
             hidden += 1
-        for solid in held(studio, camera, RNG(seed)):
+        for solid in place_held(studio, camera, RNG(seed)):
             hands = person.landmarks[[INDEX["left_hand"], INDEX["right_hand"], INDEX["left_hip"], INDEX["right_hip"]]]
             gaps = np.linalg.norm(solid.scene.vertices[:, None] - hands, axis=-1)
             assert gaps.min() < 0.35
@@ -132,7 +132,7 @@ def test_things_are_put_in_front_of_a_person_and_into_hands(person):
 def test_an_uncropped_photograph_shows_everybody_whole_from_any_camera(person):
     tangents = []
     for seed in range(30):
-        camera = photo_camera(person, seed * 0.7, False, RNG(seed))
+        camera = sample_camera(person, seed * 0.7, False, RNG(seed))
         pixels = camera.project(torch.from_numpy(person.vertices).double()).numpy()
         assert pixels[:, :2].min() >= 0
         assert pixels[:, :2].max() <= 384
@@ -152,7 +152,7 @@ def test_a_cropped_photograph_shows_a_part_of_the_person_worth_looking_at(person
     areas = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1)
     middles = torch.from_numpy(corner.mean(1)).double()
     for seed in range(40):
-        pixels = photo_camera(leaning, seed * 0.7, True, RNG(seed)).project(middles).numpy()[:, :2]
+        pixels = sample_camera(leaning, seed * 0.7, True, RNG(seed)).project(middles).numpy()[:, :2]
         within = ((pixels >= 0) & (pixels <= 384)).all(1)
         shares.append(areas[within].sum() / areas.sum())
         cut_sides += bool((pixels[:, 0].min() < 0) | (pixels[:, 0].max() > 384))
@@ -162,14 +162,14 @@ def test_a_cropped_photograph_shows_a_part_of_the_person_worth_looking_at(person
 
 
 def test_the_camera_looks_down_and_up():
-    pitch = np.degrees([random_pitch_rad(RNG(seed)) for seed in range(300)])
+    pitch = np.degrees([sample_pitch_rad(RNG(seed)) for seed in range(300)])
     assert -20 <= pitch.min() < -12
     assert 22 < pitch.max() <= 30
     assert np.mean(np.abs(pitch) < 12) > 0.6
 
 
 def test_a_crops_camera_sees_the_crops_pixels(person):
-    camera = photo_camera(person, 0.3, True, RNG(2))
+    camera = sample_camera(person, 0.3, True, RNG(2))
     crop = SquareCrop((150.0, 260.0), 310.0)
     points = torch.from_numpy(person.vertices[::500]).double()
     photo, seen = camera.project(points).numpy(), crop_camera(camera, crop, 64).project(points).numpy()

@@ -12,7 +12,9 @@ from humanlrm.body.landmarks import INDEX
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.render.environment import Surroundings
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.shoot import RenderSettings, SceneRenderer, _facing, render_subject
+from humanlrm.data.render.points import outward_sign
+from humanlrm.data.render.renderer import SceneRenderer
+from humanlrm.data.render.shoot import RenderSettings, render_subject
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
@@ -266,7 +268,7 @@ def test_normals_that_point_inward_are_found():
     on /= np.linalg.norm(on, axis=1, keepdims=True)
     points = on[:3000] + rng.normal(size=(3000, 3)).astype(np.float32) * 0.04
     turned = np.where(rng.random(1000) < 0.3, -1.0, 1.0)
-    found = _facing(on[3000:], on[3000:] * turned[:, None], points, np.linalg.norm(points, axis=1) - 1)
+    found = outward_sign(on[3000:], on[3000:] * turned[:, None], points, np.linalg.norm(points, axis=1) - 1)
     assert (found == turned).mean() > 0.9
 
 
@@ -275,14 +277,14 @@ def test_normals_of_a_card_without_an_inside_stay():
     points = rng.uniform(-1, 1, (3000, 3)) * [1, 1, 0.05]
     places = rng.uniform(-0.9, 0.9, (200, 3)) * [1, 1, 0]
     up = np.tile([0.0, 0, 1], (200, 1))
-    assert (_facing(places, up, points, np.abs(points[:, 2])) == 1).mean() > 0.65
+    assert (outward_sign(places, up, points, np.abs(points[:, 2])) == 1).mean() > 0.65
 
 
 def test_the_target_is_the_surface_under_the_light_without_shadows(rendered, view):
     points, samples = in_frame(rendered.samples.surface, view), rendered.samples
     front = at_pixels(view.depth.astype(np.float32), points)[0]
     seen = np.abs(points[:, 2] - front) < 0.01
-    asked = view.light.on(samples.albedo / np.float32(255), samples.normals.astype(np.float32) / 127)
+    asked = view.light.render(samples.albedo / np.float32(255), samples.normals.astype(np.float32) / 127)
     drawn = at_pixels(view.target.transpose(2, 0, 1), points).T / 255
     assert seen.sum() > 150
     assert np.median(np.abs(asked - drawn)[seen]) < 0.05

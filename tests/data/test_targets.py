@@ -8,7 +8,7 @@ from humanlrm.body.landmarks import MIRROR
 from humanlrm.camera import Cameras
 from humanlrm.data.dataset import SampleSettings, TrainingDataset, build_sample
 from humanlrm.data.shards import ShardFolder
-from humanlrm.data.targets import TargetView, as_targets, relative_camera
+from humanlrm.data.targets import TargetView, build_targets, relative_camera
 from humanlrm.frame import canonical_camera
 from humanlrm.views import Batch, collate
 
@@ -94,7 +94,7 @@ def test_mirrored_samples_have_mirrored_targets(rendered):
 
 def test_what_a_shard_lacks_is_nan(rendered):
     view = rendered.views[1]
-    targets = as_targets(rendered.views[0].to_frame, [TargetView(view.to_frame, view.depth[0], None, None)])
+    targets = build_targets(rendered.views[0].to_frame, [TargetView(view.to_frame, view.depth[0], None, None)])
     assert targets.rgb.isnan().all()
     assert targets.normal.isnan().all()
     assert targets.alpha.mean() > 0.02

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from humanlrm.body.landmarks import COUNT, INDEX, LANDMARKS
-from humanlrm.data.triangulate import ViewDetections, facing_rad, scan_landmarks, triangulate
+from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.data.triangulate import ViewDetections, scan_landmarks, triangulate
 
 
 def sightings(points: np.ndarray, views: int = 8) -> ViewDetections:
@@ -71,15 +71,3 @@ def test_a_rendered_person_has_its_landmarks_where_they_are(person, detector):
     # Left is left: every left landmark is nearer to the true left one than to its mirror image.
     left, right = (INDEX[f"{side}_shoulder"] for side in ("left", "right"))
     assert error_m[left] < np.linalg.norm(found[left] - person.landmarks[right])
-
-
-@pytest.mark.parametrize("yaw", [0.0, 1.0, -2.5])
-def test_the_facing_of_a_turned_person_is_its_yaw(yaw):
-    marks = np.zeros((COUNT, 3))
-    for k, name in enumerate(LANDMARKS):
-        side = 1 if name.startswith("left") else -1 if name.startswith("right") else 0
-        marks[k] = [0.2 * side, 1.0, 0.0]
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    assert facing_rad(marks @ turn.T) == pytest.approx(yaw)
-    marks[INDEX["left_hip"]] = np.nan
-    assert facing_rad(marks) is None

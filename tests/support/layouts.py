@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from trimesh.caching import TrackedArray
 
 from humanlrm.camera import Cameras, look_at, to_opengl
-from humanlrm.data.render.shoot import SceneRenderer
+from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.photo.calibrated import distort
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from humanlrm.body.landmarks import BONE_RADII, BONES, COUNT, DETECTOR_FEATURE_CHANNELS, INDEX
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.shoot import PointSamples, Subject, ViewRecord
 from humanlrm.data.scan import Scan
+from humanlrm.data.subject import PointSamples, Subject, ViewRecord
 from humanlrm.photo.blazepose import DetectedPose
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
 

@@ -51,9 +51,9 @@ class Prepare:
         from rich.progress import Progress as Bar
         from rich.table import Table
 
-        from humanlrm.data.contact_sheet import check_picture, save_picture, sheet_of
-        from humanlrm.data.importers.io.adapter import Options
-        from humanlrm.data.prepare import PrepareJob, plan, run, summary
+        from humanlrm.data.contact_sheet import check_picture, draw_contact_sheet, save_picture
+        from humanlrm.data.importers.adapter import Options
+        from humanlrm.data.prepare import PrepareJob, plan, run, summarize
         from humanlrm.data.shards import ShardFolder
 
         if self.preview is not None:
@@ -65,13 +65,13 @@ class Prepare:
             task = bar.add_task(job.name, total=sum(len(items) for _, items in planned.todo))
             outcomes = run(job, planned.todo, self.workers, lambda o: bar.advance(task, len(o.done) + len(o.skipped)))
         table = Table(title=f"{job.source} to {job.out}", show_header=False)
-        for row in summary(job, planned, outcomes):
+        for row in summarize(job, planned, outcomes):
             table.add_row(*row)
         console.print(table)
         skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
         for line in skipped:
             complain(f"skipped {line}")
         if self.preview is not None:
-            save_picture(sheet_of(ShardFolder(self.out)), self.preview)
+            save_picture(draw_contact_sheet(ShardFolder(self.out)), self.preview)
             say(self.preview)
         return 1 if skipped else 0

@@ -1,4 +1,4 @@
-"""Contact sheets: tiles in rows, what a folder of shards shows to a network, and the files they are written to."""
+"""Contact sheets: tiles in rows, one of a folder of shards, and their picture files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from PIL import Image
 from humanlrm.data.shards import ShardFolder
 from humanlrm.files import atomic_write
 
+#: Grey behind the people, tiles of a row, and most people of a sheet.
 _GROUND, _COLUMNS, _MOST = 230, 12, 60
 _FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
@@ -20,16 +21,17 @@ _FORMATS: dict[str, dict[str, Any]] = {
 
 
 def grid(tiles: list[UInt8[np.ndarray, "h w 3"]], columns: int) -> UInt8[np.ndarray, "H W 3"]:
-    """Tiles side by side, row after row; the last row is filled with white."""
+    """Put tiles side by side, row after row; fill the last row with white."""
     columns = min(columns, len(tiles))
     blank = np.full_like(tiles[0], 255)
     rows = [tiles[k : k + columns] for k in range(0, len(tiles), columns)]
     return np.concatenate([np.concatenate(row + [blank] * (columns - len(row)), axis=1) for row in rows])
 
 
-def sheet_of(shards: ShardFolder) -> UInt8[np.ndarray, "H W 3"]:
-    """The first photograph of subjects that are spread over the folder, cut out: who lies down or has lost a texture is
-    seen here before it is learned.
+def draw_contact_sheet(shards: ShardFolder) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the first photograph of subjects from all over the folder, cut out.
+
+    It shows people who lie down or have lost a texture before a training learns from them.
 
     Raises:
         ShardError: a file of a subject is missing or damaged.
@@ -44,17 +46,13 @@ def sheet_of(shards: ShardFolder) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def check_picture(path: Path) -> None:
-    """Before any work is done.
-
-    Raises:
-        ValueError: the suffix is not of PNG, JPEG or WebP.
-    """
+    """Raise ValueError if the suffix is not of PNG, JPEG or WebP."""
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(f"a picture's name ends in {', '.join(_FORMATS)}, got {path}")
 
 
 def save_picture(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
-    """Writes PNG, JPEG or WebP by its suffix.
+    """Write PNG, JPEG or WebP by its suffix.
 
     Raises:
         ValueError: the suffix is none of these.

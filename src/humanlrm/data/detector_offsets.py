@@ -1,8 +1,8 @@
-"""The detector's notion of a joint and ours differ by centimetres: triangulated points are moved from one to the other.
+"""Offsets between the detector's landmarks and ours: they define a joint differently, by centimetres.
 
-BlazePose was trained on points that people clicked on photographs, ours are joints of a parametric body. The difference
-is a linear combination of a few lengths of the body itself, so that it holds in any pose and for any size (our choice;
-fitted to procedural people).
+BlazePose was trained on points that people clicked on photographs; ours are joints of a parametric body. The offset is
+a linear combination of a few lengths of the body itself, so it holds in any pose and for any size. It was fitted to
+procedural people.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from humanlrm.body.landmarks import INDEX, LANDMARKS
 
-#: The two landmarks whose offsets from a landmark tell how its limb lies.
+#: The two landmarks whose offsets from a landmark span its limb.
 _NEIGHBOURS = {
     "shoulder": ("neck", "elbow"),
     "elbow": ("shoulder", "wrist"),
@@ -42,8 +42,8 @@ OFFSETS: dict[str, tuple[float, float, float, float, float]] = {
 }
 
 
-def vectors(points: Float[np.ndarray, "J 3"]) -> Float[np.ndarray, "J 5 3"]:
-    """The five vectors per landmark that ``OFFSETS`` are shares of; NaN where a point that they need is."""
+def limb_vectors(points: Float[np.ndarray, "J 3"]) -> Float[np.ndarray, "J 5 3"]:
+    """The five vectors per landmark that ``OFFSETS`` scales; NaN where a point that they need is NaN."""
     at = {name: points[index] for name, index in INDEX.items()}
     hips, shoulders = ((at[f"left_{part}"] + at[f"right_{part}"]) / 2 for part in ("hip", "shoulder"))
     leftward = sum(at[f"left_{part}"] - at[f"right_{part}"] for part in ("hip", "shoulder")) / 2
@@ -59,25 +59,25 @@ def vectors(points: Float[np.ndarray, "J 3"]) -> Float[np.ndarray, "J 5 3"]:
     return out
 
 
-def to_ours(points: Float[np.ndarray, "J 3"]) -> Float[np.ndarray, "J 3"]:
-    """Landmarks as the detector defines them (any unit) to landmarks as ``landmarks.LANDMARKS`` does.
+def correct_offsets(points: Float[np.ndarray, "J 3"]) -> Float[np.ndarray, "J 3"]:
+    """Move landmarks (any unit) from the detector's definition to that of ``landmarks.LANDMARKS``.
 
-    A landmark whose neighbours or trunk are unknown stays where it is.
+    A landmark whose neighbors or trunk are unknown keeps its position.
     """
     shares = np.array([OFFSETS[name.rpartition("_")[2]] for name in LANDMARKS])
-    return points + np.nan_to_num(np.einsum("jk,jkc->jc", shares, vectors(points)))
+    return points + np.nan_to_num(np.einsum("jk,jkc->jc", shares, limb_vectors(points)))
 
 
-def fit(
-    found: Float[np.ndarray, "N J 3"], true: Float[np.ndarray, "N J 3"]
+def fit_offsets(
+    triangulated: Float[np.ndarray, "N J 3"], true: Float[np.ndarray, "N J 3"]
 ) -> dict[str, tuple[float, float, float, float, float]]:
-    """``OFFSETS`` by robust ridge regression from triangulated to true landmarks (metres) of N people."""
-    every = np.stack([vectors(points) for points in found])
+    """Fit ``OFFSETS`` by robust ridge regression from triangulated to true landmarks (metres) of N people."""
+    vectors = np.stack([limb_vectors(points) for points in triangulated])
     table = {}
     for part in _NEIGHBOURS:
         rows = [index for name, index in INDEX.items() if name.rpartition("_")[2] == part]
-        left = every[:, rows].transpose(0, 1, 3, 2).reshape(-1, 5)
-        right = (true - found)[:, rows].reshape(-1)
+        left = vectors[:, rows].transpose(0, 1, 3, 2).reshape(-1, 5)
+        right = (true - triangulated)[:, rows].reshape(-1)
         known = np.isfinite(left).all(1) & np.isfinite(right)
         left, right, weight = left[known], right[known], np.ones(int(known.sum()))
         shares = np.zeros(5)

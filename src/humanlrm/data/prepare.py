@@ -1,4 +1,4 @@
-"""A data set on disk to training shards: the job behind ``humanlrm prepare``."""
+"""A data set on disk becomes training shards: the job behind ``humanlrm prepare``."""
 
 import json
 import re
@@ -15,36 +15,33 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from humanlrm.body.landmarks import INDEX
-from humanlrm.data.capture import encode_capture
-from humanlrm.data.capture_inputs import capture_inputs, encode_inputs
+from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.data.capture import Capture, encode_capture, encode_inputs, prepare_inputs
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item, Options
 from humanlrm.data.importers.thuman import HELD_OUT
-from humanlrm.data.records import entries_of, write_records
-from humanlrm.data.render.shoot import RenderSettings, render_subject
+from humanlrm.data.records import list_entries, write_records
+from humanlrm.data.render.shoot import render_subject
 from humanlrm.data.scan import Scan
-from humanlrm.data.shards import encode
+from humanlrm.data.settings import RenderSettings
+from humanlrm.data.shards import encode_subject
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
 from humanlrm.files import read_lines, write_text
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.calibrated import Capture
 from humanlrm.workers import processes
 
 #: Items per shard.
 SHARD = 20
-#: Least cosine of a trunk and the vertical of somebody who does not lie; so many who do are named.
-_LEANS, _NAMED = 0.35, 5
-#: What shards were made with, beside them.
-_SETTINGS = "prepared-{name}.json"
+#: Least cosine between the vertical and the trunk of an upright person; the summary names so many others.
+_UPRIGHT_COS, _MOST_NAMED = 0.35, 5
 PARTS = ("train", "test", "all")
-#: Lists of held-out ids that ``--split`` knows by name.
+#: Named lists of held-out ids for ``--split``.
 SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
 
 
 @dataclass(frozen=True)
 class PrepareJob:
-    """What to prepare.
+    """Choice of items and their preparation.
 
     Attributes:
         name: of the adapter, a key of ``ADAPTERS``.
@@ -53,7 +50,7 @@ class PrepareJob:
         options: axes, units and sizes.
         split: file of held-out ids (of items or groups), one per line, or a key of ``SPLITS``.
         part: train (everything that is not held out), test (what is held out) or all.
-        every: of the frames of a sequence, every how many.
+        every: step between frames of a sequence.
         limit: at most so many items.
         settings: how scans are rendered.
     """
@@ -84,9 +81,8 @@ class PrepareJob:
 
 
 @dataclass(frozen=True)
-class Done:
-    """One item in a shard: its id, how its unit is known, how many landmarks were found, and whether head and feet are
-    where those of a person are who does not lie."""
+class PreparedItem:
+    """One item in a shard: id, source of its unit, number of known landmarks, and if its trunk is upright."""
 
     id: str
     unit: str
@@ -96,22 +92,22 @@ class Done:
 
 @dataclass(frozen=True)
 class PrepareOutcome:
-    """Of one shard. ``skipped``: one line for each item that could not be used, with its id and the reason."""
+    """Result of one shard. ``skipped``: one line for each unusable item, with its id and the reason."""
 
     shard: Path
-    done: list[Done]
+    done: list[PreparedItem]
     skipped: list[str]
 
 
 @dataclass(frozen=True)
 class PreparePlan:
-    """What a job finds on disk.
+    """Items of a job on disk.
 
     Attributes:
-        found: all items.
-        chosen: after split, part, every and limit.
+        found: number of all items.
+        chosen: number after split, part, every and limit.
         todo: the chosen ones that no shard holds yet, by shard.
-        skipped: one line for each item whose id another one has too.
+        skipped: one line for each item whose id repeats another one's.
     """
 
     found: int
@@ -125,103 +121,84 @@ class PreparePlan:
 
 
 def plan(job: PrepareJob) -> PreparePlan:
-    """Finds and chooses items; those in finished shards are not done again, those that were skipped are tried again.
+    """Find and choose items. Those in finished shards are not prepared again, those that were skipped are tried again.
 
     Raises:
         ValueError: nothing found, a split that names nobody, or a shard in ``out`` that cannot be read.
     """
-    found = job.adapter.find(job.source)
-    if not found:
+    items = job.adapter.find(job.source)
+    if not items:
         raise ValueError(f"nothing found in {job.source}; {job.adapter.title} looks like {job.adapter.layout}")
-    chosen = choose(found, job)
+    chosen = choose(items, job)
     unique: dict[str, Item] = {}
     skipped = []
     for item in chosen:
-        first = unique.setdefault(key_of(item.id), item)
+        first = unique.setdefault(record_key(item.id), item)
         if first is not item:
             skipped.append(f"{item.id}: {item.path} has the same id as {first.path}; rename one")
     numbered = re.compile(rf"{re.escape(job.name)}-(\d+)\.tar")
     shards = {path: int(m[1]) for path in sorted(job.out.glob("*.tar")) if (m := numbered.fullmatch(path.name))}
-    there = {entry.key for shard in shards for entry in entries_of(shard)}
-    rest = [item for key, item in unique.items() if key not in there]
+    existing = {entry.key for shard in shards for entry in list_entries(shard)}
+    rest = [item for key, item in unique.items() if key not in existing]
     start = max(shards.values(), default=-1) + 1
     groups = [rest[k : k + SHARD] for k in range(0, len(rest), SHARD)]
     todo = [(job.out / f"{job.name}-{start + k:05d}.tar", group) for k, group in enumerate(groups)]
-    return PreparePlan(len(found), len(chosen), todo, skipped)
+    return PreparePlan(len(items), len(chosen), todo, skipped)
 
 
-def _check_settings(job: PrepareJob) -> None:
-    """Before anything is written: shards that are there keep what they were made with, so new ones must be alike.
-
-    Raises:
-        ValueError: the folder holds shards that were made with other options; names the first.
-    """
-    path = job.out / _SETTINGS.format(name=job.name)
-    wanted = asdict(job.options) | asdict(job.settings)
-    if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in json.loads(json.dumps(wanted)).items():
-            if there.get(name) != value:
-                raise ValueError(
-                    f"{job.out} holds shards with {name} {there.get(name)}, not {value}; give another --out"
-                )
-        return
-    write_text(path, json.dumps(wanted, indent=1) + "\n")
-
-
-def choose(found: list[Item], job: PrepareJob) -> list[Item]:
-    """The items of the wanted part: by the split list, or else by the data set's own folders.
+def choose(items: list[Item], job: PrepareJob) -> list[Item]:
+    """Choose the items of the job's part: by the split list, or else by the data set's own folders.
 
     Raises:
-        ValueError: the list names nobody, or the test part is wanted and nothing says what it is.
+        ValueError: the list names nobody, or the test part is asked for and nothing defines it.
     """
-    test = [item.part == "test" for item in found]
+    test = [item.part == "test" for item in items]
     if job.split is not None:
-        named = SPLITS.get(job.split) or frozenset(read_lines(Path(job.split)))
-        test = [item.id in named or item.group in named for item in found]
+        held_out = SPLITS.get(job.split) or frozenset(read_lines(Path(job.split)))
+        test = [item.id in held_out or item.group in held_out for item in items]
         if not any(test):
-            raise ValueError(f"split {job.split} names none of the {len(found)} items, such as {found[0].id}")
-    elif job.part == "test" and all(item.part is None for item in found):
+            raise ValueError(f"split {job.split} names none of the {len(items)} items, such as {items[0].id}")
+    elif job.part == "test" and all(item.part is None for item in items):
         raise ValueError(f"{job.adapter.title} has no test part of its own; give the held-out ids with --split")
-    wanted = {"train": (False,), "test": (True,), "all": (False, True)}[job.part]
-    chosen = [item for item, held in zip(found, test, strict=True) if held in wanted and item.frame % job.every == 0]
+    allowed = {"train": (False,), "test": (True,), "all": (False, True)}[job.part]
+    chosen = [item for item, held in zip(items, test, strict=True) if held in allowed and item.frame % job.every == 0]
     return chosen[: job.limit]
 
 
-def key_of(id: str) -> str:
+def record_key(id: str) -> str:
     """An id as the name of files in a tar: webdataset ends the key at the first dot."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", id)
 
 
-def prepare_item(item: Item, job: PrepareJob, detector: PoseDetector) -> tuple[dict[str, str | bytes], Done]:
-    """One item as a record. Landmarks that the data set does not have are triangulated.
+def prepare_item(item: Item, job: PrepareJob, detector: PoseDetector) -> tuple[dict[str, str | bytes], PreparedItem]:
+    """Make one item a record. Landmarks that the data set lacks are triangulated.
 
     Raises:
         ValueError: the item's files cannot be used.
     """
-    found: Scan | Capture = job.adapter.load(item, job.options)
-    if found.landmarks is None:
-        find = scan_landmarks if isinstance(found, Scan) else capture_landmarks
-        found = replace(found, landmarks=find(found, detector))  # pyright: ignore[reportArgumentType]
-    assert found.landmarks is not None
-    marks = found.landmarks
-    done = Done(item.id, str(found.tags.get("unit", "m")), int(np.isfinite(marks).all(1).sum()), _upright(marks))
-    key = key_of(item.id)
-    if isinstance(found, Capture):
-        inputs = capture_inputs(found, detector, job.settings.image_px, job.settings.depth_px)
-        return encode_capture(found, key) | encode_inputs(inputs), done
+    person: Scan | Capture = job.adapter.load(item, job.options)
+    if person.landmarks is None:
+        find = scan_landmarks if isinstance(person, Scan) else capture_landmarks
+        person = replace(person, landmarks=find(person, detector))  # pyright: ignore[reportArgumentType]
+    assert person.landmarks is not None
+    landmarks, key = person.landmarks, record_key(item.id)
+    known = int(np.isfinite(landmarks).all(1).sum())
+    done = PreparedItem(item.id, str(person.tags.get("unit", "m")), known, _is_upright(landmarks))
+    if isinstance(person, Capture):
+        inputs = prepare_inputs(person, detector, job.settings.image_px, job.settings.depth_px)
+        return encode_capture(person, key) | encode_inputs(inputs), done
     seed = zlib.crc32(f"{job.name}/{item.id}".encode())
-    return encode(render_subject(found, detector, job.settings, seed), key), done
+    return encode_subject(render_subject(person, detector, job.settings, seed), key), done
 
 
-def _upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
-    """Whether the way from the hips to the neck goes up more than sideways, as far as it is known (+Y up)."""
+def _is_upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
+    """True if the trunk goes up (+Y) more than sideways, or is unknown."""
     trunk = landmarks[INDEX["neck"]] - (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
-    return not trunk[1] < _LEANS * np.linalg.norm(trunk)
+    return not trunk[1] < _UPRIGHT_COS * np.linalg.norm(trunk)
 
 
 def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: PoseDetector) -> PrepareOutcome:
-    """One shard. Whatever is wrong with an item is reported and the next one follows."""
+    """Write one shard. Unusable items are reported and left out."""
     path, items = task
     outcome = PrepareOutcome(path, [], [])
 
@@ -230,7 +207,7 @@ def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: Pose
             try:
                 record, done = prepare_item(item, job, detector)
             except Exception as error:
-                # Readers raise nearly anything on files of strangers, and one file must not end a run of days.
+                # Readers raise nearly anything on strange files, and one file must not end a run of days.
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
                 outcome.skipped.append(f"{item.id}: {kind}{' '.join(str(error).split())}")
                 continue
@@ -242,18 +219,12 @@ def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: Pose
     return outcome
 
 
-_worker: tuple[PrepareJob, PoseDetector] | None = None
+_detector = lru_cache(maxsize=1)(PoseDetector)
 
 
-def _start(job: PrepareJob) -> None:
-    global _worker
-    torch.set_num_threads(1)
-    _worker = job, PoseDetector(threads=1)
-
-
-def _shard_in_worker(task: tuple[Path, list[Item]]) -> PrepareOutcome:
-    assert _worker is not None
-    return prepare_shard(task, *_worker)
+def _prepare_here(task: tuple[Path, list[Item]], job: PrepareJob) -> PrepareOutcome:
+    """Write one shard with the detector of this process."""
+    return prepare_shard(task, job, _detector(threads=1))
 
 
 def run(
@@ -262,34 +233,41 @@ def run(
     workers: int = 1,
     report: Callable[[PrepareOutcome], None] | None = None,
 ) -> list[PrepareOutcome]:
-    """Prepares shards on several processes (one: in this one); ``report`` is called after each.
+    """Prepare shards on several processes (one: in this one); call ``report`` after each.
 
     Raises:
         ValueError: the folder holds shards that were made with other options; or a process was killed: finished shards
-            stay and the next run goes on after them.
+            stay and the next run continues after them.
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
     _check_settings(job)
     outcomes: list[PrepareOutcome] = []
-    for outcome in _here(job, todo) if workers == 1 else _elsewhere(job, todo, workers):
+    for outcome in (_prepare_here(task, job) for task in todo) if workers == 1 else _in_processes(job, todo, workers):
         outcomes.append(outcome)
         if report is not None:
             report(outcome)
     return outcomes
 
 
-_own_detector = lru_cache(maxsize=1)(PoseDetector)
+def _check_settings(job: PrepareJob) -> None:
+    """Record a job's settings beside its shards; refuse a job whose settings differ from the recorded ones."""
+    path = job.out / f"prepared-{job.name}.json"
+    settings = json.dumps(asdict(job.options) | asdict(job.settings), indent=1)
+    if not path.exists():
+        write_text(path, settings + "\n")
+        return
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in json.loads(settings).items():
+        if recorded.get(name) != value:
+            raise ValueError(
+                f"{job.out} holds shards with {name} {recorded.get(name)}, not {value}; give another --out"
+            )
 
 
-def _here(job: PrepareJob, todo: list[tuple[Path, list[Item]]]) -> Iterator[PrepareOutcome]:
-    for task in todo:
-        yield prepare_shard(task, job, _own_detector(threads=1))
-
-
-def _elsewhere(job: PrepareJob, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[PrepareOutcome]:
-    with processes(min(workers, max(1, len(todo))), _start, (job,)) as pool:
-        tasks = {pool.submit(_shard_in_worker, task): task for task in todo}
+def _in_processes(job: PrepareJob, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[PrepareOutcome]:
+    with processes(min(workers, max(1, len(todo))), torch.set_num_threads, (1,)) as pool:
+        tasks = {pool.submit(_prepare_here, task, job): task for task in todo}
         for future in as_completed(tasks):
             try:
                 yield future.result()
@@ -301,11 +279,11 @@ def _elsewhere(job: PrepareJob, todo: list[tuple[Path, list[Item]]], workers: in
                 ) from error
 
 
-def summary(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutcome]) -> list[tuple[str, str]]:
+def summarize(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutcome]) -> list[tuple[str, str]]:
     """Rows of the final table."""
-    done = [one for outcome in outcomes for one in outcome.done]
+    done = [item for outcome in outcomes for item in outcome.done]
     skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
-    lying = [one.id for one in done if not one.upright]
+    lying = [item.id for item in done if not item.upright]
     rows = [
         ("data set", f"{job.adapter.title} ({job.options.licence or job.adapter.licence})"),
         ("found", f"{planned.found}"),
@@ -314,10 +292,11 @@ def summary(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutcome
         ("written", f"{len(done)}"),
         ("skipped", f"{len(skipped)}"),
     ]
-    rows += [(f"unit: {unit}", f"{count}") for unit, count in Counter(one.unit for one in done).most_common()]
+    rows += [(f"unit: {unit}", f"{count}") for unit, count in Counter(item.unit for item in done).most_common()]
     if done:
-        rows.append(("landmarks per person", f"{np.mean([one.landmarks for one in done]):.1f} of 19"))
+        rows.append(("landmarks per person", f"{np.mean([item.landmarks for item in done]):.1f} of {COUNT}"))
     if lying:
-        named = ", ".join(lying[:_NAMED]) + (f" and {len(lying) - _NAMED} more" if len(lying) > _NAMED else "")
+        named = ", ".join(lying[:_MOST_NAMED])
+        named += f" and {len(lying) - _MOST_NAMED} more" if len(lying) > _MOST_NAMED else ""
         rows.append(("lie, or stand on their head", f"{named}: if they should not, give --up, and another --out"))
     return rows

@@ -3,17 +3,20 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
+from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.files import atomic_write
 
-#: What Pillow and numpy raise for damaged files.
+#: Errors of Pillow and numpy for damaged files.
 DAMAGED = (OSError, ValueError, LookupError, SyntaxError, EOFError, BadZipFile)
 #: Kinds of records: rendered scans, and multi-view captures.
 SUBJECT, CAPTURE = "subject", "capture"
@@ -23,21 +26,21 @@ class ShardError(ValueError):
     """A shard that cannot be read; the message names the file."""
 
 
-def npz_bytes(**arrays: np.ndarray) -> bytes:
+def encode_npz(**arrays: np.ndarray) -> bytes:
     """Arrays as an uncompressed .npz file."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
 
 
-def npy_bytes(array: np.ndarray) -> bytes:
+def encode_npy(array: np.ndarray) -> bytes:
     """An array as a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
 
 
-def image_bytes(pixels: np.ndarray, form: str, **options: int) -> bytes:
+def encode_image(pixels: np.ndarray, form: str, **options: int) -> bytes:
     """Pixels as a picture file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, form, **options)
@@ -45,8 +48,8 @@ def image_bytes(pixels: np.ndarray, form: str, **options: int) -> bytes:
 
 
 def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
-    """Writes encoded records to ``path``, all or none; returns how many there were."""
-    from webdataset.writer import TarWriter  # the extra "train"; who only reads photos does without
+    """Write encoded records to ``path``, all or none; return their number."""
+    from webdataset.writer import TarWriter  # the extra "train"; reading shards works without
 
     count = 0
     # A file, not its name: webdataset takes the drive letter of a Windows path for the scheme of an URL.
@@ -59,9 +62,9 @@ def write_records(path: Path, records: Iterable[dict[str, str | bytes]]) -> int:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one subject lies: its shard, and the (offset, size) of each of its files by extension.
+    """Position of one record: its shard, and the (offset, size) of each of its files by extension.
 
-    ``kind`` is what its json says it is; rendered subjects say nothing.
+    ``kind`` is that of its json; rendered subjects have none there.
     """
 
     shard: Path
@@ -74,8 +77,8 @@ class Entry:
         return sum(name.removesuffix(".webp").isdigit() for name in self.files)
 
 
-def entries_of(shard: Path) -> list[Entry]:
-    """All records of a shard, of whatever kind.
+def list_entries(shard: Path) -> list[Entry]:
+    """All records of a shard, of any kind.
 
     Raises:
         ShardError: it cannot be read.
@@ -96,7 +99,7 @@ def entries_of(shard: Path) -> list[Entry]:
 
 
 def _kind(about: bytes) -> str:
-    """A damaged json is found when the record is loaded."""
+    """The kind that a record's json states. Loading the record reports a damaged json."""
     try:
         return str(json.loads(about).get("kind", SUBJECT))
     except (ValueError, AttributeError):
@@ -104,17 +107,49 @@ def _kind(about: bytes) -> str:
 
 
 def read_files(entry: Entry, *extensions: str) -> list[io.BytesIO]:
-    """Files of a record.
+    """Read files of a record.
 
     Raises:
         ShardError: it lacks one.
     """
-    out = []
+    contents = []
     with open(entry.shard, "rb") as file:
         for extension in extensions:
             if extension not in entry.files:
-                raise ShardError(f"{entry.shard}: subject {entry.key} lacks {extension}; write the shard again")
+                raise ShardError(f"{entry.shard}: {entry.kind} {entry.key} lacks {extension}; write the shard again")
             offset, size = entry.files[extension]
             file.seek(offset)
-            out.append(io.BytesIO(file.read(size)))
-    return out
+            contents.append(io.BytesIO(file.read(size)))
+    return contents
+
+
+def read_detector_features(entry: Entry, view: int) -> Float[np.ndarray, "J 2 C"]:
+    """The detector's features at the landmarks of a view; zeros where the shard has none.
+
+    Raises:
+        ValueError: they have another shape.
+    """
+    name, shape = f"{view}.clues.npy", (COUNT, 2, DETECTOR_FEATURE_CHANNELS)
+    if name not in entry.files:
+        return np.zeros(shape, np.float16)
+    features = np.load(read_files(entry, name)[0], allow_pickle=False)
+    if features.shape != shape:
+        raise ValueError(f"its detector features have the shape {features.shape}, expected {shape}")
+    return features
+
+
+def check_finite(arrays: dict[str, np.ndarray], *names: str) -> None:
+    """Raise ValueError if arrays of these names are not finite, or if landmarks are infinite (unknown ones are NaN)."""
+    if not all(np.isfinite(arrays[name]).all() for name in names):
+        raise ValueError("its frames or landmarks are not finite")
+    if "landmarks" in arrays and np.isinf(arrays["landmarks"]).any():
+        raise ValueError("its true landmarks are infinite; unknown ones are NaN")
+
+
+@contextmanager
+def name_damage(entry: Entry, part: str) -> Iterator[None]:
+    """Turn every error of a damaged file into a :class:`ShardError` that names shard, record and part."""
+    try:
+        yield
+    except DAMAGED as error:
+        raise ShardError(f"{entry.shard}: {entry.kind} {entry.key}, {part} is damaged ({error})") from error

@@ -1,4 +1,4 @@
-"""A textured 3D person: what the people engine makes and what a 3D scanner gives."""
+"""A textured 3D person, made by the people engine or by a 3D scanner."""
 
 from dataclasses import dataclass, field, replace
 
@@ -15,15 +15,15 @@ class Scan:
     Attributes:
         id: unique within its source.
         source: name of the data set, e.g. ``"procedural"``.
-        licence: SPDX id or short name of what it may be used for.
+        licence: SPDX id or short name.
         vertices: metres, +Y up, the person faces +Z.
         faces: counter-clockwise seen from outside.
         uv: texture coordinates, v = 0 at the bottom of the image (OBJ convention).
         uv_faces: index into ``uv`` of each face corner.
         texture: sRGB.
-        landmarks: true 3D positions of ``humanlrm.body.landmarks.LANDMARKS`` in metres; ``None`` or NaN where they are
-            not known (``data.triangulate`` finds them).
-        tags: what is known about the person, e.g. ``{"height_m": 1.7, "sex": "female"}``.
+        landmarks: true 3D positions of ``humanlrm.body.landmarks.LANDMARKS`` in metres; ``None`` or NaN where unknown
+            (``data.triangulate`` finds them).
+        tags: facts about the person, e.g. ``{"height_m": 1.7, "sex": "female"}``.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Scan:
 
 
 def nearest_texels(image: UInt8[np.ndarray, "H W *C"], uv: Float[np.ndarray, "*P 2"]) -> UInt8[np.ndarray, "..."]:
-    """What an image shows at texture coordinates (v = 0 at its bottom), (*P, *C); beyond its border the border."""
+    """Nearest texels of an image at texture coordinates (v = 0 at its bottom), (*P, *C); its border goes on outside."""
     height, width = image.shape[:2]
     column = np.clip((uv[..., 0] * width).astype(int), 0, width - 1)
     row = np.clip(((1 - uv[..., 1]) * height).astype(int), 0, height - 1)

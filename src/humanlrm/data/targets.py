@@ -1,4 +1,4 @@
-"""Other views of a subject as targets of renderings, in the frame of the view that is given."""
+"""Other views of a subject as targets of renderings, in the frame of the input view."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class TargetView:
         to_frame: subject coordinates (metres) to the view's frame.
         depth: z in that frame where rays enter the person; NaN where they miss.
         rgb, normal: as in ``ViewRecord.target`` and ``ViewRecord.normal``; ``None`` if the shard lacks them.
-        alpha: the silhouette in [0, 1], NaN where unknown. ``None``: it is where the depth is known.
+        alpha: the silhouette in [0, 1], NaN where unknown. ``None``: pixels of known depth.
     """
 
     to_frame: Float[np.ndarray, "4 4"]
@@ -34,7 +34,7 @@ class TargetView:
 def relative_camera(
     input_to_frame: Float[np.ndarray, "4 4"], target_to_frame: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "4 4"]:
-    """From the frame of the given view to the canonical camera of the target view: a similarity ("w2c" with scale)."""
+    """From the frame of the input view to the canonical camera of the target view: a similarity ("w2c" with scale)."""
     w2c = canonical_camera(1).w2c.double().numpy()
     return (w2c @ np.linalg.inv(to_input(input_to_frame, target_to_frame).astype(np.float64))).astype(np.float32)
 
@@ -42,22 +42,22 @@ def relative_camera(
 def to_input(
     input_to_frame: Float[np.ndarray, "4 4"], target_to_frame: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "4 4"]:
-    """From the frame of the target view to the frame of the given view: a similarity."""
+    """From the frame of the target view to the frame of the input view: a similarity."""
     back = np.linalg.inv(target_to_frame.astype(np.float64))
     return (input_to_frame.astype(np.float64) @ back).astype(np.float32)
 
 
-def as_targets(
+def build_targets(
     input_to_frame: Float[np.ndarray, "4 4"],
     views: list[TargetView],
     mirrored: bool = False,
     tone: Tone | None = None,
 ) -> Targets:
-    """Targets of one sample, without a batch axis.
+    """Build the targets of one sample, without a batch axis.
 
     Args:
-        mirrored: the sample is mirrored: so are the pictures, and the cameras stand at the mirrored places.
-        tone: what the sample's colours went through.
+        mirrored: the sample is mirrored; mirror the pictures and the positions of the cameras, too.
+        tone: tone curve of the sample's colors.
     """
     parts = [(*_maps(view, tone), to_input(input_to_frame, view.to_frame)) for view in views]
     rgb, alpha, normal, depth, pose = (np.stack(p) for p in zip(*parts, strict=True))
@@ -70,16 +70,15 @@ def as_targets(
 
 
 def _maps(view: TargetView, tone: Tone | None) -> tuple[np.ndarray, ...]:
-    """Colours, alpha, normals and depth of one view."""
+    """Colors, alpha, normals and depth of one view."""
     hit = np.isfinite(view.depth)
     alpha = hit.astype(np.float32) if view.alpha is None else view.alpha
     rgb, normal = np.full((2, 3, *hit.shape), np.nan, np.float32)
     if view.rgb is not None:
         pixels = view.rgb / np.float32(255)
-        # Nothing is known of colours where it is not known whether there is anything.
-        rgb = (pixels if tone is None else tone(pixels)).transpose(2, 0, 1) * np.where(
-            np.isnan(alpha), np.nan, alpha > 0
-        )
+        # Colors are unknown where alpha is.
+        covered = np.where(np.isnan(alpha), np.nan, alpha > 0)
+        rgb = (pixels if tone is None else tone(pixels)).transpose(2, 0, 1) * covered
     if view.normal is not None:
         normal = np.where(hit, view.normal / np.float32(127), np.nan)
         normal = normal / np.linalg.norm(normal, axis=0, keepdims=True).clip(1e-6)

@@ -1,4 +1,4 @@
-"""Body landmarks of people whose true ones nobody wrote down: detected in many views and triangulated."""
+"""Body landmarks of people without annotations: detected in many views and triangulated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.body.landmarks import COUNT
 from humanlrm.camera import Cameras, look_at
-from humanlrm.data.detector_offsets import to_ours
+from humanlrm.data.capture import Capture
+from humanlrm.data.detector_offsets import correct_offsets
 from humanlrm.data.render.camera_sampling import PHOTO_PX
 from humanlrm.data.render.light import Light
 from humanlrm.data.render.renderer import SceneRenderer
@@ -17,18 +18,17 @@ from humanlrm.data.scan import Scan
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.calibrated import Capture
 
-#: A view agrees with a point if its ray passes within this share of the person's size (our choice).
+#: A view agrees with a point if its ray passes within this share of the person's size.
 _TOLERANCE = 0.035
-#: A landmark needs this many views that agree, and this share of the views that claim to see it (our choice).
+#: A landmark needs this many views that agree, and this share of the views that detect it.
 _MIN_VIEWS, _MIN_SHARE = 3, 0.4
 #: Detections below this visibility are not used.
 _MIN_VISIBILITY = 0.3
 #: Two rays fix a point if they are at least this far apart.
 _MIN_ANGLE_RAD = np.deg2rad(8)
 _MOST_PAIRS, _REFINEMENTS = 2016, 4
-_STUDIO_LIGHT = Light(
+_EVEN_LIGHT = Light(
     np.full(3, 0.6, np.float32),
     np.array([[0.3, 0.8, 0.52], [-0.3, 0.8, -0.52]], np.float32),
     np.full((2, 3), 0.25, np.float32),
@@ -37,13 +37,13 @@ _STUDIO_LIGHT = Light(
 
 @dataclass(frozen=True)
 class ViewDetections:
-    """What V views say of J landmarks: rays in world coordinates.
+    """Detections of J landmarks in V views, as rays in world coordinates.
 
     Attributes:
-        origins: where the cameras stand.
+        origins: positions of the cameras.
         directions: unit vectors toward the landmarks.
         weights: visibility; 0 where a view does not see the landmark.
-        tolerance_rad: per view, how far off a ray may be: a share of the person's apparent size.
+        tolerance_rad: error of a ray that still agrees, per view: a share of the person's apparent size.
     """
 
     origins: Float[np.ndarray, "V 3"]
@@ -55,7 +55,7 @@ class ViewDetections:
 def detect_views(
     detector: PoseDetector, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], cameras: Sequence[Cameras]
 ) -> ViewDetections:
-    """Runs the detector on every picture; one that shows nobody to it has zero weights."""
+    """Run the detector on every picture; one without a detected person has zero weights."""
     origins, directions, weights, tolerances = [], [], [], []
     for picture, camera in zip(pictures, cameras, strict=True):
         pose = detector.best(picture)
@@ -70,24 +70,24 @@ def detect_views(
     return ViewDetections(np.stack(origins), np.stack(directions), np.stack(weights), np.array(tolerances))
 
 
-def triangulate(seen: ViewDetections) -> Float[np.ndarray, "J 3"]:
-    """The point that most views agree on, per landmark; NaN where too few do.
+def triangulate(detections: ViewDetections) -> Float[np.ndarray, "J 3"]:
+    """Triangulate each landmark at the point that most views agree on; NaN where too few do.
 
     Pairs of rays propose the point nearest to both; the proposal that gathers the largest visibility within
     ``tolerance_rad`` wins (RANSAC, exhaustive up to 64 views). Least squares over the agreeing views refines it,
-    weighted by visibility, inverse distance and the Geman-McClure weight of the last error (thresholds: our choice).
-    Back views with left and right exchanged are outvoted.
+    weighted by visibility, inverse distance and the Geman-McClure weight of the last error. Back views with left and
+    right exchanged are outvoted.
     """
-    return np.stack([_landmark(seen, joint) for joint in range(seen.weights.shape[1])])
+    return np.stack([_triangulate_landmark(detections, joint) for joint in range(detections.weights.shape[1])])
 
 
-def _landmark(seen: ViewDetections, joint: int) -> Float[np.ndarray, "3"]:
-    views = np.flatnonzero(seen.weights[:, joint] > 0)
+def _triangulate_landmark(detections: ViewDetections, joint: int) -> Float[np.ndarray, "3"]:
+    views = np.flatnonzero(detections.weights[:, joint] > 0)
     unknown = np.full(3, np.nan)
     if len(views) < _MIN_VIEWS:
         return unknown
-    origins, directions = seen.origins[views], seen.directions[views, joint]
-    weights, tolerance = seen.weights[views, joint], seen.tolerance_rad[views]
+    origins, directions = detections.origins[views], detections.directions[views, joint]
+    weights, tolerance = detections.weights[views, joint], detections.tolerance_rad[views]
     pairs = np.stack(np.triu_indices(len(views), 1), axis=1)
     sine = np.linalg.norm(np.cross(directions[pairs[:, 0]], directions[pairs[:, 1]]), axis=1)
     pairs = pairs[sine > np.sin(_MIN_ANGLE_RAD)]
@@ -95,21 +95,21 @@ def _landmark(seen: ViewDetections, joint: int) -> Float[np.ndarray, "3"]:
         return unknown
     if len(pairs) > _MOST_PAIRS:
         pairs = np.random.default_rng(0).choice(pairs, _MOST_PAIRS, replace=False)
-    proposals = _nearest(origins[pairs], directions[pairs], np.ones(pairs.shape))
-    off = _off(proposals[:, None], origins, directions) / tolerance
-    point = proposals[((off < 1) @ weights).argmax()]
+    proposals = _intersect(origins[pairs], directions[pairs], np.ones(pairs.shape))
+    angles = _angle_rad(proposals[:, None], origins, directions) / tolerance
+    point = proposals[((angles < 1) @ weights).argmax()]
     for _ in range(_REFINEMENTS):
-        off = _off(point, origins, directions) / tolerance
-        inside = off < 1
+        angles = _angle_rad(point, origins, directions) / tolerance
+        inside = angles < 1
         if inside.sum() < max(_MIN_VIEWS, _MIN_SHARE * len(views)):
             return unknown
-        robust = 1 / (1 + (2 * off[inside]) ** 2) ** 2
+        robust = 1 / (1 + (2 * angles[inside]) ** 2) ** 2
         near = 1 / np.linalg.norm(origins[inside] - point, axis=1) ** 2
-        point = _nearest(origins[inside], directions[inside], weights[inside] * near * robust)
+        point = _intersect(origins[inside], directions[inside], weights[inside] * near * robust)
     return point
 
 
-def _nearest(
+def _intersect(
     origins: Float[np.ndarray, "*P N 3"], directions: Float[np.ndarray, "*P N 3"], weights: Float[np.ndarray, "*P N"]
 ) -> Float[np.ndarray, "*P 3"]:
     """The point with the least weighted sum of squared distances to N rays."""
@@ -118,7 +118,7 @@ def _nearest(
     return np.linalg.solve(across.sum(-3), right[..., None])[..., 0]
 
 
-def _off(
+def _angle_rad(
     points: Float[np.ndarray, "*#P 3"], origins: Float[np.ndarray, "N 3"], directions: Float[np.ndarray, "N 3"]
 ) -> Float[np.ndarray, "*P"]:
     """Angle between each ray and the direction to the point, radians."""
@@ -133,27 +133,31 @@ def scan_landmarks(scan: Scan, detector: PoseDetector, views: int = 16) -> Float
     On held-out procedural people: median error 1.7 cm, 90% below 3.7 cm (``benchmarks/landmarks.py``).
     """
     renderer = SceneRenderer(scan)
-    cameras = [_around(renderer, 2 * np.pi * k / views, 0.3 * (k % 2)) for k in range(views)]
-    pictures = [_picture(renderer, camera) for camera in cameras]
-    return to_ours(triangulate(detect_views(detector, pictures, cameras))).astype(np.float32)
+    cameras = [ring_camera(renderer, 2 * np.pi * k / views, 0.3 * (k % 2)) for k in range(views)]
+    return _find_landmarks(detector, [render_plain(renderer, camera) for camera in cameras], cameras)
 
 
 def capture_landmarks(capture: Capture, detector: PoseDetector) -> Float[np.ndarray, "J 3"]:
     """Landmarks of a capture (its world's unit) from its own photographs; NaN where the views disagree."""
-    pictures = [view.rgb for view in capture.views]
-    return to_ours(triangulate(detect_views(detector, pictures, [v.camera for v in capture.views]))).astype(np.float32)
+    return _find_landmarks(detector, [view.rgb for view in capture.views], [view.camera for view in capture.views])
 
 
-def _picture(renderer: SceneRenderer, camera: Cameras) -> UInt8[np.ndarray, "H W 3"]:
-    """The person in even light before grey: the detector has an easy time."""
-    own = renderer.surface(*pixel_rays(camera))
-    hit = np.isfinite(own.distance)
+def _find_landmarks(
+    detector: PoseDetector, pictures: Sequence[UInt8[np.ndarray, "_ _ 3"]], cameras: Sequence[Cameras]
+) -> Float[np.ndarray, "J 3"]:
+    return correct_offsets(triangulate(detect_views(detector, pictures, cameras))).astype(np.float32)
+
+
+def render_plain(renderer: SceneRenderer, camera: Cameras) -> UInt8[np.ndarray, "H W 3"]:
+    """The person in even light before grey, which is easy for the detector."""
+    surface = renderer.trace(*pixel_rays(camera))
+    hit = np.isfinite(surface.distance)
     picture = np.full((*hit.shape, 3), 0.5, np.float32)
-    picture[hit] = _STUDIO_LIGHT.on(own.albedo, own.normals)
+    picture[hit] = _EVEN_LIGHT.render(surface.albedo, surface.normals)
     return (picture * 255 + 0.5).astype(np.uint8)
 
 
-def _around(renderer: SceneRenderer, yaw_rad: float, pitch_rad: float) -> Cameras:
+def ring_camera(renderer: SceneRenderer, yaw_rad: float, pitch_rad: float) -> Cameras:
     """A camera at the canonical distance that shows the whole person in the middle 80% of the picture."""
     toward = np.array([np.sin(yaw_rad) * np.cos(pitch_rad), np.sin(pitch_rad), np.cos(yaw_rad) * np.cos(pitch_rad)])
     extent = float(np.ptp(renderer.scan.vertices, axis=0).max())
@@ -161,17 +165,5 @@ def _around(renderer: SceneRenderer, yaw_rad: float, pitch_rad: float) -> Camera
     focal_px = 0.8 * PHOTO_PX * distance / extent
     K = torch.tensor([[focal_px, 0, PHOTO_PX / 2], [0, focal_px, PHOTO_PX / 2], [0, 0, 1.0]], dtype=torch.float64)
     center = renderer.center.astype(np.float64)
-    return Cameras(
-        K, look_at(torch.from_numpy(center + toward * distance), torch.from_numpy(center)), (PHOTO_PX, PHOTO_PX)
-    )
-
-
-def facing_rad(landmarks: Float[np.ndarray, "J 3"]) -> float | None:
-    """The yaw (about +Y, 0 = toward +Z) that hips and shoulders face; ``None`` if one of them is unknown."""
-    across = np.zeros(3)
-    for part in ("hip", "shoulder"):
-        across = across + landmarks[INDEX[f"left_{part}"]] - landmarks[INDEX[f"right_{part}"]]
-    if not np.isfinite(across).all():
-        return None
-    # The left side is at +X of a person who faces +Z.
-    return float(np.arctan2(-across[2], across[0]))
+    w2c = look_at(torch.from_numpy(center + toward * distance), torch.from_numpy(center))
+    return Cameras(K, w2c, (PHOTO_PX, PHOTO_PX))

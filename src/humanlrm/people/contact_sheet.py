@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.contact_sheet import grid
-from humanlrm.data.render.light import Light, shown
+from humanlrm.data.render.light import Light, shade_albedo
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import pixel_rays
@@ -77,12 +77,12 @@ def _picture(scan: Scan, yaw_deg: float, height_px: int) -> UInt8[np.ndarray, "h
     tall_m = max(_TALL_M, 1.1 * float(np.ptp(scan.vertices[:, 1])))
     camera = _camera(renderer.center, yaw_deg, height_px * _SUPERSAMPLE, tall_m)
     origin, directions = pixel_rays(camera)
-    seen = renderer.surface(origin, directions)
+    seen = renderer.trace(origin, directions)
     rows, columns = seen.distance.shape
     whole = np.empty((rows, columns, 3), np.float32)
     whole[:] = _BACKGROUND
     irradiance = _light(yaw_deg).shade(seen.normals, open_share=seen.open_share)
-    whole[np.isfinite(seen.distance)] = shown(seen.albedo, irradiance)
+    whole[np.isfinite(seen.distance)] = shade_albedo(seen.albedo, irradiance)
     s, h, w = _SUPERSAMPLE, rows // _SUPERSAMPLE, columns // _SUPERSAMPLE
     return (whole.reshape(h, s, w, s, 3).mean(axis=(1, 3)) * 255 + 0.5).astype(np.uint8)
 

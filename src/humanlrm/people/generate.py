@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from humanlrm.data.render.environment import load_environments
-from humanlrm.data.render.shoot import Subject, render_subject
+from humanlrm.data.render.shoot import render_subject
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import write_shard
+from humanlrm.data.subject import Subject
 from humanlrm.people.avatars.person import AvatarLibrary, make_avatar
 from humanlrm.people.facts import with_facts
 from humanlrm.people.job import Kind, PeopleJob

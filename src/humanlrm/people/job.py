@@ -73,6 +73,6 @@ class PeopleJob:
 
 
 def _last_seed(shard: Path) -> int:
-    from humanlrm.data.records import entries_of  # numpy, which the command's help does not need
+    from humanlrm.data.records import list_entries  # numpy, which the command's help does not need
 
-    return max((int(entry.key) for entry in entries_of(shard)), default=-1)
+    return max((int(entry.key) for entry in list_entries(shard)), default=-1)

@@ -7,22 +7,17 @@ import torch
 from jaxtyping import Float
 
 from humanlrm.camera import from_opengl
-from humanlrm.files import number, read_json
-from humanlrm.photo.calibrated import COEFFICIENTS, Shot, inside, open_picture, rigid
+from humanlrm.files import number, read_json, resolve_inside
+from humanlrm.photo.calibrated import COEFFICIENTS, Shot, open_picture, rigid_matrix
 
 
-def intrinsics_of(facts: dict[str, float]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "5"]]:
-    K = np.array([[facts["fx"], 0, facts["cx"]], [0, facts["fy"], facts["cy"]], [0, 0, 1.0]])
-    return K, np.array([facts.get(name, 0.0) for name in COEFFICIENTS])
+def read_transforms(path: Path) -> list[Shot]:
+    """Read the photographs of a ``transforms.json``, whose camera-to-world matrices have OpenGL axes.
 
-
-def nerfstudio_shots(path: Path) -> list[Shot]:
-    """The photographs of a ``transforms.json``: camera-to-world matrices with OpenGL axes.
-
-    A frame's own numbers go before the file's.
+    Numbers of a frame override those of the file.
 
     Raises:
-        ValueError: it is damaged, or leaves something open.
+        ValueError: it is damaged or incomplete.
     """
     whole = read_json(path)
     frames = whole.get("frames")
@@ -33,15 +28,21 @@ def nerfstudio_shots(path: Path) -> list[Shot]:
         name = frame.get("file_path") if isinstance(frame, dict) else None
         if not isinstance(name, str):
             raise ValueError(f"{path}: frame {k} has no file_path")
-        image = inside(path.parent, name)
-        # Blender's synthetic scenes leave the suffix away.
+        image = resolve_inside(path.parent, name)
+        # Blender's synthetic scenes omit the suffix.
         image = image if image.is_file() or image.suffix else image.with_suffix(".png")
         K, distortion, size = _nerfstudio_camera({**whole, **frame}, image, f"{path}, frame {k}")
         stated = frame.get("mask_path")
-        mask = inside(path.parent, stated) if isinstance(stated, str) else mask_beside(path.parent, image)
+        mask = resolve_inside(path.parent, stated) if isinstance(stated, str) else find_mask_file(path.parent, image)
         w2c = _from_c2w(frame.get("transform_matrix"), f"{path}, frame {k}")
         shots.append(Shot(image, mask, K, w2c, distortion, size, 0.5))
     return shots
+
+
+def make_intrinsics(facts: dict[str, float]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "5"]]:
+    """K and distortion from fx, fy, cx, cy and those of ``COEFFICIENTS`` that are not 0."""
+    K = np.array([[facts["fx"], 0, facts["cx"]], [0, facts["fy"], facts["cy"]], [0, 0, 1.0]])
+    return K, np.array([facts.get(name, 0.0) for name in COEFFICIENTS])
 
 
 def _nerfstudio_camera(
@@ -61,7 +62,7 @@ def _nerfstudio_camera(
         raise ValueError(f"{where}: neither fl_x nor camera_angle_x is given")
     center = {"cx": number(facts.get("cx", width / 2), where), "cy": number(facts.get("cy", height / 2), where)}
     lens = {name: number(facts.get(name, 0.0), where) for name in COEFFICIENTS}
-    return *intrinsics_of({"fx": fx, "fy": fy} | center | lens), (height, width)
+    return *make_intrinsics({"fx": fx, "fy": fy} | center | lens), (height, width)
 
 
 def _from_c2w(matrix: object, where: str) -> Float[np.ndarray, "4 4"]:
@@ -71,12 +72,12 @@ def _from_c2w(matrix: object, where: str) -> Float[np.ndarray, "4 4"]:
         raise ValueError(f"{where}: transform_matrix is not a matrix of numbers") from error
     if c2w.shape not in ((4, 4), (3, 4)):
         raise ValueError(f"{where}: transform_matrix has shape {c2w.shape}, expected 4 x 4")
-    c2w = rigid(c2w[:3, :3], c2w[:3, 3], where)
-    return from_opengl(torch.from_numpy(rigid(c2w[:3, :3].T, -c2w[:3, :3].T @ c2w[:3, 3], where))).numpy()
+    c2w = rigid_matrix(c2w[:3, :3], c2w[:3, 3], where)
+    return from_opengl(torch.from_numpy(rigid_matrix(c2w[:3, :3].T, -c2w[:3, :3].T @ c2w[:3, 3], where))).numpy()
 
 
-def mask_beside(folder: Path, image: Path) -> Path | None:
-    """``masks/`` beside ``images/``: the picture's name with .png added (COLMAP) or instead of its suffix."""
+def find_mask_file(folder: Path, image: Path) -> Path | None:
+    """A file in ``masks/`` beside ``images/``: the picture's name with .png added (COLMAP) or instead of its suffix."""
     relative = image.relative_to(folder)
     inner = Path(*relative.parts[1:]) if len(relative.parts) > 1 else relative
     for masks in ("masks", "mask"):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from humanlrm.data.dataset import TrainingDataset, batches
-from humanlrm.data.shards import Mixture, ShardFolder, folders_of
+from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.model.config import Config, PaperConfig
 from humanlrm.model.encoders import load_weights
 from humanlrm.model.history import check_goes_on, note, read_history, write_history
@@ -119,7 +119,7 @@ def setup(
     if accelerator.is_main_process:
         if config.initial is not None and not saved:
             write_history(run, read_history(config.initial))
-        note(run, config.part, config.seed, [folder.folder for folder, _ in folders_of(data)])
+        note(run, config.part, config.seed, [folder.folder for folder, _ in data.parts])
     wrapped = accelerator.prepare_model(objective)
     return TrainState(config, run, objective, wrapped, optimizer, average, counters, accelerator)
 

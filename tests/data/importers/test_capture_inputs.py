@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from humanlrm.data.capture import encode_capture
-from humanlrm.data.capture_inputs import capture_inputs, encode_inputs
+from humanlrm.data.capture import Capture, encode_capture, encode_inputs, prepare_inputs
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.io.adapter import Options
+from humanlrm.data.importers.adapter import Options
 from humanlrm.data.records import ShardError, write_records
-from humanlrm.data.render.shoot import depth_maps, sample_frame
+from humanlrm.data.render.shoot import sample_frame
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.mesh.raycast import RayScene
+from humanlrm.frame import canonical_camera
+from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
-from humanlrm.photo.calibrated import Capture
 from humanlrm.photo.crop import assemble_crop
 from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.train.config import TrainConfig
@@ -45,7 +44,7 @@ def capture(person, tmp_path_factory) -> Capture:
 
 @pytest.fixture(scope="module")
 def inputs(capture, detector):
-    return capture_inputs(capture, detector, IMAGE_PX, DEPTH_PX)
+    return prepare_inputs(capture, detector, IMAGE_PX, DEPTH_PX)
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def folder(capture, inputs, tmp_path):
 
 
 def test_the_hull_holds_the_person_and_little_else(capture, person):
-    hull = visual_hull(capture)
+    hull = visual_hull(capture.views, "capture")
     assert (hull.min(0) < person.vertices.min(0) + 0.06).all()
     assert (hull.max(0) > person.vertices.max(0) - 0.06).all()
     assert (hull.min(0) > person.vertices.min(0) - 0.2).all()
@@ -69,7 +68,7 @@ def test_two_photographs_from_opposite_sides_see_the_person_in_one_place(capture
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     pair = np.unravel_index((out @ out.T).argmin(), (len(out), len(out)))
     assert out[pair[0]] @ out[pair[1]] < -0.9
-    hull = visual_hull(replace(capture, views=tuple(capture.views[k] for k in pair)))
+    hull = visual_hull([capture.views[k] for k in pair], "pair")
     for k in pair:
         camera = capture.views[k].camera.c2w.numpy()
         crop = assemble_crop(capture.views[k].rgb, capture.views[k].alpha / np.float32(255), None, 64).crop
@@ -78,10 +77,12 @@ def test_two_photographs_from_opposite_sides_see_the_person_in_one_place(capture
     assert np.ptp(hull @ out[pair[0]]) < 1.2
 
 
-def test_a_target_shows_the_person_as_its_canonical_camera_would(inputs, scene):
+def test_a_target_shows_the_person_as_its_canonical_camera_would(inputs, person):
     for one in inputs:
         target = one.target
-        true = np.isfinite(depth_maps(scene, target.to_frame.astype(np.float64), DEPTH_PX)[0])
+        placed = person.moved(target.to_frame)
+        scene = RayScene(placed.vertices, placed.faces)
+        true = scene.first_hit(*pixel_rays(canonical_camera(DEPTH_PX))).hit
         known = np.isfinite(target.alpha)
         shown = target.alpha > 0.5
         assert known.mean() > 0.5
@@ -165,4 +166,4 @@ def test_masks_that_do_not_belong_together_are_refused(capture):
     left, right = np.zeros_like(first.alpha), np.zeros_like(first.alpha)
     left[:, :5], right[:, -5:] = 255, 255
     with pytest.raises(ValueError, match="no place lies in all masks"):
-        visual_hull(replace(capture, views=(replace(first, alpha=left), replace(first, alpha=right))))
+        visual_hull([replace(first, alpha=left), replace(first, alpha=right)], "capture")

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from humanlrm.data.capture import CaptureFolder, encode_capture
+from captures import read_capture
+from humanlrm.data.capture import Capture, encode_capture
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.io.adapter import Options
-from humanlrm.data.records import ShardError, write_records
+from humanlrm.data.importers.adapter import Options
+from humanlrm.data.records import ShardError, list_entries, write_records
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder
 from humanlrm.mesh.raycast import RayScene, pixel_rays
-from humanlrm.photo.calibrated import Capture
 
 LENS = (-0.12, 0.05, 0.002, -0.001, 0.0)
 
@@ -116,7 +116,8 @@ def test_a_shard_gives_back_the_capture_it_got(tmp_path, straight):
     layouts.nerfstudio(tmp_path, straight)
     capture = only("multiview", tmp_path)
     write_records(tmp_path / "a.tar", [encode_capture(capture, "one")])
-    again = CaptureFolder(tmp_path).load(0)
+    (entry,) = list_entries(tmp_path / "a.tar")
+    again = read_capture(entry)
     assert (again.id, again.source, again.licence, again.tags) == (
         capture.id,
         capture.source,
@@ -131,31 +132,17 @@ def test_a_shard_gives_back_the_capture_it_got(tmp_path, straight):
         assert np.abs(a.rgb.astype(int) - b.rgb).mean() < 6  # WebP is lossy
 
 
-def test_each_reader_serves_its_kind_and_names_the_other(tmp_path, straight, shards):
+def test_captures_without_inputs_are_passed_over_and_named(tmp_path, straight, shards):
     layouts.nerfstudio(tmp_path, straight)
     write_records(tmp_path / "a.tar", [encode_capture(only("multiview", tmp_path), "one")])
     with pytest.raises(ShardError, match="no subject"):
         ShardFolder(tmp_path)
-    with pytest.raises(ShardError, match="no capture"):
-        CaptureFolder(shards)
     (shard,) = shards.glob("*.tar")
     (tmp_path / "b.tar").write_bytes(shard.read_bytes())
-    subjects, captures = ShardFolder(tmp_path), CaptureFolder(tmp_path)
-    assert (len(subjects), len(captures)) == (2, 1)
+    subjects = ShardFolder(tmp_path)
+    assert len(subjects) == 2
     assert "1 records of kind 'capture' cannot be trained on" in subjects.problems[0]
-    assert "2 records of kind 'subject'" in captures.problems[0]
     assert len(subjects.landmarks()[0]) == 4
-
-
-def test_a_damaged_capture_is_an_error_that_names_it(tmp_path, straight):
-    layouts.nerfstudio(tmp_path, straight)
-    write_records(tmp_path / "a.tar", [encode_capture(only("multiview", tmp_path), "one")])
-    data = bytearray((tmp_path / "a.tar").read_bytes())
-    offset, size = CaptureFolder(tmp_path).entries[0].files["1.mask.png"]
-    data[offset : offset + size] = bytes(size)
-    (tmp_path / "a.tar").write_bytes(bytes(data))
-    with pytest.raises(ShardError, match=r"a\.tar.*one.*damaged"):
-        CaptureFolder(tmp_path).load(0)
 
 
 # ---- refusals

@@ -1,4 +1,12 @@
-"""One file per data set. ``ADAPTERS`` is the one list of them: the name of ``humanlrm prepare`` to its adapter."""
+"""Data sets, one file each; ``ADAPTERS`` maps the names of ``humanlrm prepare`` to them. To add one:
+
+1. Write ``NAME.py`` beside this file; ``custom_humans.py`` (scans) and ``humman.py`` (photographs) are short examples.
+2. ``find(source)`` lists the people of a folder as :class:`Item`; it reads no more than it must.
+3. ``read(item, options)`` makes one of them a ``Scan`` (``io.mesh_files.read_mesh``, ``io.placement.make_scan``) or a
+   ``Capture`` (``photo.calibrated.Shot``, ``read_shots``). Raise ``ValueError`` for files that cannot be used.
+4. End with ``ADAPTER = Adapter(title, layout, licence, find, read)`` and add it to the dict below.
+5. Write a tiny copy of its layout in ``tests/support/layouts.py`` and a test beside those in ``tests/data/importers``.
+"""
 
 from humanlrm.data.importers import (
     custom_humans,
@@ -11,7 +19,7 @@ from humanlrm.data.importers import (
     x_humans,
     zju_mocap,
 )
-from humanlrm.data.importers.io.adapter import Adapter
+from humanlrm.data.importers.adapter import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
     "thuman": thuman.ADAPTER,

@@ -5,9 +5,9 @@ Layout as read from custom-humans/editable-humans (``README``, ``tools/prepare_d
 
 from pathlib import Path
 
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.mesh_files import read_mesh
-from humanlrm.data.importers.io.upright import make_scan
+from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
 _LICENCE = "CustomHumans: non-commercial research only"

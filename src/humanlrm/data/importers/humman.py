@@ -1,16 +1,17 @@
 """HuMMan v1.0, reconstruction split: ten calibrated Kinects around a person, with masks.
 
 Layout as read from caizhongang/humman_toolbox (``humman_recon/README.md``) and SHERF (``HuMMan_dataset.py``). The world
-is the frame of the first colour camera, so its Y axis points down.
+is the frame of the first color camera, so its Y axis points down.
 """
 
 from pathlib import Path
 
 from humanlrm.camera import TO_Y_UP
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
-from humanlrm.data.importers.io.pickles import array_of
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.io.pickles import get_array
 from humanlrm.files import read_json
-from humanlrm.photo.calibrated import Capture, Shot, half_pixel, rigid, shoot_all
+from humanlrm.photo.calibrated import Shot, add_half_pixel, read_shots, rigid_matrix
 
 _LICENCE = "HuMMan: S-Lab licence, non-commercial"
 #: The test split's hand-made masks are better than the automatic ones.
@@ -30,27 +31,25 @@ def find(source: Path) -> list[Item]:
 
 def read(item: Item, options: Options) -> Capture:
     """One frame; cameras whose picture or mask is missing are left out, as some are."""
-    path = item.path / "cameras.json"
-    frame = item.id.removeprefix(f"{item.group}-")
+    cameras, frame = item.path / "cameras.json", item.id.removeprefix(f"{item.group}-")
     shots = []
-    for name, camera in sorted(read_json(path).items()):
+    for name, camera in sorted(read_json(cameras).items()):
         if not name.startswith("kinect_color_"):
             continue
-        number = name.removeprefix("kinect_color_")
-        image = _existing(item.path / "kinect_color" / f"kinect_{number}", frame)
-        masks = [_existing(item.path / folder / f"kinect_{number}", frame) for folder in _MASKS]
-        mask = next((found for found in masks if found is not None), None)
+        kinect = f"kinect_{name.removeprefix('kinect_color_')}"
+        image = _existing(item.path / "kinect_color" / kinect, frame)
+        masks = [_existing(item.path / folder / kinect, frame) for folder in _MASKS]
+        mask = next((path for path in masks if path is not None), None)
         if image is None or mask is None:
             continue
-        where = f"{path}, {name}"
-        K, R = array_of(camera, "K", (3, 3), path), array_of(camera, "R", (3, 3), path)
-        w2c = rigid(R, array_of(camera, "T", (3,), path), where)
-        shots.append(Shot(image, mask, half_pixel(K), w2c))
+        K, R = get_array(camera, "K", (3, 3), cameras), get_array(camera, "R", (3, 3), cameras)
+        w2c = rigid_matrix(R, get_array(camera, "T", (3,), cameras), f"{cameras}, {name}")
+        shots.append(Shot(image, mask, add_half_pixel(K), w2c))
     return Capture(
         id=item.id,
         source="humman",
         licence=_LICENCE,
-        views=shoot_all(shots, TO_Y_UP[options.up or "-y"], options.image_px),
+        views=read_shots(shots, TO_Y_UP[options.up or "-y"], options.image_px),
         tags={"unit": "m", "up": "the first camera's" if options.up is None else f"stated: {options.up}"},
     )
 

@@ -6,14 +6,15 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from humanlrm.camera import TO_Y_UP
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
-from humanlrm.files import numbers, read_lines
-from humanlrm.photo.calibrated import Capture, Shot, inside, level, rigid, shoot_all
-from humanlrm.photo.cameras_file import intrinsics_of, mask_beside, nerfstudio_shots
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.files import numbers, read_lines, resolve_inside
+from humanlrm.photo.calibrated import Shot, level_rotation, read_shots, rigid_matrix
+from humanlrm.photo.cameras_file import find_mask_file, make_intrinsics, read_transforms
 from humanlrm.settings import METRES
 
 _LICENCE = "not stated"
-#: Places of f (or fx, fy), cx, cy and distortion coefficients in the parameters of COLMAP's camera models.
+#: Parameters of COLMAP's camera models, in its order.
 _COLMAP_MODELS: dict[str, tuple[str, ...]] = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
     "PINHOLE": ("fx", "fy", "cx", "cy"),
@@ -45,10 +46,10 @@ def read(item: Item, options: Options) -> Capture:
     """Unit unknown unless stated; up as stated, else +Z for nerfstudio and the cameras' mean up for COLMAP."""
     assert item.companion is not None
     if item.companion.name == "transforms.json":
-        shots, world, up = nerfstudio_shots(item.companion), TO_Y_UP[options.up or "+z"], options.up or "+z"
+        shots, world, up = read_transforms(item.companion), TO_Y_UP[options.up or "+z"], options.up or "+z"
     else:
         shots = _colmap(item.companion, item.path)
-        world = level([shot.w2c for shot in shots]) if options.up is None else TO_Y_UP[options.up]
+        world = level_rotation([shot.w2c for shot in shots]) if options.up is None else TO_Y_UP[options.up]
         up = options.up or "mean of the cameras'"
     if options.unit not in (None, *METRES):
         raise ValueError(f"{item.path}: a capture's unit can be {', '.join(METRES)} or not stated, got {options.unit}")
@@ -56,13 +57,13 @@ def read(item: Item, options: Options) -> Capture:
         id=item.id,
         source="multiview",
         licence=options.licence or _LICENCE,
-        views=shoot_all(shots, world, options.image_px, METRES[options.unit] if options.unit else 1.0),
+        views=read_shots(shots, world, options.image_px, METRES[options.unit] if options.unit else 1.0),
         tags={"unit": "unknown" if options.unit is None else options.unit, "up": up},
     )
 
 
 def _colmap(model: Path, folder: Path) -> list[Shot]:
-    """COLMAP counts pixels from the corner of the first one, as we do."""
+    """Photographs of a COLMAP text model, which counts pixels from the corner of the first one, as we do."""
     if not (model / "images.txt").is_file():
         raise ValueError(f"{model} is a binary COLMAP model; run `colmap model_converter --output_type TXT` on it")
     cameras = dict(_colmap_camera(line, model / "cameras.txt") for line in read_lines(model / "cameras.txt"))
@@ -73,10 +74,10 @@ def _colmap(model: Path, folder: Path) -> list[Shot]:
             raise ValueError(f"{model / 'images.txt'}: {line[:60]!r} is not an image line of a known camera")
         values = numbers(words[1:8], model / "images.txt")
         rotation = Rotation.from_quat(values[:4], scalar_first=True).as_matrix()
-        image = inside(folder / "images", words[9])
+        image = resolve_inside(folder / "images", words[9])
         K, distortion, size = cameras[words[8]]
-        w2c = rigid(rotation, values[4:], f"{model / 'images.txt'}, {words[9]}")
-        shots.append(Shot(image, mask_beside(folder, image), K, w2c, distortion, size, 0.5))
+        w2c = rigid_matrix(rotation, values[4:], f"{model / 'images.txt'}, {words[9]}")
+        shots.append(Shot(image, find_mask_file(folder, image), K, w2c, distortion, size, 0.5))
     return shots
 
 
@@ -93,12 +94,12 @@ def _colmap_camera(line: str, path: Path) -> tuple[str, tuple[np.ndarray, np.nda
         raise ValueError(f"{path}: a {words[1]} camera has {len(names)} parameters, got {len(values) - 2}")
     facts = dict(zip(names, map(float, values[2:]), strict=True))
     facts |= {"fx": facts["f"], "fy": facts["f"]} if "f" in facts else {}
-    K, distortion = intrinsics_of(facts)
+    K, distortion = make_intrinsics(facts)
     return words[0], (K, distortion, (int(values[1]), int(values[0])))
 
 
 def _image_lines(path: Path) -> list[str]:
-    """Every other line: an image's points follow it, and may be an empty line."""
+    """Every other line of ``images.txt``: an image's points follow it, and may be an empty line."""
     lines, expected = [], True
     for line in read_lines(path, keep_empty=True):
         if expected and not line:

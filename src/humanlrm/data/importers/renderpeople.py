@@ -7,40 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.mesh_files import read_mesh
-from humanlrm.data.importers.io.upright import make_scan
+from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
 _LICENCE = "RenderPeople: commercial product, licensed per buyer"
 _MESHES = ("_100k", "_200k", "_30k", "")
 _TEXTURES = ("_dif_8k", "_dif_4k", "_dif", "_dif_2k")
-#: 2K2K turns these by 90 degrees before use; which way is not certain, so that their yaw counts as unknown.
-_TURNED = frozenset(
-    [
-        "wendy_posed_002",
-        "toshiro_posed_021",
-        "scott_posed_037",
-        "pamela_posed_012",
-        "oliver_posed_029",
-        "noah_posed_011",
-        "mira_posed_001",
-        "luke_posed_007",
-        "luke_posed_008",
-        "jessica_posed_006",
-        "helen_posed_038",
-        "eve_posed_003",
-        "eric_posed_007",
-        "eric_posed_036",
-        "emma_posed_025",
-        "dennis_posed_008",
-        "chloe_posed_004",
-        "anna_posed_001",
-        "andrew_posed_004",
-        "maya_posed_027",
-        "petra_posed_006",
-    ]
-)
+#: 2K2K turns these by 90 degrees before use. The direction is not certain, so their yaw counts as unknown.
+_TURNED = frozenset([
+    "wendy_posed_002", "toshiro_posed_021", "scott_posed_037", "pamela_posed_012", "oliver_posed_029",
+    "noah_posed_011", "mira_posed_001", "luke_posed_007", "luke_posed_008", "jessica_posed_006", "helen_posed_038",
+    "eve_posed_003", "eric_posed_007", "eric_posed_036", "emma_posed_025", "dennis_posed_008", "chloe_posed_004",
+    "anna_posed_001", "andrew_posed_004", "maya_posed_027", "petra_posed_006",
+])  # fmt: skip
 
 
 def find(source: Path) -> list[Item]:

@@ -1,10 +1,10 @@
-"""A folder of scans from anywhere: OBJ, PLY, GLB, textured or vertex-coloured; axes and unit by option."""
+"""A folder of scans from anywhere: OBJ, PLY, GLB, textured or vertex-colored; axes and unit by option."""
 
 from pathlib import Path
 
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.mesh_files import MESH_SUFFIXES, read_mesh
-from humanlrm.data.importers.io.upright import make_scan
+from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
 _LICENCE = "not stated"
@@ -19,15 +19,10 @@ def find(source: Path) -> list[Item]:
 
 def read(item: Item, options: Options) -> Scan:
     """+Y up and the unit by the height, unless stated."""
-    return make_scan(
-        read_mesh(item.path),
-        options.placement(),
-        id=item.id,
-        source="scans",
-        licence=options.licence or _LICENCE,
-    )
+    licence = options.licence or _LICENCE
+    return make_scan(read_mesh(item.path), options.placement(), id=item.id, source="scans", licence=licence)
 
 
 ADAPTER = Adapter(
-    "a folder of scans", "**/*.obj, .ply, .glb, .gltf with textures or vertex colours", _LICENCE, find, read
+    "a folder of scans", "**/*.obj, .ply, .glb, .gltf with textures or vertex colors", _LICENCE, find, read
 )

@@ -1,4 +1,4 @@
-"""THuman 2.0 and 2.1: textured scans, each at a scale and yaw of its own, with SMPL-X fits that tell both.
+"""THuman 2.0 and 2.1: textured scans, each with its own scale and yaw, which its SMPL-X fit gives.
 
 Layout and traps as read from SiTH (``tools/align_thuman.py``), ICON (``docs/dataset.md``) and 2K2K (``render.py``).
 """
@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.mesh_files import Geometry, read_mesh
-from humanlrm.data.importers.io.pickles import array_of, read_pickle
-from humanlrm.data.importers.io.upright import Placement, make_scan
+from humanlrm.data.importers.io.pickles import get_array, read_pickle
+from humanlrm.data.importers.io.placement import Placement, make_scan
 from humanlrm.data.scan import Scan
 
 _LICENCE = "THuman: non-commercial research only"
 _TEXTURES = ("material0.jpeg", "material0.jpg", "material0.png")
 _DIGITS = 4
-#: The last 20 scans of 2.0, held out by ``--split thuman2`` (our choice; publications differ and few print their list).
+#: The last 20 scans of 2.0, held out by ``--split thuman2`` (publications differ and few print their list).
 HELD_OUT = frozenset(f"{k:04d}" for k in range(506, 526))
 
 
@@ -33,7 +33,7 @@ def find(source: Path) -> list[Item]:
 
 
 def read(item: Item, options: Options) -> Scan:
-    """Metres and facing +Z by the SMPL-X fit; without one the height is set and the yaw stays unknown."""
+    """Metres and facing +Z by the SMPL-X fit; without one the height is set and the yaw is unknown."""
     texture = next((item.path.with_name(name) for name in _TEXTURES if item.path.with_name(name).is_file()), None)
     geometry = read_mesh(item.path, texture)
     placement, yaw = options.placement(unit="height"), None
@@ -46,14 +46,14 @@ def read(item: Item, options: Options) -> Scan:
 def _metric(geometry: Geometry, fit: Path) -> tuple[Geometry, float]:
     """The scan in metres, and the yaw of the body: scan = body(global_orient) * scale + translation.
 
-    Only the yaw is undone: the scan's up is gravity's, and a body that leans shall lean.
+    Only the yaw is undone: the scan's up is that of gravity, so a body that leans stays so.
     """
-    found = read_pickle(fit)
-    scale = float(array_of(found, "scale", (1,), fit)[0])
+    parameters = read_pickle(fit)
+    scale = float(get_array(parameters, "scale", (1,), fit)[0])
     if scale <= 0:
         raise ValueError(f"{fit}: scale is {scale}, expected a positive number")
-    moved = (geometry.vertices - array_of(found, "translation", (3,), fit)) / scale
-    forward = Rotation.from_rotvec(array_of(found, "global_orient", (3,), fit)).apply([0.0, 0.0, 1.0])
+    moved = (geometry.vertices - get_array(parameters, "translation", (3,), fit)) / scale
+    forward = Rotation.from_rotvec(get_array(parameters, "global_orient", (3,), fit)).apply([0.0, 0.0, 1.0])
     yaw = float(np.arctan2(forward[0], forward[2]))
     return Geometry(**{**vars(geometry), "vertices": moved}), yaw
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item, Options
 from humanlrm.data.importers.io.atlas import TexturedPart
 from humanlrm.data.importers.io.mesh_files import assemble
-from humanlrm.data.importers.io.pickles import array_of, read_pickle
-from humanlrm.data.importers.io.upright import make_scan
+from humanlrm.data.importers.io.pickles import get_array, read_pickle
+from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
 _LICENCE = "X-Humans: non-commercial research only"
@@ -36,10 +36,10 @@ def find(source: Path) -> list[Item]:
 def read(item: Item, options: Options) -> Scan:
     """Metres as stored; the yaw changes from frame to frame and is not known."""
     assert item.companion is not None
-    found = read_pickle(item.path)
-    faces = array_of(found, "faces", (None, 3), item.path).astype(np.int64)
-    vertices = array_of(found, "vertices", (None, 3), item.path)
-    uvs = array_of(found, "uvs", (None, 2), item.path)
+    arrays = read_pickle(item.path)
+    faces = get_array(arrays, "faces", (None, 3), item.path).astype(np.int64)
+    vertices = get_array(arrays, "vertices", (None, 3), item.path)
+    uvs = get_array(arrays, "uvs", (None, 2), item.path)
     if len(faces) == 0 or len(uvs) != len(vertices):
         raise ValueError(f"{item.path}: {len(faces)} faces, {len(vertices)} vertices, {len(uvs)} uvs do not fit")
     atlas = np.asarray(read_pickle(item.companion))

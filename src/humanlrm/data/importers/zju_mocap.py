@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from humanlrm.camera import TO_Y_UP
-from humanlrm.data.importers.io.adapter import Adapter, Item, Options
-from humanlrm.data.importers.io.pickles import array_of, read_object_npy
-from humanlrm.photo.calibrated import Capture, Shot, half_pixel, inside, rigid, shoot_all
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.io.pickles import get_array, read_object_npy
+from humanlrm.files import resolve_inside
+from humanlrm.photo.calibrated import Shot, add_half_pixel, read_shots, rigid_matrix
 
 _LICENCE = "ZJU-MoCap: non-commercial research only"
 _MASKS = ("mask_cihp", "mask")
@@ -42,27 +44,27 @@ def read(item: Item, options: Options) -> Capture:
     shots = []
     for k, name in enumerate(names):
         camera = {key: values[k] for key, values in cameras.items()}
-        K, R, D = (array_of(camera, key, shape, path) for key, shape in (("K", (3, 3)), ("R", (3, 3)), ("D", (5,))))
-        w2c = rigid(R, array_of(camera, "T", (3,), path) / 1000, f"{path}, camera {k}")
-        image = inside(path.parent, name)
-        masks = [inside(path.parent, f"{folder}/{Path(name).with_suffix('.png')}") for folder in _MASKS]
-        mask = next((found for found in masks if found.is_file()), masks[0])
-        shots.append(Shot(image, mask, half_pixel(K), w2c, D))
+        K, R, D = (get_array(camera, key, shape, path) for key, shape in (("K", (3, 3)), ("R", (3, 3)), ("D", (5,))))
+        w2c = rigid_matrix(R, get_array(camera, "T", (3,), path) / 1000, f"{path}, camera {k}")
+        image = resolve_inside(path.parent, name)
+        masks = [resolve_inside(path.parent, f"{folder}/{Path(name).with_suffix('.png')}") for folder in _MASKS]
+        mask = next((path for path in masks if path.is_file()), masks[0])
+        shots.append(Shot(image, mask, add_half_pixel(K), w2c, D))
     return Capture(
         id=item.id,
         source="zju-mocap",
         licence=_LICENCE,
-        views=shoot_all(shots, TO_Y_UP[options.up or "+z"], options.image_px),
+        views=read_shots(shots, TO_Y_UP[options.up or "+z"], options.image_px),
         tags={"unit": "m", "up": options.up or "+z"},
     )
 
 
 @lru_cache(maxsize=2)
 def _annotations(path: Path) -> dict:
-    found = read_object_npy(path)
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: expected a dict of cams and ims, got {type(found).__name__}")
-    return found
+    annotations = read_object_npy(path)
+    if not isinstance(annotations, dict):
+        raise ValueError(f"{path}: expected a dict of cams and ims, got {type(annotations).__name__}")
+    return annotations
 
 
 def _frames(path: Path) -> list:

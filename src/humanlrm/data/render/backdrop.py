@@ -1,4 +1,4 @@
-"""What is behind the person in a synthetic photograph (all our choice)."""
+"""Backdrops of synthetic photographs."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,14 +7,14 @@ from PIL import Image
 from humanlrm.data.render.environment import Surroundings
 
 
-def backdrop(
+def paint_backdrop(
     rng: np.random.Generator, directions: Float[np.ndarray, "H W 3"], surroundings: Surroundings
 ) -> Float[np.ndarray, "H W 3"]:
-    """sRGB behind a person: the defocused map that lights the scene, soft blobs, a wall or a cluttered place; grain."""
+    """sRGB behind a person: the defocused environment map, soft blobs, a wall or a cluttered place; with grain."""
     shape = directions.shape[:2]
     if surroundings.picture is not None and rng.random() < 0.6:
         # The map is far coarser than the photograph.
-        picture = _resized(surroundings.seen(directions[::4, ::4]), shape)
+        picture = _resized(surroundings.look_up(directions[::4, ::4]), shape)
     else:
         picture = _blobs(rng, shape)
     if rng.random() < 0.25:
@@ -43,7 +43,7 @@ def _resized(coarse: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "H
 def _with_floor(
     picture: Float[np.ndarray, "H W 3"], rng: np.random.Generator, directions: Float[np.ndarray, "H W 3"]
 ) -> Float[np.ndarray, "H W 3"]:
-    """Another colour below a level line under the horizon, with the wall's pattern in it."""
+    """Another color below a level line under the horizon, with the wall's pattern in it."""
     length = np.sqrt(np.einsum("hwc,hwc->hw", directions, directions))
     floor = directions[..., 1] < -rng.uniform(0.0, 0.2) * length
     color = rng.uniform(0.1, 0.9, size=3).astype(np.float32)
@@ -51,7 +51,7 @@ def _with_floor(
 
 
 def _cluttered(picture: Float[np.ndarray, "H W 3"], rng: np.random.Generator, count: int) -> np.ndarray:
-    """Rectangles, some of them long lines, some striped, as furniture, windows and posts; sharp or out of focus."""
+    """Rectangles as furniture, windows and posts, some striped; sharp or out of focus."""
     height, width = picture.shape[:2]
     out = picture.copy()
     for _ in range(count):

@@ -9,22 +9,23 @@ from einops import reduce
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
+from humanlrm.camera import rotation_about_y
 from humanlrm.data.render.light import COSINE_LOBE, Light, harmonics, random_light
 
 #: Where an asset pack keeps its maps: one float16 array (H, W, 3) per name, linear, first row up.
 MAPS = Path("hdri") / "hdri_256x128.npz"
-#: Share of the subjects under an environment map if there are any; the rest is lit by lamps (our choice).
-_MAPPED = 0.6
-#: The sun is what exceeds three times the map's mean within 25 degrees of its brightest spot (our choice).
+#: Share of the subjects under an environment map if there are any; lamps light the rest.
+_MAPPED_SHARE = 0.6
+#: The sun is the radiance above three times the map's mean within 25 degrees of its brightest spot.
 _SUN_TIMES, _SUN_COS = 3.0, np.cos(np.deg2rad(25))
-#: A sun is at most this many times as strong as everything else: a photographer's exposure lifts shadows (our choice).
+#: A sun is at most this many times as strong as everything else: a photographer's exposure lifts shadows.
 _SUN_MOST = 3.0
 _BRIGHTNESS = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment map, taken apart.
+    """An environment map with its sun apart.
 
     Attributes:
         rest: linear radiance without the sun, reduced four times, first row up.
@@ -42,7 +43,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What lights a subject and what is seen behind it.
+    """Light of a subject and the picture behind it.
 
     Attributes:
         light: in subject coordinates.
@@ -54,7 +55,7 @@ class Surroundings:
     picture: Float[np.ndarray, "H W 3"] | None = None
     yaw_rad: float = 0.0
 
-    def seen(self, directions: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
+    def look_up(self, directions: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
         """sRGB of the map along directions of any length, bilinear.
 
         Raises:
@@ -84,8 +85,8 @@ def map_directions(height: int, width: int) -> tuple[Float[np.ndarray, "h w 3"],
     return directions, ((edges[:-1] - edges[1:]) * 2 * np.pi / width)[:, None].astype(np.float32)
 
 
-def taken_apart(radiance: Float[np.ndarray, "H W 3"]) -> Environment:
-    """The sun of an environment map (linear radiance, first row up; sides multiples of four) and the rest."""
+def split_sun(radiance: Float[np.ndarray, "H W 3"]) -> Environment:
+    """Split an environment map (linear radiance, first row up; sides multiples of four) into its sun and the rest."""
     directions, solid = map_directions(*radiance.shape[:2])
     bright = radiance @ _BRIGHTNESS
     mean = float((bright * solid).sum() / (4 * np.pi))
@@ -110,7 +111,7 @@ def taken_apart(radiance: Float[np.ndarray, "H W 3"]) -> Environment:
 
 @cache
 def load_environments(assets: Path | None) -> tuple[Environment, ...]:
-    """The environment maps of an asset pack, read once per process; none if it has none, or there is no pack.
+    """The environment maps of an asset pack, read once per process; empty without a pack or without maps.
 
     Raises:
         ValueError: the file is there but cannot be read.
@@ -120,7 +121,7 @@ def load_environments(assets: Path | None) -> tuple[Environment, ...]:
         return ()
     try:
         with np.load(path, allow_pickle=False) as maps:
-            return tuple(taken_apart(maps[name].astype(np.float32)) for name in sorted(maps.files))
+            return tuple(split_sun(maps[name].astype(np.float32)) for name in sorted(maps.files))
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise ValueError(f"{path}: not readable as environment maps ({error}); fetch the asset pack again") from error
 
@@ -128,7 +129,7 @@ def load_environments(assets: Path | None) -> tuple[Environment, ...]:
 def environment_light(environment: Environment, yaw_rad: float) -> Light:
     """A map turned about +Y by ``yaw_rad`` as light, not yet exposed."""
     directions, solid = map_directions(*environment.rest.shape[:2])
-    turn = _turn(yaw_rad)
+    turn = rotation_about_y(yaw_rad).astype(np.float32)
     basis = harmonics(directions @ turn.T) * solid[..., None]
     coefficients = np.einsum("hwk,hwc->kc", basis, environment.rest) * COSINE_LOBE[:, None]
     return Light(
@@ -140,8 +141,8 @@ def environment_light(environment: Environment, yaw_rad: float) -> Light:
     )
 
 
-def exposed(light: Light, brightness: float) -> Light:
-    """Light for which a white upright surface on the bright side (the 80th percentile) is at ``brightness``."""
+def expose(light: Light, brightness: float) -> Light:
+    """Scale a light: a white upright surface on the bright side (the 80th percentile) gets ``brightness``."""
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     upright = np.stack([np.sin(turn), np.full(24, 0.15), np.cos(turn)], axis=-1) / np.hypot(1, 0.15)
     soft = light.shade(upright, lit=np.zeros((24, len(light.colors)), np.float32)) @ _BRIGHTNESS
@@ -153,15 +154,10 @@ def exposed(light: Light, brightness: float) -> Light:
 
 
 def random_surroundings(rng: np.random.Generator, environments: tuple[Environment, ...] = ()) -> Surroundings:
-    """60% an environment map turned by any yaw, with its sun; otherwise lamps."""
-    if not environments or rng.random() > _MAPPED:
+    """Draw an environment map turned by any yaw, with its sun, for 60% of the subjects; otherwise lamps."""
+    if not environments or rng.random() > _MAPPED_SHARE:
         return Surroundings(random_light(rng))
     environment = environments[rng.integers(len(environments))]
     yaw = rng.uniform(0, 2 * np.pi)
-    light = exposed(environment_light(environment, yaw), float(0.95 * np.exp(rng.normal(0, 0.18))))
+    light = expose(environment_light(environment, yaw), float(0.95 * np.exp(rng.normal(0, 0.18))))
     return Surroundings(light, environment.picture, yaw)
-
-
-def _turn(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
-    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]], np.float32)

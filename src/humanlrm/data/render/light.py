@@ -1,4 +1,4 @@
-"""Light on a subject: an ambient colour, an environment as spherical harmonics, and lamps, in linear radiance."""
+"""Light on a subject in linear radiance: an ambient color, an environment as spherical harmonics, and lamps."""
 
 from dataclasses import dataclass, field, replace
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 _GAMMA = 2.2
-#: How far around the side a lamp without shadow reaches, as a share of its cosine (our choice).
+#: Share of its cosine by which a lamp without shadow reaches around the side.
 _WRAP = 0.3
 #: Order-2 harmonics of radiance to those of irradiance / pi: Ramamoorthi and Hanrahan 2001, equation 8, over pi.
 COSINE_LOBE = np.repeat([1.0, 2 / 3, 1 / 4], [1, 3, 5]).astype(np.float32)
@@ -19,10 +19,6 @@ def harmonics(directions: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 9"
     first = [0.488603 * y, 0.488603 * z, 0.488603 * x]
     second = [1.092548 * x * y, 1.092548 * y * z, 0.315392 * (3 * z * z - 1), 1.092548 * x * z]
     return np.stack([0.282095 * one, *first, *second, 0.546274 * (x * x - y * y)], axis=-1).astype(np.float32)
-
-
-def _no_environment() -> Float[np.ndarray, "9 3"]:
-    return np.zeros((9, 3), np.float32)
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Light:
     ambient: Float[np.ndarray, "3"]
     directions: Float[np.ndarray, "L 3"]
     colors: Float[np.ndarray, "L 3"]
-    environment: Float[np.ndarray, "9 3"] = field(default_factory=_no_environment)
+    environment: Float[np.ndarray, "9 3"] = field(default_factory=lambda: np.zeros((9, 3), np.float32))
     shadow_rad: Float[np.ndarray, "L"] | None = None
 
     @property
@@ -70,26 +66,28 @@ class Light:
             around = around * open_share[..., None]
         return (around + (cosine if lit is None else cosine * lit) @ self.colors).astype(np.float32)
 
-    def on(self, albedo: Float[np.ndarray, "*P 3"], normals: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
+    def render(
+        self, albedo: Float[np.ndarray, "*P 3"], normals: Float[np.ndarray, "*P 3"]
+    ) -> Float[np.ndarray, "*P 3"]:
         """sRGB in [0, 1] of surfaces of this sRGB albedo under this light, without cast shadows."""
-        return shown(albedo, self.shade(normals))
+        return shade_albedo(albedo, self.shade(normals))
 
     def scaled(self, factor: float) -> "Light":
-        """All of it brighter by ``factor``."""
+        """This light, brighter by ``factor``."""
         parts = {name: getattr(self, name) * np.float32(factor) for name in ("ambient", "colors", "environment")}
         return replace(self, **parts)
 
 
-def shown(albedo: Float[np.ndarray, "*P 3"], irradiance: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
-    """sRGB in [0, 1] of matt surfaces of this sRGB albedo."""
+def shade_albedo(albedo: Float[np.ndarray, "*P 3"], irradiance: Float[np.ndarray, "*P 3"]) -> Float[np.ndarray, "*P 3"]:
+    """sRGB in [0, 1] of matt surfaces of this sRGB albedo under an irradiance / pi."""
     return np.clip(albedo**_GAMMA * irradiance, 0, 1) ** (1 / _GAMMA)
 
 
 def random_light(rng: np.random.Generator) -> Light:
-    """Three lamps, indoor and outdoor mixtures: mostly ambient to mostly one strong lamp from above, slightly coloured.
+    """Draw ambient light and three slightly colored lamps, from mostly ambient to mostly one strong lamp from above.
 
-    The strongest lamp casts a hard to soft shadow in half of the draws. Total light is normalised so that a white
-    surface facing the lamps is about white. All our choice.
+    The strongest lamp casts a hard to soft shadow in half of the draws. A white surface that faces the lamps is about
+    white.
     """
     count = 3
     directions = rng.normal(size=(count, 3))

@@ -1,4 +1,4 @@
-"""Things and people in front of the person in a photograph: shapes with solid textures, placed on purpose."""
+"""Occluders: objects and people in front of the person in a photograph, and objects in hands."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ import trimesh
 from jaxtyping import Float, Int
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.camera import Cameras
-from humanlrm.data.render.renderer import SceneRenderer, Solid, Surface, facing
+from humanlrm.camera import Cameras, rotation_about_y
+from humanlrm.data.render.renderer import SceneRenderer, Solid, Surface, face_viewer
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import TriangleSurface, unit_face_normals, vertex_normals
 
-#: What share of the person an occluder leaves visible; other draws are repeated (our choice).
+#: Range of the share of the person that an occluder leaves visible; other draws are repeated.
 _VISIBLE, _HELD_VISIBLE = (0.4, 0.985), (0.65, 1.0)
 _DRAWS = 6
-#: Every n-th pixel of a row and column is looked at to find that share.
+#: That share is measured on every n-th pixel of a row and column.
 _STRIDE = 5
 
 
 @dataclass(frozen=True)
 class Look:
-    """A solid texture: two colours mixed by a pattern in space.
+    """A solid texture: two colors mixed by a pattern in space.
 
     Attributes:
         kind: flat, stripes, checks or blotches.
@@ -51,19 +51,18 @@ class Look:
         return np.clip(self.colors[0] * (1 - mix) + self.colors[1] * mix, 0, 1).astype(np.float32)
 
 
-def random_look(rng: np.random.Generator, color: Float[np.ndarray, "3"] | None = None) -> Look:
-    """Half of the things have one colour; patterns have periods of 2 to 30 cm."""
+def random_look(rng: np.random.Generator) -> Look:
+    """Draw one color for half of the objects, else a pattern with a period of 2 to 30 cm."""
     kind = str(rng.choice(["flat", "stripes", "checks", "blotches"], p=[0.5, 0.15, 0.1, 0.25]))
-    first = rng.uniform(0, 1, size=3) * rng.uniform(0.3, 1) if color is None else color
+    first = rng.uniform(0, 1, size=3) * rng.uniform(0.3, 1)
     second = np.clip(first + rng.normal(0, 0.3, size=3), 0, 1)
     turn = trimesh.transformations.random_rotation_matrix(rng.random(3))[:3, :3]
-    return Look(
-        kind, np.stack([first, second]).astype(np.float32), turn / np.exp(rng.uniform(np.log(0.02), np.log(0.3)))
-    )
+    period_m = np.exp(rng.uniform(np.log(0.02), np.log(0.3)))
+    return Look(kind, np.stack([first, second]).astype(np.float32), turn / period_m)
 
 
 def skin_look(rng: np.random.Generator) -> Look:
-    """Bare skin of any tone."""
+    """Draw bare skin of any tone."""
     tone = np.array([0.92, 0.75, 0.65]) * (1 - rng.uniform(0, 0.75) * np.array([0.75, 0.85, 0.95]))
     return Look("flat", np.stack([tone, tone * 0.92]).astype(np.float32), np.eye(3))
 
@@ -93,17 +92,17 @@ class Props:
         self.which = np.repeat(np.arange(len(shapes)), [len(s.faces) for s in shapes])
         self.corner_normals = np.concatenate([_corner_normals(s) for s in shapes])
 
-    def surface(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface:
-        """What rays from one point see of the shapes."""
+    def trace(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface:
+        """Cast rays from one point at the shapes."""
         hits = self.scene.first_hit(origin, directions)
         hit = hits.hit
         face, along = hits.face[hit], directions[hit]
         normals = np.einsum("nk,nkc->nc", hits.barycentric[hit], self.corner_normals[face])
         points, albedo = origin + along * hits.distance[hit][:, None], np.zeros((len(face), 3), np.float32)
         for k, look in enumerate(self.looks):
-            mine = self.which[face] == k
-            albedo[mine] = look(points[mine])
-        return Surface(hits.distance, facing(normals, along), albedo, np.ones(len(face), np.float32))
+            on_shape = self.which[face] == k
+            albedo[on_shape] = look(points[on_shape])
+        return Surface(hits.distance, face_viewer(normals, along), albedo, np.ones(len(face), np.float32))
 
 
 def _corner_normals(shape: Shape) -> Float[np.ndarray, "F 3 3"]:
@@ -116,7 +115,7 @@ def _corner_normals(shape: Shape) -> Float[np.ndarray, "F 3 3"]:
 def box(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:
     """A box around the origin, turned about +Y."""
     mesh = trimesh.creation.box(extents=size_m)
-    return Shape(np.asarray(mesh.vertices) @ _turn(yaw_rad).T, np.asarray(mesh.faces), look, smooth=False)
+    return Shape(np.asarray(mesh.vertices) @ rotation_about_y(yaw_rad).T, np.asarray(mesh.faces), look, smooth=False)
 
 
 def bag(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:
@@ -124,14 +123,7 @@ def bag(size_m: np.ndarray, look: Look, yaw_rad: float = 0.0) -> Shape:
     ball = trimesh.creation.icosphere(3)
     direction = np.asarray(ball.vertices)
     vertices = np.sign(direction) * np.abs(direction) ** 0.55 * size_m / 2
-    turn = _turn(yaw_rad)
-    return Shape(vertices @ turn.T, np.asarray(ball.faces), look, smooth=True)
-
-
-def _turn(yaw_rad: float) -> Float[np.ndarray, "3 3"]:
-    """Rotation about +Y."""
-    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return Shape(vertices @ rotation_about_y(yaw_rad).T, np.asarray(ball.faces), look, smooth=True)
 
 
 def tube(start: np.ndarray, end: np.ndarray, radius_m: float, look: Look) -> Shape:
@@ -147,30 +139,28 @@ def table(rng: np.random.Generator) -> list[Shape]:
     """A slab on four legs that stands at the origin."""
     wide, deep, high = rng.uniform(0.6, 1.6), rng.uniform(0.4, 0.9), rng.uniform(0.45, 1.0)
     top, leg, thick = random_look(rng), random_look(rng), rng.uniform(0.02, 0.06)
-    shapes = [box(np.array([wide, thick, deep]), top).moved(np.array([0, high, 0]))]
-    for x in (-0.46, 0.46):
-        for z in (-0.44, 0.44):
-            place = np.array([x * wide, high / 2, z * deep])
-            shapes.append(box(np.array([0.05, high, 0.05]), leg).moved(place))
-    return shapes
+    slab = box(np.array([wide, thick, deep]), top).moved(np.array([0, high, 0]))
+    return [slab, *_legs(0.46 * wide, 0.44 * deep, high, 0.05, leg)]
 
 
 def chair(rng: np.random.Generator) -> list[Shape]:
     """Seat, back and legs at the origin, the back toward +Z or away."""
     look, high, wide = random_look(rng), rng.uniform(0.4, 0.5), rng.uniform(0.4, 0.6)
     back, side = rng.uniform(0.35, 0.6), rng.choice([-1, 1])
-    shapes = [
+    return [
         box(np.array([wide, 0.05, 0.45]), look).moved(np.array([0, high, 0])),
         box(np.array([wide, back, 0.04]), look).moved(np.array([0, high + back / 2, 0.21 * side])),
+        *_legs(0.45 * wide, 0.2, high, 0.04, look),
     ]
-    for x in (-0.45, 0.45):
-        for z in (-0.2, 0.2):
-            shapes.append(box(np.array([0.04, high, 0.04]), look).moved(np.array([x * wide, high / 2, z])))
-    return shapes
+
+
+def _legs(x_m: float, z_m: float, high_m: float, thick_m: float, look: Look) -> list[Shape]:
+    leg = box(np.array([thick_m, high_m, thick_m]), look)
+    return [leg.moved(np.array([x, high_m / 2, z])) for x in (-x_m, x_m) for z in (-z_m, z_m)]
 
 
 def arm(rng: np.random.Generator) -> list[Shape]:
-    """Somebody's arm that reaches in from the side: sleeve, forearm, hand; the hand is near the origin."""
+    """An arm of another person that reaches in from the side: sleeve, forearm, hand; the hand is near the origin."""
     side, sleeve, skin = rng.choice([-1, 1]), random_look(rng), skin_look(rng)
     hand = rng.normal(0, 0.08, size=3)
     elbow = hand + np.array([side * rng.uniform(0.15, 0.3), rng.uniform(-0.25, 0.2), rng.uniform(-0.05, 0.1)])
@@ -211,40 +201,38 @@ _FLOOR: list[tuple[Callable[[np.random.Generator], list[Shape]], float]] = [
 ]  # fmt: skip
 
 
-def in_front(
+def place_in_front(
     renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator, bystander: Scan | None = None
 ) -> list[Solid]:
-    """One thing, arm or person between camera and subject; none if six draws hide too little or too much."""
-    return _drawn(renderer, camera, rng, _VISIBLE, lambda: _in_front(renderer, camera, rng, bystander))
+    """Place one object, arm or person between camera and subject; none if six draws hide too little or too much."""
+    return _draw_visible(renderer, camera, _VISIBLE, lambda: _in_front(renderer, camera, rng, bystander))
 
 
+#: Landmarks that a held object needs.
 _HOLDING = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("hand", "hip")]
 
 
-def held(renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator) -> list[Solid]:
-    """Something at one hand: a bag, a box, a ball, a stick, an armful. Nothing if hands or hips are not known."""
+def place_held(renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator) -> list[Solid]:
+    """Place an object at one hand: a bag, a box, a ball, a stick, an armful. None if hands or hips are unknown."""
     marks = renderer.scan.landmarks
     if marks is None or not np.isfinite(marks[_HOLDING]).all():
         return []
-    return _drawn(renderer, camera, rng, _HELD_VISIBLE, lambda: Props(_held(renderer, rng)))
+    return _draw_visible(renderer, camera, _HELD_VISIBLE, lambda: Props(_held(renderer.center, marks, rng)))
 
 
 def visible_share(renderer: SceneRenderer, solid: Solid, camera: Cameras) -> float:
-    """How much of the person in the photograph a solid leaves visible; 0 if the person is not in it."""
+    """Share of the person in the photograph that a solid leaves visible; 0 if the person is not in it."""
     origin, directions = pixel_rays(camera)
     directions = directions[::_STRIDE, ::_STRIDE]
-    own = renderer.scene.first_hit(origin, directions).distance
-    free = (own < solid.scene.first_hit(origin, directions).distance).sum()
-    return float(free / max(1, np.isfinite(own).sum()))
+    person = renderer.scene.first_hit(origin, directions).distance
+    free = (person < solid.scene.first_hit(origin, directions).distance).sum()
+    return float(free / max(1, np.isfinite(person).sum()))
 
 
-def _drawn(
-    renderer: SceneRenderer,
-    camera: Cameras,
-    rng: np.random.Generator,
-    shares: tuple[float, float],
-    draw: Callable[[], Solid],
+def _draw_visible(
+    renderer: SceneRenderer, camera: Cameras, shares: tuple[float, float], draw: Callable[[], Solid]
 ) -> list[Solid]:
+    """Draw until the person's visible share is in range; none after ``_DRAWS`` draws."""
     for _ in range(_DRAWS):
         solid = draw()
         if shares[0] <= visible_share(renderer, solid, camera) <= shares[1]:
@@ -253,7 +241,7 @@ def _drawn(
 
 
 def _in_front(renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator, bystander: Scan | None) -> Solid:
-    """Drawn so that it covers a spot of the person, at some distance in front."""
+    """Draw a solid that covers a spot of the person, at some distance in front."""
     eye = camera.c2w.numpy()[:3, 3]
     toward = eye - renderer.center
     distance = np.linalg.norm(toward)
@@ -272,33 +260,28 @@ def _in_front(renderer: SceneRenderer, camera: Cameras, rng: np.random.Generator
     if bystander is not None and kind < 0.2:
         return _bystander(bystander, np.array([spot[0], ground, spot[2]]), right, rng)
     if kind < 0.35:
-        shapes, place = arm(rng), renderer.center + ahead * 0.8 + _up_or_down(renderer, rng)
+        shapes = arm(rng)
+        up_m = rng.uniform(-0.4, 0.4) * np.ptp(renderer.scan.vertices[:, 1])
+        place = renderer.center + ahead * 0.8 + np.array([0, up_m, 0])
     else:
         makers, chance = zip(*_FLOOR, strict=True)
         shapes = makers[rng.choice(len(makers), p=chance)](rng)
         place = np.array([spot[0], ground, spot[2]])
-    turn = _turn(rng.normal(0, 0.4))
+    turn = rotation_about_y(rng.normal(0, 0.4))
     return Props([Shape(s.vertices @ (axes @ turn).T + place, s.faces, s.look, s.smooth) for s in shapes])
-
-
-def _up_or_down(renderer: SceneRenderer, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
-    """A height somewhere on the person, relative to the middle."""
-    return np.array([0, rng.uniform(-0.4, 0.4) * np.ptp(renderer.scan.vertices[:, 1]), 0])
 
 
 def _bystander(scan: Scan, place: np.ndarray, right: np.ndarray, rng: np.random.Generator) -> SceneRenderer:
     """Another person on the floor, to one side, turned any way."""
     move = np.eye(4)
-    move[:3, :3] = _turn(rng.uniform(0, 2 * np.pi))
+    move[:3, :3] = rotation_about_y(rng.uniform(0, 2 * np.pi))
     middle = (scan.vertices.min(0) + scan.vertices.max(0)) / 2
     shift = place + right * rng.choice([-1, 1]) * rng.uniform(0.1, 0.35)
     move[:3, 3] = shift - move[:3, :3] @ np.array([middle[0], scan.vertices[:, 1].min(), middle[2]])
     return SceneRenderer(scan.moved(move))
 
 
-def _held(renderer: SceneRenderer, rng: np.random.Generator) -> list[Shape]:
-    marks = renderer.scan.landmarks
-    assert marks is not None, "held() asks"
+def _held(center: Float[np.ndarray, "3"], marks: Float[np.ndarray, "J 3"], rng: np.random.Generator) -> list[Shape]:
     side = "left" if rng.random() < 0.5 else "right"
     hand, look = marks[INDEX[f"{side}_hand"]].astype(np.float64), random_look(rng)
     size = np.exp(rng.normal(np.log([0.3, 0.32, 0.13]), 0.3)).clip(0.06, 0.6)
@@ -309,8 +292,8 @@ def _held(renderer: SceneRenderer, rng: np.random.Generator) -> list[Shape]:
         handle = tube(below + np.array([0, size[1] / 2, 0]), hand, 0.008, look)
         return [(bag if rng.random() < 0.6 else box)(size, look, turn).moved(below), handle]
     if kind == "shoulder":
-        hip, middle = marks[INDEX[f"{side}_hip"]].astype(np.float64), renderer.center
-        outward = (hip - middle) * [1, 0, 1]
+        hip = marks[INDEX[f"{side}_hip"]].astype(np.float64)
+        outward = (hip - center) * [1, 0, 1]
         outward /= np.linalg.norm(outward) + 1e-9
         return [bag(size, look, turn).moved(hip + outward * 0.2)]
     if kind == "ball":

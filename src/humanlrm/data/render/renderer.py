@@ -1,4 +1,4 @@
-"""A scan under light: its ray scene, what rays see of it, shadows, and pictures with other things in them."""
+"""A scan under light: its ray scene, the surface that rays meet, shadows, and pictures with occluders."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,27 +9,27 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import uniform_filter
 
 from humanlrm.camera import Cameras
-from humanlrm.data.render.backdrop import backdrop
+from humanlrm.data.render.backdrop import paint_backdrop
 from humanlrm.data.render.environment import Surroundings
-from humanlrm.data.render.light import Light, shown
+from humanlrm.data.render.light import Light, shade_albedo
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.mesh.surface import vertex_normals
 
-#: Ambient occlusion: rays per vertex and how far they look, metres (our choice).
+#: Ambient occlusion: rays per vertex and their length, metres.
 _AO_RAYS, _AO_REACH_M = 6, 0.4
 #: Shadow rays start this far in front of the surface, metres.
 _LIFT_M = 0.004
 
 
 class Surface(NamedTuple):
-    """What rays meet.
+    """Surface points that rays meet.
 
     Attributes:
         distance: in units of the direction's length, inf where a ray misses.
         normals: unit, toward the ray's origin, of the rays that hit, in their order.
         albedo: sRGB.
-        open_share: share of the surroundings that is not hidden by the solid itself.
+        open_share: share of the surroundings that the solid itself does not hide.
     """
 
     distance: Float[np.ndarray, "*R"]
@@ -40,20 +40,20 @@ class Surface(NamedTuple):
 
 @runtime_checkable
 class Solid(Protocol):
-    """Something that can stand in a photograph."""
+    """An object that can stand in a photograph."""
 
     scene: RayScene
 
-    def surface(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface: ...
+    def trace(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface: ...
 
 
 class RenderedPhoto(NamedTuple):
     """A rendered picture.
 
     Attributes:
-        rgb: sRGB with everything in it.
-        whole: where the person would be seen if nothing stood in front.
-        visible: where the person is seen.
+        rgb: sRGB of the person, the occluders and the backdrop.
+        whole: pixels of the person without occluders.
+        visible: pixels of the person that no occluder hides.
         where: the person's surface points in pixels of ``whole``, subject coordinates; NaN elsewhere.
     """
 
@@ -88,49 +88,44 @@ class SceneRenderer:
             free = np.bincount(scan.faces.ravel(), np.repeat(face, 3), len(free)) / np.maximum(counts, 1)
         return free.astype(np.float32)
 
-    def surface(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface:
-        """What rays from one point see of the person."""
+    def trace(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface:
+        """Cast rays from one point at the person."""
         hits = self.scene.first_hit(origin, directions)
         hit = hits.hit
         face, barycentric = hits.face[hit], hits.barycentric[hit]
         corners = self.scan.faces[face]
-        normals = facing(np.einsum("nk,nkc->nc", barycentric, self.normals[corners]), directions[hit])
+        normals = face_viewer(np.einsum("nk,nkc->nc", barycentric, self.normals[corners]), directions[hit])
         free = (barycentric * self.open_share[corners]).sum(1)
         return Surface(hits.distance, normals, self.scan.albedo(face, barycentric), free.astype(np.float32))
 
-    def _own(self, camera: Cameras, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "H W 3"]) -> Surface:
-        """:meth:`surface` for all rays of a picture, of which only those that may meet the person are cast."""
-        window = self.scene.image_window(camera)
-        inside = self.surface(origin, directions[window])
-        distance = np.full(directions.shape[:2], np.inf, dtype=np.float32)
-        distance[window] = inside.distance
-        return inside._replace(distance=distance)
-
     def photograph(
-        self, camera: Cameras, surroundings: Surroundings, rng: np.random.Generator, others: Sequence[Solid] = ()
+        self, camera: Cameras, surroundings: Surroundings, rng: np.random.Generator, occluders: Sequence[Solid] = ()
     ) -> RenderedPhoto:
-        """A picture with cast shadows, ``others`` in it and something behind."""
+        """Render the person with cast shadows, occluders and a backdrop."""
         origin, directions = pixel_rays(camera)
-        own = self._own(camera, origin, directions)
-        whole = np.isfinite(own.distance)
+        window = self.scene.image_window(camera)  # other rays cannot meet the person
+        person = self.trace(origin, directions[window])
+        distance = np.full(directions.shape[:2], np.inf, dtype=np.float32)
+        distance[window] = person.distance
+        whole = np.isfinite(distance)
         where = np.full((*whole.shape, 3), np.nan, dtype=np.float32)
-        where[whole] = origin + directions[whole] * own.distance[whole][:, None]
-        picture = backdrop(rng, directions, surroundings)
-        light, scenes = surroundings.light, [self.scene, *(other.scene for other in others)]
-        lit = lamps_seen(scenes, where, own.normals, light, rng)
-        picture[whole] = shown(own.albedo, light.shade(own.normals, lit, own.open_share))
-        visible, nearest = whole, own.distance
-        for other in others:
-            cover = other.surface(origin, directions)
+        where[whole] = origin + directions[whole] * distance[whole][:, None]
+        picture = paint_backdrop(rng, directions, surroundings)
+        light, scenes = surroundings.light, [self.scene, *(occluder.scene for occluder in occluders)]
+        lit = visible_lamps(scenes, where, person.normals, light, rng)
+        picture[whole] = shade_albedo(person.albedo, light.shade(person.normals, lit, person.open_share))
+        visible, nearest = whole, distance
+        for occluder in occluders:
+            cover = occluder.trace(origin, directions)
             front = cover.distance < nearest
             chosen = front[np.isfinite(cover.distance)]
             irradiance = light.shade(cover.normals[chosen], open_share=cover.open_share[chosen])
-            picture[front] = shown(cover.albedo[chosen], irradiance)
+            picture[front] = shade_albedo(cover.albedo[chosen], irradiance)
             nearest, visible = np.minimum(nearest, cover.distance), visible & ~front
         return RenderedPhoto((picture * 255 + 0.5).astype(np.uint8), whole, visible, where)
 
 
-def lamps_seen(
+def visible_lamps(
     scenes: Sequence[RayScene],
     where: Float[np.ndarray, "H W 3"],
     normals: Float[np.ndarray, "N 3"],
@@ -139,15 +134,15 @@ def lamps_seen(
 ) -> Float[np.ndarray, "N L"]:
     """Share of each lamp that surface points see.
 
-    One ray per pixel to a random spot of the lamp, then a mean over 3 x 3 or, for wide lamps, 7 x 7 pixels of the same
-    picture: soft and free of grain (our choice).
+    One ray per pixel goes to a random spot of the lamp. A mean over 3 x 3 pixels, or 7 x 7 for wide lamps, removes the
+    grain.
 
     Args:
         where: surface points per pixel, NaN where there is none.
-        normals: unit normals of the others.
+        normals: unit normals of the surface points.
     """
     on = np.isfinite(where[..., 0])
-    seen = np.ones((len(normals), len(light.directions)), np.float32)
+    shares = np.ones((len(normals), len(light.directions)), np.float32)
     for k, radius in enumerate(light.shadows):
         if radius < 0 or len(normals) == 0:
             continue
@@ -161,14 +156,14 @@ def lamps_seen(
         share = np.zeros(on.shape, np.float32)
         share[on] = free
         weight = uniform_filter(on.astype(np.float32), size)
-        seen[:, k] = (uniform_filter(share, size) / np.maximum(weight, 1e-6))[on]
-    return seen
+        shares[:, k] = (uniform_filter(share, size) / np.maximum(weight, 1e-6))[on]
+    return shares
 
 
-def facing(normals: Float[np.ndarray, "N 3"], directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
-    """Unit normals; those that point along the ray are turned round.
+def face_viewer(normals: Float[np.ndarray, "N 3"], directions: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 3"]:
+    """Normalize normals and flip those that point along the ray.
 
-    Clothes and wigs may be single sheets: the side that is seen is the side that is lit.
+    Clothes and wigs may be single sheets: the visible side is the lit side.
     """
     normals = normals / (np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9)
     return (normals * np.where((normals * directions).sum(-1, keepdims=True) > 0.2, -1, 1)).astype(np.float32)

@@ -1,12 +1,11 @@
-"""A scan as a solid: what is inside, which faces can be seen from outside, how far the outer surface is.
+"""A scan as a solid: its inside, its faces that are visible from outside, and the distance to its outer surface.
 
-Scans and synthetic people are heaps of surfaces: skin goes on under a skirt, a head under its hair. A solid has none of
-that inside, so distances are to the outer faces only; inside is where the generalised winding number of all faces
-exceeds one half (Barill et al. 2018, by igl), which does not mind overlaps and small holes. A winding number costs as
-much as fifty rays, so rays and nearest faces decide the clear cases (our choice). On the asset pack's people that
-changes the side of 0.2% of the samples, all within 3 mm of the surface, and of 1% of the area, skin right under cloth.
-Pockets without a way out, such as mouths, are inside: nobody can see them, and a field that is too coarse for closed
-lips would open them.
+Scans and synthetic people are heaps of surfaces: skin goes on under a skirt, a head under its hair. So distances are to
+the outer faces only. Inside is where the generalised winding number of all faces exceeds one half (Barill et al. 2018,
+by igl), which tolerates overlaps and small holes. A winding number costs as much as fifty rays, so rays and nearest
+faces decide the clear cases. On the asset pack's people that changes the side of 0.2% of the samples, all within 3 mm
+of the surface, and of 1% of the area, skin right under cloth. Pockets without a way out, such as mouths, are inside:
+nobody can see them, and a field that is too coarse for closed lips would open them.
 """
 
 from functools import cached_property
@@ -22,31 +21,31 @@ from humanlrm.mesh.surface import TriangleSurface, unit_face_normals
 if TYPE_CHECKING:
     import igl
 
-#: How far in front of a face its outside is looked at, metres.
+#: The outside of a face is tested this far in front of it, metres.
 _STEP_M = 0.004
-#: Directions from which a person is looked at (elevations of -9, 20 and 50 degrees), and how many are tried per point.
+#: Viewing directions around a person at each elevation (-9, 20 and 50 degrees), and how many are tried per point.
 _RING, _TRIED = 12, 8
 #: A hidden face is skin under cloth if the cloth's inner side is at most this far in front of it, metres.
 _CLOTH_M = 0.1
-#: A place outside of the solid is in a pocket if something is nearer than this (metres) in all but so many directions
-#: of 72: lips may be parted. Every third direction is looked at first; with at most ``_TIGHT`` leaks among them, or at
-#: least ``_OPEN``, the others are not asked.
+#: A point outside of the solid is in a pocket if a surface is nearer than this (metres) in all but so many directions
+#: of 72: lips may be parted. Every third direction is cast first; with at most ``_TIGHT`` leaks among them, or at
+#: least ``_OPEN``, the others are not cast.
 _POCKET_M, _LEAKS = 0.1, 16
 _TIGHT, _OPEN = 1, 11
 #: Cosine beyond which a point counts as right behind its nearest face.
 _BEHIND = -0.9
-#: From how many radii on a cluster of faces counts as one: igl's own choice, and what is enough to tell a side. The
-#: second takes a quarter of the time and puts three faces in ten thousand on another side.
+#: A cluster of faces counts as one from so many radii on: igl's default, and enough to decide a side. The second takes
+#: a quarter of the time and puts three faces in ten thousand on another side.
 _EXACT, _SIDE = 2.0, 1.0
-#: Cells along the longest side when points are sorted, so that neighbours are asked one after the other.
+#: Cells along the longest side when points are sorted, so that neighbors are queried one after the other.
 _CELLS = 64
 
 
 class SolidScan:
-    """A scan as a solid; what it takes to tell its inside is built once, when it is first asked for.
+    """A scan as a solid; its acceleration structures are built once, at the first query.
 
     Args:
-        scene: rays against the scan's mesh, if there are some.
+        scene: ray scene of the scan's mesh, if it exists already.
     """
 
     def __init__(self, scan: Scan, scene: RayScene | None = None) -> None:
@@ -55,9 +54,9 @@ class SolidScan:
 
     @cached_property
     def outer(self) -> Bool[np.ndarray, "F"]:
-        """Whether a point 4 mm in front of the middle of each face is outside of the solid."""
+        """True where a point 4 mm in front of the middle of a face is outside of the solid."""
         front = self.vertices[self.faces].mean(1) + _STEP_M * self._normals
-        order = _neighbours_first(front)
+        order = _morton_order(front)
         front, normal = front[order], self._normals[order]
         outside = np.ones(len(self.faces), dtype=bool)
         hidden = self._hidden(front, normal)
@@ -73,13 +72,13 @@ class SolidScan:
 
     def signed_distance(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """Distance to the outer surface (metres, float16), negative inside."""
-        import igl  # the extra "train"; who measures or fuses photos does without
+        import igl  # the extra "train"; evaluation and inference do without
 
         points = points.astype(np.float64)
-        order = _neighbours_first(points)
+        order = _morton_order(points)
         points = points[order]
-        found = igl.point_mesh_squared_distance(points, self.vertices, self.faces[self.outer])
-        squared, face, nearest = (np.asarray(part) for part in found)
+        queries = igl.point_mesh_squared_distance(points, self.vertices, self.faces[self.outer])
+        squared, face, nearest = map(np.asarray, queries)
         distance, away = np.sqrt(squared), points - nearest
         inside = np.zeros(len(points), dtype=bool)
         hidden = self._hidden(points, away)
@@ -93,7 +92,7 @@ class SolidScan:
         return signed
 
     def _within(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """Whether hidden points are inside, or in a pocket."""
+        """True for hidden points that are inside, or in a pocket."""
         inside = self._winding(points, _SIDE) > 0.5
         outside = np.flatnonzero(~inside)
         inside[outside] = self._in_pocket(points[outside].astype(np.float32))
@@ -110,7 +109,7 @@ class SolidScan:
         return pocket
 
     def _leaks(self, points: Float[np.ndarray, "P 3"], paths: Float[np.ndarray, "N 3"]) -> Int[np.ndarray, "P"]:
-        """How many of the paths from each point meet nothing."""
+        """Number of the paths from each point that meet nothing."""
         free = [~self._scene.occluded(points, points + path, offset=0.0) for path in paths]
         return np.sum(free, axis=0, dtype=int)
 
@@ -134,10 +133,10 @@ class SolidScan:
         return unit_face_normals(TriangleSurface(self.vertices, self.faces))
 
     def _hidden(self, points: Float[np.ndarray, "P 3"], outward: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "N"]:
-        """Which points are not seen from afar, from the few directions nearest to ``outward``."""
+        """Points that are invisible from afar, from the few directions nearest to ``outward``."""
         views, start = _ring(), points.astype(np.float32)
         nearness = outward.astype(np.float32) @ views.T
-        # Most points are seen from the very nearest one.
+        # Most points are visible from the very nearest one.
         nearest = nearness.argmax(1)
         hidden = np.flatnonzero(~self._scene.escapes(start, views[nearest]))
         left = nearness[hidden]
@@ -149,8 +148,8 @@ class SolidScan:
         return hidden
 
 
-def _neighbours_first(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
-    """An order in which consecutive points are near each other (Morton's: the bits of the cells take turns)."""
+def _morton_order(points: Float[np.ndarray, "P 3"]) -> Int[np.ndarray, "P"]:
+    """An order in which consecutive points are near each other: the bits of the cells' indices take turns."""
     low = points.min(0)
     cell = ((points - low) * ((_CELLS - 1) / max(float((points - low).max()), 1e-9))).astype(np.int64)
     code = sum(((cell[:, axis] >> bit) & 1) << (3 * bit + axis) for bit in range(6) for axis in range(3))

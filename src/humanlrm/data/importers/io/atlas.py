@@ -1,4 +1,4 @@
-"""Several textures, vertex colours and plain colours become one texture."""
+"""Merging of several textures, vertex colors and plain colors to one texture."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class TexturedPart:
 
 
 def flat_part(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], color: np.ndarray) -> TexturedPart:
-    """A part of one sRGB colour."""
+    """A part of one sRGB color."""
     picture = np.broadcast_to(color, (4, 4, 3)).astype(np.uint8)
     return TexturedPart(vertices, faces, np.full((1, 2), 0.5), np.zeros_like(faces), picture)
 
@@ -39,7 +39,7 @@ def flat_part(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"],
 def colored_part(
     vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], colors: UInt8[np.ndarray, "V 3"]
 ) -> TexturedPart:
-    """A part with a colour per vertex: each pair of triangles gets a 5 x 4 block of texels.
+    """A part with a color per vertex: each pair of triangles gets a 5 x 4 block of texels.
 
     One triangle has its corners on the texels (0, 0), (2, 0), (0, 2) of the block, the other one on (4, 3), (2, 3),
     (4, 1): neither nearest nor bilinear look-ups inside of one triangle reach the texels of the other.
@@ -71,7 +71,7 @@ def colored_part(
 
 
 def merge_textures(parts: list[TexturedPart]) -> tuple[UInt8[np.ndarray, "H W 3"], list[Float[np.ndarray, "_ 2"]]]:
-    """One texture that holds all pictures, and the parts' ``uv`` in it.
+    """Merge all pictures to one texture; return it and the parts' ``uv`` in it.
 
     Raises:
         ValueError: texture coordinates repeat a picture more than 8 times.
@@ -96,7 +96,7 @@ def merge_textures(parts: list[TexturedPart]) -> tuple[UInt8[np.ndarray, "H W 3"
     uvs = []
     for (picture, uv), index in zip(prepared, which, strict=True):
         (height, width), (top, left) = picture.shape[:2], places[index]
-        # Half a texel from the border, so that no look-up reaches the neighbour.
+        # Half a texel from the border, so that no look-up reaches the neighbor.
         x = left + (uv[:, 0] * width).clip(0.5, width - 0.5)
         y = top + ((1 - uv[:, 1]) * height).clip(0.5, height - 0.5)
         uvs.append(np.stack([x / size[1], 1 - y / size[0]], axis=-1).astype(np.float32))
@@ -104,7 +104,7 @@ def merge_textures(parts: list[TexturedPart]) -> tuple[UInt8[np.ndarray, "H W 3"
 
 
 def _unrolled(part: TexturedPart) -> tuple[UInt8[np.ndarray, "_ _ 3"], Float[np.ndarray, "_ 2"]]:
-    """The picture, reduced to a sensible size and repeated as often as the coordinates run over it, and its uv."""
+    """The picture, reduced to a sensible size and repeated as often as the coordinates span it, and its uv."""
     picture, uv = part.picture, part.uv
     if max(picture.shape[:2]) > MAX_PICTURE_PX and not part.exact:
         factor = -(-max(picture.shape[:2]) // MAX_PICTURE_PX)

@@ -30,14 +30,14 @@ class Geometry:
 
 
 def read_mesh(path: Path, texture: Path | None = None, colorless: bool = False) -> Geometry:
-    """Reads a mesh file with all its parts, materials and textures.
+    """Read a mesh file with all its parts, materials and textures.
 
     Args:
-        texture: this picture is the texture of the whole mesh, whatever its material file says.
-        colorless: parts without texture and colours are grey instead of an error.
+        texture: picture that replaces all textures and colors of the file.
+        colorless: parts without texture and colors are grey instead of an error.
 
     Raises:
-        ValueError: the file or its texture is missing or damaged, or it has neither texture nor colours.
+        ValueError: the file or its texture is missing or damaged, or it has neither texture nor colors.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")
@@ -51,32 +51,32 @@ def read_mesh(path: Path, texture: Path | None = None, colorless: bool = False) 
     if not meshes:
         raise ValueError(f"{path} holds no triangles; give a mesh, not a point cloud")
     picture = None if texture is None else read_texture(texture)
-    lost = None if texture is not None or colorless else _lost(path)
-    return assemble([_part(mesh, picture, path, colorless, lost) for mesh in meshes], path)
+    missing = None if texture is not None or colorless else _missing_file(path)
+    return assemble([_part(mesh, picture, path, colorless, missing) for mesh in meshes], path)
 
 
-def _lost(path: Path) -> str | None:
-    """The first material file or picture that an OBJ names and that is not there: without it trimesh paints grey."""
+def _missing_file(path: Path) -> str | None:
+    """The first material file or picture that an OBJ names and that is missing: without it trimesh paints grey."""
     if path.suffix.lower() != ".obj":
         return None
-    for library in _named(path, "mtllib"):
+    for library in _referenced_files(path, "mtllib"):
         if not library.is_file():
             return library.name
-        for picture in _named(library, "map_Kd"):
+        for picture in _referenced_files(library, "map_Kd"):
             if not picture.is_file():
                 return picture.name
     return None
 
 
-def _named(path: Path, keyword: str) -> list[Path]:
-    """Files that the lines of a text file with this keyword name; options before the name are left out."""
+def _referenced_files(path: Path, keyword: str) -> list[Path]:
+    """Files that the lines of a text file with this keyword name, without the options before the name."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [line.split(None, 1)[1].strip() for line in lines if line.lower().startswith(f"{keyword.lower()} ")]
-    whole = [path.parent / name.replace("\\", "/") for name in found]
-    return [
-        one if one.is_file() or " -" not in f" {name}" else one.parent / name.split()[-1]
-        for one, name in zip(whole, found, strict=True)
-    ]
+    names = [line.split(None, 1)[1].strip() for line in lines if line.lower().startswith(f"{keyword.lower()} ")]
+    files = []
+    for name in names:
+        file = path.parent / name.replace("\\", "/")
+        files.append(file if file.is_file() or " -" not in f" {name}" else file.parent / name.split()[-1])
+    return files
 
 
 def read_texture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
@@ -95,7 +95,7 @@ def read_texture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def assemble(parts: list[TexturedPart], path: Path) -> Geometry:
-    """Parts to one mesh: positions welded, degenerate triangles left out, one texture. ``path`` is for messages.
+    """Merge parts to one mesh with one texture, weld positions, drop degenerate triangles. ``path`` is for messages.
 
     Raises:
         ValueError: infinite or missing numbers, or indices beyond the vertices.
@@ -115,10 +115,10 @@ def assemble(parts: list[TexturedPart], path: Path) -> Geometry:
     vertices, welded = _weld(np.concatenate([part.vertices for part in parts]))
     faces = welded[np.concatenate([part.faces + start for part, start in zip(parts, starts[:-1], strict=True)])]
     uv_faces = np.concatenate([part.uv_faces + start for part, start in zip(parts, uv_starts[:-1], strict=True)])
-    whole = (faces != np.roll(faces, 1, axis=1)).all(1)
-    if not whole.any():
+    proper = (faces != np.roll(faces, 1, axis=1)).all(1)
+    if not proper.any():
         raise ValueError(f"{path} holds no triangle with three different corners")
-    return Geometry(vertices, faces[whole], np.concatenate(uvs), uv_faces[whole].astype(np.int64), texture)
+    return Geometry(vertices, faces[proper], np.concatenate(uvs), uv_faces[proper].astype(np.int64), texture)
 
 
 def _part(
@@ -126,7 +126,7 @@ def _part(
     texture: UInt8[np.ndarray, "_ _ 3"] | None,
     path: Path,
     colorless: bool,
-    lost: str | None,
+    missing: str | None,
 ) -> TexturedPart:
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     visual = mesh.visual
@@ -136,8 +136,8 @@ def _part(
         if uv is None:
             raise ValueError(f"{path} has no texture coordinates for its texture")
         return TexturedPart(vertices, faces, np.asarray(uv, np.float64), faces, texture)
-    if uv is not None and lost is not None:
-        raise ValueError(f"{path} names {lost}, which is missing; put it beside it")
+    if uv is not None and missing is not None:
+        raise ValueError(f"{path} names {missing}, which is missing; put it beside it")
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if uv is not None and image is not None:
         try:
@@ -151,12 +151,12 @@ def _part(
     if color is None and colorless:
         color = np.full(3, 128, np.uint8)
     if color is None:
-        raise ValueError(f"{path} has neither a readable texture nor vertex colours; put its texture beside it")
+        raise ValueError(f"{path} has neither a readable texture nor vertex colors; put its texture beside it")
     return flat_part(vertices, faces, color)
 
 
 def _flat_color(material: object) -> UInt8[np.ndarray, "3"] | None:
-    """The one colour of a part, if its file states one."""
+    """The one color of a part, if its file states one."""
     factor = getattr(material, "baseColorFactor", None)
     if factor is None and "kd" in getattr(material, "kwargs", {}):
         factor = getattr(material, "diffuse", None)

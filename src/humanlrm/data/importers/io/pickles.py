@@ -1,7 +1,7 @@
-"""Numpy arrays out of pickle files without running what strangers put into them.
+"""NumPy arrays from pickle files of unknown origin, without running code in them.
 
-A pickle is a program. This reader lets it build numbers, texts, lists, dicts and numpy arrays, by functions of our own
-that stand in for numpy's; whatever else it asks for is refused by name.
+A pickle is a program. This reader lets it build numbers, texts, lists, dicts and NumPy arrays, through functions of our
+own that replace those of NumPy; everything else is refused by name.
 """
 
 import io
@@ -13,11 +13,11 @@ import numpy as np
 
 
 class _Array(np.ndarray):
-    """Stands in for ndarray and its subclasses (trimesh's ``TrackedArray``) in a pickle."""
+    """Replaces ndarray and its subclasses (trimesh's ``TrackedArray``) in a pickle."""
 
 
 def _empty_array(kind: type, shape: tuple[int, ...], code: object) -> np.ndarray:
-    """For ``_reconstruct``: numpy always asks for an empty array and fills it afterwards."""
+    """For ``_reconstruct``: NumPy always makes an empty array and fills it afterwards."""
     if kind is not _Array or tuple(shape) != (0,):
         raise pickle.UnpicklingError("an array is described in an unusual way")
     return np.ndarray.__new__(_Array, (0,), "b")
@@ -32,14 +32,14 @@ def _scalar(dtype: np.dtype, raw: bytes) -> object:
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """For ``_codecs.encode``: how pickles of Python 2 store bytes."""
+    """For ``_codecs.encode``: pickles of Python 2 store bytes so."""
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"text is encoded as {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """For ``bytes()``: how protocol 2 stores empty ones. Taking no argument, it cannot ask for gigabytes."""
+    """For ``bytes()``: protocol 2 stores empty ones so. Without an argument it cannot allocate gigabytes."""
     return b""
 
 
@@ -50,10 +50,10 @@ _ALLOWED: dict[tuple[str, str], Callable | type] = {
     ("_codecs", "encode"): _latin1,
     ("__builtin__", "bytes"): _no_bytes,
 }
-for _room in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_room}.multiarray", "_reconstruct"] = _empty_array
-    _ALLOWED[f"{_room}.multiarray", "scalar"] = _scalar
-    _ALLOWED[f"{_room}.numeric", "_frombuffer"] = _from_buffer
+for _package in ("numpy.core", "numpy._core"):
+    _ALLOWED[f"{_package}.multiarray", "_reconstruct"] = _empty_array
+    _ALLOWED[f"{_package}.multiarray", "scalar"] = _scalar
+    _ALLOWED[f"{_package}.numeric", "_frombuffer"] = _from_buffer
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -65,7 +65,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> object:
-    """The numbers, texts, lists, dicts and arrays of a pickle file.
+    """Load the numbers, texts, lists, dicts and arrays of a pickle file.
 
     Raises:
         ValueError: missing, damaged, or it asks for anything else.
@@ -79,7 +79,7 @@ def read_pickle(path: Path) -> object:
 
 
 def read_object_npy(path: Path) -> object:
-    """What a .npy file of one pickled object holds (``np.save`` of a dict).
+    """Load a .npy file of one pickled object (``np.save`` of a dict).
 
     Raises:
         ValueError: missing, damaged, or the pickle asks for anything but arrays.
@@ -91,8 +91,8 @@ def read_object_npy(path: Path) -> object:
         shape, _, dtype = read_header(stream)
         if not dtype.hasobject:
             raise pickle.UnpicklingError(f"it holds an array of {dtype}, expected one object")
-        found = _load(stream)
-        return found[()] if isinstance(found, np.ndarray) and shape == () else found
+        content = _load(stream)
+        return content[()] if isinstance(content, np.ndarray) and shape == () else content
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
     except Exception as error:
@@ -103,43 +103,43 @@ def _load(stream: io.BytesIO) -> object:
     return _plain(_ArrayUnpickler(stream, encoding="latin1").load())
 
 
-def _plain(found: object) -> object:
+def _plain(content: object) -> object:
     """``_Array`` back to ndarray, in dicts and lists too."""
-    if isinstance(found, dict):
-        return {key: _plain(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return type(found)(_plain(value) for value in found)
-    if isinstance(found, np.ndarray):
-        plain = found.view(np.ndarray)
-        if plain.dtype.hasobject:
-            out = np.empty(plain.shape, object)
-            for index in np.ndindex(plain.shape):
-                out[index] = _plain(plain[index])
-            return out
+    if isinstance(content, dict):
+        return {key: _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_plain(value) for value in content)
+    if not isinstance(content, np.ndarray):
+        return content
+    plain = content.view(np.ndarray)
+    if not plain.dtype.hasobject:
         return plain
-    return found
+    out = np.empty(plain.shape, object)
+    for index in np.ndindex(plain.shape):
+        out[index] = _plain(plain[index])
+    return out
 
 
-def array_of(found: object, name: str, shape: tuple[int | None, ...], path: Path) -> np.ndarray:
+def get_array(content: object, name: str, shape: tuple[int | None, ...], path: Path) -> np.ndarray:
     """An entry of a dict as a finite float array of a shape; ``None`` in the shape is any length.
 
     Raises:
         ValueError: missing, of another shape, not numbers or not finite; names file and entry.
     """
-    value = found.get(name) if isinstance(found, dict) else None
-    wanted = "x".join("N" if n is None else str(n) for n in shape)
+    value = content.get(name) if isinstance(content, dict) else None
+    expected = "x".join("N" if n is None else str(n) for n in shape)
     if value is None:
-        raise ValueError(f"{path} lacks {name} ({wanted})")
+        raise ValueError(f"{path} lacks {name} ({expected})")
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {name} is not an array of numbers ({error})") from error
-    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
-    if not fits:
-        try_shape = tuple(n for n in shape if n is not None)
-        if None in shape or array.size != np.prod(try_shape):
-            raise ValueError(f"{path}: {name} has shape {array.shape}, expected {wanted}")
-        array = array.reshape(try_shape)
+    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+        # A column for a row is harmless if the number of values is fixed.
+        lengths = [n for n in shape if n is not None]
+        if None in shape or array.size != np.prod(lengths):
+            raise ValueError(f"{path}: {name} has shape {array.shape}, expected {expected}")
+        array = array.reshape(lengths)
     if not np.isfinite(array).all():
         raise ValueError(f"{path}: {name} holds numbers that are not finite")
     return array

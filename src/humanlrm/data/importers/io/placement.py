@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
-from humanlrm.camera import TO_Y_UP
+from humanlrm.camera import TO_Y_UP, rotation_about_y
 from humanlrm.data.importers.io.mesh_files import Geometry
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
@@ -14,16 +13,17 @@ from humanlrm.settings import METRES
 
 #: "auto" guesses the unit from the height, "height" sets the height and asks for no unit.
 UNITS = (*METRES, "auto", "height")
-#: Heights of people in metres, sitting children to men with raised arms; they tell metres, centimetres, millimetres.
+#: Heights of people in metres, sitting children to men with raised arms, by which "auto" chooses the unit.
 _HEIGHTS_M = (0.45, 2.7)
-#: What any pose of anybody may measure from bottom to top.
+#: Possible heights of any person in any pose, metres.
 _POSSIBLE_M = (0.2, 3.0)
+#: Faces whose orientation is tested.
 _PROBES = 2000
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How a file's axes and unit relate to ours.
+    """Axes and unit of a file.
 
     Attributes:
         up: its up axis, a key of ``TO_Y_UP``.
@@ -44,13 +44,13 @@ class Placement:
             raise ValueError(f"height_m must be between 0.3 and 2.7, got {self.height_m}")
 
     def metres(self, height: float) -> tuple[float, str]:
-        """Metres per unit of a mesh of this height, and in words how that is known."""
+        """Metres per unit of a mesh of this height, and their source in words."""
         if self.unit in METRES:
             return METRES[self.unit], self.unit
         low, high = _HEIGHTS_M
-        found = [unit for unit, metres in METRES.items() if low <= height * metres <= high]
-        if self.unit == "auto" and found:
-            return METRES[found[0]], f"{found[0]} (by its height)"
+        units = [unit for unit, metres in METRES.items() if low <= height * metres <= high]
+        if self.unit == "auto" and units:
+            return METRES[units[0]], f"{units[0]} (by its height)"
         return self.height_m / height, f"unknown, height set to {self.height_m:.2f} m"
 
 
@@ -62,19 +62,18 @@ def make_scan(
     source: str,
     licence: str,
     yaw_rad: float | None = None,
-    tags: dict[str, str | float] | None = None,
 ) -> Scan:
-    """The scan in metres, +Y up, feet at y = 0, centred in x and z; an inside-out mesh is turned.
+    """Make a scan in metres, +Y up, feet at y = 0, centred in x and z; an inside-out mesh is turned.
 
     Args:
-        yaw_rad: where the person faces after the up axis is set (0 = +Z); it is undone. ``None``: not known, the scan
+        yaw_rad: the person's direction after the up axis is set (0 = +Z); it is undone. ``None``: unknown, the scan
             keeps its yaw and is tagged so.
 
     Raises:
         ValueError: flat, of an impossible height, or a heap of sheets without an inside.
     """
     vertices = geometry.vertices @ TO_Y_UP[placement.up].T
-    vertices = vertices @ about_y(-(yaw_rad or 0.0)).T
+    vertices = vertices @ rotation_about_y(-(yaw_rad or 0.0)).T
     low, high = vertices.min(0), vertices.max(0)
     if (high - low).min() <= 1e-3 * (high - low).max():
         raise ValueError("the mesh is flat or a line; a person has three dimensions")
@@ -83,7 +82,7 @@ def make_scan(
     if not _POSSIBLE_M[0] <= height_m <= _POSSIBLE_M[1]:
         raise ValueError(f"the scan is {height_m:.3g} m high in {unit}; state its --unit and --up axis")
     ground = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
-    known: dict[str, str | float] = {"unit": unit, "yaw": "unknown" if yaw_rad is None else "facing +Z"}
+    facts: dict[str, str | float] = {"unit": unit, "yaw": "unknown" if yaw_rad is None else "facing +Z"}
     scan = Scan(
         id=id,
         source=source,
@@ -93,25 +92,19 @@ def make_scan(
         uv=geometry.uv.astype(np.float32),
         uv_faces=geometry.uv_faces,
         texture=geometry.texture,
-        tags=known | (tags or {}),
+        tags=facts,
     )
-    return turned_outward(scan)
+    return turn_outward(scan)
 
 
-def about_y(angle_rad: float) -> Float[np.ndarray, "3 3"]:
-    """Rotation about +Y; +Z turns toward +X."""
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+def turn_outward(scan: Scan) -> Scan:
+    """Turn the faces of a scan if they look inward.
 
-
-def turned_outward(scan: Scan) -> Scan:
-    """The scan with its faces turned if they look inward.
-
-    Behind an outward face the winding number is about 1, in front of it about 0; inside out these are 0 and -1
-    (sampled 4 mm before and behind 2,000 faces; our choice).
+    Behind an outward face the winding number is about 1, in front of it about 0; inside out these are 0 and -1. It is
+    sampled 4 mm before and behind 2,000 faces.
 
     Raises:
-        ValueError: the winding number says neither (an open sheet, or faces turned at random).
+        ValueError: the winding number is neither (an open sheet, or faces turned at random).
     """
     rng = np.random.default_rng(0)
     face = rng.choice(len(scan.faces), min(_PROBES, len(scan.faces)), replace=False)

@@ -11,9 +11,9 @@ from trimesh.caching import TrackedArray
 from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.atlas import TexturedPart, colored_part, flat_part, merge_textures
 from humanlrm.data.importers.io.mesh_files import read_mesh
-from humanlrm.data.importers.io.pickles import array_of, read_object_npy, read_pickle
-from humanlrm.data.importers.io.upright import Placement
-from humanlrm.photo.calibrated import distort, level, undistort
+from humanlrm.data.importers.io.pickles import get_array, read_object_npy, read_pickle
+from humanlrm.data.importers.io.placement import Placement
+from humanlrm.photo.calibrated import distort, level_rotation, undistort
 
 RNG = np.random.default_rng(0)
 
@@ -39,7 +39,7 @@ def test_vertex_colors_are_exact_at_corners_and_near_inside(count):
     weights = RNG.dirichlet([1, 1, 1], len(faces))
     got = look_up(part.picture, np.einsum("fk,fkc->fc", weights, corners)).astype(float)
     wanted = np.einsum("fk,fkc->fc", weights, colors[faces].astype(float))
-    # Nothing outside of the triangle's own colours, so nothing from a neighbour's block.
+    # Nothing outside of the triangle's own colors, so nothing from a neighbor's block.
     own = colors[faces].astype(float)
     assert (got >= own.min(1) - 1).all()
     assert (got <= own.max(1) + 1).all()
@@ -105,11 +105,11 @@ def test_the_unit_is_told_by_the_height_or_the_height_is_set(height, metres, wor
 def test_opposite_cameras_have_no_common_up():
     upside_down = np.diag([1.0, -1, -1, 1])
     with pytest.raises(ValueError, match="--up"):
-        level([np.eye(4), upside_down])
+        level_rotation([np.eye(4), upside_down])
 
 
 def test_cameras_that_hang_upside_down_are_turned():
-    np.testing.assert_allclose(level([np.eye(4)]) @ [0, -1, 0], [0, 1, 0])
+    np.testing.assert_allclose(level_rotation([np.eye(4)]) @ [0, -1, 0], [0, 1, 0])
 
 
 # ---- lenses
@@ -187,7 +187,7 @@ def test_whatever_is_no_array_is_refused(tmp_path, evil):
 )
 def test_an_entry_that_does_not_fit_is_named(tmp_path, value, words):
     with pytest.raises(ValueError, match=words):
-        array_of({"x": value}, "x", (3,), tmp_path / "a.pkl")
+        get_array({"x": value}, "x", (3,), tmp_path / "a.pkl")
 
 
 _TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n"

@@ -1,12 +1,12 @@
-"""What an adapter is: it finds the people of a data set on disk and reads one at a time."""
+"""An adapter finds the people of a data set on disk and reads one at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from humanlrm.data.importers.io.upright import Placement
+from humanlrm.data.capture import Capture
+from humanlrm.data.importers.io.placement import Placement
 from humanlrm.data.scan import Scan
-from humanlrm.photo.calibrated import Capture
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Item:
         path: the file or folder that holds it; messages name it.
         group: the scan or sequence it belongs to; lists of held-out ids may name groups.
         frame: running number within the group.
-        part: "train" or "test" where the data set's own folders say so.
+        part: "train" or "test" if the data set's own folders separate them.
         companion: another file that its adapter needs.
     """
 
@@ -32,14 +32,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user states about the files; ``None`` leaves it to the adapter.
+    """Facts that the user states about the files; ``None`` leaves one to the adapter.
 
     Attributes:
         up: the world's up axis: +x -x +y -y +z -z.
         unit: m, cm, mm, auto (by the height) or height (set it to ``height_m``).
         height_m: height of scans of unknown unit.
         image_px: longer side of the photographs of captures.
-        licence: what the files may be used for.
+        licence: licence of the files.
     """
 
     up: str | None = None
@@ -67,7 +67,7 @@ class Adapter:
         layout: its folders, one line.
         licence: goes into every shard.
         find: source folder to items; one that is damaged as a whole is an item whose reading fails.
-        read: item to scan or capture; raises ValueError for files that cannot be used. Call :meth:`load`.
+        read: item to scan or capture; raises ValueError for unusable files. Call :meth:`load`.
     """
 
     title: str
@@ -77,7 +77,7 @@ class Adapter:
     read: Callable[[Item, Options], Scan | Capture]
 
     def load(self, item: Item, options: Options) -> Scan | Capture:
-        """One item.
+        """Read one item.
 
         Raises:
             ValueError: its files cannot be used; names the file.
