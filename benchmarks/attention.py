@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from humanlrm.model.blocks import attention
-from humanlrm.model.plane_decoder import PlaneBlock
+from humanlrm.model.latent_decoder import PlaneBlock
 
 _HEAD_WIDTH = 64
 

@@ -24,7 +24,6 @@ from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.encoding import encode
 from humanlrm.frame import CAMERA_DISTANCE, project_ndc, sample_plane
-from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.texture.complete import apply_tone, back_tone, blend_crown, crown_vertices
 from humanlrm.texture.palette import pull_to_palette, pull_to_twin
@@ -57,7 +56,6 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     model = from_pretrained(options.weights)
-    assert isinstance(model, HumanLRM)
     settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
     views = TrainingDataset(ShardFolder(options.data), settings, seed=5)
     clothed, heads, limbs = _Colors(), _Colors(), _Colors()

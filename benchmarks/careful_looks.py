@@ -23,7 +23,6 @@ from humanlrm.data.render.light import random_light
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.render.shoot import Photographer
 from humanlrm.data.settings import RenderSettings
-from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.people.generate import VALIDATION_SEED, PersonSampler
 from humanlrm.photo.blazepose import PoseDetector
@@ -49,7 +48,6 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     model = from_pretrained(options.weights)
-    assert isinstance(model, HumanLRM)
     told = options.assets or (Path(os.environ["HUMANLRM_ASSETS"]) if "HUMANLRM_ASSETS" in os.environ else None)
     cast = PersonSampler(told)
     detectors = {"one square": PoseDetector(threads=1), "five": PoseDetector(threads=1, careful=True)}

@@ -19,7 +19,6 @@ from rich.table import Table
 from humanlrm.body.height import standing_height
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
-from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.views import collate
 
@@ -44,7 +43,6 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     model = from_pretrained(options.weights)
-    assert isinstance(model, HumanLRM)
     views = TrainingDataset(
         ShardFolder(options.data), SampleSettings(augment=False, image_px=model.config.image_px), seed=5
     )

@@ -15,14 +15,12 @@ import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
-from humanlrm.diffusion.latent.complete import CompletionSettings, complete
-from humanlrm.diffusion.latent.condition import condition_of, fitted
+from humanlrm.diffusion.latent.complete import LatentSampling, complete
+from humanlrm.diffusion.latent.condition import fit_config, latent_condition
+from humanlrm.diffusion.latent.denoiser import Denoiser, small_denoiser
 from humanlrm.diffusion.latent.guidance import GuidanceSettings
 from humanlrm.model.config import PaperConfig
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import small_denoiser
 from humanlrm.model.lrm import build
-from humanlrm.model.paper import PaperLRM
 from humanlrm.views import Inputs
 
 
@@ -57,23 +55,22 @@ def cpu_s(run: Callable[[], object]) -> float:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     lrm = build(reconstruction_config()).eval()
-    assert isinstance(lrm, PaperLRM)
-    denoiser = Denoiser(fitted(small_denoiser(), lrm)).eval()
+    denoiser = Denoiser(fit_config(small_denoiser(), lrm)).eval()
     image = torch.rand(1, 5, 256, 256)
     image[:, 4] = 1
     given = Inputs(image, torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS))
-    condition, _ = condition_of(lrm, denoiser, given)
+    condition, _ = latent_condition(lrm, denoiser, given)
     with FlopCounterMode(display=False) as flops:
         denoiser(condition.latent, torch.zeros(1), condition)
     print(f"denoiser: {sum(p.numel() for p in denoiser.parameters()) / 1e6:.1f} M parameters, "
           f"{flops.get_total_flops() / 1e9:.2f} GFLOP an evaluation")  # fmt: skip
     print(f"image to planes, no completion: {cpu_s(lambda: lrm(given.image)):.2f} s")
-    plain = CompletionSettings(samples=options.samples, steps=options.steps)
+    plain = LatentSampling(samples=options.samples, steps=options.steps)
     cases = {
         "ddim, no guidance": replace(plain, solver="ddim", guidance=1.0),
         "heun, no guidance": replace(plain, guidance=1.0),
         "heun, guidance": plain,
-        "heun, guidance, agreement": replace(plain, agreement=GuidanceSettings()),
+        "heun, guidance, reconstruction": replace(plain, reconstruction=GuidanceSettings()),
     }
     for name, settings in cases.items():
         spent = cpu_s(lambda settings=settings: complete(lrm, denoiser, given, settings))

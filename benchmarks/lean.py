@@ -46,7 +46,6 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     model, detector = from_pretrained(options.weights), PoseDetector(threads=1, careful=True)
-    assert isinstance(model, HumanLRM)
     rows, groups = [], []
     sources = Sources(("valid-val",), poses=1, assets=options.assets)
     for unit in find_units(sources):

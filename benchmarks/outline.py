@@ -60,7 +60,6 @@ def silhouette(surface: TriangleSurface, size_px: int) -> np.ndarray:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     model = from_pretrained(options.weights)
-    assert isinstance(model, HumanLRM)
     found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
     detector, sources = PoseDetector(careful=True), Sources(count=options.count)
     for unit in track(find_units(sources), "people", console=Console(stderr=True)):

@@ -21,7 +21,6 @@ from torch import Tensor
 from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
-from humanlrm.model.lrm import HumanLRM
 from humanlrm.photo.crop import find_subject
 from humanlrm.photo.load import load_photo
 from humanlrm.rays import Rays, image_rays
@@ -46,7 +45,6 @@ def person(photo: Path, beta: float) -> tuple[RadianceField, RadianceField]:
     """The shipped model's field of a photo's person, and capsules through the person's landmarks."""
     reconstructor = Reconstructor(threads=1)
     model = reconstructor.model
-    assert isinstance(model, HumanLRM)
     subject = find_subject(load_photo(photo), reconstructor.detector, model.config.image_px)
     planes = encode(model, subject.inputs)
     density = LaplaceDensity(beta, beta / 2)

@@ -15,7 +15,6 @@ import torch
 
 from humanlrm.encoding import encode
 from humanlrm.model.config import small
-from humanlrm.model.encoder import PhotoEncoder
 from humanlrm.model.lrm import build
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.render.volume import Sampling
@@ -35,7 +34,6 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     config = TrainConfig()
     model, density = build(small()).train(), LaplaceDensity()
-    assert isinstance(model.encoder, PhotoEncoder)
     batch, rng = random_batch(config.batch, config, model.config.image_px), torch.Generator().manual_seed(0)
     targets, perceptual = random_targets(config.batch, options.views, 128), PerceptualLoss(model.encoder.net)
     with torch.no_grad():

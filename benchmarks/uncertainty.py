@@ -42,7 +42,6 @@ from humanlrm.encoding import correct_estimate, encode
 from humanlrm.extraction import distance_of, fitted_surface
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.mesh.surface import vertex_normals
-from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.settings import MOST_SAMPLES
 from humanlrm.views import collate
@@ -77,7 +76,6 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     model, denoiser = from_pretrained(options.weights), pose_denoiser_from_pretrained(options.weights / POSES)
-    assert isinstance(model, HumanLRM)
     settings = SampleSettings(augment=False, image_px=model.config.image_px, surface=_POINTS)
     views = TrainingDataset(ShardFolder(options.data), settings, seed=5)
     errors: dict[str, list[np.ndarray]] = {}

@@ -15,7 +15,7 @@ from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_pose
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
 from humanlrm.encoding import correct_estimate, encode, expand_frame
 from humanlrm.extraction import distance_of
-from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
@@ -72,7 +72,7 @@ def open_pose_prior(weights: Path, device: str | torch.device = "cpu") -> PoseDe
 
 @torch.no_grad()
 def complete(
-    model: Model, prior: PoseDenoiser | None, subject: SubjectCrop, estimate: Triplane, completion: Completion
+    model: HumanLRM, prior: PoseDenoiser | None, subject: SubjectCrop, estimate: Triplane, completion: Completion
 ) -> CompletedSubject:
     """Decide whether the pose is sampled, and encode the subject once per sample.
 
@@ -83,7 +83,7 @@ def complete(
     sampled = completion.requested or automatic
     if not sampled and not completion.uncertainty:
         return CompletedSubject(subject, (estimate,))
-    if prior is None or not isinstance(model, HumanLRM):
+    if prior is None:
         raise ValueError("these weights have no denoiser to sample with (`humanlrm train-poses` makes one)")
     expanded, people, pool = _sample(model, prior, subject, completion)
     inputs = expanded.inputs.to(people.device)

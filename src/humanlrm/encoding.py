@@ -1,13 +1,11 @@
 """From a subject crop to a triplane, in a frame that has room for the whole person."""
 
-from typing import Any
-
 from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.body.balance import correct_posture
 from humanlrm.model.landmark_head import select_landmarks
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.views import Inputs
@@ -20,7 +18,7 @@ _MAX_ENCODINGS = 3
 
 
 def encode(
-    model: Model, inputs: Inputs, landmarks_override: Float[Tensor, "B J 3"] | None = None, estimate: bool = True
+    model: HumanLRM, inputs: Inputs, landmarks_override: Float[Tensor, "B J 3"] | None = None, estimate: bool = True
 ) -> Triplane:
     """The planes of the people in photos: estimate their landmarks, correct the posture, decode.
 
@@ -29,26 +27,25 @@ def encode(
         landmarks_override: landmarks to build on instead of the estimated ones; NaN where the estimate has to do.
         estimate: whether landmarks are estimated even if all of them are overridden.
     """
-    network: Any = model  # features are of its family
-    features = network.extract_features(inputs.image)
+    features = model.extract_features(inputs.image)
+    if model.landmark_head is None:
+        return model.decode(features, None)
     if not estimate and landmarks_override is not None and bool(landmarks_override.isfinite().all()):
-        return network.decode(features, landmarks_override)
-    estimated = network.estimate_landmarks(inputs, features)
-    if estimated is None:
-        return network.decode(features, None)
+        return model.decode(features, landmarks_override)
+    estimated = model.estimate_landmarks(inputs, features)
     corrected = correct_estimate(model, estimated.points, inputs.image)
-    return network.decode(features, select_landmarks(corrected, landmarks_override), estimated)
+    return model.decode(features, select_landmarks(corrected, landmarks_override), estimated)
 
 
 def correct_estimate(
-    model: Model, landmarks: Float[Tensor, "B *K J 3"], image: Float[Tensor, "B 5 H W"]
+    model: HumanLRM, landmarks: Float[Tensor, "B *K J 3"], image: Float[Tensor, "B 5 H W"]
 ) -> Float[Tensor, "B *K J 3"]:
     """A model's estimate of landmarks, or K samples around it, as people are built on them: set upright, if the model
     was trained so."""
     return correct_posture(landmarks, image) if model.config.upright else landmarks
 
 
-def encode_reframed(model: Model, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
+def encode_reframed(model: HumanLRM, subject: SubjectCrop) -> tuple[SubjectCrop, Triplane]:
     """Encode a subject; if its landmarks leave the frame, expand the frame and encode again.
 
     The detector squeezes the legs of a half body into the photo. The model's estimate puts them where they belong,

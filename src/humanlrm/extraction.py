@@ -13,7 +13,7 @@ from humanlrm.mesh.clean import clean, detached_share, simplify
 from humanlrm.mesh.extract import Sdf, extract_surface
 from humanlrm.mesh.silhouette import extract_outlines, fit_silhouette, smooth_photo_border
 from humanlrm.mesh.surface import TriangleSurface
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.texture.observations import FieldColor
@@ -29,13 +29,13 @@ _DETACHED_SHARE = 0.003
 
 
 @torch.no_grad()
-def fitted_surface(model: Model, triplane: Triplane, resolution: int, faces: int | None = None) -> TriangleSurface:
+def fitted_surface(model: HumanLRM, triplane: Triplane, resolution: int, faces: int | None = None) -> TriangleSurface:
     """The surface that is written: :func:`extract`, then :func:`fit_photo`."""
     return fit_photo(extract(model, triplane, resolution, faces), triplane)
 
 
 @torch.no_grad()
-def extract(model: Model, triplane: Triplane, resolution: int, faces: int | None = None) -> TriangleSurface:
+def extract(model: HumanLRM, triplane: Triplane, resolution: int, faces: int | None = None) -> TriangleSurface:
     """The field's zero level as one closed body (box units).
 
     Args:
@@ -59,7 +59,7 @@ def fit_photo(body: TriangleSurface, triplane: Triplane) -> TriangleSurface:
     return fit_silhouette(body, extract_outlines(image), crown)
 
 
-def distance_of(model: Model, triplane: Triplane) -> Sdf:
+def distance_of(model: HumanLRM, triplane: Triplane) -> Sdf:
     """The field's signed distance (box units), with arms and legs where landmarks are.
 
     Far from all bones the field is not evaluated: the distance to the bones is enough there.
@@ -101,7 +101,7 @@ def photo_of(subject: SubjectCrop) -> PhotoProjection:
     return PhotoProjection(subject.photo_rgb.astype(np.float32) / 255, subject.photo_alpha, subject.crop)
 
 
-def color_of(model: Model, triplane: Triplane, subject: SubjectCrop) -> FieldColor:
+def color_of(model: HumanLRM, triplane: Triplane, subject: SubjectCrop) -> FieldColor:
     """Colors of surface points by the field.
 
     The field reads the photo's pixels at the photo's own resolution (at most ``_COLOR_SIDE_PX``), finer than the

@@ -21,7 +21,7 @@ from humanlrm.frame import SUBJECT_SPAN, crop_frame
 from humanlrm.mesh.silhouette import extract_outlines, fit_silhouette
 from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.fused import FusedField
-from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.calibrated import CaptureView, Shot, cut_to_person, level_rotation
 from humanlrm.photo.cameras_file import read_transforms
@@ -157,13 +157,13 @@ def _found(shot: Shot, world: Float[np.ndarray, "3 3"], detector: PoseDetector) 
 
 
 @torch.no_grad()
-def fuse(model: Model, views: Sequence[CaptureView], detector: PoseDetector) -> FusedPerson:
+def fuse(model: HumanLRM, views: Sequence[CaptureView], detector: PoseDetector) -> FusedPerson:
     """Photos, masks and cameras to one field.
 
     Raises:
         ValueError: cameras and masks do not belong together, or a model of the paper's family.
     """
-    if not isinstance(model, HumanLRM):
+    if model.landmark_head is None or model.decoder.reads_estimate or not model.decoder.predicts_depth:
         raise ValueError("several photos are fused by models of the small family; the weights are of another")
     device = next(model.parameters()).device
     hull = visual_hull(views, "the photos")

@@ -14,7 +14,7 @@ import torch
 from humanlrm.body.height import standing_height
 from humanlrm.body.parts import Anatomy, anatomy_from_landmarks, head_mirror
 from humanlrm.encoding import encode_reframed
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
@@ -121,7 +121,7 @@ class Reconstructor:
 
 @torch.no_grad()
 def build_person(
-    model: Model, subject: SubjectCrop, triplane: Triplane, settings: Settings, timer: StageTimer
+    model: HumanLRM, subject: SubjectCrop, triplane: Triplane, settings: Settings, timer: StageTimer
 ) -> Reconstruction:
     """The textured, metric mesh of a triplane.
 

@@ -6,8 +6,8 @@ from tiny_paper import tiny_paper
 
 from humanlrm.model.config import base, paper, small, tiny
 from humanlrm.model.describe import describe
+from humanlrm.model.latent_decoder import LatentDecoder
 from humanlrm.model.lrm import build
-from humanlrm.model.plane_decoder import PlaneDecoder
 
 
 def test_the_paper_preset_has_the_sizes_of_lrm():
@@ -36,7 +36,7 @@ def test_operations_are_those_of_the_matrix_products():
     config = paper()
     found = describe(config)
     with torch.device("meta"):
-        decoder = PlaneDecoder(config, 768)
+        decoder = LatentDecoder(config, 768)
     weights = {n: p.numel() for n, p in decoder.blocks.named_parameters() if p.ndim == 2}
     over_views = sum(count for name, count in weights.items() if "cross.key_value" in name)
     planes, image = 3072, 1025
@@ -64,7 +64,7 @@ def test_what_is_kept_on_the_meta_device_is_what_is_kept_on_a_real_one():
 
 def test_a_field_query_costs_two_operations_per_weight():
     config = tiny_paper()
-    weights = [p for n, p in build(config).field.named_parameters() if p.ndim == 2 and not n.startswith("rgb")]
+    weights = [p for n, p in build(config).field.named_parameters() if p.ndim == 2 and n.startswith(("trunk", "sdf"))]
     assert describe(config).point_flops == 2 * sum(p.numel() for p in weights)
 
 
@@ -91,5 +91,5 @@ def test_the_base_preset_fits_one_gpu():
 
 
 def test_the_small_family_takes_one_view():
-    with pytest.raises(ValueError, match="one view, got 2"):
+    with pytest.raises(ValueError, match="at most 1 views, got 2"):
         describe(tiny(), views=2)

@@ -4,7 +4,7 @@ import torch
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.frame import FOCAL, canonical_camera
-from humanlrm.model.modulation import CameraEmbedding, Modulation, camera_numbers
+from humanlrm.model.view_encoder import CameraEmbedding, Modulation, camera_numbers
 
 
 def camera(eye: tuple[float, float, float]) -> Cameras:

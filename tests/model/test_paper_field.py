@@ -75,7 +75,7 @@ def test_planes_are_read_orthographically(planes, plane, axes):
     for axis in range(3):
         moved = at.clone()
         moved[..., axis] += 0.2
-        features, also = field.sample_features(reading, at)[0], field.sample_features(reading, moved)[0]
+        features, also = (field.sample_features(reading, points).features for points in (at, moved))
         assert torch.allclose(features, also) == (axis not in axes)
 
 
@@ -95,7 +95,8 @@ def test_what_a_flag_brings_is_read_with_it_and_only_with_it(planes, flag, part)
 def test_ten_layers_let_the_planes_through(planes):
     """With the framework's default initial weights nothing arrives at the end of the MLP."""
     at, field = points(), PaperField(tiny_paper(field_depth=10, field_width=64))
-    hidden = field.trunk(torch.cat(field.sample_features(planes, at)[:2], dim=-1))
+    sampled = field.sample_features(planes, at)
+    hidden = field.trunk(torch.cat([sampled.features, sampled.geometry], dim=-1))
     assert hidden.std(1).mean() > 0.02
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.model.denoiser_config import PoseDenoiserConfig
-from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
+from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser, PoseDenoiserConfig
 
 CONFIG = PoseDenoiserConfig(token_channels=7, share=4, width=32, depth=2)
 

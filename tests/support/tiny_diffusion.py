@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import torch
 
+from humanlrm.diffusion.latent.denoiser import Denoiser, TriplaneCondition, tiny_denoiser
 from humanlrm.model.config import PaperConfig
-from humanlrm.model.denoiser import Denoiser, TriplaneCondition
-from humanlrm.model.denoiser_config import tiny_denoiser
-from humanlrm.model.lrm import build
-from humanlrm.model.paper import PaperLRM
+from humanlrm.model.lrm import HumanLRM, build
 
 
 def lively(module: torch.nn.Module) -> torch.nn.Module:
@@ -20,7 +18,7 @@ def lively(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval()
 
 
-def tiny_lrm(**changes) -> PaperLRM:
+def tiny_lrm(**changes) -> HumanLRM:
     config = PaperConfig(
         encoder="lite",
         image_px=64,

@@ -12,7 +12,7 @@ import torch
 from humanlrm.data.dataset import SampleSettings
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.model.config import Config, tiny
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import Hook, Step, train
@@ -53,7 +53,7 @@ class Call(Hook):
 
 def run_training(
     model_config: Config, config: TrainConfig, data: Path | ShardFolder | Mixture, run: Path, hooks: Sequence[Hook] = ()
-) -> Model:
+) -> HumanLRM:
     """Set up and train, with checkpoints; returns the averaged model."""
     shards = ShardFolder(data) if isinstance(data, Path) else data
     with own_group():
@@ -62,12 +62,12 @@ def run_training(
     return state.averaged_model()
 
 
-def numbers(model: Model, batch: Batch) -> dict[str, float]:
+def numbers(model: HumanLRM, batch: Batch) -> dict[str, float]:
     """Losses of a batch by name."""
     return {name: float(loss.detach()) for name, loss in compute_losses(model, batch).items()}
 
 
-def total_loss(model: Model, batch: Batch) -> torch.Tensor:
+def total_loss(model: HumanLRM, batch: Batch) -> torch.Tensor:
     return weighted_sum(compute_losses(model, batch), LossWeights())
 
 

@@ -12,12 +12,10 @@ from tiny_diffusion import tiny_lrm
 from humanlrm.camera import Cameras
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder, write_shard
+from humanlrm.diffusion.latent.denoiser import Denoiser, tiny_denoiser
 from humanlrm.frame import canonical_camera
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import tiny_denoiser
 from humanlrm.train.latent.pairs import HIDES, Pairs, collate_pairs, less_sure
-from humanlrm.train.latent.targets import LatentError, LatentFolder, fingerprint, write_latents
-from humanlrm.train.latent.teacher import clean_views
+from humanlrm.train.latent.targets import LatentError, LatentFolder, clean_views, fingerprint, write_latents
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +68,10 @@ def test_reconstruction_from_the_cached_latent_equals_the_teachers(flags, data, 
     points = torch.rand(1, 200, 3) * 2 - 1
     with torch.no_grad():
         theirs = teacher(image[None], None, None, batch)
-        given = teacher.encode_latent(image[None, :1], None, None, first)[1]
-        ours = teacher.decode_latent(cached["part/a", "00000001", 1][None], given)
+        given = teacher(image[None, :1], cameras=first).inputs
+        ours = teacher.decoder.from_latent(cached["part/a", "00000001", 1][None], given)
         expected, found = teacher.field(theirs, points), teacher.field(ours, points)
-        other = teacher.decode_latent(cached["part/a", "00000001", 2][None], given)
+        other = teacher.decoder.from_latent(cached["part/a", "00000001", 2][None], given)
     torch.testing.assert_close(ours.xy, theirs.xy, rtol=0, atol=1e-6)
     torch.testing.assert_close(found.sdf, expected.sdf, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.rgb, expected.rgb, rtol=0, atol=1e-5)

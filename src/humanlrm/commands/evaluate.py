@@ -248,7 +248,6 @@ class Export:
         from humanlrm.completion import POSES
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data
-        from humanlrm.model.config import ModelConfig
         from humanlrm.model.history import read_history, write_history
         from humanlrm.model.pretrained import save_pretrained, with_landmarks
         from humanlrm.train.checkpoint import load_averaged_weights
@@ -263,7 +262,7 @@ class Export:
         stages.append(_stage(self.run_folder, sources, licences, state))
         save_pretrained(self.out, config, tensors)
         write_history(self.out, stages)
-        if isinstance(config, ModelConfig) and not (self.out / POSES).is_dir():
+        if getattr(config, "samples_poses", False) and not (self.out / POSES).is_dir():
             console.print(
                 f"{self.out} cannot sample half bodies until `humanlrm train-poses --weights {self.out}` has been run",
                 highlight=False,

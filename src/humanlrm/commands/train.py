@@ -178,11 +178,11 @@ class TrainDiffusion:
 
     def run(self) -> int:
         needs_train()
-        from humanlrm.model.denoiser_config import DENOISERS
-        from humanlrm.model.paper import PaperLRM
+        from humanlrm.diffusion.latent.denoiser import DENOISERS
         from humanlrm.model.pretrained import from_pretrained, save_pretrained
         from humanlrm.train.checkpoint import trained_parameters
-        from humanlrm.train.diffuse import DiffuseConfig, distil
+        from humanlrm.train.denoise import DenoisingConfig
+        from humanlrm.train.latent.distill import Teacher, distill
         from humanlrm.train.report import TrainingReport
 
         if self.preset not in DENOISERS:
@@ -190,24 +190,16 @@ class TrainDiffusion:
         check_device(self.device)
         torch.set_num_threads(self.threads)
         student = from_pretrained(self.student, self.device)
-        teacher = student if self.teacher is None else from_pretrained(self.teacher, self.device)
-        if not isinstance(student, PaperLRM) or not isinstance(teacher, PaperLRM):
-            raise ValueError("student and teacher must be of the paper's family: others have no latent triplane")
-        plan = DiffuseConfig(samples=self.samples, batch=self.batch)
-        places = (self.data, self.latents, self.run_folder)
+        model = student if self.teacher is None else from_pretrained(self.teacher, self.device)
+        teacher = Teacher(model, self.latents, self.views)
+        plan, sizes = DenoisingConfig(samples=self.samples, batch=self.batch), DENOISERS[self.preset]()
         with TrainingReport(self.run_folder, self.samples, console) as report:
-            model = distil(
-                DENOISERS[self.preset](),
-                plan,
-                student,
-                teacher,
-                *places,
-                report.show_progress,
-                self.workers,
-                self.views,
-            )
+            show = report.show_progress
+            denoiser = distill(sizes, plan, student, teacher, self.data, self.run_folder, show, self.workers)
         if self.export is not None:
-            save_pretrained(self.export, model.config, {name: p.cpu() for name, p in trained_parameters(model).items()})
+            save_pretrained(
+                self.export, denoiser.config, {name: p.cpu() for name, p in trained_parameters(denoiser).items()}
+            )
         return 0
 
 
@@ -243,8 +235,8 @@ class TrainPoses:
         from humanlrm.completion import POSES
         from humanlrm.data.shards import ShardFolder
         from humanlrm.evaluate.card import describe_data, pose_card, write_card
-        from humanlrm.model.denoiser_config import PoseDenoiserConfig
         from humanlrm.model.history import TrainingStage
+        from humanlrm.model.pose_denoiser import PoseDenoiserConfig
         from humanlrm.model.pretrained import SHIPPED, copied, save_pretrained
         from humanlrm.train.checkpoint import load_averaged_weights, trained_parameters
         from humanlrm.train.poses import collect_examples, pose_recipe, train_poses

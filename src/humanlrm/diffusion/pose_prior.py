@@ -32,7 +32,7 @@ def pose_condition(model: HumanLRM, inputs: Inputs) -> PoseCondition:
     """
     estimate = model.estimate_landmarks(inputs)
     if estimate.heatmaps is None:
-        raise ValueError("poses are sampled around a model with heat maps (spotter)")
+        raise ValueError("this model estimates no heat maps to sample poses around; give weights of the small family")
     points, confidence = estimate.points, estimate.heatmaps.confidence
     detected, visibility = inputs.landmarks[..., :3], inputs.landmarks[..., 3:]
     found = (visibility > 0).to(points)

@@ -17,7 +17,7 @@ Condition = TypeVar("Condition", contravariant=True)
 
 @runtime_checkable
 class Network(Protocol[Condition]):
-    """A raw denoiser such as ``model.denoiser.Denoiser`` or ``model.pose_denoiser.PoseDenoiser``."""
+    """A raw denoiser such as ``diffusion.latent.denoiser.Denoiser`` or ``model.pose_denoiser.PoseDenoiser``."""
 
     def __call__(
         self, noisy: Float[Tensor, "B *D"], log_noise: Float[Tensor, "B"], condition: Condition, /

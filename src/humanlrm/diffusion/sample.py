@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.diffusion.process import Network, denoised
-from humanlrm.model.denoiser import DenoiserCondition
+from humanlrm.model.pose_denoiser import DenoiserCondition
 
 #: Noisy samples and their noise level, one for the whole batch, to the expected clean samples.
 Denoise = Callable[[Float[Tensor, "B *D"], float], Float[Tensor, "B *D"]]

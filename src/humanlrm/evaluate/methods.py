@@ -19,7 +19,7 @@ from humanlrm.evaluate.renderer import Picture
 from humanlrm.extraction import color_of, fitted_surface, photo_of
 from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
-from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
@@ -62,7 +62,7 @@ def open_method(name: str, weights: Path | None, resolution: int, template: str 
     return lrm(model, resolution)
 
 
-def lrm(model: Model, resolution: int = 128) -> Method:
+def lrm(model: HumanLRM, resolution: int = 128) -> Method:
     """The field's zero level with the field's colors at the vertices; no texture is baked."""
 
     @torch.no_grad()
@@ -72,7 +72,7 @@ def lrm(model: Model, resolution: int = 128) -> Method:
     return run
 
 
-def lrm_textured(model: Model, resolution: int = 128) -> Method:
+def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
     """The surface in the colors that are saved, at the vertices as those of the other methods."""
     model = _with_landmarks(model)
 
@@ -88,7 +88,7 @@ def lrm_textured(model: Model, resolution: int = 128) -> Method:
     return run
 
 
-def lrm_sampled(model: Model, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> SeveralMethod:
+def lrm_sampled(model: HumanLRM, denoiser: PoseDenoiser, resolution: int = 128, count: int = 1) -> SeveralMethod:
     """The surfaces on the ``count`` most typical sampled landmarks, the most typical one first."""
     model = _with_landmarks(model)
 
@@ -114,7 +114,7 @@ def best_of(several: SeveralMethod) -> Method:
     return lambda case: min(several(case), key=lambda made: chamfer(made, case))
 
 
-def lrm_of_several(model: Model, resolution: int = 128, sides: tuple[str, ...] = SIDES) -> Method:
+def lrm_of_several(model: HumanLRM, resolution: int = 128, sides: tuple[str, ...] = SIDES) -> Method:
     """Our model given the true pictures from several ``SIDES`` with their masks and cameras (``humanlrm.multiview``).
 
     Landmarks are detected in the pictures.
@@ -141,7 +141,7 @@ def _posed_view(side: str, picture: Picture) -> CaptureView:
     return CaptureView(rgb, picture.mask.astype(np.uint8) * np.uint8(255), double)
 
 
-def _inputs(model: Model, shown: SubjectCrop) -> Inputs:
+def _inputs(model: HumanLRM, shown: SubjectCrop) -> Inputs:
     """The crop at the model's resolution."""
     inputs, size_px = shown.inputs, model.config.image_px
     if inputs.image.shape[-1] != size_px:
@@ -150,13 +150,13 @@ def _inputs(model: Model, shown: SubjectCrop) -> Inputs:
     return inputs
 
 
-def _with_landmarks(model: Model) -> HumanLRM:
-    if getattr(model, "landmark_head", None) is None:
+def _with_landmarks(model: HumanLRM) -> HumanLRM:
+    if model.landmark_head is None:
         raise ValueError("textures and samples need a model with a landmark head; measure the method humanlrm")
-    return model  # pyright: ignore[reportReturnType]
+    return model
 
 
-def _colored(model: Model, planes: Triplane, resolution: int) -> ColoredSurface:
+def _colored(model: HumanLRM, planes: Triplane, resolution: int) -> ColoredSurface:
     surface = fitted_surface(model, planes, resolution)
     return ColoredSurface(
         surface, _colors_at_vertices(surface, lambda p, n: model.field.color(planes, p[None], n[None])[0])

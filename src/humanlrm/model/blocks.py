@@ -1,12 +1,37 @@
-"""The transformer block that every token of ours passes through."""
+"""Layers that the networks share."""
+
+from typing import Any, TypeVar
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
 #: Scores of one head that are kept as a matrix at most: those of 1,024 tokens for themselves (2 MiB in bfloat16).
 _KEPT_SCORES = 2**20
+
+
+def zero_init(layer: Layer) -> Layer:
+    """The layer with weight and bias set to 0: a new network starts without its contribution."""
+    parameters: Any = layer
+    nn.init.zeros_(parameters.weight)
+    nn.init.zeros_(parameters.bias)
+    return layer
+
+
+def depth_layer(channels: int) -> "Pointwise":
+    """Features to depth maps: z where a pixel's ray enters and leaves the person. A new one predicts 0.12 and -0.12."""
+    layer = zero_init(Pointwise(channels, 2))
+    layer.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
+    return layer
+
+
+def mlp(inputs: int, width: int, depth: int) -> nn.Sequential:
+    """``depth`` hidden layers with SiLU."""
+    widths = [inputs] + [width] * (depth - 1)
+    return nn.Sequential(*(layer for count in widths for layer in (nn.Linear(count, width), nn.SiLU())))
 
 
 def attention(
@@ -22,7 +47,7 @@ def attention(
 
 
 class Attention(nn.Module):
-    """Multi-head attention of tokens to a memory, of which some tokens may not count."""
+    """Multi-head attention of tokens to a memory, some tokens of which may be masked."""
 
     def __init__(self, width: int, memory: int, heads: int) -> None:
         super().__init__()
@@ -54,9 +79,8 @@ class Block(nn.Module):
         self.project = nn.Linear(width, width)
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))
-        for layer in (self.project, self.mlp[-1]):
-            nn.init.zeros_(layer.weight)  # pyright: ignore[reportArgumentType]
-            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+        zero_init(self.project)
+        zero_init(self.mlp[-1])
 
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
         q, k, v = rearrange(
@@ -77,7 +101,7 @@ class Pointwise(nn.Linear):
 
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of each pixel. A pretrained encoder's features have deviations of 2 to 10 and means
-    as large, beside which positions of deviation 0.02 cannot be heard."""
+    as large, which would drown positions of deviation 0.02."""
 
     def forward(self, input: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)

@@ -1,24 +1,23 @@
-"""What a reconstruction model is made of. Presets are plain functions that return a frozen config.
+"""Sizes of reconstruction models. Presets are plain functions that return a frozen config.
 
-There are two families, and each has its own config, so that none has fields that mean nothing for it:
-:class:`ModelConfig` is the small one (the shipped weights), :class:`PaperConfig` the paper's architecture at any size.
-``model.lrm.build`` takes either; in ``config.json`` the field ``family`` tells them apart (absent: the small one).
+Two families have a config each, so that none has fields that mean nothing for it: :class:`ModelConfig` is the small one
+(the shipped weights), :class:`PaperConfig` the paper's architecture at any size. ``model.lrm.build`` takes either. In
+``config.json`` the field ``family`` tells them apart (absent: the small one).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
-
-from humanlrm.model.denoiser_config import DenoiserConfig, PoseDenoiserConfig
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 Family = Literal["paper"]
 Encoder = Literal["lite", "dino", "dinov2"]
 FieldKind = Literal["sdf", "density"]
+Sizes = TypeVar("Sizes")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of :class:`humanlrm.model.lrm.HumanLRM`.
+    """Sizes of the small family (``model.lrm.build_small``).
 
     Attributes:
         image_px: side of the square input crop; a multiple of 32.
@@ -29,19 +28,15 @@ class ModelConfig:
         plane_channels: channels of each feature plane.
         field_width: width of the SDF-MLP.
         field_depth: hidden layers of the SDF-MLP.
-        latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
-        trainable_trunk: the landmark correction trains the encoder's coarser blocks for itself
-            (``model.encoder.LiteEye``).
-        heatmap_head: heat maps of the picture take part in the landmark correction (``model.heatmap_head``).
-        corrector_norms: the features that the landmark correction looks at are normalised.
-        corrector_rounds: how often the landmark correction looks at the image and moves the landmarks.
+        latent: channels of ``h``, which the RGB-MLP gets from the SDF-MLP.
+        trainable_trunk: the landmark head trains a copy of the encoder's coarser blocks (``encoder.TrainableTrunk``).
+        corrector_rounds: how often the landmark head samples the image and moves the landmarks.
         corrector_depth: its transformer layers in each round.
         lifter_width: channels of the landmark lifter.
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
-        plane_adapter: the planes see with an eye of their own as well (``model.decoder.Sight``).
-        head: the field has a part of its own for heads (``model.head``).
-        upright: people who stand are set upright, half of the way (``body.balance.correct_posture``).
+        plane_adapter: the decoder trains a copy of the encoder's coarser blocks as well (``decoder.PlaneAdapter``).
+        upright: estimated landmarks of standing people are set upright (``body.balance.correct_posture``).
     """
 
     image_px: int = 256
@@ -54,16 +49,15 @@ class ModelConfig:
     field_depth: int = 2
     latent: int = 32
     trainable_trunk: bool = True
-    heatmap_head: bool = True
-    corrector_norms: bool = True
     corrector_rounds: int = 2
     corrector_depth: int = 2
     lifter_width: int = 768
     lifter_depth: int = 3
     normal_step: float = 0.01
     plane_adapter: bool = False
-    head: bool = False
     upright: bool = False
+    #: ``humanlrm train-poses`` can train a denoiser of its landmarks.
+    samples_poses: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.image_px % 32:
@@ -74,12 +68,12 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class PaperConfig:
-    """Sizes of :class:`humanlrm.model.paper.PaperLRM`; the defaults are LRM's (Hong et al. 2023, section 4).
+    """Sizes of the paper's family (``model.paper.build_paper``); the defaults are LRM's (Hong et al. 2023, section 4).
 
     Attributes:
         family: tells the families apart in ``config.json``.
         encoder: "dino" (ViT) and "dinov2" come from ``transformers``; "lite" is the frozen encoder of ``small``.
-        image_px: side of the images it is trained on; any other size can be given.
+        image_px: side of the training images; any other size can be given.
         patch_px: side of a ViT's patch.
         encoder_width: channels of a ViT's token.
         encoder_depth: layers of the ViT.
@@ -96,10 +90,10 @@ class PaperConfig:
         field: "sdf" is the paper's field, "density" the generic LRM's, for the ablation.
         field_width: width of the field's MLPs.
         field_depth: hidden layers of the SDF-MLP.
-        latent: channels of ``h``, what the SDF-MLP tells the RGB-MLP.
-        pixel_features: points also read the first view itself where they project to (not in the paper).
+        latent: channels of ``h``, which the RGB-MLP gets from the SDF-MLP.
+        pixel_features: points also sample the first view where they project to (not in the paper).
         depth_prior: the SDF starts from predicted front and back depth and the silhouette (not in the paper).
-        landmarks: detected body landmarks are corrected and told to decoder and field (not in the paper).
+        landmarks: decoder and field get corrected body landmarks (not in the paper).
         lifter_width: channels of the landmark lifter, if there are landmarks.
         lifter_depth: its residual blocks.
         normal_step: step of the finite differences that give the field's normal, box units.
@@ -131,20 +125,21 @@ class PaperConfig:
     lifter_width: int = 768
     lifter_depth: int = 3
     normal_step: float = 0.01
-    #: People are not set upright.
+    #: This family neither corrects the posture nor samples poses.
     upright: ClassVar[bool] = False
+    samples_poses: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for name, known in (("family", Family), ("encoder", Encoder), ("field", FieldKind)):
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}, got {getattr(self, name)!r}")
+        for name, allowed in (("family", Family), ("encoder", Encoder), ("field", FieldKind)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {getattr(self, name)!r}")
         for name, value in vars(self).items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
                 raise ValueError(f"{name} must be positive, got {value}")
         for width, heads in (("width", "heads"), ("encoder_width", "encoder_heads")):
             if getattr(self, width) % getattr(self, heads):
-                given = f"{width}={getattr(self, width)}, {heads}={getattr(self, heads)}"
-                raise ValueError(f"{width} must be a multiple of {heads}, got {given}")
+                sizes = f"{width}={getattr(self, width)}, {heads}={getattr(self, heads)}"
+                raise ValueError(f"{width} must be a multiple of {heads}, got {sizes}")
         if self.upsample < 1 or self.upsample & (self.upsample - 1):
             raise ValueError(f"upsample must be a power of two, got {self.upsample}")
         if self.field == "density" and (self.depth_prior or self.landmarks):
@@ -153,44 +148,43 @@ class PaperConfig:
 
 #: The config of either family.
 Config = ModelConfig | PaperConfig
-#: Of whatever is trained.
-AnyConfig = Config | DenoiserConfig | PoseDenoiserConfig
 
-
-#: Fields of configs up to the tenth weights, whose names have changed since.
+#: Names of fields up to the tenth weights, and their names since.
 _RENAMED_FIELDS = {
     "eye": "trainable_trunk",
     "sight": "plane_adapter",
-    "spotter": "heatmap_head",
     "told": "token_channels",
 }
+#: Former flags of the small family: they are always on.
+_ALWAYS_ON = ("spotter", "heatmap_head", "corrector_norms", "head")
 
 
 def read_config(fields: dict[str, Any]) -> Config:
-    """What ``dataclasses.asdict`` made of a reconstruction model's config, back to a config.
+    """The config of a reconstruction model from its fields in ``config.json``.
 
     Raises:
-        ValueError, TypeError: the fields describe no reconstruction model of ours.
+        ValueError, TypeError: the fields describe no reconstruction model of ours, or one that is no longer supported.
     """
-    config = read_any_config(fields)
-    if isinstance(config, DenoiserConfig | PoseDenoiserConfig):
-        raise ValueError("this is a denoiser, which reconstructs nobody by itself")
-    return config
-
-
-def read_any_config(fields: dict[str, Any]) -> AnyConfig:
-    """The same for whatever is trained.
-
-    Raises:
-        ValueError, TypeError: the fields describe no network of ours.
-    """
-    fields = {_RENAMED_FIELDS.get(name, name): value for name, value in dict(fields).items()}
+    fields = dict(fields)
     family = fields.get("family")
     if family in ("denoiser", "pose-denoiser"):
-        # JSON knows no tuples.
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return DenoiserConfig(**sizes) if family == "denoiser" else PoseDenoiserConfig(**sizes)
-    return PaperConfig(**fields) if family == "paper" else ModelConfig(**fields)
+        raise ValueError("this is a denoiser, which reconstructs nobody by itself")
+    if family == "paper":
+        return from_fields(PaperConfig, fields)
+    for name in _ALWAYS_ON:
+        if (value := fields.pop(name, True)) is not True:
+            raise ValueError(f"{name} must be true, got {value!r}; use weights that were trained with it")
+    return from_fields(ModelConfig, fields)
+
+
+def from_fields(kind: type[Sizes], fields: dict[str, Any]) -> Sizes:
+    """A config from its fields in ``config.json``, which knows no tuples.
+
+    Raises:
+        ValueError, TypeError: the fields are not those of this kind.
+    """
+    named = {_RENAMED_FIELDS.get(name, name): value for name, value in fields.items()}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in named.items()})
 
 
 def tiny() -> ModelConfig:
@@ -208,14 +202,13 @@ def tiny() -> ModelConfig:
         corrector_depth=1,
         lifter_width=64,
         lifter_depth=1,
-        head=True,
         upright=True,
     )
 
 
 def small() -> ModelConfig:
     """The weights shipped in the package: trained and run on two CPU cores."""
-    return ModelConfig(head=True, upright=True)
+    return ModelConfig(upright=True)
 
 
 def base() -> PaperConfig:
@@ -241,6 +234,6 @@ def paper() -> PaperConfig:
 PRESETS: dict[str, Callable[[], Config]] = {"tiny": tiny, "small": small, "base": base, "paper": paper}
 
 
-def preset_of(config: AnyConfig) -> str | None:
+def preset_of(config: object) -> str | None:
     """The preset that has this config; ``None``: none has."""
     return next((name for name, preset in PRESETS.items() if preset() == config), None)

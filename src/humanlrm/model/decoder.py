@@ -1,4 +1,4 @@
-"""From image features and landmarks to feature planes: a transformer over plane tokens, then learned upsampling."""
+"""Decoder of ``small``: a transformer over plane tokens, then learned upsampling to feature planes."""
 
 from dataclasses import dataclass
 
@@ -9,44 +9,41 @@ from torch import Tensor, nn
 
 from humanlrm.body.landmarks import COUNT
 from humanlrm.body.skeleton import SkeletonCapsules
-from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, conv, spread
+from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, conv, depth_layer, spread, zero_init
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import FineMaps, Pyramid, TrainableTrunk
+from humanlrm.model.encoder import FineMaps, PhotoFeatures, Pyramid, TrainableTrunk
+from humanlrm.model.landmark_head import LandmarkEstimate, LandmarkTokens
+from humanlrm.model.triplane import InputView, Triplane
 
 _MIDDLE = 40
 _SKIP = 16
+_PICTURE = 5
 _BONES = 4
 _SIDE_UP = 6
 
 
 @dataclass(frozen=True)
 class AdapterFeatures:
-    """What :class:`PlaneAdapter` adds, at strides 8 and 16."""
+    """Output of :class:`PlaneAdapter` at strides 8 and 16."""
 
     stride8: Float[Tensor, "B M h8 w8"]
     stride16: Float[Tensor, "B D h w"]
 
 
 class PlaneAdapter(nn.Module):
-    """An eye of the planes' own: features that are learned beside the encoder's frozen ones (our choice).
-
-    What leaves it starts at zero, so a new one changes nothing.
-    """
+    """Features that are trained beside the encoder's frozen ones. A new one outputs 0."""
 
     def __init__(self, config: ModelConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.image_trunk = TrainableTrunk()
         outputs = (_MIDDLE, config.width, config.width)
         self.norms = nn.ModuleList([ChannelNorm(count) for count in channels[2:]])
-        self.leave = nn.ModuleList([Pointwise(*sizes) for sizes in zip(channels[2:], outputs, strict=True)])
-        for layer in self.leave:
-            nn.init.zeros_(layer.weight)  # pyright: ignore[reportArgumentType]
-            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+        self.leave = nn.ModuleList([zero_init(Pointwise(*sizes)) for sizes in zip(channels[2:], outputs, strict=True)])
 
     def forward(self, fine: FineMaps) -> AdapterFeatures:
-        own = self.image_trunk(fine)
-        maps = (own.stride8, own.stride16, own.stride32)
-        at8, at16, at32 = (leave(norm(found)) for leave, norm, found in zip(self.leave, self.norms, maps, strict=True))
+        pyramid = self.image_trunk(fine)
+        maps = (pyramid.stride8, pyramid.stride16, pyramid.stride32)
+        at8, at16, at32 = (leave(norm(each)) for leave, norm, each in zip(self.leave, self.norms, maps, strict=True))
         return AdapterFeatures(at8, at16 + nn.functional.interpolate(at32, scale_factor=2, mode="bilinear"))
 
 
@@ -68,24 +65,23 @@ class PlaneTransformer(nn.Module):
     def forward(
         self,
         pyramid: Pyramid,
-        pictures: list[Float[Tensor, "B 4 _ _"]],
-        marks: Float[Tensor, "B J D"],
-        own: AdapterFeatures | None = None,
+        skeletons: list[Float[Tensor, "B 4 _ _"]],
+        landmark_tokens: Float[Tensor, "B J D"],
+        adapted: AdapterFeatures | None = None,
     ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B D s s"], Float[Tensor, "B D s s"]]:
-        """Pictures of the bones at token resolution in XY, ZY, XZ order, and landmark tokens, to plane tokens."""
+        """Skeletons rasterised at token resolution (XY, ZY, XZ) and landmark tokens to plane tokens."""
         coarse = nn.functional.interpolate(self.from32(pyramid.stride32), scale_factor=2, mode="bilinear")
         image = self.from16(pyramid.stride16) + coarse
-        if own is not None:
-            image = image + own.stride16
+        if adapted is not None:
+            image = image + adapted.stride16
         height = image.shape[-2]
-        drawn = [rearrange(net(p), "B D h w -> B (h w) D") for net, p in zip(self.bones, pictures, strict=True)]
+        drawn = [rearrange(net(p), "B D h w -> B (h w) D") for net, p in zip(self.bones, skeletons, strict=True)]
         xy = rearrange(image, "B D h w -> B (h w) D") + self.place + drawn[0]
         sides = self.planes + torch.cat(drawn[1:], dim=1)
-        tokens = torch.cat([marks, xy, sides], dim=1)
+        tokens = torch.cat([landmark_tokens, xy, sides], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        tokens = self.norm(tokens)
-        xy, zy, xz = tokens[:, COUNT:].split([height**2, self.side**2, self.side**2], dim=1)
+        xy, zy, xz = self.norm(tokens)[:, COUNT:].split([height**2, self.side**2, self.side**2], dim=1)
         return (
             rearrange(xy, "B (h w) D -> B D h w", h=height),
             rearrange(zy, "B (h w) D -> B D h w", h=self.side),
@@ -112,13 +108,13 @@ class ImagePlane(nn.Module):
         self,
         tokens: Float[Tensor, "B D h w"],
         pyramid: Pyramid,
-        bones: Float[Tensor, "B 4 h8 w8"],
+        skeleton: Float[Tensor, "B 4 h8 w8"],
         skip: Float[Tensor, "B 16 h2 w2"],
-        own: AdapterFeatures | None = None,
+        adapted: AdapterFeatures | None = None,
     ) -> Float[Tensor, "B C h2 w2"]:
-        x = spread(self.to8(tokens), 2) + self.skip8(pyramid.stride8) + self.bones8(bones)
-        if own is not None:
-            x = x + own.stride8
+        x = spread(self.to8(tokens), 2) + self.skip8(pyramid.stride8) + self.bones8(skeleton)
+        if adapted is not None:
+            x = x + adapted.stride8
         x = x + self.mix8(x)
         x = spread(self.to4(x), 2) + self.skip4(pyramid.stride4)
         x = x + self.mix4(x)
@@ -135,38 +131,58 @@ class SidePlane(nn.Module):
         self.bones = conv(_BONES, 32)
         self.mix = nn.Sequential(conv(32, 32), nn.SiLU(), conv(32, config.plane_channels))
 
-    def forward(self, tokens: Float[Tensor, "B D s s"], bones: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B C S S"]:
-        return self.mix(spread(self.up(tokens), _SIDE_UP) + self.bones(bones))
+    def forward(self, tokens: Float[Tensor, "B D s s"], skeleton: Float[Tensor, "B 4 S S"]) -> Float[Tensor, "B C S S"]:
+        return self.mix(spread(self.up(tokens), _SIDE_UP) + self.bones(skeleton))
 
 
 class TriplaneDecoder(nn.Module):
-    """Transformer and upsampling together: image features and corrected landmarks to three feature planes."""
+    """Decoder part of ``small``: image features and landmarks to three feature planes and depth maps.
+
+    Attributes:
+        latent_shape: of the latent triplane; ``None``: this decoder has none.
+        reads_estimate: whether it needs the landmark head's tokens beside the landmarks.
+        predicts_depth: whether it predicts depth maps.
+    """
+
+    latent_shape = None
+    reads_estimate = False
+    predicts_depth = True
 
     def __init__(self, config: ModelConfig, channels: tuple[int, ...]) -> None:
         super().__init__()
+        self.plane_tokens = (config.image_px // 16) ** 2 + 2 * config.side_tokens**2
         self.draw = SkeletonCapsules()
+        self.skip = nn.Sequential(Pointwise(channels[0] + _PICTURE, _SKIP), nn.SiLU())
+        self.landmark_tokens = LandmarkTokens(channels, config.width, numbers=3)
         self.adapter = PlaneAdapter(config, channels) if config.plane_adapter else None
         self.transformer = PlaneTransformer(config, channels)
         self.image_plane = ImagePlane(config, channels)
         self.side_plane = SidePlane(config)
+        self.depth = depth_layer(config.plane_channels)
 
     def forward(
         self,
-        pyramid: Pyramid,
+        features: PhotoFeatures,
         landmarks: Float[Tensor, "B J 3"],
-        marks: Float[Tensor, "B J D"],
-        skip: Float[Tensor, "B 16 h2 w2"],
-    ) -> tuple[
-        Float[Tensor, "B 4 h8 w8"], Float[Tensor, "B C h2 w2"], Float[Tensor, "B C S S"], Float[Tensor, "B C S S"]
-    ]:
-        """The picture of the bones in the input view, then the XY, ZY and XZ planes."""
+        estimate: LandmarkEstimate | None = None,
+    ) -> Triplane:
+        """The planes of people with these landmarks (box units). ``estimate`` is only passed on to the triplane."""
+        pyramid, picture = features.maps, features.picture
+        assert isinstance(pyramid, Pyramid)
+        skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(picture, 2)], dim=1))
         front = self.draw.rasterize(landmarks, (0, 1, 2), pyramid.stride8.shape[-1], perspective=True)
-        zy = self.draw.rasterize(landmarks, (2, 1, 0), _SIDE_UP * self.transformer.side)
-        xz = self.draw.rasterize(landmarks, (0, 2, 1), _SIDE_UP * self.transformer.side)
+        sides = [
+            self.draw.rasterize(landmarks, axes, _SIDE_UP * self.transformer.side) for axes in ((2, 1, 0), (0, 2, 1))
+        ]
         pool = nn.functional.avg_pool2d
-        small = [pool(front, 2), pool(zy, _SIDE_UP), pool(xz, _SIDE_UP)]
-        own = None if self.adapter is None else self.adapter(pyramid)
-        xy_tokens, zy_tokens, xz_tokens = self.transformer(pyramid, small, marks, own)
-        plane = self.image_plane(xy_tokens, pyramid, front, skip, own)
-        sides = self.side_plane(torch.cat([zy_tokens, xz_tokens]), torch.cat([zy, xz]))
-        return front, plane, *sides.chunk(2)
+        small = [pool(front, 2), *(pool(side, _SIDE_UP) for side in sides)]
+        adapted = None if self.adapter is None else self.adapter(pyramid)
+        tokens = self.landmark_tokens(landmarks, landmarks, pyramid)
+        xy_tokens, zy_tokens, xz_tokens = self.transformer(pyramid, small, tokens, adapted)
+        xy = self.image_plane(xy_tokens, pyramid, front, skip, adapted)
+        zy, xz = self.side_plane(torch.cat([zy_tokens, xz_tokens]), torch.cat(sides)).chunk(2)
+        bone_depth = nn.functional.interpolate(front[:, :1], size=xy.shape[-2:], mode="bilinear")
+        depth = self.depth(xy).float() + bone_depth.float()
+        estimated, heatmaps = (None, None) if estimate is None else (estimate.points, estimate.heatmaps)
+        view = InputView(picture, skip.float(), depth, landmarks, estimated, heatmaps)
+        return Triplane(xy.float(), zy.float(), xz.float(), view)

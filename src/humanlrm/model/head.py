@@ -1,4 +1,4 @@
-"""The head's own part of the field: what a point is beside the face, told in a frame that turns with the head."""
+"""Head part of the field: a residual SDF in the frame of the head."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.model.blocks import fourier
+from humanlrm.model.blocks import fourier, mlp, zero_init
 
 _NECK, _HEAD, _NOSE = INDEX["neck"], INDEX["head"], INDEX["nose"]
-#: Least distance of the nose's tip from the middle of the skull that is believed, box units (an adult's is 0.11).
+#: Lower limit of the distance from the middle of the skull to the nose's tip, box units (an adult's is 0.11).
 _LEAST = 0.06
-#: Where the head's part ends, in those distances: from here on it fades, and there it is over.
+#: Radii between which the head part fades out, in those distances.
 _FULL, _OVER = 1.7, 2.3
 _OCTAVES = 5
 
@@ -22,10 +22,10 @@ class HeadPlaces:
     """Points in the head's frame.
 
     Attributes:
-        inside: which points are near enough to the head to be asked for.
-        places: those points (all subjects' after each other): x to the person's left, y up, z to the nose's tip at
+        inside: True for points near the head.
+        places: those points (one subject after the other): x to the person's left, y up, z to the nose's tip at
             (0, 0, 1).
-        share: how much the head's part counts there, 0 to 1.
+        share: weight of the head part there, 0 to 1.
     """
 
     inside: Bool[Tensor, "B P"]
@@ -34,8 +34,8 @@ class HeadPlaces:
 
 
 def head_places(points: Float[Tensor, "B P 3"], landmarks: Float[Tensor, "B J 3"]) -> HeadPlaces:
-    """Points around the heads that the landmarks tell of, in the heads' frames. A head is as large as the way from the
-    middle of the skull to the nose's tip; "up" comes from the neck."""
+    """Points around heads in the heads' frames. The unit is the distance from the middle of the skull to the nose's
+    tip; "up" comes from the neck."""
     head = landmarks[:, _HEAD]
     nose, neck = landmarks[:, _NOSE] - head, landmarks[:, _NECK] - head
     forward = nn.functional.normalize(nose, dim=-1)
@@ -50,33 +50,23 @@ def head_places(points: Float[Tensor, "B P 3"], landmarks: Float[Tensor, "B J 3"
 
 
 class Head(nn.Module):
-    """What the SDF of a head is beside the body's field (our choice, not in the paper).
+    """Residual SDF of heads beside the body's (not in the paper).
 
     A face is 25 pixels wide in a picture of a whole person and 4 cells in a plane: too little to build a nose of. In
-    the frame of the head every nose is in the same place, so one network knows what heads are like, and the picture's
-    features tell which one it is. It starts at zero, and it is asked near heads only.
+    the frame of the head every nose is in the same place, so one network learns the shape of heads, and the picture's
+    features identify one. It starts at zero and is evaluated near heads only.
     """
 
     def __init__(self, features: int, width: int = 96, depth: int = 3) -> None:
         super().__init__()
         inputs = features + 3 + 6 * _OCTAVES + 1
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers += [nn.Linear(inputs, width), nn.SiLU()]
-            inputs = width
-        self.trunk = nn.Sequential(*layers, nn.Linear(width, 1))
-        nn.init.zeros_(self.trunk[-1].weight)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(self.trunk[-1].bias)  # pyright: ignore[reportArgumentType]
+        self.trunk = nn.Sequential(*mlp(inputs, width, depth), zero_init(nn.Linear(width, 1)))
 
     def forward(
         self, places: HeadPlaces, features: Float[Tensor, "B P F"], sdf: Float[Tensor, "B P"]
     ) -> Float[Tensor, "B P"]:
-        """The distances ``sdf`` with heads.
-
-        Args:
-            features: of planes and picture at the points.
-        """
-        own = sdf[places.inside][:, None]
-        told = [features[places.inside], places.places, fourier(places.places / 2, _OCTAVES), own.clamp(-0.2, 0.2) * 4]
-        delta = self.trunk(torch.cat(told, dim=-1)) * places.share
-        return sdf.masked_scatter(places.inside, (own + delta)[:, 0].to(sdf))
+        """The distances ``sdf`` with heads; ``features`` are of planes and picture at all points."""
+        body = sdf[places.inside][:, None]
+        near = [features[places.inside], places.places, fourier(places.places / 2, _OCTAVES), body.clamp(-0.2, 0.2) * 4]
+        delta = self.trunk(torch.cat(near, dim=-1)) * places.share
+        return sdf.masked_scatter(places.inside, (body + delta)[:, 0].to(sdf))

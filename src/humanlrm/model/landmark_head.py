@@ -1,4 +1,4 @@
-"""Landmark correction: the image overrules the detector before anything is built on its points."""
+"""Landmark head: corrects the detector's landmarks by the image, before anything is built on them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,46 +10,43 @@ from torch import Tensor, nn
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.frame import project_ndc, sample_plane
-from humanlrm.model.blocks import Block, ChannelNorm, Pointwise
+from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, zero_init
 from humanlrm.model.config import ModelConfig
-from humanlrm.model.encoder import FineMaps, Pyramid, TrainableTrunk
+from humanlrm.model.encoder import PhotoFeatures, Pyramid, TrainableTrunk
 from humanlrm.model.heatmap_head import STRIDE, Fusion, HeatmapHead, LandmarkHeatmaps
 
-#: Channels of a squeezed clue, and of what the lifter takes from the two of a landmark.
-SQUEEZED, _CLUE = 64, 24
-_FORGET = 0.1
+#: Channels of a squeezed detector feature, and of what the lifter takes from the two of a landmark.
+SQUEEZED, _FEATURE_CHANNELS = 64, 24
+_DROPOUT = 0.1
 
 
 class Lifter(nn.Module):
-    """Detected landmarks and their clues to better 3D landmarks: a residual network over all points at once, as
-    Martinez et al. 2017 lift 2D joints; inputs, sizes and clues are our choice.
+    """Detected landmarks and detector features to better 3D landmarks: a residual network over all points at once, as
+    Martinez et al. 2017 lift 2D joints.
 
-    It knows the detector's biases, what bodies can do, and what the detector's features say of depth. It is fitted to
-    the shards' (detected, true) pairs and to imagined ones before training starts, because that takes minutes
-    (``train.lift``) and an end-to-end model takes many hours to learn as much.
+    It learns the detector's biases, the range of poses, and the depth in the detector's features. It is fitted to
+    pairs of detected and true landmarks before training (``train.lift``): that takes minutes, end to end many hours.
     """
 
     def __init__(self, width: int = 768, depth: int = 3) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(COUNT, 3))
         self.squeeze = nn.Linear(DETECTOR_FEATURE_CHANNELS, SQUEEZED)
-        self.forget = nn.Dropout(_FORGET)
-        self.feature = nn.Linear(2 * SQUEEZED, _CLUE)
-        self.enter = nn.Linear(COUNT * (5 + _CLUE), width)
+        self.forget = nn.Dropout(_DROPOUT)
+        self.feature = nn.Linear(2 * SQUEEZED, _FEATURE_CHANNELS)
+        self.enter = nn.Linear(COUNT * (5 + _FEATURE_CHANNELS), width)
         self.blocks = nn.ModuleList([_residual(width) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
-        self.delta = nn.Linear(width, COUNT * 3)
-        nn.init.zeros_(self.delta.weight)
-        nn.init.zeros_(self.delta.bias)
+        self.delta = zero_init(nn.Linear(width, COUNT * 3))
         self.eval()
 
     def train(self, mode: bool = True) -> "Lifter":
-        """Whoever trains the model around it does not make it forget (dropout); see :meth:`fitting`."""
+        """Stay in evaluation mode: there is no dropout while the model around it is trained; see :meth:`fitting`."""
         return super().train(False)
 
     @contextmanager
     def fitting(self) -> Iterator[None]:
-        """It forgets only while it is fitted by itself."""
+        """Dropout while the lifter is fitted by itself."""
         super().train(True)
         try:
             yield
@@ -57,40 +54,38 @@ class Lifter(nn.Module):
             self.eval()
 
     def squeezed(self, detector_features: Float[Tensor, "B J 2 C"]) -> Float[Tensor, "B J 2 S"]:
-        """Clues in fewer channels; unknown ones (all 0) stay 0."""
+        """Detector features in fewer channels; unknown ones (all 0) stay 0."""
         return self.squeeze(detector_features) * (detector_features != 0).any(-1, keepdim=True)
 
     def forward(
         self, detected: Float[Tensor, "B J 4"], detector_features: Float[Tensor, "B J 2 C"]
     ) -> Float[Tensor, "B J 3"]:
-        """Box units in and out; a point with visibility 0 is missing: its coordinates are ignored and it is guessed.
+        """Box units in and out. A point with visibility 0 is missing: its coordinates are ignored and predicted.
 
         Args:
-            detector_features: the detector's features of the points; all 0 where there are none.
+            detector_features: all 0 where there are none.
         """
         return self.lift(detected, self.squeezed(detector_features))
 
     def lift(self, detected: Float[Tensor, "B J 4"], squeezed: Float[Tensor, "B J 2 S"]) -> Float[Tensor, "B J 3"]:
-        """The same from squeezed clues."""
-        seen = (detected[..., 3:] > 0).to(detected)
-        start = torch.where(seen > 0, detected[..., :3], self.mean)
-        known = seen * (squeezed != 0).any(-1).any(-1)[..., None]
-        feature = self.feature(self.forget(squeezed).flatten(-2)) * known
-        x = self.enter(torch.cat([start, detected[..., 3:] * seen, seen, feature], dim=-1).flatten(1))
+        """:meth:`forward` of squeezed detector features."""
+        visible = (detected[..., 3:] > 0).to(detected)
+        start = torch.where(visible > 0, detected[..., :3], self.mean)
+        has_feature = visible * (squeezed != 0).any(-1).any(-1)[..., None]
+        feature = self.feature(self.forget(squeezed).flatten(-2)) * has_feature
+        x = self.enter(torch.cat([start, detected[..., 3:] * visible, visible, feature], dim=-1).flatten(1))
         for block in self.blocks:
             x = x + block(x)
         return start + self.delta(self.norm(x)).unflatten(-1, (COUNT, 3))
 
 
 def _residual(width: int) -> nn.Sequential:
-    last = nn.Linear(width, width)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(_FORGET), last)
+    last = zero_init(nn.Linear(width, width))
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Dropout(_DROPOUT), last)
 
 
 class LandmarkTokens(nn.Module):
-    """Landmarks as tokens: what is told of each, and the image features under it (our choice)."""
+    """Landmarks as tokens: numbers that describe each, and the image features where it projects to."""
 
     def __init__(self, channels: tuple[int, ...], width: int, numbers: int) -> None:
         super().__init__()
@@ -101,7 +96,7 @@ class LandmarkTokens(nn.Module):
     def forward(
         self, places: Float[Tensor, "B J 3"], numbers: Float[Tensor, "B J T"], pyramid: Pyramid
     ) -> Float[Tensor, "B J D"]:
-        """Args: ``places`` in box units, ``numbers`` as many numbers of each as were asked for."""
+        """Args: ``places`` in box units, ``numbers`` of each landmark."""
         ndc = project_ndc(places)
         under = torch.cat([sample_plane(f.float(), ndc) for f in (pyramid.stride8, pyramid.stride16)], dim=-1)
         return self.position(numbers) + self.under(under) + self.name
@@ -109,12 +104,12 @@ class LandmarkTokens(nn.Module):
 
 @dataclass(frozen=True)
 class LandmarkEstimate:
-    """What is found out about the landmarks of a photo.
+    """Output of a landmark head.
 
     Attributes:
-        points: where they are, box units.
-        heatmaps: where the picture shows them; ``None`` without a spotter.
-        tokens: of each landmark, all that was found out about it (``model.pose_denoiser`` is told).
+        points: estimated landmarks, box units.
+        heatmaps: landmarks in the picture; ``None``: this head has no heat maps.
+        tokens: features of each landmark.
     """
 
     points: Float[Tensor, "B J 3"]
@@ -123,11 +118,11 @@ class LandmarkEstimate:
 
 
 class LandmarkHead(nn.Module):
-    """Detected landmarks and image features to corrected 3D landmarks (DESIGN section 5; our choice).
+    """Detected landmarks and image features to corrected 3D landmarks.
 
-    The lifter comes first; then the picture says where it shows the landmarks (``model.heatmap_head``). Then, round
-    after round, each landmark is a token made of its position, its visibility and the image features under it; it
-    attends to the other landmarks and to the coarse image tokens, and moves.
+    The lifter comes first, then heat maps of the picture (``model.heatmap_head``). Then, round after round, each
+    landmark is a token of its position, its visibility and the image features where it is; it attends to the other
+    landmarks and to the coarse image tokens, and moves.
     """
 
     def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
@@ -135,52 +130,44 @@ class LandmarkHead(nn.Module):
         width = config.width
         self.lifter = Lifter(config.lifter_width, config.lifter_depth)
         self.image_trunk = TrainableTrunk() if config.trainable_trunk else None
-        self.norms = nn.ModuleList(
-            [ChannelNorm(count) if config.corrector_norms else nn.Identity() for count in channels[2:]]
-        )
-        self.heatmap_head = HeatmapHead(channels) if config.heatmap_head else None
-        self.fusion = Fusion() if config.heatmap_head else None
+        self.norms = nn.ModuleList([ChannelNorm(count) for count in channels[2:]])
+        self.heatmap_head, self.fusion = HeatmapHead(channels), Fusion()
         self.image = Pointwise(channels[4], width)
+        self.place = nn.Parameter(torch.randn(1, (config.image_px // 32) ** 2, width) * 0.02)
         self.rounds = nn.ModuleList([_Round(channels, config) for _ in range(config.corrector_rounds)])
 
     def forward(
         self,
+        features: PhotoFeatures,
         detected: Float[Tensor, "B J 4"],
         detector_features: Float[Tensor, "B J 2 C"],
-        features: FineMaps,
-        place: Float[Tensor, "1 N D"],
-        seen: Float[Tensor, "B 2 H W"],
     ) -> LandmarkEstimate:
         """Corrected landmarks.
 
         Args:
+            features: of the encoder; with a trunk of its own the head uses the fine maps alone.
             detected: box units and visibility in [0, 1]; visibility 0 = missing.
             detector_features: the detector's features of the landmarks; all 0 where there are none.
-            features: the encoder's; without an eye all of them, the pyramid.
-            place: positional encoding of the stride-32 tokens.
-            seen: mask and known part of the picture.
         """
         confidence = torch.cat([detected[..., 3:], (detected[..., 3:] > 0).to(detected)], dim=-1)
-        marks = self.lifter(detected, detector_features)
-        pyramid = features if self.image_trunk is None else self.image_trunk(features)
+        points = self.lifter(detected, detector_features)
+        pyramid = features.maps if self.image_trunk is None else self.image_trunk(features.maps)
         assert isinstance(pyramid, Pyramid)
         maps = (pyramid.stride8, pyramid.stride16, pyramid.stride32)
-        stride8, stride16, stride32 = (norm(found) for norm, found in zip(self.norms, maps, strict=True))
+        stride8, stride16, stride32 = (norm(each) for norm, each in zip(self.norms, maps, strict=True))
         pyramid = replace(pyramid, stride8=stride8, stride16=stride16, stride32=stride32)
-        heatmaps = None
-        if self.heatmap_head is not None and self.fusion is not None:
-            small = nn.functional.avg_pool2d(seen, STRIDE)
-            heatmaps = self.heatmap_head(marks, small, stride8, stride16, stride32)
-            marks = self.fusion(marks, detected, heatmaps)
-        image = self.image(stride32).flatten(2).transpose(1, 2) + place
-        own = marks.new_zeros(*marks.shape[:2], image.shape[2])
-        for once in self.rounds:
-            marks, own, image = once(marks, image, confidence, pyramid)
-        return LandmarkEstimate(marks, heatmaps, own)
+        masks = nn.functional.avg_pool2d(features.picture[:, 3:], STRIDE)
+        heatmaps = self.heatmap_head(points, masks, stride8, stride16, stride32)
+        points = self.fusion(points, detected, heatmaps)
+        image = self.image(stride32).flatten(2).transpose(1, 2) + self.place
+        tokens = points.new_zeros(*points.shape[:2], image.shape[2])
+        for correct in self.rounds:
+            points, tokens, image = correct(points, image, confidence, pyramid)
+        return LandmarkEstimate(points, heatmaps, tokens)
 
 
 class _Round(nn.Module):
-    """Landmarks look at the image where they are, and move. A new one leaves them where they are."""
+    """One correction: landmarks sample the image where they are, and move. A new one leaves them in place."""
 
     def __init__(self, channels: tuple[int, ...], config: ModelConfig) -> None:
         super().__init__()
@@ -188,40 +175,37 @@ class _Round(nn.Module):
         self.tokens = LandmarkTokens(channels, width, numbers=5)
         self.blocks = nn.ModuleList([Block(width, config.heads) for _ in range(config.corrector_depth)])
         self.norm = nn.LayerNorm(width)
-        self.delta = nn.Linear(width, 3)
-        nn.init.zeros_(self.delta.weight)
-        nn.init.zeros_(self.delta.bias)
+        self.delta = zero_init(nn.Linear(width, 3))
 
     def forward(
         self,
-        marks: Float[Tensor, "B J 3"],
+        points: Float[Tensor, "B J 3"],
         image: Float[Tensor, "B N D"],
         confidence: Float[Tensor, "B J 2"],
         pyramid: Pyramid,
     ) -> tuple[Float[Tensor, "B J 3"], Float[Tensor, "B J D"], Float[Tensor, "B N D"]]:
-        """The landmarks, their tokens (normalised) and the picture's.
+        """Landmarks, their tokens (normalised) and the image's.
 
         Args:
-            confidence: what the detector says of each landmark beside its place.
+            confidence: the detector's visibility, and whether it found the landmark.
         """
-        places = marks.detach()
+        places = points.detach()
         tokens = torch.cat([self.tokens(places, torch.cat([places, confidence], dim=-1), pyramid), image], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        own, image = tokens.split([COUNT, image.shape[1]], dim=1)
-        own = self.norm(own)
-        return marks + self.delta(own).float(), own, image
+        tokens, image = tokens.split([COUNT, image.shape[1]], dim=1)
+        tokens = self.norm(tokens)
+        return points + self.delta(tokens).float(), tokens, image
 
 
 def select_landmarks(
     estimated: Float[Tensor, "B J 3"], landmarks_override: Float[Tensor, "B J 3"] | None
 ) -> Float[Tensor, "B J 3"]:
-    """The landmarks that a person is built on: what is told of them, where it is known (not NaN), else the estimate.
+    """The landmarks to build a person on: the override where it is known (not NaN), else the estimate.
 
-    Training tells the truth. A field that is built on uncertain points learns their uncertainty: a limb of 5 cm radius
-    whose depth is known to 10 cm is outside everywhere for a median, and comes out as a slab. Built on points that it
-    can trust, it learns limbs (our choice). The field's gradient does not reach the estimate, which has a loss of its
-    own.
+    Training overrides with the truth. A field on uncertain points learns their uncertainty: a limb of 5 cm radius whose
+    depth is known to 10 cm is outside everywhere for a median, and comes out as a slab. The field's gradient does not
+    reach the estimate, which has a loss of its own.
     """
     if landmarks_override is None:
         return estimated.detach()

@@ -1,108 +1,142 @@
-"""The large reconstruction model: one view of a person to a triplane, and the field that reads it."""
+"""The large reconstruction model: images of a person to a triplane, and the field that samples it."""
 
-import torch
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from humanlrm.model.blocks import Pointwise
-from humanlrm.model.config import Config, ModelConfig, PaperConfig
+from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS
+from humanlrm.camera import Cameras
+from humanlrm.model.config import Config, ModelConfig
 from humanlrm.model.decoder import TriplaneDecoder
-from humanlrm.model.encoder import PhotoEncoder, PhotoFeatures, Pyramid
-from humanlrm.model.encoders import view_encoder
+from humanlrm.model.encoder import ImageFeatures, PhotoEncoder
 from humanlrm.model.field import Field
-from humanlrm.model.landmark_head import LandmarkEstimate, LandmarkHead, LandmarkTokens
-from humanlrm.model.paper import PaperLRM
-from humanlrm.model.triplane import InputView, Triplane
+from humanlrm.model.landmark_head import LandmarkEstimate, LandmarkHead
+from humanlrm.model.triplane import Triplane
 from humanlrm.views import Inputs
 
-#: Beginnings of the names of what ``HumanLRM.estimate_landmarks`` needs beside the frozen encoder.
-LANDMARK_PARTS = ("landmark_head.", "place32")
-#: The same of parts that older weights lack and training adds: the field's for heads, the planes' eye, more layers. New
-#: ones change nothing of what the rest does.
-ADDED = ("field.head.", "decoder.adapter.", *(f"decoder.transformer.blocks.{layer}." for layer in range(1, 12)))
+#: Parts that training can train (``TrainConfig.part``), if landmarks are estimated apart from the rest.
+_PARTS = ("all", "landmarks", "field", "head")
 
 
 class HumanLRM(nn.Module):
-    """Human-LRM's single-view model (paper, section 3) at the size of ``config``."""
+    """Human-LRM (paper, section 3): parts of one family, built and injected by :func:`build`.
 
-    def __init__(self, config: ModelConfig, encoder: PhotoEncoder) -> None:
+    People are built by :func:`humanlrm.encoding.encode`, which corrects the estimated landmarks before it decodes.
+
+    Args:
+        encoder: images (and cameras) to features.
+        landmark_head: features and detected landmarks to an estimate; ``None``: this model has no landmarks.
+        decoder: features and landmarks to a triplane.
+        field: a triplane and points to distances and colors.
+    """
+
+    # The families' parts have no common base class.
+    encoder: Any
+    landmark_head: Any
+    decoder: Any
+    field: Any
+
+    def __init__(
+        self, config: Config, encoder: nn.Module, landmark_head: nn.Module | None, decoder: nn.Module, field: nn.Module
+    ) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
-        channels = encoder.net.channels
-        self.skip = nn.Sequential(Pointwise(channels[0] + 5, 16), nn.SiLU())
-        self.place32 = nn.Parameter(torch.randn(1, (config.image_px // 32) ** 2, config.width) * 0.02)
-        self.landmark_head = LandmarkHead(channels, config)
-        self.landmark_tokens = LandmarkTokens(channels, config.width, numbers=3)
-        self.decoder = TriplaneDecoder(config, channels)
-        self.depth = Pointwise(config.plane_channels, 2)
-        self.field = Field(config)
-        nn.init.zeros_(self.depth.weight)
-        self.depth.bias = nn.Parameter(torch.tensor([0.12, -0.12]))
+        self.landmark_head = landmark_head
+        self.decoder = decoder
+        self.field = field
 
-    def extract_features(self, image: Float[Tensor, "B 5 H W"]) -> PhotoFeatures:
-        """Features of one square crop per subject: sRGB (not premultiplied), alpha, known (1 inside the photo), all in
-        [0, 1]."""
-        return self.encoder(image)
+    @property
+    def has_latent(self) -> bool:
+        """Whether the planes come from a latent triplane, which diffusion can sample."""
+        return self.decoder.latent_shape is not None
 
-    def estimate_landmarks(self, inputs: Inputs, features: PhotoFeatures | None = None) -> LandmarkEstimate:
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that can be trained (``TrainConfig.part``)."""
+        return _PARTS if self.landmark_head is not None and not self.decoder.reads_estimate else ("all",)
+
+    def extract_features(self, image: Float[Tensor, "B *V 5 H W"], cameras: Cameras | None = None) -> ImageFeatures:
+        """Features of one crop per subject, or of several views with cameras.
+
+        Args:
+            image: sRGB (not premultiplied), alpha, known (1 inside the photo), all in [0, 1].
+
+        Raises:
+            ValueError: views or cameras that this model does not take.
+        """
+        return self.encoder(image, cameras)
+
+    def estimate_landmarks(self, inputs: Inputs, features: ImageFeatures | None = None) -> LandmarkEstimate:
         """Landmarks from the detected ones and the image.
 
         Args:
-            features: of the same images. Default: they are extracted, as few as the landmarks need.
+            features: of the same images. Default: those that the landmarks need are extracted.
+
+        Raises:
+            ValueError: this model has no landmark head.
         """
-        fine = self.landmark_head.image_trunk is not None
-        found: PhotoFeatures = self.encoder(inputs.image, fine) if features is None else features
-        return self.landmark_head(
-            inputs.landmarks, inputs.detector_features, found.maps, self.place32, found.picture[:, 3:]
-        )
+        if self.landmark_head is None:
+            raise ValueError("this model estimates no landmarks; give weights of the small family")
+        features = self.encoder.for_landmarks(inputs.image) if features is None else features
+        return self.landmark_head(features, inputs.landmarks, inputs.detector_features)
 
     def decode(
-        self, features: PhotoFeatures, landmarks: Float[Tensor, "B J 3"], estimate: LandmarkEstimate | None = None
+        self,
+        features: ImageFeatures,
+        landmarks: Float[Tensor, "B J 3"] | None,
+        estimate: LandmarkEstimate | None = None,
     ) -> Triplane:
-        """The planes of people whose landmarks these are; box units.
+        """The planes of people with these landmarks, box units.
 
         Args:
-            estimate: from which the landmarks were made; kept with the planes.
+            estimate: the landmarks' source; kept with the planes. The paper's family needs its tokens.
         """
-        pyramid, seen = features.maps, features.picture
-        assert isinstance(pyramid, Pyramid)
-        skip = self.skip(torch.cat([pyramid.stride2, nn.functional.avg_pool2d(seen, 2)], dim=1))
-        bones, xy, zy, xz = self.decoder(pyramid, landmarks, self.landmark_tokens(landmarks, landmarks, pyramid), skip)
-        along = nn.functional.interpolate(bones[:, :1], size=xy.shape[-2:], mode="bilinear")
-        depth = self.depth(xy).float() + along.float()
-        estimated, heatmaps = (None, None) if estimate is None else (estimate.points, estimate.heatmaps)
-        inputs = InputView(seen, skip.float(), depth, landmarks, estimated, heatmaps)
-        return Triplane(xy.float(), zy.float(), xz.float(), inputs)
+        return self.decoder(features, landmarks, estimate)
 
     def forward(
         self,
-        image: Float[Tensor, "B 5 H W"],
-        landmarks: Float[Tensor, "B J 4"],
-        detector_features: Float[Tensor, "B J 2 C"],
+        image: Float[Tensor, "B *V 5 H W"],
+        landmarks: Float[Tensor, "B J 4"] | None = None,
+        detector_features: Float[Tensor, "B J 2 C"] | None = None,
+        cameras: Cameras | None = None,
     ) -> Triplane:
-        """Photos to planes, built on the estimated landmarks. People are built by :func:`humanlrm.reconstruct.encode`,
-        which corrects them first.
+        """Images to planes, built on the estimated landmarks, if this model has any.
 
         Args:
-            landmarks: detected landmarks, box units, and visibility in [0, 1]; 0 = missing.
-            detector_features: the detector's features at the landmarks; 0 = unknown.
+            landmarks: detected in the first view, box units, and visibility in [0, 1]; 0 = missing.
+            detector_features: the detector's features at the landmarks; 0 or ``None``: unknown.
+
+        Raises:
+            ValueError: views or cameras that this model does not take, or no landmarks where they are needed.
         """
-        features = self.extract_features(image)
-        estimate = self.estimate_landmarks(Inputs(image, landmarks, detector_features), features)
-        return self.decode(features, estimate.points.detach(), estimate)
+        features = self.encoder(image, cameras)
+        if self.landmark_head is None:
+            return self.decoder(features, None)
+        if landmarks is None:
+            raise ValueError("this model estimates landmarks: give the landmarks detected in the first view")
+        if detector_features is None:
+            detector_features = landmarks.new_zeros(*landmarks.shape[:2], 2, DETECTOR_FEATURE_CHANNELS)
+        estimate = self.landmark_head(features, landmarks, detector_features)
+        return self.decoder(features, estimate.points.detach(), estimate)
 
 
-#: A model of either family: ``reconstruct.encode(model, inputs) -> Triplane`` and ``model.field`` that reads it.
-Model = HumanLRM | PaperLRM
-
-
-def build(config: Config) -> Model:
-    """A model of the config's family and size with new weights; the small family's encoder is pretrained.
+def build(config: Config) -> HumanLRM:
+    """A model of the config's family with new weights; the small family's encoder is pretrained.
 
     Raises:
         ValueError: its encoder needs ``transformers``, which is not installed.
     """
-    if isinstance(config, PaperConfig):
-        return PaperLRM(config, view_encoder(config))
-    return HumanLRM(config, PhotoEncoder())
+    if isinstance(config, ModelConfig):
+        return build_small(config)
+    from humanlrm.model.paper import build_paper  # inference with the shipped weights does not load it
+
+    return build_paper(config)
+
+
+def build_small(config: ModelConfig) -> HumanLRM:
+    """The small family's model."""
+    encoder = PhotoEncoder(config)
+    channels = encoder.net.channels
+    return HumanLRM(config, encoder, LandmarkHead(channels, config), TriplaneDecoder(config, channels), Field(config))

@@ -1,4 +1,4 @@
-"""Feature planes and how a point reads them."""
+"""Feature planes, and the input view that points sample beside them."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from humanlrm.model.heatmap_head import LandmarkHeatmaps
 
 @dataclass(frozen=True)
 class InputView:
-    """What a point may read off the input view itself (pixel-aligned features; our choice, not in the paper).
+    """Maps of the input view that points sample (pixel-aligned features; not in the paper).
 
-    A model of the paper's family has only what its flags ask for; ``None``: it does not predict this.
+    A decoder of the paper's family predicts only what its flags ask for; the rest is ``None``.
 
     Attributes:
         image: RGB, alpha and known (1 inside the photo).
         features: learned features at stride 2.
         depth: z where the pixel's ray enters and leaves the person, box units.
         landmarks: that the planes are built on, box units.
-        estimated: the model's own estimate of them; the same unless training told it others.
-        heatmaps: where the picture shows the landmarks; only for training.
+        estimated: the model's own estimate of them; ``None``: nothing was estimated.
+        heatmaps: of the estimate; only for training.
     """
 
     image: Float[Tensor, "B 5 H W"]
@@ -35,8 +35,8 @@ class InputView:
 class Triplane:
     """Feature planes in the sample's frame. ``zy`` and ``xz`` span [-1, 1]^2. First rows are +y, +z.
 
-    The small family's ``xy`` lives in the projective image coordinates of the input camera, so that a point reads
-    exactly what its pixel shows; the paper's family, which may be given any cameras, has it orthographic as well.
+    The small family's ``xy`` lives in the projective image coordinates of the input camera, so that a point samples
+    exactly what its pixel shows. The paper's family, which takes any cameras, has it orthographic as well.
     """
 
     xy: Float[Tensor, "B C Hx Wx"]

@@ -12,19 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humanlrm.model.config import AnyConfig, read_any_config
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.lrm import Model
-from humanlrm.model.pose_denoiser import PoseDenoiser
+from humanlrm.model.config import from_fields, read_config
+from humanlrm.model.pose_denoiser import PoseDenoiserConfig
 from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained, with_new_names
 
-TrainedModel = Model | Denoiser | PoseDenoiser
+#: A network of ours: a module with its ``config``.
+TrainedModel = Any
 
 #: Beginning of the names of what only training needs.
 _DENSITY = "density."
@@ -109,7 +109,7 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder} is damaged ({error}); delete it to go on from the one before") from error
 
 
-def load_averaged_weights(run: Path) -> tuple[AnyConfig, dict[str, Tensor], Counters]:
+def load_averaged_weights(run: Path) -> tuple[Any, dict[str, Tensor], Counters]:
     """Read config, averaged weights and counters of a run's newest checkpoint.
 
     Raises:
@@ -127,8 +127,13 @@ def load_counters(run: Path) -> Counters:
         return _read_counters(newest)
 
 
-def _read_config(checkpoint: Path) -> AnyConfig:
-    return read_any_config(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
+def _read_config(checkpoint: Path) -> Any:
+    fields = dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
+    if fields.get("family") == "denoiser":
+        from humanlrm.diffusion.latent.denoiser import DenoiserConfig  # only runs of this kind load it
+
+        return from_fields(DenoiserConfig, fields)
+    return from_fields(PoseDenoiserConfig, fields) if fields.get("family") == "pose-denoiser" else read_config(fields)
 
 
 def _read_counters(checkpoint: Path) -> Counters:

@@ -8,7 +8,7 @@ import torch
 
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.train.checkpoint import Counters, save_checkpoint
 from humanlrm.train.loop import Hook, Step
 from humanlrm.train.losses import compute_losses
@@ -115,7 +115,7 @@ class DrawPictures(Hook):
 
 
 @torch.no_grad()
-def validate(model: Model, data: ShardFolder, count: int = _VALIDATION_SAMPLES) -> dict[str, float]:
+def validate(model: HumanLRM, data: ShardFolder, count: int = _VALIDATION_SAMPLES) -> dict[str, float]:
     """Compute mean losses over the first views of a folder, without augmentation."""
     settings = SampleSettings(augment=False, image_px=model.config.image_px)
     samples = TrainingDataset(data, settings, seed=0)

@@ -17,7 +17,7 @@ from humanlrm.body.landmarks import BONES, INDEX
 from humanlrm.encoding import encode
 from humanlrm.frame import project_ndc
 from humanlrm.model.heatmap_head import LandmarkHeatmaps, squared_distances
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.views import Batch, Supervision
 
@@ -83,12 +83,12 @@ def weighted_sum(losses: Losses, weights: object) -> Float[Tensor, ""]:
     return torch.stack([getattr(weights, name) * loss for name, loss in losses.items()]).sum()
 
 
-def compute_losses(model: Model, batch: Batch) -> Losses:
+def compute_losses(model: HumanLRM, batch: Batch) -> Losses:
     """Encode a batch and compute :func:`supervision_losses`."""
     return supervision_losses(model, encode(model, batch.inputs), batch.supervision)
 
 
-def supervision_losses(model: Model, planes: Triplane, supervision: Supervision) -> Losses:
+def supervision_losses(model: HumanLRM, planes: Triplane, supervision: Supervision) -> Losses:
     """Compute all losses, unweighted, as named in :class:`LossWeights`.
 
     Every sample uses what it has. One without a surface (a multi-view capture) has NaN as places of its points and

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from humanlrm.data import augment
 from humanlrm.encoding import encode
-from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import LiteEncoder
-from humanlrm.model.lrm import HumanLRM, Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.train.config import TrainConfig
@@ -44,19 +43,20 @@ class Objective(nn.Module):
             rule, in which nothing is learned.
     """
 
-    def __init__(self, model: Model, config: TrainConfig) -> None:
+    def __init__(self, model: HumanLRM, config: TrainConfig) -> None:
         super().__init__()
         self.model, self.weights, self.bf16, self.part = model, config.weights, config.bf16, config.part
+        if self.part not in model.parts:
+            raise ValueError(
+                f"this model cannot train the part {self.part!r} alone, only {', '.join(model.parts)}; models of the "
+                "small family can"
+            )
         if self.part == "head":
-            field = self._small().field
-            if field.head is None:
-                raise ValueError("this model's field has no part for heads that could be trained alone")
-            field.only_head = True
+            model.field.only_head = True
         self.rendering = config.rendering
         self.density = self._perceptual = None
         if config.rendering is not None:
-            is_density_field = isinstance(model.config, PaperConfig) and model.config.field == "density"
-            self.density = SoftplusDensity() if is_density_field else LaplaceDensity()
+            self.density = LaplaceDensity() if model.field.is_distance else SoftplusDensity()
             self._perceptual = PerceptualLoss(LiteEncoder())
 
     def forward(self, batch: Batch, context: StepContext) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
@@ -88,7 +88,7 @@ class Objective(nn.Module):
             if self.part == "all":
                 return encode(self.model, batch.inputs, teacher)
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.part != "head"):
-                planes = encode(self._small(), batch.inputs, teacher, estimate=False)
+                planes = encode(self.model, batch.inputs, teacher, estimate=False)
         # The estimate stands in for unknown teacher landmarks; it is not trained.
         return replace(planes, inputs=replace(planes.inputs, estimated=None, heatmaps=None))
 
@@ -110,10 +110,5 @@ class Objective(nn.Module):
         rng = torch.Generator().manual_seed(context.seed)
         inputs, supervision = augment.augment_batch(batch.inputs, batch.supervision, rng)
         with torch.autocast(batch.inputs.image.device.type, torch.bfloat16, enabled=self.bf16):
-            estimate = self._small().estimate_landmarks(inputs)
+            estimate = self.model.estimate_landmarks(inputs)
         return landmark_losses(estimate.points, estimate.heatmaps, supervision)
-
-    def _small(self) -> HumanLRM:
-        if not isinstance(self.model, HumanLRM):
-            raise ValueError(f"only a model of the small family can train its {self.part} alone")
-        return self.model

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from humanlrm.model.encoder import TrainableTrunk
 from humanlrm.model.landmark_head import Lifter
-from humanlrm.model.lrm import Model, build
+from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.train.checkpoint import trained_parameters
 from humanlrm.train.config import TrainConfig
 
@@ -14,7 +14,7 @@ from humanlrm.train.config import TrainConfig
 _RATE_SHARES: dict[type[nn.Module], float] = {Lifter: 0.1, TrainableTrunk: 0.25}
 
 
-def make_optimizer(model: Model, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
+def make_optimizer(model: HumanLRM, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
     """Build AdamW with a group per decay and share of the learning rate (``share``).
 
     Biases, norms, embeddings, the prior's weight and the density's width do not decay.
@@ -45,7 +45,7 @@ def update_average(average: dict[str, Tensor], parameters: dict[str, nn.Paramete
 
 
 @torch.no_grad()
-def averaged_model(model: Model, average: dict[str, Tensor]) -> Model:
+def averaged_model(model: HumanLRM, average: dict[str, Tensor]) -> HumanLRM:
     """Copy a model, with the averaged weights, in evaluation mode."""
     copy = build(model.config).to(next(model.parameters()).device)
     for name, parameter in trained_parameters(copy).items():

@@ -13,7 +13,7 @@ from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.extract import extract_surface
 from humanlrm.mesh.surface import vertex_normals
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField
@@ -55,7 +55,7 @@ class Pictures:
 
 
 @torch.no_grad()
-def draw_pictures(model: Model, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pictures:
+def draw_pictures(model: HumanLRM, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pictures:
     """Draw the first few subjects of a batch: the surface, not the density around it.
 
     Args:
@@ -107,7 +107,7 @@ def _compare_targets(field: RadianceField, targets: Targets) -> Float[Tensor, "B
     return rearrange(torch.stack(rows), "T B C H W -> B C (T H) W")
 
 
-def _mesh(model: Model, planes: Triplane) -> LoggedMesh | None:
+def _mesh(model: HumanLRM, planes: Triplane) -> LoggedMesh | None:
     """Extract the first subject's surface."""
     first = _first(planes, 1)
     try:

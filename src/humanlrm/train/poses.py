@@ -18,12 +18,11 @@ from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.diffusion.pose_prior import pose_condition
 from humanlrm.diffusion.process import NoiseLevels
 from humanlrm.files import atomic_write
-from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from humanlrm.model.lrm import HumanLRM
-from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser
+from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser, PoseDenoiserConfig
 from humanlrm.model.pretrained import from_pretrained
 from humanlrm.photo.visibility import share_below_photo
-from humanlrm.train.diffuse import DiffuseConfig, run_denoising
+from humanlrm.train.denoise import DenoisingConfig, run_denoising
 from humanlrm.train.hooks import Progress
 from humanlrm.views import Inputs, collate
 from humanlrm.workers import processes
@@ -57,9 +56,9 @@ class Examples:
         return len(self.truth)
 
 
-def pose_recipe(photos: int = 1_000_000, seed: int = 0) -> DiffuseConfig:
+def pose_recipe(photos: int = 1_000_000, seed: int = 0) -> DenoisingConfig:
     """Settings of a run that sees ``photos``; each photo comes again and again, with other noise."""
-    return DiffuseConfig(
+    return DenoisingConfig(
         samples=photos,
         batch=64,
         learning_rate=1e-3,
@@ -73,7 +72,7 @@ def pose_recipe(photos: int = 1_000_000, seed: int = 0) -> DiffuseConfig:
 
 def train_poses(
     config: PoseDenoiserConfig,
-    plan: DiffuseConfig,
+    plan: DenoisingConfig,
     examples: Examples,
     run: Path,
     report: Callable[[Progress], None] | None = None,
@@ -168,7 +167,7 @@ def legs_are_straight(landmarks: Float[Tensor, "*B J 3"]) -> Bool[Tensor, "*B"]:
 def _load(weights: Path, data: tuple[Path, ...], seed: int) -> tuple[HumanLRM, TrainingDataset]:
     """Load model and data, once per process."""
     model = from_pretrained(weights)
-    if not isinstance(model, HumanLRM):
+    if not model.config.samples_poses:
         raise ValueError(f"{weights}: poses are sampled for models of the small family only")
     settings = SampleSettings(points=_UNUSED_POINTS, surface=_UNUSED_POINTS, image_px=model.config.image_px)
     shards = Mixture([(ShardFolder(folder), 1.0) for folder in data])

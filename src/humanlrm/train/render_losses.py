@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from humanlrm.model.lrm import Model
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.render.density import Density, RadianceField
 from humanlrm.render.volume import Sampling, render_rays
@@ -119,7 +119,7 @@ class RenderSchedule:
         return self.low if progress < self.switch else self.high
 
 
-def radiance_field(model: Model, planes: Triplane, density: Density) -> RadianceField:
+def radiance_field(model: HumanLRM, planes: Triplane, density: Density) -> RadianceField:
     """Join the model's field on these planes and a density for the renderer."""
     return RadianceField(partial(model.field.distance, planes), partial(model.field, planes), density)
 

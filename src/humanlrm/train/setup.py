@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from humanlrm.data.dataset import TrainingDataset, batches
 from humanlrm.data.shards import Mixture, ShardFolder
-from humanlrm.model.config import Config, PaperConfig
-from humanlrm.model.encoders import load_weights
+from humanlrm.model.config import Config
 from humanlrm.model.history import check_goes_on, note, read_history, write_history
-from humanlrm.model.lrm import Model, build
+from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import load_grown
 from humanlrm.train.checkpoint import (
     Counters,
@@ -64,7 +63,7 @@ class TrainState:
     def samples_per_step(self) -> int:
         return self.config.batch * self.config.accumulate * self.accelerator.num_processes
 
-    def averaged_model(self) -> Model:
+    def averaged_model(self) -> HumanLRM:
         """Copy the model, with the averaged weights, in evaluation mode."""
         return averaged_model(self.objective.model, self.average)
 
@@ -113,8 +112,8 @@ def setup(
     optimizer = make_optimizer(model, config, objective.density)
     average = {name: p.detach().clone() for name, p in trained_parameters(model, objective.density).items()}
     counters = load_checkpoint(saved[-1], model, average, optimizer, objective.density) if saved else Counters()
-    # The paper's encoders have parameters that a step may not use.
-    has_unused = isinstance(model_config, PaperConfig) or config.part != "all"
+    # Encoders of several views have parameters that a step may not use.
+    has_unused = model.encoder.max_views > 1 or config.part != "all"
     accelerator = make_accelerator(config.device, has_unused)
     if accelerator.is_main_process:
         if config.initial is not None and not saved:
@@ -125,10 +124,12 @@ def setup(
 
 
 def _initialize(
-    model: Model, config: TrainConfig, data: ShardFolder | Mixture, figures: Float[np.ndarray, "N J 3"] | None
+    model: HumanLRM, config: TrainConfig, data: ShardFolder | Mixture, figures: Float[np.ndarray, "N J 3"] | None
 ) -> None:
     """Load the weights that a new run starts from, or else fit its landmark lifter."""
     if config.encoder is not None:
+        from humanlrm.model.view_encoder import load_weights  # the small family does not need it
+
         load_weights(model.encoder, config.encoder)
     if config.initial is not None:
         load_grown(model, load_initial_weights(config.initial), config.initial)

@@ -8,13 +8,12 @@ import torch
 from painted import cut_at, whole
 from tiny_diffusion import lively, tiny_lrm
 
-from humanlrm.diffusion.latent.complete import CompletionSettings, complete
-from humanlrm.diffusion.latent.condition import condition_of, fitted
+from humanlrm.diffusion.latent.complete import LatentSampling, complete
+from humanlrm.diffusion.latent.condition import encode_latent, fit_config, latent_condition
+from humanlrm.diffusion.latent.denoiser import Denoiser, tiny_denoiser
 from humanlrm.diffusion.latent.guidance import GuidanceSettings, ReconstructionGuidance
 from humanlrm.diffusion.uncertainty import SampledPoses, landmark_spread, measure_uncertainty, surface_offsets
 from humanlrm.frame import canonical_camera
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import tiny_denoiser
 from humanlrm.model.triplane import InputView
 from humanlrm.rays import image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField
@@ -34,7 +33,7 @@ def lrm():
 def denoiser(lrm):
     torch.manual_seed(1)
     scale = tuple(0.5 + 0.01 * k for k in range(24))
-    return lively(Denoiser(fitted(replace(tiny_denoiser(), mean=(0.1,) * 24, scale=scale), lrm)))
+    return lively(Denoiser(fit_config(replace(tiny_denoiser(), mean=(0.1,) * 24, scale=scale), lrm)))
 
 
 # ---- condition
@@ -42,36 +41,36 @@ def denoiser(lrm):
 
 def test_what_lies_outside_of_the_photo_is_not_looked_at(lrm, denoiser):
     given = cut_at(0.6).inputs
-    condition, _ = condition_of(lrm, denoiser, given)
+    condition, _ = latent_condition(lrm, denoiser, given)
     counts = condition.counts[0].view(4, 4)
     known = given.image[0, 4].view(4, 16, 4, 16).mean((1, 3)) >= 0.25
     assert bool((counts <= known).all())
     assert 0 < int(counts.sum()) < 16
-    assert condition_of(lrm, denoiser, whole().inputs)[0].counts.sum() > counts.sum()
+    assert latent_condition(lrm, denoiser, whole().inputs)[0].counts.sum() > counts.sum()
 
 
 def test_the_condition_holds_the_single_view_models_guess(lrm, denoiser):
     given = whole().inputs
-    condition, seen = condition_of(lrm, denoiser, given)
+    condition, seen = latent_condition(lrm, denoiser, given)
     with torch.no_grad():
-        latent = lrm.encode_latent(given.image)[0]
+        latent = encode_latent(lrm, given.image, None, given.landmarks, given.detector_features)[0]
     torch.testing.assert_close(denoiser.restored(condition.latent), latent, atol=1e-5, rtol=1e-4)
     assert torch.equal(seen.image[:, 3:], given.image[:, 3:])
 
 
 def test_a_model_that_starts_from_the_silhouette_cannot_be_completed():
     with pytest.raises(ValueError, match="depth_prior=False"):
-        fitted(tiny_denoiser(), tiny_lrm(depth_prior=True))
+        fit_config(tiny_denoiser(), tiny_lrm(depth_prior=True))
 
 
-# ---- agreement
+# ---- reconstruction guidance
 
 
 def portrait(lrm, denoiser, clean: torch.Tensor) -> InputView:
     """What the canonical camera sees of the person with this latent."""
     given = InputView(torch.zeros(1, 5, SIDE, SIDE), None, None, None)
     with torch.no_grad():
-        planes = lrm.decode_latent(denoiser.restored(clean), given)
+        planes = lrm.decoder.from_latent(denoiser.restored(clean), given)
         field = RadianceField(partial(lrm.field.distance, planes), partial(lrm.field, planes), LaplaceDensity())
         seen = render_rays(field, image_rays(canonical_camera(SIDE)), LIGHT.sampling)
     alpha = (to_image(seen.alpha, (SIDE, SIDE)) > 0.5).float()
@@ -87,23 +86,23 @@ def scene(lrm, denoiser):
     return portrait(lrm, denoiser, clean[:1]), clean[:1], clean[1:]
 
 
-def test_agreement_pulls_samples_towards_the_photo(lrm, denoiser, scene):
+def test_guidance_pulls_samples_towards_the_photo(lrm, denoiser, scene):
     seen, truth, others = scene
     nothing = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
-    agreement = ReconstructionGuidance(lrm, denoiser, seen, nothing, LIGHT)
-    pixels = torch.cat([agreement.person, agreement.nobody])
+    guidance = ReconstructionGuidance(lrm, denoiser, seen, nothing, LIGHT)
+    pixels = torch.cat([guidance.person, guidance.background])
     with torch.no_grad():
-        before, least = agreement.error(others, pixels), agreement.error(truth, pixels)
+        before, least = guidance.error(others, pixels), guidance.error(truth, pixels)
     moved = others
     for _ in range(8):
-        moved = agreement(moved, 0.5)
+        moved = guidance(moved, 0.5)
     with torch.no_grad():
-        after = agreement.error(moved, pixels)
+        after = guidance.error(moved, pixels)
     assert bool((least < 0.5 * before).all())
     assert bool((after - least < 0.75 * (before - least)).all())
 
 
-def test_agreement_leaves_early_steps_alone_and_is_seeded(lrm, denoiser, scene):
+def test_guidance_leaves_early_steps_alone_and_is_seeded(lrm, denoiser, scene):
     seen, _, others = scene
     nothing = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
     make = lambda seed: ReconstructionGuidance(lrm, denoiser, seen, nothing, LIGHT, seed)  # noqa: E731
@@ -127,7 +126,7 @@ def test_hidden_pixels_do_not_pull(lrm, denoiser, scene):
     assert not torch.equal(one, two)
 
 
-def test_a_photo_that_shows_nothing_cannot_be_agreed_with(lrm, denoiser, scene):
+def test_a_photo_that_shows_nothing_cannot_guide(lrm, denoiser, scene):
     with pytest.raises(ValueError, match="shows nothing"):
         ReconstructionGuidance(lrm, denoiser, scene[0], torch.ones(1, SIDE, SIDE, dtype=torch.bool))
 
@@ -136,7 +135,7 @@ def test_a_photo_that_shows_nothing_cannot_be_agreed_with(lrm, denoiser, scene):
 
 
 def test_samples_depend_on_photo_seed_and_number_only(lrm, denoiser):
-    given, plan = cut_at(0.6).inputs, CompletionSettings(samples=3, steps=4)
+    given, plan = cut_at(0.6).inputs, LatentSampling(samples=3, steps=4)
     found = complete(lrm, denoiser, given, plan)
     assert found.latents.shape == (3, 3, 8, 8, 8)
     assert len(found.planes) == 3
@@ -152,17 +151,17 @@ def test_samples_depend_on_photo_seed_and_number_only(lrm, denoiser):
 
 def test_planes_are_those_of_the_latents(lrm, denoiser):
     given = whole().inputs
-    found = complete(lrm, denoiser, given, CompletionSettings(samples=2, steps=4))
+    found = complete(lrm, denoiser, given, LatentSampling(samples=2, steps=4))
     with torch.no_grad():
-        seen = lrm.encode_latent(given.image)[1]
-        second = lrm.decode_latent(found.latents[1:], seen)
+        seen = encode_latent(lrm, given.image, None, given.landmarks, given.detector_features)[1]
+        second = lrm.decoder.from_latent(found.latents[1:], seen)
     torch.testing.assert_close(found.planes[1].zy, second.zy)
 
 
-def test_completion_with_agreement_runs_and_differs(lrm, denoiser):
-    given, plan = cut_at(0.6).inputs, CompletionSettings(samples=1, steps=4)
+def test_completion_with_guidance_runs_and_differs(lrm, denoiser):
+    given, plan = cut_at(0.6).inputs, LatentSampling(samples=1, steps=4)
     plain = complete(lrm, denoiser, given, plan).latents
-    agreed = complete(lrm, denoiser, given, replace(plan, agreement=LIGHT)).latents
+    agreed = complete(lrm, denoiser, given, replace(plan, reconstruction=LIGHT)).latents
     assert agreed.isfinite().all()
     assert not torch.allclose(plain, agreed)
 
@@ -170,7 +169,7 @@ def test_completion_with_agreement_runs_and_differs(lrm, denoiser):
 @pytest.mark.parametrize("changes", [{"samples": 0}, {"steps": 3}, {"steps": 51}, {"seed": -1}, {"guidance": -1.0}])
 def test_settings_that_make_no_sense_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
-        CompletionSettings(**changes)
+        LatentSampling(**changes)
 
 
 def test_one_photo_at_a_time(lrm, denoiser):

@@ -1,4 +1,4 @@
-"""The front of the room: one photo that hides something to several whole people."""
+"""Completion by the latent denoiser: one photo that hides something to several whole people."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,19 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.latent.condition import condition_of
+from humanlrm.diffusion.latent.condition import latent_condition
+from humanlrm.diffusion.latent.denoiser import Denoiser
 from humanlrm.diffusion.latent.guidance import GuidanceSettings, ReconstructionGuidance
-from humanlrm.diffusion.sample import (
-    Solver,
-    corrected,
-    draw_noise,
-    guided,
-    noise_levels,
-    sample_ddim,
-    sample_heun,
-)
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.paper import PaperLRM
+from humanlrm.diffusion.sample import Solver, corrected, draw_noise, guided, noise_levels, sample_ddim, sample_heun
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.visibility import find_hidden_pixels
 from humanlrm.settings import check_sampling
@@ -29,16 +21,16 @@ _SOLVERS: dict[str, Solver] = {"heun": sample_heun, "ddim": sample_ddim}
 
 
 @dataclass(frozen=True)
-class CompletionSettings:
-    """How people are sampled.
+class LatentSampling:
+    """Sampling of latent triplanes.
 
     Attributes:
         samples: people per photo.
         steps: of the solver, 4 to 50.
-        solver: "heun" asks the network twice per step, "ddim" once.
+        solver: "heun" evaluates the network twice per step, "ddim" once.
         seed: of the starting noise; sample k of a seed is always the same.
         guidance: 1 takes the condition as it is, more exaggerates it at twice the cost.
-        agreement: pulls samples towards the photo's visible pixels; ``None``: the condition alone has to do.
+        reconstruction: pulls samples towards the photo's visible pixels; ``None``: the condition alone does.
     """
 
     samples: int = 1
@@ -46,7 +38,7 @@ class CompletionSettings:
     solver: Literal["heun", "ddim"] = "heun"
     seed: int = 0
     guidance: float = 1.5
-    agreement: GuidanceSettings | None = None
+    reconstruction: GuidanceSettings | None = None
 
     def __post_init__(self) -> None:
         check_sampling(self.samples, self.seed, self.guidance)
@@ -57,7 +49,7 @@ class CompletionSettings:
 
 
 @dataclass(frozen=True)
-class Completed:
+class LatentSamples:
     """Sampled people.
 
     Attributes:
@@ -66,33 +58,33 @@ class Completed:
     """
 
     latents: Float[Tensor, "B 3 C s s"]
-    planes: list[Triplane]
+    planes: tuple[Triplane, ...]
 
 
 @torch.no_grad()
 def complete(
-    lrm: PaperLRM, denoiser: Denoiser, inputs: Inputs, settings: CompletionSettings | None = None
-) -> Completed:
-    """Samples whole people who could be the one in a photo.
+    model: HumanLRM, denoiser: Denoiser, inputs: Inputs, sampling: LatentSampling | None = None
+) -> LatentSamples:
+    """Sample whole people who fit a photo.
 
     Args:
-        lrm: the reconstruction model whose latents the denoiser knows.
+        model: the reconstruction model whose latents the denoiser was trained on.
         inputs: one photo, a batch of one.
 
     Raises:
-        ValueError: more than one photo, or a photo that shows nothing of the person while agreement is asked for.
+        ValueError: more than one photo, a model without latents, or a photo that shows nothing of the person while
+            reconstruction guidance is asked for.
     """
-    settings = settings or CompletionSettings()
+    sampling = sampling or LatentSampling()
     if len(inputs.image) != 1:
         raise ValueError(f"complete: expected one photo, got {len(inputs.image)}; call it once for each")
-    condition, seen = condition_of(lrm, denoiser, inputs)
-    denoise = guided(denoiser, condition.repeated(settings.samples), settings.guidance)
-    if settings.agreement is not None:
-        agreement = ReconstructionGuidance(
-            lrm, denoiser, seen, find_hidden_pixels(inputs), settings.agreement, settings.seed
-        )
-        denoise = corrected(denoise, agreement)
-    noise = draw_noise(settings.seed, settings.samples, tuple(condition.latent.shape[1:]))
-    found = _SOLVERS[settings.solver](denoise, noise.to(condition.latent), noise_levels(settings.steps))
-    latents = denoiser.restored(found)
-    return Completed(latents, [lrm.decode_latent(latent[None], seen) for latent in latents])
+    condition, view = latent_condition(model, denoiser, inputs)
+    denoise = guided(denoiser, condition.repeated(sampling.samples), sampling.guidance)
+    if sampling.reconstruction is not None:
+        hidden = find_hidden_pixels(inputs)
+        guidance = ReconstructionGuidance(model, denoiser, view, hidden, sampling.reconstruction, sampling.seed)
+        denoise = corrected(denoise, guidance)
+    noise = draw_noise(sampling.seed, sampling.samples, tuple(condition.latent.shape[1:]))
+    clean = _SOLVERS[sampling.solver](denoise, noise.to(condition.latent), noise_levels(sampling.steps))
+    latents = denoiser.restored(clean)
+    return LatentSamples(latents, tuple(model.decoder.from_latent(latent[None], view) for latent in latents))

@@ -1,4 +1,4 @@
-"""From a photo to what the denoiser is told of it."""
+"""Latents of views, and the condition of the latent denoiser."""
 
 from dataclasses import replace
 
@@ -7,56 +7,93 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from humanlrm.model.denoiser import Denoiser, TriplaneCondition
-from humanlrm.model.denoiser_config import DenoiserConfig
-from humanlrm.model.paper import PaperLRM
+from humanlrm.camera import Cameras
+from humanlrm.diffusion.latent.denoiser import Denoiser, DenoiserConfig, TriplaneCondition
+from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import InputView
 from humanlrm.photo.visibility import find_hidden_pixels
 from humanlrm.views import Inputs
 
-#: A token counts if at least this share of its pixels does (our choice).
-_ENOUGH = 0.25
+#: Least share of visible pixels of a token that counts.
+_VISIBLE_SHARE = 0.25
+_NO_LATENT = "this model has no latent triplane; give weights of the paper's family"
 
 
 @torch.no_grad()
-def condition_of(student: PaperLRM, denoiser: Denoiser, inputs: Inputs) -> tuple[TriplaneCondition, InputView]:
-    """What the single-view model sees in a photo: its encoder's tokens, without those that show something in front of
-    the person or lie outside of the photo, and its own guess of the latent. Also what points read off the view.
+def latent_condition(model: HumanLRM, denoiser: Denoiser, inputs: Inputs) -> tuple[TriplaneCondition, InputView]:
+    """The single-view model's tokens and latent of photos, and the maps of the views that points sample.
+
+    Tokens that show something in front of the person or lie outside of the photo do not count.
 
     Args:
-        student: with one view; it is not changed.
-        inputs: photos, and the landmarks that were found in them.
+        inputs: photos with detected landmarks.
+
+    Raises:
+        ValueError: the model has no latent triplane.
     """
-    features = student.extract_features(inputs.image)
-    estimate = student.estimate_landmarks(inputs, features)
-    memory = features.memory if estimate is None else torch.cat([estimate.tokens, features.memory], dim=1)
-    latent, seen = student.decode_to_latent(features, None if estimate is None else estimate.points, estimate)
-    counts = token_mask(find_hidden_pixels(inputs), features.first.grid)
-    others = memory.shape[1] - counts.shape[1]  # landmarks, class tokens: they speak of the whole picture
+    memory, latent, view, grid = _encode(model, inputs.image, None, inputs.landmarks, inputs.detector_features)
+    counts = token_mask(find_hidden_pixels(inputs), grid)
+    others = memory.shape[1] - counts.shape[1]  # landmarks and class tokens belong to the whole picture
     counts = torch.nn.functional.pad(counts, (others, 0), value=True)
-    latent = denoiser.normalised(latent)
-    everyone = torch.ones(len(counts), dtype=torch.bool, device=counts.device)
-    return TriplaneCondition(everyone, memory, counts, latent), seen
+    present = torch.ones(len(counts), dtype=torch.bool, device=counts.device)
+    return TriplaneCondition(present, memory, counts, denoiser.normalised(latent)), view
+
+
+def encode_latent(
+    model: HumanLRM,
+    image: Float[Tensor, "B *V 5 H W"],
+    cameras: Cameras | None,
+    landmarks: Float[Tensor, "B J 4"],
+    detector_features: Float[Tensor, "B J 2 F"],
+) -> tuple[Float[Tensor, "B 3 C s s"], InputView]:
+    """The latent triplane of views, and the maps of the first view that points sample.
+
+    Args:
+        cameras: (B, V) cameras of the views in the box frame; ``None``: one view by the canonical camera.
+        landmarks, detector_features: of the first view.
+
+    Raises:
+        ValueError: the model has no latent triplane, or does not take these views.
+    """
+    return _encode(model, image, cameras, landmarks, detector_features)[1:3]
+
+
+def _encode(
+    model: HumanLRM,
+    image: Float[Tensor, "B *V 5 H W"],
+    cameras: Cameras | None,
+    landmarks: Float[Tensor, "B J 4"],
+    detector_features: Float[Tensor, "B J 2 F"],
+) -> tuple[Float[Tensor, "B M E"], Float[Tensor, "B 3 C s s"], InputView, tuple[int, int]]:
+    if not model.has_latent:
+        raise ValueError(_NO_LATENT)
+    features, estimate = model.encoder(image, cameras), None
+    if model.landmark_head is not None:
+        estimate = model.landmark_head(features, landmarks, detector_features)
+    memory = model.decoder.memory(features, estimate)
+    view = model.decoder.view(features, None if estimate is None else estimate.points, estimate)
+    return memory, model.decoder.to_latent(memory), view, features.first.grid
 
 
 def token_mask(hidden: Bool[Tensor, "B H W"], grid: tuple[int, int]) -> Bool[Tensor, "B M"]:
-    """Which of the patches, row by row, show enough that is not hidden."""
+    """True for patches, row by row, enough of which is visible."""
     share: Float[Tensor, "B h w"] = torch.nn.functional.adaptive_avg_pool2d((~hidden).float()[:, None], grid)[:, 0]
-    return rearrange(share, "B h w -> B (h w)") >= _ENOUGH
+    return rearrange(share, "B h w -> B (h w)") >= _VISIBLE_SHARE
 
 
-def fitted(config: DenoiserConfig, student: PaperLRM) -> DenoiserConfig:
+def fit_config(config: DenoiserConfig, model: HumanLRM) -> DenoiserConfig:
     """The denoiser's config with the latent and token sizes of a reconstruction model.
 
     Raises:
-        ValueError: its planes do not divide into the config's patches, or its field starts from the silhouette, which
-            would cut off whatever the photo hides.
+        ValueError: the model has no latent, its planes do not divide into the config's patches, or its field starts
+            from the silhouette, which would cut off whatever the photo hides.
     """
-    theirs = student.config
-    if theirs.depth_prior:
+    if not model.has_latent:
+        raise ValueError(_NO_LATENT)
+    if model.decoder.predicts_depth:
         raise ValueError(
             "this reconstruction model starts from the photo's silhouette (depth_prior), which cuts off what the photo "
             "hides: completion needs a model with depth_prior=False"
         )
-    sizes = {"channels": theirs.bottleneck, "side": theirs.plane_side, "memory": student.encoder.width}
-    return replace(config, **sizes)
+    _, channels, side, _ = model.decoder.latent_shape
+    return replace(config, channels=channels, side=side, memory=model.encoder.width)

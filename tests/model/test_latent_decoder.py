@@ -3,16 +3,16 @@ import torch
 from tiny_paper import tiny_paper
 from torch import nn
 
-from humanlrm.model.latent import LatentDecoder
+from humanlrm.model.latent_decoder import LatentUpsampler
 
 #: How much power the tokens' period may have compared with the frequencies beside it.
 MOST = 1.5
 
 
-def lively(upsample: int) -> LatentDecoder:
+def lively(upsample: int) -> LatentUpsampler:
     """Random weights everywhere, biases too."""
     torch.manual_seed(0)
-    decoder = LatentDecoder(tiny_paper(upsample=upsample))
+    decoder = LatentUpsampler(tiny_paper(upsample=upsample))
     for parameter in decoder.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)

@@ -1,59 +1,92 @@
-"""The network of the triplane diffusion: a noisy latent triplane and one, perhaps half-hidden, view to a cleaner one.
+"""Denoiser of latent triplanes: a noisy latent and one, perhaps half-hidden, view to a cleaner latent.
 
-A diffusion transformer (DiT, Peebles & Xie 2023) over patches of the three planes. What its output means (denoised
-latent, noise, velocity) is the business of ``diffusion.process``; here are only tensors in, tensors out.
+A diffusion transformer (DiT, Peebles & Xie 2023) over patches of the three planes. ``diffusion.process`` gives its raw
+output a meaning (denoised latent, noise, velocity).
 """
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from humanlrm.model.blocks import Attention
-from humanlrm.model.denoiser_config import DenoiserConfig
+from humanlrm.model.blocks import Attention, zero_init
+from humanlrm.model.pose_denoiser import DenoiserCondition, LevelEmbedding
+from humanlrm.model.pretrained import fill, read_denoiser
 
 _EXPANSION = 4
-_FREQUENCIES = 32
-
-Some = TypeVar("Some", bound="DenoiserCondition")
 
 
 @dataclass(frozen=True)
-class DenoiserCondition:
-    """What a denoiser is told of people: tensors, people first.
+class DenoiserConfig:
+    """Sizes of :class:`Denoiser`, and the numbers that make its latents of size 1.
 
     Attributes:
-        present: false: nothing is known of this person (classifier-free guidance); the rest does not matter.
+        family: tells the families apart in ``config.json``.
+        channels: of the latent triplane (``PaperConfig.bottleneck``).
+        side: of the latent planes (``PaperConfig.plane_side``).
+        patch: latent pixels along a token's side.
+        memory: channels of the given view's tokens (the width of its encoder).
+        width: channels of a token.
+        depth: transformer layers.
+        heads: attention heads.
+        mean, scale: mean and standard deviation of the teacher's latents over the training people, by plane and
+            channel (plane XY first); stored with the model because it means nothing without them.
     """
 
-    present: Bool[Tensor, "B"]
+    family: Literal["denoiser"] = "denoiser"
+    channels: int = 16
+    side: int = 16
+    patch: int = 2
+    memory: int = 432
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
-    def repeated(self: Some, count: int) -> Some:
-        """Every person ``count`` times, one after the other."""
-        return replace(self, **{name: value.repeat_interleave(count, dim=0) for name, value in vars(self).items()})
+    def __post_init__(self) -> None:
+        for name in ("channels", "side", "patch", "memory", "width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.side % self.patch:
+            raise ValueError(f"side must be a multiple of patch, got side={self.side}, patch={self.patch}")
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, got width={self.width}, heads={self.heads}")
+        if {len(self.mean), len(self.scale)} - {0, 3 * self.channels} or len(self.mean) != len(self.scale):
+            raise ValueError(
+                f"mean and scale need 3 x {self.channels} numbers each (or none: 0 and 1), got {len(self.mean)} and "
+                f"{len(self.scale)}"
+            )
+        if any(not s > 0 for s in self.scale):
+            raise ValueError(f"scale must be positive everywhere, got {min(self.scale)}")
 
-    def without(self: Some, dropped: Bool[Tensor, "B"]) -> Some:
-        """Nothing is known of the people that are ``dropped``."""
-        return replace(self, present=self.present & ~dropped)
 
-    def and_none(self: Some) -> Some:
-        """The batch twice: as it is, then with nothing known."""
-        nothing = vars(self.without(torch.ones_like(self.present)))
-        return replace(self, **{name: torch.cat([value, nothing[name]]) for name, value in vars(self).items()})
+def tiny_denoiser() -> DenoiserConfig:
+    """For tests: seconds on a CPU; for 8 x 8 latents of 8 channels."""
+    return DenoiserConfig(channels=8, side=8, patch=2, width=64, depth=2, heads=2)
+
+
+def small_denoiser() -> DenoiserConfig:
+    """For two CPU cores: 3 x 64 tokens of a 16 x 16 latent of 16 channels."""
+    return DenoiserConfig()
+
+
+DENOISERS: dict[str, Callable[[], DenoiserConfig]] = {"tiny": tiny_denoiser, "small": small_denoiser}
 
 
 @dataclass(frozen=True)
 class TriplaneCondition(DenoiserCondition):
-    """What the triplane denoiser is told of a person.
+    """Condition of the triplane denoiser.
 
     Attributes:
-        tokens: of the given view, as the reconstruction model's encoder makes them.
-        counts: which of them may be looked at; the others show something in front of the person or lie outside of the
-            photo.
-        latent: what the single-view model makes of the view, normalised (:meth:`Denoiser.normalised`).
+        tokens: of the given view, by the reconstruction model's encoder.
+        counts: False for tokens that show something in front of the person or lie outside of the photo.
+        latent: the single-view model's latent of the view, normalised (:meth:`Denoiser.normalised`).
     """
 
     tokens: Float[Tensor, "B M E"]
@@ -61,28 +94,9 @@ class TriplaneCondition(DenoiserCondition):
     latent: Float[Tensor, "B 3 C s s"]
 
 
-class LevelEmbedding(nn.Module):
-    """The noise level, and whether anything else is told, as one vector."""
-
-    frequencies: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.register_buffer("frequencies", torch.logspace(-1, 1, _FREQUENCIES), False)
-        self.layers = nn.Sequential(
-            nn.Linear(2 * _FREQUENCIES + 1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
-
-    def forward(self, log_noise: Float[Tensor, "B"], present: Bool[Tensor, "B"]) -> Float[Tensor, "B D"]:
-        """Args: ``log_noise`` numbers of about -2 to 2."""
-        waves = log_noise[:, None] * self.frequencies
-        return self.layers(torch.cat([waves.sin(), waves.cos(), present[:, None].to(waves)], dim=-1))
-
-
 class NoiseBlock(nn.Module):
     """Self-attention among all planes, cross-attention to the view, MLP; each is scaled, shifted and gated by the noise
-    level, and the gates start at zero (adaLN-Zero, DiT section 3.2; the cross-attention's share of it is our choice).
-    """
+    level, and the gates start at zero (adaLN-Zero, DiT section 3.2, for the cross-attention as well)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -91,9 +105,7 @@ class NoiseBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, _EXPANSION * width), nn.GELU("tanh"), nn.Linear(_EXPANSION * width, width)
         )
-        self.modulate = nn.Linear(width, 9 * width)
-        nn.init.zeros_(self.modulate.weight)
-        nn.init.zeros_(self.modulate.bias)
+        self.modulate = zero_init(nn.Linear(width, 9 * width))
 
     def forward(
         self,
@@ -112,10 +124,10 @@ class NoiseBlock(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Patches of the noisy latent and, beside them, of the single-view latent; ``depth`` blocks; patches again.
+    """Patches of the noisy latent beside those of the single-view latent; ``depth`` blocks; patches again.
 
-    The view's tokens are asked by cross-attention. A learned token that stands for "nothing" can always be looked at:
-    it is all that is left where no token counts.
+    The planes attend to the view's tokens and to a learned token for "nothing", which is all that is left where no
+    token counts.
     """
 
     mean: Tensor
@@ -135,11 +147,8 @@ class Denoiser(nn.Module):
         self.nothing = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.blocks = nn.ModuleList([NoiseBlock(width, config.heads) for _ in range(config.depth)])
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulate = nn.Linear(width, 2 * width)
-        self.leave = nn.Linear(width, pixels)
-        for layer in (self.modulate, self.leave):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.modulate = zero_init(nn.Linear(width, 2 * width))
+        self.leave = zero_init(nn.Linear(width, pixels))
 
     def normalised(self, latent: Float[Tensor, "B 3 C s s"]) -> Float[Tensor, "B 3 C s s"]:
         """The reconstruction model's latent to mean 0 and standard deviation 1 per plane and channel."""
@@ -156,7 +165,7 @@ class Denoiser(nn.Module):
 
         Args:
             noisy: normalised latent and noise, together of size 1.
-            log_noise: tells the noise level; numbers of about -2 to 2.
+            log_noise: noise levels; numbers of about -2 to 2.
             condition: of the same B people.
 
         Raises:
@@ -166,8 +175,8 @@ class Denoiser(nn.Module):
         if noisy.shape[1:] != (3, config.channels, config.side, config.side):
             expected = (3, config.channels, config.side, config.side)
             raise ValueError(f"Denoiser: latents of shape {tuple(noisy.shape[1:])}, the config says {expected}")
-        known = condition.present[:, None, None, None, None]
-        hint = torch.where(known, condition.latent, torch.zeros_like(condition.latent))
+        present = condition.present[:, None, None, None, None]
+        hint = torch.where(present, condition.latent, torch.zeros_like(condition.latent))
         tokens = self.enter(self._patches(torch.cat([noisy, hint], dim=2))) + self.place
         level = self.level(log_noise, condition.present)
         memory = torch.cat([self.nothing.expand(len(noisy), -1, -1), self.view(condition.tokens)], dim=1)
@@ -184,3 +193,14 @@ class Denoiser(nn.Module):
     def _planes(self, patches: Float[Tensor, "B N F"]) -> Float[Tensor, "B 3 C s s"]:
         p, h = self.config.patch, self.config.side // self.config.patch
         return rearrange(patches, "B (k h w) (C p q) -> B k C (h p) (w q)", k=3, h=h, p=p, q=p)
+
+
+def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> Denoiser:
+    """The denoiser in a folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or not a denoiser's.
+    """
+    wrong = "holds a reconstruction model; give the folder of a denoiser"
+    config, tensors = read_denoiser(folder, DenoiserConfig, wrong)
+    return fill(Denoiser(config), tensors, folder, device)

@@ -13,21 +13,21 @@ from torch.utils.data import Dataset
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.cli import main
 from humanlrm.data.shards import write_shard
-from humanlrm.diffusion.latent.complete import CompletionSettings, complete
-from humanlrm.diffusion.latent.condition import fitted
+from humanlrm.diffusion.latent.complete import LatentSampling, complete
+from humanlrm.diffusion.latent.condition import fit_config
+from humanlrm.diffusion.latent.denoiser import Denoiser, denoiser_from_pretrained, tiny_denoiser
 from humanlrm.model.config import tiny
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import tiny_denoiser
 from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import CheckpointError, denoiser_from_pretrained, save_pretrained
+from humanlrm.model.pretrained import CheckpointError, save_pretrained
 from humanlrm.train.checkpoint import list_checkpoints, load_averaged_weights, trained_parameters
-from humanlrm.train.diffuse import DiffuseConfig, distil, train_denoiser
+from humanlrm.train.denoise import DenoisingConfig
+from humanlrm.train.latent.distill import Teacher, distill, train_denoiser
 from humanlrm.train.latent.pairs import Pair
 from humanlrm.train.latent.targets import LatentFolder
 from humanlrm.train.stop import TrainingStopped
 from humanlrm.views import Inputs
 
-PLAN = DiffuseConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
+PLAN = DenoisingConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
 
 
 class Four(Dataset[Pair]):
@@ -54,7 +54,7 @@ def lrm():
 
 @pytest.fixture(scope="module")
 def config(lrm):
-    return fitted(tiny_denoiser(), lrm)
+    return fit_config(tiny_denoiser(), lrm)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def uninterrupted(lrm, config, tmp_path_factory) -> Path:
 
 def test_samples_reproduce_the_person_they_are_conditioned_on(lrm, config, tmp_path):
     people = Four()
-    plan = DiffuseConfig(samples=4 * 220, batch=4, levels=8, learning_rate=4e-3, warmup=40, ema=0.95, drop=0.05)
+    plan = DenoisingConfig(samples=4 * 220, batch=4, levels=8, learning_rate=4e-3, warmup=40, ema=0.95, drop=0.05)
     losses = []
     model = train_denoiser(
         config,
@@ -82,7 +82,7 @@ def test_samples_reproduce_the_person_they_are_conditioned_on(lrm, config, tmp_p
         given = people[person].inputs
         batch = Inputs(given.image[None], given.landmarks[None], given.detector_features[None])
         for guidance in (1.0, 2.0):
-            settings = CompletionSettings(samples=2, steps=8, seed=person, guidance=guidance)
+            settings = LatentSampling(samples=2, steps=8, seed=person, guidance=guidance)
             found = complete(lrm, model, batch, settings).latents
             distance = (found[:, None] - people.latents).square().mean((2, 3, 4, 5))
             assert distance.argmin(1).tolist() == [person, person], (losses[-1], distance)
@@ -143,7 +143,7 @@ def test_a_loss_that_is_no_number_stops_the_run(lrm, config, tmp_path):
 
 
 def test_biases_and_embeddings_do_not_decay(config):
-    from humanlrm.train.diffuse import _optimizer
+    from humanlrm.train.denoise import _optimizer
 
     model = Denoiser(config)
     names = {id(p): name for name, p in trained_parameters(model).items()}
@@ -156,7 +156,7 @@ def test_biases_and_embeddings_do_not_decay(config):
 @pytest.mark.parametrize("changes", [{"samples": 0}, {"levels": 0}, {"drop": 1.0}])
 def test_plans_that_make_no_sense_are_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
-        DiffuseConfig(**changes)
+        DenoisingConfig(**changes)
 
 
 # ---- from shards to a denoiser, as the command does it
@@ -169,10 +169,9 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
-def test_distilling_stores_the_teachers_statistics_and_goes_on(lrm, data, tmp_path):
-    go = lambda plan: distil(  # noqa: E731
-        tiny_denoiser(), plan, lrm, lrm, data, tmp_path / "latents", tmp_path / "run", workers=0, views=3
-    )
+def test_distillation_stores_the_teachers_statistics_and_goes_on(lrm, data, tmp_path):
+    teacher = Teacher(lrm, tmp_path / "latents", views=3)
+    go = lambda plan: distill(tiny_denoiser(), plan, lrm, teacher, data, tmp_path / "run", workers=0)  # noqa: E731
     model = go(replace(PLAN, samples=4))
     cached = LatentFolder(tmp_path / "latents", lrm)
     assert (model.config.mean, model.config.scale) == cached.statistics()
@@ -182,8 +181,9 @@ def test_distilling_stores_the_teachers_statistics_and_goes_on(lrm, data, tmp_pa
 
 
 def test_models_of_different_latents_are_refused(lrm, data, tmp_path):
+    teacher = Teacher(tiny_lrm(bottleneck=4), tmp_path / "latents")
     with pytest.raises(ValueError, match="share a latent triplane"):
-        distil(tiny_denoiser(), PLAN, lrm, tiny_lrm(bottleneck=4), data, tmp_path / "latents", tmp_path / "run")
+        distill(tiny_denoiser(), PLAN, lrm, teacher, data, tmp_path / "run")
     assert not (tmp_path / "latents").exists()
 
 

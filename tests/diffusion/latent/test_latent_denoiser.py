@@ -6,15 +6,15 @@ import pytest
 import torch
 from tiny_diffusion import lively, small_tokens, some_condition
 
-from humanlrm.model.config import read_any_config, read_config
-from humanlrm.model.denoiser import Denoiser
-from humanlrm.model.denoiser_config import DenoiserConfig, small_denoiser, tiny_denoiser
-from humanlrm.model.pretrained import (
-    CheckpointError,
+from humanlrm.diffusion.latent.denoiser import (
+    Denoiser,
+    DenoiserConfig,
     denoiser_from_pretrained,
-    from_pretrained,
-    save_pretrained,
+    small_denoiser,
+    tiny_denoiser,
 )
+from humanlrm.model.config import from_fields, read_config
+from humanlrm.model.pretrained import SHIPPED, CheckpointError, from_pretrained, save_pretrained
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def answer(network, noisy, condition, level=0.0):
         return network(noisy, torch.full((len(noisy),), level), condition)
 
 
-def test_a_new_network_says_0():
+def test_a_new_network_outputs_0():
     network = Denoiser(replace(tiny_denoiser(), memory=6))
     assert not answer(network, torch.randn(2, 3, 8, 8, 8), some_condition()).any()
 
@@ -45,7 +45,7 @@ def test_tokens_that_do_not_count_have_no_influence(noisy):
     assert not torch.allclose(answer(network, noisy, replace(condition, tokens=other)), before)
 
 
-def test_nobody_whose_condition_is_dropped_is_told_anything(noisy):
+def test_a_dropped_condition_has_no_influence(noisy):
     network, condition = small_tokens(), some_condition()
     nothing = condition.without(torch.tensor([True, False]))
     changed = replace(nothing, tokens=condition.tokens + 1, latent=condition.latent + 1)
@@ -69,7 +69,7 @@ def test_latent_hint_noise_level_and_place_matter(noisy):
     assert not torch.allclose(turned, before[:, [1, 2, 0]])
 
 
-def test_every_plane_hears_of_every_other(noisy):
+def test_every_plane_depends_on_every_other(noisy):
     network, condition = small_tokens(), some_condition()
     before = answer(network, noisy, condition)
     for plane in range(3):
@@ -109,15 +109,13 @@ def test_statistics_are_stored_with_the_weights(tmp_path):
 
 
 def test_a_reconstruction_model_is_no_denoiser():
-    from humanlrm.model.pretrained import SHIPPED
-
     with pytest.raises(CheckpointError, match="give the folder of a denoiser"):
         denoiser_from_pretrained(SHIPPED)
 
 
 def test_a_config_comes_back_from_json():
     config = replace(small_denoiser(), mean=(0.1,) * 48, scale=(2.0,) * 48)
-    assert read_any_config({**asdict(config), "mean": [0.1] * 48}) == config
+    assert from_fields(DenoiserConfig, {**asdict(config), "mean": [0.1] * 48}) == config
     with pytest.raises(ValueError, match="denoiser"):
         read_config(asdict(config))
 

@@ -10,8 +10,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before transformers is imported:
 
 from humanlrm.model.config import PaperConfig, paper
 from humanlrm.model.encoder import LiteEncoder
-from humanlrm.model.encoders import LiteTokens, VitEncoder, load_weights, view_encoder
 from humanlrm.model.lrm import build
+from humanlrm.model.view_encoder import LiteTokens, VitEncoder, build_view_encoder, load_weights
 
 KINDS = ("lite", "dino", "dinov2")
 
@@ -26,7 +26,7 @@ def encoder(kind: str):
     if kind != "lite":
         pytest.importorskip("transformers")
     torch.manual_seed(0)
-    out = view_encoder(config(kind)).eval()
+    out = build_view_encoder(config(kind)).eval()
     for name, parameter in out.named_parameters():
         if "modul" in name:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -40,7 +40,7 @@ def test_any_image_becomes_one_token_per_patch(kind, size):
     patch = {"lite": 32, "dino": 16, "dinov2": 14}[kind]
     whole = [round(side / patch) * patch for side in size]
     cell = min(patch, 16)
-    found = net(torch.rand(2, 3, *size))
+    found = net.tokens(torch.rand(2, 3, *size))
     assert found.grid == (whole[0] // cell, whole[1] // cell)
     classes = 0 if kind == "lite" else 1
     assert found.tokens.shape == (2, classes + found.grid[0] * found.grid[1], net.width)
@@ -50,9 +50,9 @@ def test_any_image_becomes_one_token_per_patch(kind, size):
 @pytest.mark.parametrize("kind", KINDS)
 def test_patches_lie_where_the_image_has_them(kind):
     net, image = encoder(kind), torch.zeros(1, 3, 112, 112)
-    before = net(image).patches
+    before = net.tokens(image).patches
     image[..., :28, 84:] = 1
-    change = (net(image).patches - before).norm(dim=1)[0]
+    change = (net.tokens(image).patches - before).norm(dim=1)[0]
     row, column = divmod(int(change.argmax()), change.shape[1])
     assert row < change.shape[0] / 3
     assert column > change.shape[1] * 2 / 3
@@ -61,7 +61,7 @@ def test_patches_lie_where_the_image_has_them(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_token_knows_its_place(kind):
     """In an image that is the same everywhere."""
-    tokens = encoder(kind)(torch.full((1, 3, 64, 64), 0.5)).patches.flatten(2)[0].T
+    tokens = encoder(kind).tokens(torch.full((1, 3, 64, 64), 0.5)).patches.flatten(2)[0].T
     assert torch.cdist(tokens, tokens).add(torch.eye(len(tokens)) * 9).min() > 1e-3
 
 
@@ -69,12 +69,12 @@ def test_a_token_knows_its_place(kind):
 def test_each_image_is_modulated_by_its_own_camera(kind):
     net, image = encoder(kind), torch.rand(1, 3, 64, 64).expand(2, -1, -1, -1)
     condition = torch.randn(2, 16)
-    plain, modulated = net(image).tokens, net(image, condition).tokens
+    plain, modulated = net.tokens(image).tokens, net.tokens(image, condition).tokens
     torch.testing.assert_close(plain[0], plain[1], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(modulated[0], modulated[1], atol=1e-2)
-    alone = net(image[1:], condition[1:]).tokens
+    alone = net.tokens(image[1:], condition[1:]).tokens
     torch.testing.assert_close(modulated[1:], alone, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(net(image).tokens, plain, rtol=0, atol=0)  # and nothing of it stays behind
+    torch.testing.assert_close(net.tokens(image).tokens, plain, rtol=0, atol=0)  # and nothing of it stays behind
 
 
 def test_without_a_camera_a_vit_is_that_of_its_library():
@@ -82,15 +82,15 @@ def test_without_a_camera_a_vit_is_that_of_its_library():
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     pixels = (image - mean[:, None, None]) / std[:, None, None]
     expected = net.net(pixels, interpolate_pos_encoding=True).last_hidden_state
-    torch.testing.assert_close(net(image).tokens, expected, rtol=0, atol=0)
+    torch.testing.assert_close(net.tokens(image).tokens, expected, rtol=0, atol=0)
 
 
 def test_a_failed_forward_leaves_no_modulation_behind():
     net, image = encoder("dino"), torch.rand(1, 3, 64, 64)
-    plain = net(image).tokens
+    plain = net.tokens(image).tokens
     with pytest.raises(RuntimeError):
-        net(image, torch.randn(1, 5))
-    torch.testing.assert_close(net(image).tokens, plain, rtol=0, atol=0)
+        net.tokens(image, torch.randn(1, 5))
+    torch.testing.assert_close(net.tokens(image).tokens, plain, rtol=0, atol=0)
 
 
 def test_the_lite_tokens_are_the_features_of_the_small_encoder():
@@ -99,7 +99,7 @@ def test_the_lite_tokens_are_the_features_of_the_small_encoder():
         net.place.weight.zero_()
         net.place.bias.zero_()
     pyramid = LiteEncoder()(image)
-    found = net(image).patches[0, :112, 1, 2]
+    found = net.tokens(image).patches[0, :112, 1, 2]
     expected = pyramid.stride16[0, :, 1, 2]
     assert torch.corrcoef(torch.stack([found, expected]))[0, 1] > 0.999
 
@@ -109,7 +109,7 @@ def published(request, tmp_path):
     """A folder as the hub has it, and a new encoder that wants it."""
     torch.manual_seed(7)
     pytest.importorskip("transformers")
-    view_encoder(config(request.param)).net.save_pretrained(tmp_path)
+    build_view_encoder(config(request.param)).net.save_pretrained(tmp_path)
     return tmp_path, encoder(request.param)
 
 
@@ -118,7 +118,7 @@ def test_weights_of_a_folder_are_copied_exactly(published):
     before = {name: p.clone() for name, p in net.net.state_dict().items()}
     load_weights(net, folder)
     torch.manual_seed(7)
-    expected = view_encoder(config("dino" if net.settings.model_type == "vit" else "dinov2")).net.state_dict()
+    expected = build_view_encoder(config("dino" if net.settings.model_type == "vit" else "dinov2")).net.state_dict()
     after = net.net.state_dict()
     assert all(torch.equal(after[name], expected[name]) for name in expected)
     assert any(not torch.equal(after[name], before[name]) for name in before)
@@ -132,7 +132,7 @@ def test_weights_of_other_sizes_are_refused(published, changes, message):
     folder, net = published
     kind = "dino" if net.settings.model_type == "vit" else "dinov2"
     with pytest.raises(ValueError, match=message):
-        load_weights(view_encoder(replace(config(kind), **changes)), folder)
+        load_weights(build_view_encoder(replace(config(kind), **changes)), folder)
 
 
 def test_weights_of_another_network_are_refused(published):
@@ -194,5 +194,5 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
 
 def test_every_kind_is_behind_the_interface():
     pytest.importorskip("transformers")
-    kinds = [type(view_encoder(config(kind))) for kind in KINDS]
+    kinds = [type(build_view_encoder(config(kind))) for kind in KINDS]
     assert kinds == [LiteTokens, VitEncoder, VitEncoder]
