@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from humanlrm.evaluate.plan import Corruption
-from humanlrm.evaluate.report.rows import Row, grouped, interval, paired, summary
+from humanlrm.evaluate.report.rows import Row, bootstrap, grouped, paired_difference, summarize
 
 
 def row(person: str, value: float | None, method="a", yaw=0.0, condition=None, **about) -> Row:
@@ -16,7 +16,7 @@ def row(person: str, value: float | None, method="a", yaw=0.0, condition=None, *
 
 def test_the_interval_is_that_of_the_mean_of_independent_people():
     values = np.random.default_rng(1).normal(3, 1, 400)
-    found = interval((str(i), float(v)) for i, v in enumerate(values))
+    found = bootstrap((str(i), float(v)) for i, v in enumerate(values))
     assert found is not None
     assert found.mean == pytest.approx(values.mean())
     half = 1.96 * values.std() / 20
@@ -26,8 +26,8 @@ def test_the_interval_is_that_of_the_mean_of_independent_people():
 
 def test_more_views_of_the_same_people_do_not_make_the_interval_narrower():
     values = np.random.default_rng(2).normal(3, 1, 30)
-    once = interval((str(i), float(v)) for i, v in enumerate(values))
-    thrice = interval((str(i), float(v)) for i, v in enumerate(values) for _ in range(3))
+    once = bootstrap((str(i), float(v)) for i, v in enumerate(values))
+    thrice = bootstrap((str(i), float(v)) for i, v in enumerate(values) for _ in range(3))
     assert once is not None
     assert thrice is not None
     assert (once.low, once.high) == (pytest.approx(thrice.low), pytest.approx(thrice.high))
@@ -35,8 +35,8 @@ def test_more_views_of_the_same_people_do_not_make_the_interval_narrower():
 
 
 def test_nothing_has_no_interval_and_one_person_has_no_width():
-    assert interval([]) is None
-    found = interval([("a", 2.0)])
+    assert bootstrap([]) is None
+    found = bootstrap([("a", 2.0)])
     assert found is not None
     assert (found.mean, found.low, found.high) == (2, 2, 2)
 
@@ -46,7 +46,7 @@ def test_a_failure_counts_as_not_sound_but_not_as_a_distance():
         Row("s", "1", "1", 0, Corruption(), False, "a", {"sound": 1.0, "chamfer_cm": 2.0}),
         row("2", None, failure="no"),
     ]
-    sound, distance = summary(rows, "sound"), summary(rows, "chamfer_cm")
+    sound, distance = summarize(rows, "sound"), summarize(rows, "chamfer_cm")
     assert sound is not None
     assert distance is not None
     assert (sound.mean, sound.cases, distance.mean, distance.cases) == (0.5, 2, 2.0, 1)
@@ -56,7 +56,7 @@ def test_paired_differences_are_narrow_where_people_differ_more_than_methods():
     hardness = np.random.default_rng(3).normal(5, 2, 50)
     before = [row(str(i), float(v)) for i, v in enumerate(hardness)]
     after = [row(str(i), float(v) - 0.1) for i, v in enumerate(hardness)]
-    found = paired(before, after[:40], "chamfer_cm")
+    found = paired_difference(before, after[:40], "chamfer_cm")
     assert found is not None
     assert found.mean == pytest.approx(-0.1)
     assert found.high < 0
@@ -64,8 +64,11 @@ def test_paired_differences_are_narrow_where_people_differ_more_than_methods():
 
 
 def test_only_equal_cases_are_paired():
-    assert paired([row("1", 1.0, yaw=0)], [row("1", 2.0, yaw=120)], "chamfer_cm") is None
-    assert paired([row("1", 1.0)], [row("1", 2.0, condition=Corruption("occlusion", "box", 0.1))], "chamfer_cm") is None
+    assert paired_difference([row("1", 1.0, yaw=0)], [row("1", 2.0, yaw=120)], "chamfer_cm") is None
+    assert (
+        paired_difference([row("1", 1.0)], [row("1", 2.0, condition=Corruption("occlusion", "box", 0.1))], "chamfer_cm")
+        is None
+    )
 
 
 def test_groups_show_frontal_standing_people_apart_and_leave_corrupted_photographs_out():

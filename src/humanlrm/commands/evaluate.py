@@ -206,7 +206,7 @@ def _print_quick(report: "Report") -> int:
 
 
 def _print_report(report: "Report", out: Path) -> int:
-    from humanlrm.evaluate.report.rows import failed
+    from humanlrm.evaluate.report.rows import count_failures
     from humanlrm.evaluate.report.tables import MAIN, curve_table, curves, mean_table
 
     means = mean_table(report.rows, MAIN, bounds=False)
@@ -215,7 +215,7 @@ def _print_report(report: "Report", out: Path) -> int:
         _print(replace(means, title=title))
     for members in curves(report.rows).values():
         _print(curve_table(members, bounds=False))
-    failures = failed(report.rows)
+    failures = count_failures(report.rows)
     for reason, count in Counter(row.failure for row in report.rows if row.failure).most_common(_PRINTED_REASONS):
         console.print(f"failed, {count}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{out / 'report.json'}  report.md  index.html  sheets/   {failures} cases failed", highlight=False)

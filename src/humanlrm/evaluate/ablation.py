@@ -13,7 +13,7 @@ import torch
 
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.evaluate.plan import EvaluationPlan, Sources
-from humanlrm.evaluate.report.rows import Row, failed, summary
+from humanlrm.evaluate.report.rows import Row, count_failures, summarize
 from humanlrm.evaluate.run import run
 from humanlrm.evaluate.scores import METRIC
 from humanlrm.evaluate.study import VARIANTS, Study, Variant
@@ -171,9 +171,9 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
 
 def _figures(rows: list[Row]) -> Figures:
     """Means of the metrics over all cases, and the share that failed."""
-    means = {name: summary(rows, name) for name in METRICS}
+    means = {name: summarize(rows, name) for name in METRICS}
     values = {name: float("nan") if mean is None else mean.mean for name, mean in means.items()}
-    return values | {"failed": failed(rows) / max(1, len(rows))}
+    return values | {"failed": count_failures(rows) / max(1, len(rows))}
 
 
 def table(plan: Study, figures: dict[str, list[Figures]]) -> str:

@@ -8,8 +8,14 @@ from jaxtyping import Float
 
 from humanlrm.camera import Cameras
 from humanlrm.data.scan import Scan
-from humanlrm.evaluate import corruptions
 from humanlrm.evaluate.case import Case, Truth, place_in_mask
+from humanlrm.evaluate.corruptions import (
+    corrupt_landmarks,
+    corrupt_mask,
+    corrupt_photo,
+    corrupt_viewpoint,
+    exact_landmarks,
+)
 from humanlrm.evaluate.plan import Corruption, Shooting
 from humanlrm.evaluate.renderer import (
     UNLIT,
@@ -58,15 +64,15 @@ class CaseBuilder:
         seed, yaw = self.unit.seed, round(view.yaw_deg)
         # The backdrop is the same under every condition: curves show the corruption and nothing else.
         rng = np.random.default_rng([seed, yaw, *map(ord, condition.name)])
-        camera = camera_at(self.renderer, corruptions.viewpoint(condition, view))
+        camera = camera_at(self.renderer, corrupt_viewpoint(condition, view))
         photo = self.renderer.photograph(camera, self.lamps, np.random.default_rng([seed, yaw]))
-        photo = corruptions.photograph(condition, photo, rng)
-        shown = self._crop(photo.rgb, corruptions.mask(condition, photo.alpha))
+        photo = corrupt_photo(condition, photo, rng)
+        shown = self._crop(photo.rgb, corrupt_mask(condition, photo.alpha))
         truth = self._truth(self.renderer.frame(photo, shown.crop), photo.alpha, photo.camera, photo.lamps)
         if self.shooting.landmarks == "exact" and truth.landmarks is not None:
-            shown = replace(shown, landmarks=corruptions.exact(truth.landmarks))
+            shown = replace(shown, landmarks=exact_landmarks(truth.landmarks))
         if condition.protocol == "landmarks":
-            change = corruptions.landmarks(condition, shown.landmarks, truth.landmarks, truth.cm_per_unit, rng, seed)
+            change = corrupt_landmarks(condition, shown.landmarks, truth.landmarks, truth.cm_per_unit, rng, seed)
             shown, truth = replace(shown, landmarks=change.landmarks), replace(truth, change=change)
         return Case(*self.names, view.yaw_deg, condition, shown, truth)
 

@@ -24,7 +24,7 @@ _LIMBS = {
 }
 
 
-def viewpoint(condition: Corruption, view: Viewpoint) -> Viewpoint:
+def corrupt_viewpoint(condition: Corruption, view: Viewpoint) -> Viewpoint:
     """The viewpoint under a condition; most conditions keep it."""
     changes = {
         "camera from below deg": {"pitch_deg": -condition.level},
@@ -35,7 +35,7 @@ def viewpoint(condition: Corruption, view: Viewpoint) -> Viewpoint:
     return replace(view, **changes.get(condition.kind, {}))
 
 
-def photograph(condition: Corruption, photo: EvalPhoto, rng: np.random.Generator) -> EvalPhoto:
+def corrupt_photo(condition: Corruption, photo: EvalPhoto, rng: np.random.Generator) -> EvalPhoto:
     """Cut or cover the person, or spoil the picture as a bad camera does. Other conditions keep the photograph."""
     kind, level, person = condition.kind, condition.level, photo.alpha > 0.5
     if kind == _BOTTOM:
@@ -68,7 +68,7 @@ def _spoil(rgb: UInt8[np.ndarray, "H W 3"], kind: str, level: float, rng: np.ran
     return None
 
 
-def mask(condition: Corruption, alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+def corrupt_mask(condition: Corruption, alpha: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     """The mask that a method gets."""
     change = {"mask eroded px": binary_erosion, "mask dilated px": binary_dilation}.get(condition.kind)
     if change is None:
@@ -128,13 +128,13 @@ class LandmarkChange:
     step: Float[np.ndarray, "3"]
 
 
-def exact(truth: Float[np.ndarray, "J 3"]) -> Float[Tensor, "J 4"]:
+def exact_landmarks(truth: Float[np.ndarray, "J 3"]) -> Float[Tensor, "J 4"]:
     """True landmarks as if detected; unknown ones are missing."""
-    known = np.asarray(np.isfinite(truth).all(1))
-    return torch.from_numpy(np.column_stack([np.where(known[:, None], truth, 0), known]).astype(np.float32))
+    is_known = np.asarray(np.isfinite(truth).all(1))
+    return torch.from_numpy(np.column_stack([np.where(is_known[:, None], truth, 0), is_known]).astype(np.float32))
 
 
-def landmarks(
+def corrupt_landmarks(
     condition: Corruption,
     detected: Float[Tensor, "J 4"],
     truth: Float[np.ndarray, "J 3"] | None,
@@ -157,7 +157,7 @@ def landmarks(
     limb = _LIMBS[str(limb_rng.choice(list(_LIMBS)))]
     step = limb_rng.normal(size=3)
     step *= (level if kind == "limb moved cm" else 10.0) / cm_per_unit / np.linalg.norm(step)
-    out = detected.clone() if kind == "detected" else exact(truth)
+    out = detected.clone() if kind == "detected" else exact_landmarks(truth)
     if kind == "missing, share":
         out[torch.from_numpy(rng.permutation(len(out))[: round(level * len(out))])] = 0
     elif kind == "depth flipped":

@@ -127,7 +127,7 @@ class EvalRenderer:
         front = middle + _STEP_M * unit_face_normals(self.scan.surface)
         return SolidScan(self.scan, self.scene).winding_number(front) < 0.5
 
-    def cast(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> EvalHits:
+    def trace(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> EvalHits:
         """Cast rays, given in the scan's coordinates."""
         hits = self.scene.first_hit(origin, directions)
         hit, face, barycentric = hits.hit, hits.face[hits.hit], hits.barycentric[hits.hit]
@@ -140,7 +140,7 @@ class EvalRenderer:
     def photograph(self, camera: Cameras, lamps: Lamps, rng: np.random.Generator) -> EvalPhoto:
         """Photograph the scan before a random backdrop."""
         origin, directions = pixel_rays(camera)
-        hit, albedo, normals, distance = self.cast(origin, directions)
+        hit, albedo, normals, distance = self.trace(origin, directions)
         picture = random_backdrop(rng, hit.shape)
         picture[hit] = lamps.on(albedo, normals)
         where = np.full((*hit.shape, 3), np.nan, dtype=np.float32)
@@ -157,7 +157,7 @@ class EvalRenderer:
         origin, directions = pixel_rays(camera)
         back = np.linalg.inv(to_frame)
         eye = (origin @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
-        hit, albedo, normals, _ = self.cast(eye, (directions @ back[:3, :3].T).astype(np.float32))
+        hit, albedo, normals, _ = self.trace(eye, (directions @ back[:3, :3].T).astype(np.float32))
         rgb = np.full((*hit.shape, 3), BACKGROUND, np.float32)
         rgb[hit] = lamps.on(albedo, normals)
         return Picture(rgb, hit)

@@ -98,7 +98,7 @@ class Worker:
             save_case(case, scored[0] if scored else None, strip_path(self.out, case, name))
         if not scored:
             return replace(row, failure=failure)
-        values = {key: float(np.mean([one.values[key] for one in scored])) for key in scored[0].values}
+        values = {key: float(np.mean([score.values[key] for score in scored])) for key in scored[0].values}
         return replace(row, values={**values, "cpu_s": seconds})
 
 

@@ -4,7 +4,7 @@ import base64
 from html import escape
 from pathlib import Path
 
-from humanlrm.evaluate.report.rows import Row, summary
+from humanlrm.evaluate.report.rows import Row, summarize
 from humanlrm.evaluate.report.strips import TILES, strip_path, thumbnail
 from humanlrm.evaluate.report.tables import CURVE_METRICS, MAIN, MORE, Curve, Table, curves, mean_table
 from humanlrm.evaluate.scores import METRIC, METRICS
@@ -72,7 +72,7 @@ def _subjects(rows: list[Row], out: Path) -> Table:
         cell = image_tag(thumbnail(picture, _THUMB_PX), f"{subject} {method}") if picture else ""
         failure = next((row.failure for row in plain if row.failure), "")
         cell += f'<span class="failed">{escape(failure)}</span>' if failure else ""
-        means = [summary(plain, metric) for metric in metrics]
+        means = [summarize(plain, metric) for metric in metrics]
         numbers = [f"{m.mean:.{METRIC[c].digits}f}" if m else "" for c, m in zip(metrics, means, strict=True)]
         lines.append([name, subject, method, cell, *numbers])
     columns = ["set", "subject", "method", " | ".join(TILES), *(METRIC[metric].title for metric in metrics)]
@@ -98,7 +98,7 @@ def _charts(lines: list[Curve]) -> str:
 
 def chart(lines: list[Curve], metric: str) -> str:
     """An SVG of one metric over the evenly spaced levels of one kind; "" if nothing has the metric."""
-    methods = [(curve.method, [summary(rows, metric) for _, rows in curve.points]) for curve in lines]
+    methods = [(curve.method, [summarize(rows, metric) for _, rows in curve.points]) for curve in lines]
     values = [v for _, points in methods for p in points if p for v in (p.low, p.high)]
     if not values:
         return ""

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from humanlrm.evaluate.report.page import report_page
-from humanlrm.evaluate.report.rows import Interval, Row, failed, grouped, paired, summary
+from humanlrm.evaluate.report.rows import Interval, Row, count_failures, grouped, paired_difference, summarize
 from humanlrm.evaluate.report.strips import write_sheets
 from humanlrm.evaluate.report.tables import Table, case_name, describe, format_interval, markdown, quick_means
 from humanlrm.evaluate.scores import METRICS, Metric
@@ -42,8 +42,8 @@ class Report:
         if not self.rows:
             raise ValueError("nothing was measured: no cases")
         summaries = [
-            {"set": name, "group": group, "method": method, "cases": len(rows), "failed": failed(rows)}
-            | {m.name: vars(mean) for m in METRICS if (mean := summary(rows, m.name)) is not None}
+            {"set": name, "group": group, "method": method, "cases": len(rows), "failed": count_failures(rows)}
+            | {m.name: vars(mean) for m in METRICS if (mean := summarize(rows, m.name)) is not None}
             for (name, group, method), rows in grouped(self.rows).items()
         ]
         content = {"settings": self.settings, "summary": summaries, "rows": [asdict(row) for row in self.rows]}
@@ -138,7 +138,7 @@ def compare_reports(before: Report, after: Report) -> list[Difference]:
                 [row for row in rows if row.set == name] for rows in (before.of_method(a), after.of_method(b))
             )
             for metric in METRICS:
-                if (interval := paired(first, second, metric.name)) is not None:
+                if (interval := paired_difference(first, second, metric.name)) is not None:
                     out.append(Difference(name, a if a == b else f"{a} -> {b}", metric, interval))
     if not out:
         raise ValueError("the reports share no case; compare evaluations of the same sets and methods")

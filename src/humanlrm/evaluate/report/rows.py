@@ -61,7 +61,7 @@ class Interval:
     cases: int
 
 
-def interval(values: Iterable[tuple[str, float]]) -> Interval | None:
+def bootstrap(values: Iterable[tuple[str, float]]) -> Interval | None:
     """Mean over cases, and the percentile bootstrap over persons (1,000 resamplings, fixed seed).
 
     A person's cases stay together, because they depend on each other. ``None`` without values.
@@ -81,17 +81,17 @@ def interval(values: Iterable[tuple[str, float]]) -> Interval | None:
     return Interval(float(total.sum() / count.sum()), float(low), float(high), len(total), int(count.sum()))
 
 
-def failed(rows: list[Row]) -> int:
+def count_failures(rows: list[Row]) -> int:
     """Cases without a mesh."""
     return sum(bool(row.failure) for row in rows)
 
 
-def summary(rows: list[Row], metric: str) -> Interval | None:
+def summarize(rows: list[Row], metric: str) -> Interval | None:
     """Mean and interval of the rows that have a metric; a failed case counts as not sound."""
     values = [(row.person, row.values[metric]) for row in rows if metric in row.values]
     if metric == "sound":
         values += [(row.person, 0.0) for row in rows if row.failure]
-    return interval(values)
+    return bootstrap(values)
 
 
 def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
@@ -109,8 +109,8 @@ def grouped(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
     return out
 
 
-def paired(before: list[Row], after: list[Row], metric: str) -> Interval | None:
+def paired_difference(before: list[Row], after: list[Row], metric: str) -> Interval | None:
     """Interval of after - before over the cases that both have."""
     earlier = {row.case: row.values[metric] for row in before if metric in row.values}
     both = [row for row in after if metric in row.values and row.case in earlier]
-    return interval((row.person, row.values[metric] - earlier[row.case]) for row in both)
+    return bootstrap((row.person, row.values[metric] - earlier[row.case]) for row in both)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from humanlrm.evaluate.plan import PROTOCOLS, Corruption
-from humanlrm.evaluate.report.rows import Interval, Row, failed, grouped, paired, summary
+from humanlrm.evaluate.report.rows import Interval, Row, count_failures, grouped, paired_difference, summarize
 from humanlrm.evaluate.scores import METRIC, METRICS, Metric
 
 #: Columns of the table that is printed; the report holds all.
@@ -70,12 +70,12 @@ def format_interval(metric: Metric, interval: Interval | None, bounds: bool = Tr
 
 
 def _numbers(rows: list[Row], metrics: tuple[str, ...], bounds: bool = True) -> list[str]:
-    return [format_interval(METRIC[name], summary(rows, name), bounds) for name in metrics]
+    return [format_interval(METRIC[name], summarize(rows, name), bounds) for name in metrics]
 
 
 def _counts(rows: list[Row]) -> list[str]:
     """People, cases and failures."""
-    return [str(len({row.person for row in rows})), str(len(rows)), str(failed(rows))]
+    return [str(len({row.person for row in rows})), str(len(rows)), str(count_failures(rows))]
 
 
 def _columns(names: str, metrics: tuple[str, ...]) -> list[str]:
@@ -152,7 +152,7 @@ def curve_table(kinds: list[Curve], bounds: bool = True) -> Table:
     for curve in kinds:
         clean = [replace(row, condition=Corruption()) for row in curve.points[0][1]]
         for label, rows in curve.points:
-            change = paired(clean, [replace(row, condition=Corruption()) for row in rows], first.name)
+            change = paired_difference(clean, [replace(row, condition=Corruption()) for row in rows], first.name)
             names = [curve.set, curve.method, protocol, curve.kind, label]
             lines.append([*names, *_counts(rows)[1:], format_interval(first, change), *_numbers(rows, metrics, bounds)])
     columns = _columns(f"set, method, protocol, what, level, cases, failed, change of {first.title}", metrics)
