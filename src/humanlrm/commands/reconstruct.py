@@ -22,7 +22,7 @@ _BESIDE = {".glb": (".uncertainty.png",), ".obj": (".mtl", ".png", ".uncertainty
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkOptions:
     """Where the network comes from and where it runs; rarely needed.
 
     Attributes:
@@ -55,7 +55,7 @@ class Reconstruct:
     )
     completion: tyro.conf.OmitArgPrefixes[Completion] = field(default_factory=Completion)
     calibration: tyro.conf.OmitArgPrefixes[Calibration] = field(default_factory=Calibration)
-    network: tyro.conf.OmitArgPrefixes[Network] = field(default_factory=Network)
+    network: tyro.conf.OmitArgPrefixes[NetworkOptions] = field(default_factory=NetworkOptions)
 
     def run(self) -> int:
         self._check()
