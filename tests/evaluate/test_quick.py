@@ -138,3 +138,11 @@ def test_the_quick_measure_writes_nothing_unless_it_is_told_where(tmp_path, monk
 def test_quick_and_full_reports_are_not_compared():
     with pytest.raises(ValueError, match="differ in quick"):
         compare_reports(REPORT, Report({"quick": False, "alignment": "translation"}, ROWS))
+
+
+@pytest.mark.parametrize(("quick", "methods"), [(False, ("inflated",)), (True, ("inflated", "mean-body"))])
+def test_a_file_of_distances_holds_one_method_of_the_quick_measure(tmp_path, quick, methods):
+    plan = EvaluationPlan(Sources(count=1), methods, quick=quick)
+    with pytest.raises(ValueError, match="--json belongs to --quick with one method"):
+        EvaluatePeople(plan, tmp_path / "out", tmp_path / "a.json").run()
+    assert list(tmp_path.iterdir()) == []
