@@ -21,7 +21,9 @@ _MOST_MODULES = 47
 @pytest.fixture(scope="module")
 def loaded() -> list[str]:
     """Modules of ours behind the door, in a process of their own."""
-    return subprocess.run([sys.executable, "-c", _LOADED], check=True, capture_output=True, text=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", _LOADED], check=True, capture_output=True, encoding="utf-8"
+    ).stdout.split()
 
 
 def test_inference_loads_no_training_code(loaded):

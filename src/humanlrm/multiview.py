@@ -109,6 +109,7 @@ def read_views(photos: Sequence[Path], calibration: Calibration, detector: PoseD
         PhotoError: a photo shows nobody.
     """
     cameras = calibration.cameras
+    assert cameras is not None
     repeated = [photo for k, photo in enumerate(photos) if photo in photos[:k]]
     if repeated:
         raise ValueError(f"{repeated[0]} is given twice; each view needs a photo of its own")

@@ -7,6 +7,7 @@ only prepares its work starts at once.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from humanlrm.photo.crop import SubjectCrop, assemble_crop, segment
 from humanlrm.photo.load import PhotoSource, load_photo
 from humanlrm.photo.visibility import measure_visibility
 from humanlrm.reconstruction import Reconstruction, StageTimer
-from humanlrm.settings import Calibration, Completion, Settings
+from humanlrm.settings import Calibration, Completion, Settings, check_photos
 
 __all__ = ["Calibration", "Completion", "Reconstruction", "Reconstructor", "Settings"]
 
@@ -70,13 +71,17 @@ class Reconstructor:
                 of weights without a denoiser.
         """
         settings, completion = settings or Settings(), completion or Completion()
-        if cameras is not None:
-            return self._reconstruct_views(_several(photos), cameras, settings, completion)
+        sources = cast(list[PhotoSource], list(photos) if isinstance(photos, list | tuple) else [photos])
+        if not isinstance(cameras, Calibration):
+            cameras = Calibration(None if cameras is None else Path(cameras))
+        check_photos(len(sources), cameras, completion)
+        if cameras.cameras is not None:
+            return self._reconstruct_views(sources, cameras, settings)
         from humanlrm.completion import complete
 
         timer = StageTimer()
         with timer("photo"):
-            photo = load_photo(_single(photos))
+            photo = load_photo(sources[0])
         with timer("person"):
             mask, pose = segment(photo, self.detector)
             subject = assemble_crop(photo.rgb, mask, pose, self.model.config.image_px)
@@ -91,22 +96,18 @@ class Reconstructor:
         return replace(people[0], alternatives=tuple(people[1:]))
 
     def _reconstruct_views(
-        self,
-        photos: Sequence[Path],
-        cameras: str | Path | Calibration,
-        settings: Settings,
-        completion: Completion,
+        self, photos: Sequence[PhotoSource], calibration: Calibration, settings: Settings
     ) -> Reconstruction:
         """One person of several calibrated photos."""
         from humanlrm.multiview import fuse, read_views
         from humanlrm.texture.bake import bake
 
-        if completion.requested or completion.uncertainty:
-            raise ValueError("--samples, --uncertainty and --complete always are for a single photo, without --cameras")
-        calibration = cameras if isinstance(cameras, Calibration) else Calibration(Path(cameras))
+        files = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
+        if len(files) < len(photos):
+            raise ValueError("photos with cameras must be files: cameras are found by file name")
         timer = StageTimer()
         with timer("photos"):
-            views = read_views(photos, calibration, self.detector)
+            views = read_views(files, calibration, self.detector)
         with timer("network"):
             person = fuse(self.model, views, self.detector)
         with timer("surface"):
@@ -143,25 +144,3 @@ def build_person(
     complete_skeleton = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     height = standing_height(landmarks) if complete_skeleton else float(np.ptp(mesh.vertices[:, 1]))
     return Reconstruction(mesh, subject, landmarks, settings.height_m / height, timer.seconds)
-
-
-def _single(photos: PhotoSource | Sequence[PhotoSource]) -> PhotoSource:
-    """The only photo."""
-    if not isinstance(photos, list | tuple):
-        return photos  # pyright: ignore[reportReturnType]
-    if len(photos) > 1:
-        raise ValueError(
-            f"{len(photos)} photos need --cameras, which says where each was taken from; "
-            "without it give one photo at a time"
-        )
-    for photo in photos:
-        return photo
-    raise ValueError("give a photo; see `humanlrm reconstruct --help`")
-
-
-def _several(photos: PhotoSource | Sequence[PhotoSource]) -> list[Path]:
-    """Photos that a file of cameras names."""
-    several = list(photos) if isinstance(photos, list | tuple) else [photos]
-    if not all(isinstance(photo, str | Path) for photo in several):
-        raise ValueError("photos with cameras must be files: cameras are found by file name")
-    return [Path(photo) for photo in several]  # pyright: ignore[reportArgumentType]

@@ -45,11 +45,13 @@ class Completion:
     Attributes:
         complete: when the pose of a single person is sampled instead of estimated: always, never, or auto. Auto samples
             if more than a quarter of the body lies below the photo; elsewhere the estimate is nearer to the truth.
-        samples: number of different people who fit the photo. Several are always sampled. The first stands for most of
-            64 drawn poses, each further one for those that differ most from the ones before.
+        samples: number of different people who fit the photo. Several are always sampled, and written as person.0.glb,
+            person.1.glb... with one picture of all. The first stands for most of 64 drawn poses, each further one for
+            those that differ most from the ones before.
         seed: seed of the samples; sample k of a seed is always the same.
         guidance: 1 samples what the photo allows; more exaggerates what the photo shows.
-        uncertainty: also measure how far the samples' surfaces are apart at each vertex.
+        uncertainty: also measure how far the samples' surfaces are apart at each vertex: vertex attributes, and a heat
+            map beside a GLB or OBJ.
         prior: diffusion model that is sampled: pose (landmarks; shipped) or latent (triplanes; for weights that have
             one).
     """
@@ -90,25 +92,46 @@ def check_sampling(samples: int, seed: int, guidance: float) -> None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Cameras of several photos of one person.
+    """Cameras of several photos of one person, taken at the same moment (docs/multiview.md).
 
     Attributes:
-        cameras: file that says where the photos were taken from: a transforms.json as nerfstudio writes it.
-        up: axis of the cameras' world that points up: +x, -x, +y, -y, +z or -z; or "cameras": the mean up of the
-            cameras.
-        unit: unit of the camera positions: m, cm or mm. With it the size is measured; without it the standing height
-            decides.
+        cameras: file that says where the photos were taken from: a transforms.json as nerfstudio writes it. Needed for
+            several photos.
+        up: axis of the cameras' world that points up: +x, -x, +y, -y, +z or -z (write --up=-z); or "cameras": the mean
+            up of the cameras.
+        unit: unit of the camera positions: m, cm or mm. With it the size of the person is measured and the standing
+            height does not count.
     """
 
-    cameras: Path
+    cameras: Path | None = None
     up: str = "+z"
     unit: str | None = None
 
     def __post_init__(self) -> None:
         if self.unit is not None and self.unit not in METRES:
             raise ValueError(f"unit must be one of {', '.join(METRES)}, got {self.unit!r}")
+        if self.cameras is None and self.unit is not None:
+            raise ValueError("--unit is the unit of --cameras; one photo has no scale: give --height-m")
+        if self.cameras is None and self.up != "+z":
+            raise ValueError("--up is an axis of --cameras; without them the photo's own up counts")
 
     @property
     def metres(self) -> float | None:
         """Length of the unit; ``None``: unknown."""
         return None if self.unit is None else METRES[self.unit]
+
+
+def check_photos(count: int, calibration: Calibration, completion: Completion) -> None:
+    """Refuse photos, cameras and samples that do not go together.
+
+    Raises:
+        ValueError: no photo, several without cameras, or samples of several.
+    """
+    if count < 1:
+        raise ValueError("give a photo; see `humanlrm reconstruct --help`")
+    if calibration.cameras is None and count > 1:
+        raise ValueError(
+            f"{count} photos need --cameras, which says where each was taken from; without it give one photo at a time"
+        )
+    if calibration.cameras is not None and (completion.requested or completion.uncertainty):
+        raise ValueError("--samples, --uncertainty and --complete always are for a single photo, without --cameras")
