@@ -83,7 +83,7 @@ def test_a_report_states_its_alignment():
 
 def test_a_report_is_written_as_json(tmp_path):
     REPORT.write_quick(tmp_path / "deep" / "report.json")
-    content = json.loads((tmp_path / "deep" / "report.json").read_text())
+    content = json.loads((tmp_path / "deep" / "report.json").read_text(encoding="utf-8"))
     assert content["mean"]["chamfer"] == pytest.approx(2.75)
     assert [row["name"] for row in content["rows"]] == ["procedural-1@30", "procedural-2@30"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["report.json"]
@@ -124,8 +124,11 @@ def test_the_floor_is_measured_on_held_out_people(tmp_path):
     (measured,) = Report.read(out).rows
     assert not measured.failure
     assert 1 < measured.values["chamfer_cm"] < 15
-    assert json.loads((tmp_path / "quick.json").read_text())["mean"]["chamfer"] == measured.values["chamfer_cm"]
-    assert "at a height of 1.70 m" in (out / "report.md").read_text()
+    assert (
+        json.loads((tmp_path / "quick.json").read_text(encoding="utf-8"))["mean"]["chamfer"]
+        == measured.values["chamfer_cm"]
+    )
+    assert "at a height of 1.70 m" in (out / "report.md").read_text(encoding="utf-8")
     assert run(plan, out).rows == [measured]  # not measured again
 
 
@@ -138,3 +141,11 @@ def test_the_quick_measure_writes_nothing_unless_it_is_told_where(tmp_path, monk
 def test_quick_and_full_reports_are_not_compared():
     with pytest.raises(ValueError, match="differ in quick"):
         compare_reports(REPORT, Report({"quick": False, "alignment": "translation"}, ROWS))
+
+
+@pytest.mark.parametrize(("quick", "methods"), [(False, ("inflated",)), (True, ("inflated", "mean-body"))])
+def test_a_file_of_distances_holds_one_method_of_the_quick_measure(tmp_path, quick, methods):
+    plan = EvaluationPlan(Sources(count=1), methods, quick=quick)
+    with pytest.raises(ValueError, match="--json belongs to --quick with one method"):
+        EvaluatePeople(plan, tmp_path / "out", tmp_path / "a.json").run()
+    assert list(tmp_path.iterdir()) == []

@@ -63,7 +63,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_holds_a_row_per_subject(measu
 
 
 def test_every_number_in_the_table_has_an_interval_and_its_conditions(measured):
-    text = (measured / "report.md").read_text()
+    text = (measured / "report.md").read_text(encoding="utf-8")
     assert "Alignment: scale+translation" in text
     assert "before grey" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| procedural-val | all | inflated")][:1]

@@ -81,4 +81,4 @@ if __name__ == "__main__":
 
     run_training(tiny(), plan(int(samples), int(batch)), Path(data), Path(run), [Call(die)])
     # A thread of a process group that is still at work while Python ends aborts the process.
-    assert not [task for task in Path("/proc/self/task").glob("*/comm") if "gloo" in task.read_text()]
+    assert not [task for task in Path("/proc/self/task").glob("*/comm") if "gloo" in task.read_text(encoding="utf-8")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from humanlrm.commands.terminal import check_bf16, console, needs_train
+from humanlrm.commands.terminal import check_bf16, needs_train, say
 from humanlrm.evaluate.study import Study
 from humanlrm.files import write_text
 
@@ -34,6 +34,6 @@ class Ablate:
 
         plan = replace(self.study, bf16=check_bf16(self.study.bf16, "cpu"))
         figures = self.out.with_suffix(".json")
-        text = study(plan, self.run_folder, figures, lambda line: console.print(line, highlight=False), self.workers)
-        console.print(f"{write_text(self.out, text)}", highlight=False)
+        text = study(plan, self.run_folder, figures, say, self.workers)
+        say(write_text(self.out, text))
         return 0

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segments
 from rich.table import Table as RichTable
 
-from humanlrm.commands.terminal import asset_pack, commit, console, needs_train
+from humanlrm.commands.terminal import asset_pack, commit, console, needs_train, say
 from humanlrm.evaluate.plan import EvaluationPlan
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class EvaluatePeople:
         plan: what is measured.
         out: folder to write. Default: evaluation; with --quick nothing is written.
         json: with --quick, also write the distances of each person to this file.
-        workers: processes, each of which uses one core.
-        ray: run on a Ray cluster instead: its address, or "local".
+        workers: processes; each uses one core. With --ray: Ray actors.
+        ray: measure on the Ray cluster at this address, e.g. auto, or local for one of this machine. Needs the extra
+            "cluster".
     """
 
     plan: Annotated[EvaluationPlan, tyro.conf.arg(name="")]
@@ -53,8 +54,8 @@ class EvaluatePeople:
 
         sources, quick = self.plan.sources, self.plan.quick
         plan = replace(self.plan, sources=replace(sources, assets=asset_pack(sources.assets)))
-        if self.json is not None and not quick:
-            raise ValueError("--json belongs to --quick; otherwise report.json is in --out")
+        if self.json is not None and not (quick and len(plan.methods) == 1):
+            raise ValueError("--json belongs to --quick with one method; otherwise report.json is in --out")
         if self.ray is not None and quick and self.out is None:
             raise ValueError("--quick with --ray needs --out: a folder that all machines of the cluster share")
         out = Path("evaluation") if self.out is None and not quick else self.out
@@ -97,8 +98,8 @@ class EvaluatePhotos:
             rows = evaluate_photos(self.folder, self.out, self.weights, self.resolution, progress)
         for row in rows:
             if row.failure:
-                console.print(f"{row.name}: {row.failure}", highlight=False, markup=False)
-        console.print(f"{verdict(rows)}\n{self.out / 'index.html'}", highlight=False)
+                say(f"{row.name}: {row.failure}")
+        say(f"{verdict(rows)}\n{self.out / 'index.html'}")
         return 1 if any(row.failure for row in rows) else 0
 
 
@@ -144,7 +145,7 @@ class Card:
         with _bar("subjects") as progress:
             text = measured_card(self.weights, self.count, self.preset, progress)
         write_card(self.weights, text)
-        console.print(text, highlight=False, soft_wrap=True)
+        say(text)
         return 0
 
 
@@ -192,9 +193,9 @@ def _print_units(plan: EvaluationPlan) -> None:
     from humanlrm.evaluate.sources import describe_units, find_orphans, find_units
 
     for line in describe_units(find_units(plan.sources)):
-        console.print(line, highlight=False)
+        say(line)
     if plan.sources.pairs is not None and (alone := find_orphans(plan.sources.pairs)):
-        console.print(f"without a partner of the same name: {', '.join(alone)}", style="yellow", highlight=False)
+        say(f"without a partner of the same name: {', '.join(alone)}", style="yellow")
 
 
 def _print_quick(report: "Report") -> int:
@@ -217,8 +218,8 @@ def _print_report(report: "Report", out: Path) -> int:
         _print(curve_table(members, bounds=False))
     failures = count_failures(report.rows)
     for reason, count in Counter(row.failure for row in report.rows if row.failure).most_common(_PRINTED_REASONS):
-        console.print(f"failed, {count}: {reason}", style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{out / 'report.json'}  report.md  index.html  sheets/   {failures} cases failed", highlight=False)
+        say(f"failed, {count}: {reason}", style="red")
+    say(f"{out / 'report.json'}  report.md  index.html  sheets/   {failures} cases failed")
     return 1 if failures else 0
 
 

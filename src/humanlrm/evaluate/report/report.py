@@ -64,16 +64,13 @@ class Report:
         """Write the distances of the quick measure of one method, and their means.
 
         Raises:
-            ValueError: several methods, or nothing was measured.
+            ValueError: nothing was measured.
         """
-        methods = list(dict.fromkeys(row.method for row in self.rows))
-        if len(methods) > 1:
-            raise ValueError(f"--json holds one method, got {', '.join(methods)}; measure one, or give --out")
         means = quick_means(self.rows)
         names = {"p2s": "p2s_cm", "s2p": "s2p_cm", "normal_consistency": "normals_abs"}
         measured = [row for row in self.rows if not row.failure]
         content = {
-            "method": methods[0],
+            "method": self.rows[0].method,
             "alignment": self.settings["alignment"],
             "rows": [
                 {"name": case_name(row), "distance": {key: row.values[name] for key, name in names.items()}}
