@@ -48,22 +48,23 @@ class Capture:
     """One person, photographed by V cameras at once.
 
     Attributes:
-        id, source, licence, tags: as in :class:`humanlrm.data.scan.Scan`. ``tags["unit"]`` is "m" where the cameras'
-            positions are metric, else "unknown"; ``tags["up"]`` says how +Y up is known.
         views: at least two; the world is +Y up.
+        id, source, licence, tags: as in :class:`humanlrm.data.scan.Scan`; ``Adapter.load`` fills in the first three.
+            ``tags["unit"]`` is "m" where the cameras' positions are metric, else "unknown"; ``tags["up"]`` is the
+            source of +Y up.
         landmarks: triangulated from the views, world units; NaN where unknown.
     """
 
-    id: str
-    source: str
-    licence: str
     views: tuple[CaptureView, ...]
+    id: str = ""
+    source: str = ""
+    licence: str = ""
     landmarks: Float[np.ndarray, "J 3"] | None = None
     tags: dict[str, str | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.views) < 2:
-            raise ValueError(f"capture {self.id}: {len(self.views)} views with a person in them; at least 2 are needed")
+            raise ValueError(f"{len(self.views)} views with a person in them; a capture needs at least 2")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 2. ``find(source)`` lists the people of a folder as :class:`Item`; it reads no more than it must.
 3. ``read(item, options)`` makes one of them a ``Scan`` (``io.mesh_files.read_mesh``, ``io.placement.make_scan``) or a
    ``Capture`` (``photo.calibrated.Shot``, ``read_shots``). Raise ``ValueError`` for files that cannot be used.
-4. End with ``ADAPTER = Adapter(title, layout, licence, find, read)`` and add it to the dict below.
+4. End with ``ADAPTER = Adapter(name, title, layout, find, read, licence)`` and add it to the dict below.
 5. Write a tiny copy of its layout in ``tests/support/layouts.py`` and a test beside those in ``tests/data/importers``.
 """
 
@@ -21,14 +21,15 @@ from humanlrm.data.importers import (
 )
 from humanlrm.data.importers.adapter import Adapter
 
-ADAPTERS: dict[str, Adapter] = {
-    "thuman": thuman.ADAPTER,
-    "humman": humman.ADAPTER,
-    "custom-humans": custom_humans.ADAPTER,
-    "2k2k": humans_2k2k.ADAPTER,
-    "x-humans": x_humans.ADAPTER,
-    "renderpeople": renderpeople.ADAPTER,
-    "zju-mocap": zju_mocap.ADAPTER,
-    "scans": scans.ADAPTER,
-    "multiview": multiview.ADAPTER,
-}
+_ADAPTERS = (
+    thuman.ADAPTER,
+    humman.ADAPTER,
+    custom_humans.ADAPTER,
+    humans_2k2k.ADAPTER,
+    x_humans.ADAPTER,
+    renderpeople.ADAPTER,
+    zju_mocap.ADAPTER,
+    scans.ADAPTER,
+    multiview.ADAPTER,
+)
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in _ADAPTERS}

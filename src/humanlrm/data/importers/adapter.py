@@ -1,12 +1,15 @@
 """An adapter finds the people of a data set on disk and reads one at a time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from humanlrm.data.capture import Capture
 from humanlrm.data.importers.io.placement import Placement
 from humanlrm.data.scan import Scan
+
+#: Licence of a folder of files from anywhere.
+NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
@@ -63,27 +66,30 @@ class Adapter:
     """A data set.
 
     Attributes:
-        title: its name.
+        name: for ``humanlrm prepare``; the source of its people.
+        title: its full name.
         layout: its folders, one line.
-        licence: goes into every shard.
         find: source folder to items; one that is damaged as a whole is an item whose reading fails.
         read: item to scan or capture; raises ValueError for unusable files. Call :meth:`load`.
+        licence: goes into every shard; the user states it if the data set does not.
     """
 
+    name: str
     title: str
     layout: str
-    licence: str
     find: Callable[[Path], list[Item]]
     read: Callable[[Item, Options], Scan | Capture]
+    licence: str = NOT_STATED
 
     def load(self, item: Item, options: Options) -> Scan | Capture:
-        """Read one item.
+        """Read one item and label it with its id, source and licence.
 
         Raises:
             ValueError: its files cannot be used; names the file.
         """
+        licence = (options.licence or NOT_STATED) if self.licence == NOT_STATED else self.licence
         try:
-            return self.read(item, options)
+            return replace(self.read(item, options), id=item.id, source=self.name, licence=licence)
         except ValueError as error:
             if str(item.path) in str(error):
                 raise

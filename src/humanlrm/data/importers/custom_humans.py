@@ -10,8 +10,6 @@ from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
-_LICENCE = "CustomHumans: non-commercial research only"
-
 
 def find(source: Path) -> list[Item]:
     """``**/mesh/SUBJECT_XXXXX_TAKE_FRAME/mesh-fNNNNN.obj``; the group is the subject."""
@@ -22,7 +20,14 @@ def find(source: Path) -> list[Item]:
 def read(item: Item, options: Options) -> Scan:
     """Metres as stored."""
     placement = options.placement(unit="m")
-    return make_scan(read_mesh(item.path), placement, id=item.id, source="custom-humans", licence=_LICENCE, yaw_rad=0.0)
+    return make_scan(read_mesh(item.path), placement, yaw_rad=0.0)
 
 
-ADAPTER = Adapter("CustomHumans", "mesh/SUBJECT_XXXXX_TAKE_FRAME/mesh-fNNNNN.obj .mtl .png", _LICENCE, find, read)
+ADAPTER = Adapter(
+    "custom-humans",
+    "CustomHumans",
+    "mesh/SUBJECT_XXXXX_TAKE_FRAME/mesh-fNNNNN.obj .mtl .png",
+    find,
+    read,
+    "CustomHumans: non-commercial research only",
+)

@@ -10,8 +10,6 @@ from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
-_LICENCE = "2K2K: non-commercial research only"
-
 
 def find(source: Path) -> list[Item]:
     """``**/NNNNN/NNNNN.ply``, or ``.obj`` where there is no PLY."""
@@ -29,7 +27,9 @@ def read(item: Item, options: Options) -> Scan:
     picture = item.path.with_suffix(".png")
     texture = picture if item.path.suffix == ".obj" and picture.is_file() else None
     placement = options.placement(unit="height")
-    return make_scan(read_mesh(item.path, texture), placement, id=item.id, source="2k2k", licence=_LICENCE, yaw_rad=0.0)
+    return make_scan(read_mesh(item.path, texture), placement, yaw_rad=0.0)
 
 
-ADAPTER = Adapter("2K2K", "NNNNN/NNNNN.ply, or NNNNN.obj + NNNNN.png", _LICENCE, find, read)
+ADAPTER = Adapter(
+    "2k2k", "2K2K", "NNNNN/NNNNN.ply, or NNNNN.obj + NNNNN.png", find, read, "2K2K: non-commercial research only"
+)

@@ -13,7 +13,6 @@ from humanlrm.data.importers.io.pickles import get_array
 from humanlrm.files import read_json
 from humanlrm.photo.calibrated import Shot, add_half_pixel, read_shots, rigid_matrix
 
-_LICENCE = "HuMMan: S-Lab licence, non-commercial"
 #: The test split's hand-made masks are better than the automatic ones.
 _MASKS = ("kinect_mask_manual", "kinect_mask")
 _SUFFIXES = (".png", ".jpg")
@@ -46,9 +45,6 @@ def read(item: Item, options: Options) -> Capture:
         w2c = rigid_matrix(R, get_array(camera, "T", (3,), cameras), f"{cameras}, {name}")
         shots.append(Shot(image, mask, add_half_pixel(K), w2c))
     return Capture(
-        id=item.id,
-        source="humman",
-        licence=_LICENCE,
         views=read_shots(shots, TO_Y_UP[options.up or "-y"], options.image_px),
         tags={"unit": "m", "up": "the first camera's" if options.up is None else f"stated: {options.up}"},
     )
@@ -59,9 +55,10 @@ def _existing(folder: Path, stem: str) -> Path | None:
 
 
 ADAPTER = Adapter(
+    "humman",
     "HuMMan v1.0 reconstruction",
     "pXXXXXX_aXXXXXX/{cameras.json, kinect_color/kinect_NNN/*.png, kinect_mask/kinect_NNN/*.png}",
-    _LICENCE,
     find,
     read,
+    "HuMMan: S-Lab licence, non-commercial",
 )

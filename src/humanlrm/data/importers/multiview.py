@@ -13,7 +13,6 @@ from humanlrm.photo.calibrated import Shot, level_rotation, read_shots, rigid_ma
 from humanlrm.photo.cameras_file import find_mask_file, make_intrinsics, read_transforms
 from humanlrm.settings import METRES
 
-_LICENCE = "not stated"
 #: Parameters of COLMAP's camera models, in its order.
 _COLMAP_MODELS: dict[str, tuple[str, ...]] = {
     "SIMPLE_PINHOLE": ("f", "cx", "cy"),
@@ -54,9 +53,6 @@ def read(item: Item, options: Options) -> Capture:
     if options.unit not in (None, *METRES):
         raise ValueError(f"{item.path}: a capture's unit can be {', '.join(METRES)} or not stated, got {options.unit}")
     return Capture(
-        id=item.id,
-        source="multiview",
-        licence=options.licence or _LICENCE,
         views=read_shots(shots, world, options.image_px, METRES[options.unit] if options.unit else 1.0),
         tags={"unit": "unknown" if options.unit is None else options.unit, "up": up},
     )
@@ -111,9 +107,9 @@ def _image_lines(path: Path) -> list[str]:
 
 
 ADAPTER = Adapter(
+    "multiview",
     "calibrated photographs",
     "**/{transforms.json | sparse/0/{cameras,images}.txt}, images/, masks/",
-    _LICENCE,
     find,
     read,
 )

@@ -12,7 +12,6 @@ from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
-_LICENCE = "RenderPeople: commercial product, licensed per buyer"
 _MESHES = ("_100k", "_200k", "_30k", "")
 _TEXTURES = ("_dif_8k", "_dif_4k", "_dif", "_dif_2k")
 #: 2K2K turns these by 90 degrees before use. The direction is not certain, so their yaw counts as unknown.
@@ -38,7 +37,7 @@ def read(item: Item, options: Options) -> Scan:
     up = "+z" if np.argmax(np.ptp(geometry.vertices, axis=0)) == 2 else "+y"
     yaw = None if item.id.removeprefix("rp_") in _TURNED else 0.0
     placement = options.placement(up, "cm")
-    return make_scan(geometry, placement, id=item.id, source="renderpeople", licence=_LICENCE, yaw_rad=yaw)
+    return make_scan(geometry, placement, yaw_rad=yaw)
 
 
 def _first(folder: Path, names: list[str]) -> Path:
@@ -49,5 +48,10 @@ def _first(folder: Path, names: list[str]) -> Path:
 
 
 ADAPTER = Adapter(
-    "RenderPeople", "rp_NAME_posed_NNN_OBJ/rp_NAME_posed_NNN_100k.obj, tex/*_dif_8k.jpg", _LICENCE, find, read
+    "renderpeople",
+    "RenderPeople",
+    "rp_NAME_posed_NNN_OBJ/rp_NAME_posed_NNN_100k.obj, tex/*_dif_8k.jpg",
+    find,
+    read,
+    "RenderPeople: commercial product, licensed per buyer",
 )

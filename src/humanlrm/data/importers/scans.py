@@ -7,8 +7,6 @@ from humanlrm.data.importers.io.mesh_files import MESH_SUFFIXES, read_mesh
 from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
-_LICENCE = "not stated"
-
 
 def find(source: Path) -> list[Item]:
     """Every mesh file at any depth; its id is its path in the folder."""
@@ -19,10 +17,9 @@ def find(source: Path) -> list[Item]:
 
 def read(item: Item, options: Options) -> Scan:
     """+Y up and the unit by the height, unless stated."""
-    licence = options.licence or _LICENCE
-    return make_scan(read_mesh(item.path), options.placement(), id=item.id, source="scans", licence=licence)
+    return make_scan(read_mesh(item.path), options.placement())
 
 
 ADAPTER = Adapter(
-    "a folder of scans", "**/*.obj, .ply, .glb, .gltf with textures or vertex colors", _LICENCE, find, read
+    "scans", "a folder of scans", "**/*.obj, .ply, .glb, .gltf with textures or vertex colors", find, read
 )

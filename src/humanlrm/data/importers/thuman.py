@@ -14,7 +14,6 @@ from humanlrm.data.importers.io.pickles import get_array, read_pickle
 from humanlrm.data.importers.io.placement import Placement, make_scan
 from humanlrm.data.scan import Scan
 
-_LICENCE = "THuman: non-commercial research only"
 _TEXTURES = ("material0.jpeg", "material0.jpg", "material0.png")
 _DIGITS = 4
 #: The last 20 scans of 2.0, held out by ``--split thuman2`` (publications differ and few print their list).
@@ -40,7 +39,7 @@ def read(item: Item, options: Options) -> Scan:
     if item.companion is not None and options.unit is None:
         geometry, yaw = _metric(geometry, item.companion)
         placement = Placement(placement.up, "m")
-    return make_scan(geometry, placement, id=item.id, source="thuman", licence=_LICENCE, yaw_rad=yaw)
+    return make_scan(geometry, placement, yaw_rad=yaw)
 
 
 def _metric(geometry: Geometry, fit: Path) -> tuple[Geometry, float]:
@@ -59,5 +58,10 @@ def _metric(geometry: Geometry, fit: Path) -> tuple[Geometry, float]:
 
 
 ADAPTER = Adapter(
-    "THuman 2.0 / 2.1", "**/NNNN/NNNN.obj + material0.jpeg, **/NNNN/smplx_param.pkl", _LICENCE, find, read
+    "thuman",
+    "THuman 2.0 / 2.1",
+    "**/NNNN/NNNN.obj + material0.jpeg, **/NNNN/smplx_param.pkl",
+    find,
+    read,
+    "THuman: non-commercial research only",
 )

@@ -14,8 +14,6 @@ from humanlrm.data.importers.io.pickles import get_array, read_pickle
 from humanlrm.data.importers.io.placement import make_scan
 from humanlrm.data.scan import Scan
 
-_LICENCE = "X-Humans: non-commercial research only"
-
 
 def find(source: Path) -> list[Item]:
     """``**/SUBJECT/{train,test}/SEQUENCE/meshes_pkl/mesh-fNNNNN.pkl``; the group is the subject."""
@@ -47,7 +45,14 @@ def read(item: Item, options: Options) -> Scan:
         raise ValueError(f"{item.companion}: expected an atlas of H x W x 3 bytes, got {atlas.shape} {atlas.dtype}")
     picture = np.ascontiguousarray(atlas[::-1, :, :3])
     geometry = assemble([TexturedPart(vertices, faces, uvs, faces, picture)], item.path)
-    return make_scan(geometry, options.placement(unit="m"), id=item.id, source="x-humans", licence=_LICENCE)
+    return make_scan(geometry, options.placement(unit="m"))
 
 
-ADAPTER = Adapter("X-Humans", "SUBJECT/{train,test}/SEQUENCE/meshes_pkl/{mesh,atlas}-fNNNNN.pkl", _LICENCE, find, read)
+ADAPTER = Adapter(
+    "x-humans",
+    "X-Humans",
+    "SUBJECT/{train,test}/SEQUENCE/meshes_pkl/{mesh,atlas}-fNNNNN.pkl",
+    find,
+    read,
+    "X-Humans: non-commercial research only",
+)

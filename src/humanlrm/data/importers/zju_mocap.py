@@ -15,7 +15,6 @@ from humanlrm.data.importers.io.pickles import get_array, read_object_npy
 from humanlrm.files import resolve_inside
 from humanlrm.photo.calibrated import Shot, add_half_pixel, read_shots, rigid_matrix
 
-_LICENCE = "ZJU-MoCap: non-commercial research only"
 _MASKS = ("mask_cihp", "mask")
 
 
@@ -51,9 +50,6 @@ def read(item: Item, options: Options) -> Capture:
         mask = next((path for path in masks if path.is_file()), masks[0])
         shots.append(Shot(image, mask, add_half_pixel(K), w2c, D))
     return Capture(
-        id=item.id,
-        source="zju-mocap",
-        licence=_LICENCE,
         views=read_shots(shots, TO_Y_UP[options.up or "+z"], options.image_px),
         tags={"unit": "m", "up": options.up or "+z"},
     )
@@ -81,4 +77,11 @@ def _cameras(path: Path) -> dict[str, list]:
     return {name: list(cameras[name]) for name in "KDRT"}
 
 
-ADAPTER = Adapter("ZJU-MoCap", "CoreView_NNN/{annots.npy, IMAGES..., mask_cihp/IMAGES...png}", _LICENCE, find, read)
+ADAPTER = Adapter(
+    "zju-mocap",
+    "ZJU-MoCap",
+    "CoreView_NNN/{annots.npy, IMAGES..., mask_cihp/IMAGES...png}",
+    find,
+    read,
+    "ZJU-MoCap: non-commercial research only",
+)

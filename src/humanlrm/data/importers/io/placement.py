@@ -54,16 +54,10 @@ class Placement:
         return self.height_m / height, f"unknown, height set to {self.height_m:.2f} m"
 
 
-def make_scan(
-    geometry: Geometry,
-    placement: Placement,
-    *,
-    id: str,
-    source: str,
-    licence: str,
-    yaw_rad: float | None = None,
-) -> Scan:
+def make_scan(geometry: Geometry, placement: Placement, yaw_rad: float | None = None) -> Scan:
     """Make a scan in metres, +Y up, feet at y = 0, centred in x and z; an inside-out mesh is turned.
+
+    Its id, source and licence are empty: ``Adapter.load`` fills them in.
 
     Args:
         yaw_rad: the person's direction after the up axis is set (0 = +Z); it is undone. ``None``: unknown, the scan
@@ -84,9 +78,9 @@ def make_scan(
     ground = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
     facts: dict[str, str | float] = {"unit": unit, "yaw": "unknown" if yaw_rad is None else "facing +Z"}
     scan = Scan(
-        id=id,
-        source=source,
-        licence=licence,
+        id="",
+        source="",
+        licence="",
         vertices=((vertices - ground) * scale).astype(np.float32),
         faces=geometry.faces,
         uv=geometry.uv.astype(np.float32),
