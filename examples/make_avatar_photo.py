@@ -12,7 +12,7 @@ from PIL import Image
 
 from humanlrm.camera import Cameras, look_at
 from humanlrm.data.render.light import Light
-from humanlrm.data.render.shoot import Studio
+from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.people.avatars.person import AvatarLibrary, make_avatar
 
 SIZE_PX, SCALE, SEED, AVATAR = 640, 2, 5, "Hispanic_F_3_Casual"
@@ -39,7 +39,7 @@ def main() -> None:
     lamp = np.array([[0.5, 0.7, 0.6]]) / np.linalg.norm([0.5, 0.7, 0.6])
     light = Light(np.array([0.45, 0.45, 0.47]), lamp, np.array([[0.6, 0.58, 0.55]]))
     size = SIZE_PX * SCALE
-    rgb, alpha, _ = Studio(scan).photograph(camera(size), light, np.random.default_rng(0))
+    rgb, alpha, _ = SceneRenderer(scan).photograph(camera(size), light, np.random.default_rng(0))
     picture = np.where(alpha[..., None] > 0, rgb / 255, room(size))
     image = Image.fromarray((picture * 255).astype(np.uint8)).resize((SIZE_PX, SIZE_PX), Image.Resampling.BOX)
     image.save(Path(__file__).parent / "avatar.jpg", quality=88)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from humanlrm.model.denoiser import TriplaneCondition
 
 from humanlrm.diffusion.process import (
     NoiseLevels,
@@ -11,7 +12,6 @@ from humanlrm.diffusion.process import (
     denoising_loss,
     scalings,
 )
-from humanlrm.model.denoiser import TriplaneCondition
 
 SHAPE = (4000, 3, 1, 2, 2)
 SIGMA = torch.tensor([0.01, 0.3, 1.0, 4.0, 60.0])
