@@ -8,13 +8,13 @@ import pytest
 import skimage.data
 import torch
 import trimesh
-from humanlrm.model.denoiser_config import PoseDenoiserConfig
 from PIL import Image
 
 from humanlrm.cli import main
 from humanlrm.mesh.surface import is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
+from humanlrm.model.pose_denoiser import PoseDenoiserConfig
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.reconstruct import Completion, Reconstructor, Settings
 from humanlrm.train.checkpoint import trained_parameters

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from humanlrm.model.denoiser_config import PoseDenoiserConfig
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, LIMBS
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.frame import project_ndc
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
-from humanlrm.model.pose_denoiser import PoseDenoiser
+from humanlrm.model.pose_denoiser import PoseDenoiser, PoseDenoiserConfig
 from humanlrm.views import Inputs
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from humanlrm.model.denoiser import TriplaneCondition
 
+from humanlrm.diffusion.latent.denoiser import TriplaneCondition
 from humanlrm.diffusion.process import (
     NoiseLevels,
     add_noise,

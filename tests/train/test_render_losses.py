@@ -151,7 +151,7 @@ def test_the_models_own_field_gets_gradients_everywhere(recompute, perceptual):
     model, density = build(tiny()), LaplaceDensity(0.05)
     for layer in (
         model.field.sdf,
-        model.depth,
+        model.decoder.depth,
         model.field.head.trunk[-1],
     ):  # an untrained last layer would keep the gradient to itself
         torch.nn.init.normal_(layer.weight, std=0.05)
