@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny_paper import tiny_paper
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, LIMBS
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
@@ -50,7 +51,7 @@ def test_a_condition_tells_what_the_model_found_out():
 def test_a_model_without_heat_maps_cannot_be_sampled_around():
     torch.manual_seed(3)
     with pytest.raises(ValueError, match="heat maps"):
-        pose_condition(build(replace(tiny(), heatmap_head=False)).eval(), some_photos())
+        pose_condition(build(tiny_paper(landmarks=True)).eval(), some_photos())
 
 
 def test_samples_are_repeatable_and_do_not_depend_on_their_number():
