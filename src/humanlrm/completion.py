@@ -79,6 +79,8 @@ def complete(
     Raises:
         ValueError: samples are asked of weights without a denoiser.
     """
+    if completion.prior == "latent":
+        raise ValueError("these weights have no latent prior to sample; use --prior pose")
     automatic = completion.complete == "auto" and prior is not None and _below(subject, estimate) > _BELOW_SHARE
     sampled = completion.requested or automatic
     if not sampled and not completion.uncertainty:
