@@ -38,7 +38,7 @@ from humanlrm.diffusion.uncertainty import (
     pooled_spread,
     surface_offsets,
 )
-from humanlrm.encoding import correct_estimate, encode
+from humanlrm.encoding import correct_estimate, encode, encode_poses
 from humanlrm.extraction import distance_of, fitted_surface
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.mesh.surface import vertex_normals
@@ -119,10 +119,7 @@ def main(options: Options) -> None:
         if len(shown) <= options.surfaces:
             planes = encode(model, batch.inputs)
             surface = fitted_surface(model, planes, 64)
-            fields = [
-                distance_of(model, encode(model, batch.inputs, landmarks_override=pose[None], estimate=False))
-                for pose in poses[:_FIELDS]
-            ]
+            fields = [distance_of(model, triplane) for triplane in encode_poses(model, batch.inputs, poses[:_FIELDS])]
             vertices, normals = torch.from_numpy(surface.vertices), torch.from_numpy(vertex_normals(surface))
             of_fields = measure_uncertainty(vertices, normals, fields).spread
             spread = pooled_spread(of_fields, landmark_spread(vertices, normals, SampledPoses(estimate, pool[0])))

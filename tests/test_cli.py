@@ -172,7 +172,7 @@ def test_describe_prints_what_a_preset_costs(capsys):
 
 def test_describe_refuses_what_it_does_not_know(capsys, tmp_path):
     assert_refused(capsys, tmp_path, ("describe", "huge"), "unknown preset 'huge'", "paper")
-    assert_refused(capsys, tmp_path, ("describe", "tiny", "--views", "3"), "at most 1 views, got 3")
+    assert_refused(capsys, tmp_path, ("describe", "tiny", "--views", "3"), "takes one view, got 3")
 
 
 def test_an_unknown_preset_is_refused(capsys, tmp_path):

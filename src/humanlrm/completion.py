@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
-from humanlrm.encoding import correct_estimate, encode, expand_frame
+from humanlrm.encoding import correct_estimate, encode, encode_poses, expand_frame
 from humanlrm.extraction import distance_of
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
@@ -80,7 +80,9 @@ def complete(
         ValueError: samples are asked of weights without a denoiser.
     """
     if completion.prior == "latent":
-        raise ValueError("these weights have no latent prior to sample; use --prior pose")
+        raise ValueError(
+            "the latent prior cannot be sampled for a reconstruction, got --prior latent; use --prior pose"
+        )
     automatic = completion.complete == "auto" and prior is not None and _below(subject, estimate) > _BELOW_SHARE
     sampled = completion.requested or automatic
     if not sampled and not completion.uncertainty:
@@ -90,14 +92,14 @@ def complete(
     expanded, people, pool = _sample(model, prior, subject, completion)
     inputs = expanded.inputs.to(people.device)
 
-    def encode_on(poses: Float[Tensor, "K J 3"]) -> tuple[Triplane, ...]:
-        return tuple(encode(model, inputs, landmarks_override=pose[None], estimate=False) for pose in poses)
-
-    triplanes = encode_on(people) if sampled else (estimate if expanded is subject else encode(model, inputs),)
+    if sampled:
+        triplanes = encode_poses(model, inputs, people)
+    else:
+        triplanes = (estimate if expanded is subject else encode(model, inputs),)
     fields: tuple[Sdf, ...] = ()
     if completion.uncertainty:
         count = max(completion.samples, _UNCERTAINTY_SAMPLES)
-        fields = tuple(distance_of(model, triplane) for triplane in encode_on(pool[:count]))
+        fields = tuple(distance_of(model, triplane) for triplane in encode_poses(model, inputs, pool[:count]))
     return CompletedSubject(expanded, triplanes, sampled, fields, pool)
 
 

@@ -37,6 +37,12 @@ def encode(
     return model.decode(features, select_landmarks(corrected, landmarks_override), estimated)
 
 
+def encode_poses(model: HumanLRM, inputs: Inputs, poses: Float[Tensor, "K J 3"]) -> tuple[Triplane, ...]:
+    """The planes of one person in each of K poses. The image is encoded once."""
+    features = model.extract_features(inputs.image)
+    return tuple(model.decode(features, pose[None]) for pose in poses)
+
+
 def correct_estimate(
     model: HumanLRM, landmarks: Float[Tensor, "B *K J 3"], image: Float[Tensor, "B 5 H W"]
 ) -> Float[Tensor, "B *K J 3"]:

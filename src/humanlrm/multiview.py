@@ -58,7 +58,7 @@ class Posed:
 
 @dataclass(frozen=True)
 class FusedPerson:
-    """What several photos say of a person.
+    """The person of several photos.
 
     Attributes:
         field: in the common box: upright, the first photo's camera at +Z.

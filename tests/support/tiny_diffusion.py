@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import torch
+from tiny_paper import tiny_paper
 
 from humanlrm.diffusion.latent.denoiser import Denoiser, TriplaneCondition, tiny_denoiser
-from humanlrm.model.config import PaperConfig
 from humanlrm.model.lrm import HumanLRM, build
 
 
@@ -19,23 +19,9 @@ def lively(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def tiny_lrm(**changes) -> HumanLRM:
-    config = PaperConfig(
-        encoder="lite",
-        image_px=64,
-        camera_width=16,
-        width=32,
-        depth=1,
-        heads=2,
-        plane_side=8,
-        bottleneck=8,
-        upsample_width=16,
-        plane_channels=8,
-        field_width=32,
-        field_depth=2,
-        latent=16,
-    )
+    config = tiny_paper(**{"depth": 1, "field_depth": 2} | changes)
     torch.manual_seed(5)
-    return lively(build(replace(config, **changes)))
+    return lively(build(config))
 
 
 def small_tokens() -> Denoiser:

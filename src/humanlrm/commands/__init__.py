@@ -1,1 +1,1 @@
-"""What the command line can do: one frozen dataclass per command, whose fields are its options."""
+"""The commands of the command line: one frozen dataclass per command, whose fields are its options."""

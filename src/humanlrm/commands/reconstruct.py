@@ -23,7 +23,7 @@ _BESIDE = {".glb": (".uncertainty.png",), ".obj": (".mtl", ".png", ".uncertainty
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Where the network comes from and where it runs; rarely needed.
+    """Weights and processor of the network; rarely needed.
 
     Attributes:
         weights: folder of other weights than the shipped ones.

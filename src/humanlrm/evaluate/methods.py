@@ -10,7 +10,7 @@ from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
-from humanlrm.encoding import correct_estimate, encode
+from humanlrm.encoding import correct_estimate, encode, encode_poses
 from humanlrm.evaluate.baselines import BASELINES, program
 from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface, Method, SeveralMethod
 from humanlrm.evaluate.geometry import align, nearest, ordered_samples
@@ -97,8 +97,7 @@ def lrm_sampled(model: HumanLRM, denoiser: PoseDenoiser, resolution: int = 128, 
         inputs = _inputs(model, case.shown)
         sampled = sample_poses(denoiser, pose_condition(model, inputs), MOST_SAMPLES)
         poses = k_medoids(correct_estimate(model, sampled, inputs.image), count)[0]
-        planes = [encode(model, inputs, landmarks_override=pose[None], estimate=False) for pose in poses]
-        return tuple(_colored(model, sample, resolution) for sample in planes)
+        return tuple(_colored(model, triplane, resolution) for triplane in encode_poses(model, inputs, poses))
 
     return run
 

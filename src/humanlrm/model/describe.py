@@ -88,7 +88,8 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
     with torch.device(device or ("cpu" if getattr(config, "encoder", "lite") == "lite" else "meta")):
         model = build(config).train()
         if not 1 <= views <= model.encoder.max_views:
-            raise ValueError(f"this model takes at most {model.encoder.max_views} views, got {views}")
+            limit = model.encoder.max_views
+            raise ValueError(f"this model takes {'one view' if limit == 1 else f'at most {limit} views'}, got {views}")
         inputs = _sample(config.image_px, views)
         points = torch.zeros(1, queries, 3)
         with _Cost(model) as network:

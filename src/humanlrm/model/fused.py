@@ -59,7 +59,7 @@ class FusedField:
         return points @ self.to_views[:, :3, :3].transpose(1, 2) + self.to_views[:, None, :3, 3]
 
     def _weights(self, there: Float[Tensor, "V P 3"]) -> Float[Tensor, "V P"]:
-        """How much each view knows of points in its frame."""
+        """Weight of each view for points in its frame."""
         inputs, ndc = self.planes.inputs, project_ndc(there)
         assert inputs.depth is not None
         alpha, known = sample_plane(inputs.image[:, 3:], ndc).unbind(-1)

@@ -1,4 +1,4 @@
-"""What weights have been through: one entry per training run, kept beside the weights and carried into the next run."""
+"""History of weights: one entry per training run, kept beside the weights and carried into the next run."""
 
 import json
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class TrainingStage:
 
 
 def read_history(folder: Path) -> list[TrainingStage]:
-    """Of weights or of a run, oldest first; empty if nothing is known.
+    """History of weights or of a run, oldest first; empty if nothing is known.
 
     Raises:
         ValueError: the file is damaged.
@@ -52,7 +52,7 @@ def read_history(folder: Path) -> list[TrainingStage]:
 
 @dataclass(frozen=True)
 class Notes:
-    """What a run says of itself.
+    """Notes that a run writes about itself.
 
     Attributes:
         part: what it trains (``TrainConfig.part``).
@@ -66,7 +66,7 @@ class Notes:
 
 
 def read_notes(run: Path) -> Notes | None:
-    """Of a run; ``None`` if it has none.
+    """Notes of a run; ``None`` if it has none.
 
     Raises:
         ValueError: they are damaged.

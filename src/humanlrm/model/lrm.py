@@ -49,7 +49,7 @@ class HumanLRM(nn.Module):
 
     @property
     def has_latent(self) -> bool:
-        """Whether the planes come from a latent triplane, which diffusion can sample."""
+        """True if the planes come from a latent triplane, which diffusion can sample."""
         return self.decoder.latent_shape is not None
 
     @property

@@ -85,7 +85,7 @@ def save_checkpoint(
 
 
 def _is_of_density(name: str) -> bool:
-    """Whether a tensor belongs to the density; its kind (value, average, moment) may stand before the name."""
+    """True if a tensor belongs to the density; its kind (value, average, moment) may stand before the name."""
     return name.startswith(_DENSITY) or name.partition(".")[2].startswith(_DENSITY)
 
 
