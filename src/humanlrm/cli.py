@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("train", "Train"),
     "train-diffusion": ("train", "TrainDiffusion"),
     "train-poses": ("train", "TrainPoses"),
+    "train-views": ("views", "TrainViews"),
     "evaluate": ("evaluate", "Evaluate"),
     "export": ("evaluate", "Export"),
     "ablate": ("ablate", "Ablate"),

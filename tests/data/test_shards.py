@@ -131,23 +131,30 @@ def test_an_npz_with_pickled_objects_is_refused(shards, tmp_path):
 
 
 def test_maps_are_read_only_if_asked_for(shards, rendered):
-    folder, names = ShardFolder(shards), ("normal", "amodal", "target", "clean")
+    folder, names = ShardFolder(shards), ("normal", "target")
     plain, _ = folder.load(0, 1)
     assert all(getattr(plain, name) is None for name in names)
     record, _ = folder.load(0, 1, names)
     view = rendered.views[1]
     np.testing.assert_array_equal(record.normal, view.normal)
-    np.testing.assert_array_equal(record.amodal, view.amodal)
     assert np.abs(record.target.astype(int) - view.target).mean() < 4
-    assert record.clean is None  # nothing hides this person
+
+
+def test_layers_are_read_back(shards, rendered):
+    view = rendered.views[1]
+    for loaded, written in zip(ShardFolder(shards).layers(0, 1), (view.layers, view.head_layers), strict=True):
+        np.testing.assert_array_equal(loaded.alpha, written.alpha)
+        for side in ("front", "back"):
+            assert np.abs(getattr(loaded, side).astype(int) - getattr(written, side)).mean() < 4
 
 
 def test_shards_of_older_versions_have_lamps_only_and_no_maps(shards, rendered, tmp_path):
     lamps_only(only_shard(shards), tmp_path / "old.tar")
     folder = ShardFolder(tmp_path)
     assert [entry.views for entry in folder.entries] == [2, 2]
-    record, _ = folder.load(0, 0, ("normal", "amodal", "target", "clean"))
-    assert record.normal is record.amodal is record.target is record.clean is None
+    record, _ = folder.load(0, 0, ("normal", "target"))
+    assert record.normal is record.target is None
+    assert folder.layers(0, 0) == (None, None)
     assert (record.light.shadows == -1).all()
     assert (record.light.environment == 0).all()
     np.testing.assert_array_equal(record.light.colors, rendered.views[0].light.colors)
@@ -158,7 +165,7 @@ def lamps_only(shard: Path, target: Path) -> None:
     with tarfile.open(shard) as source, tarfile.open(target, "w") as out:
         for member in source:
             name = member.name.partition(".")[2]
-            if name.split(".", 1)[-1] in ("normal.png", "target.webp", "amodal.png", "clean.webp"):
+            if name.split(".", 1)[-1].startswith(("normal", "target", "layers", "head")):
                 continue
             content = source.extractfile(member).read()
             if name == "views.npz":

@@ -11,6 +11,7 @@ from scipy import ndimage
 from humanlrm.body.landmarks import INDEX
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.render.environment import Surroundings
+from humanlrm.data.render.layers import render_layers
 from humanlrm.data.render.light import Light
 from humanlrm.data.render.points import outward_sign
 from humanlrm.data.render.renderer import SceneRenderer
@@ -18,6 +19,7 @@ from humanlrm.data.render.shoot import RenderSettings, render_subject
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
+from humanlrm.data.subject import HEAD_SQUARE_SHARE
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.people.procedural.person import make_person
@@ -146,9 +148,11 @@ def test_the_seed_decides_everything(rendered, detector, person):
             "to_frame",
             "normal",
             "target",
-            "amodal",
         ):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+        for name in ("front", "back", "alpha"):
+            np.testing.assert_array_equal(getattr(a.layers, name), getattr(b.layers, name), err_msg=name)
+            np.testing.assert_array_equal(getattr(a.head_layers, name), getattr(b.head_layers, name), err_msg=name)
     np.testing.assert_array_equal(rendered.samples.points, again.samples.points)
     other = render_subject(person, detector, replace(settings, views=1), seed=4)
     assert not np.array_equal(other.views[0].rgb, rendered.views[0].rgb)
@@ -213,40 +217,57 @@ def hidden(person, detector):
     """A view in which somebody or something hides a part of the person."""
     settings = replace(PLAIN, views=3, points=30, occluded=1, fov_deg=(15.0, 60.0))
     subject = render_subject(person, detector, settings, seed=8, bystander=make_person(4))
-    views = [view for view in subject.views if view.clean is not None]
-    assert views
-    return views[0]
+    return min(subject.views, key=lambda view: (view.alpha > 127).sum() / (view.layers.alpha > 127).sum())
 
 
-def test_the_whole_person_contains_what_is_seen(hidden):
-    seen, whole = hidden.alpha[::2, ::2] > 127, hidden.amodal > 127
-    grown = ndimage.binary_dilation(whole, iterations=1)
-    assert not (seen & ~grown).any()
+def test_the_layers_hold_the_whole_person(hidden):
+    seen, whole = hidden.alpha > 127, hidden.layers.alpha > 127
+    assert not (seen & ~ndimage.binary_dilation(whole, iterations=2)).any()
     assert seen.sum() < 0.985 * whole.sum()
+    for side in (hidden.layers.front, hidden.layers.back):
+        assert (side[whole].max(-1) > 0).mean() > 0.95
+        assert (side[~whole] == 0).all()
 
 
-def test_the_clean_picture_shows_the_whole_person_and_agrees_where_nothing_hides_it(hidden):
-    drawn = (hidden.clean > 0).any(-1)[::2, ::2]
-    whole = hidden.amodal > 127
-    assert (drawn & whole).sum() / (drawn | whole).sum() > 0.9
+def test_the_front_layer_agrees_with_the_photograph_where_nothing_hides_the_person(hidden):
     sure = ndimage.binary_erosion(hidden.alpha > 250, iterations=3)
     # Shadows of what stands in front may fall on the rest.
-    gap = np.abs(hidden.clean[sure].astype(int) - hidden.rgb[sure])
-    assert np.median(gap) < 12
+    assert np.median(np.abs(hidden.layers.front[sure].astype(int) - hidden.rgb[sure])) < 12
 
 
-def test_a_whole_person_needs_no_clean_picture(view):
-    assert view.clean is None
-    seen, whole = view.alpha[::2, ::2] > 127, view.amodal > 127
-    assert (seen & whole).sum() / (seen | whole).sum() > 0.93
-
-
-def test_what_lies_beyond_the_border_is_in_the_whole_person_and_in_the_clean_picture(person, detector):
+def test_what_lies_beyond_the_border_is_in_the_layers(person, detector):
     settings = replace(PLAIN, views=1, points=30, cropped=1)
     cut = render_subject(person, detector, settings, seed=5).views[0]
-    beyond = (cut.known[::2, ::2] == 0) & (cut.amodal > 127)
-    assert beyond.sum() > 20
-    assert (cut.clean[::2, ::2][beyond] > 0).any(-1).mean() > 0.8
+    beyond = (cut.known == 0) & (cut.layers.alpha > 127)
+    assert beyond.sum() > 80
+    assert (cut.layers.front[beyond] > 0).any(-1).mean() > 0.8
+
+
+def test_the_head_layers_are_the_crop_around_the_head_at_four_times_the_resolution(view):
+    middle = (project_ndc(torch.from_numpy(view.landmarks[INDEX["head"]])).numpy() * [1, -1] + 1) / 2 * len(view.rgb)
+    half = len(view.rgb) * HEAD_SQUARE_SHARE / 2
+    (left, top), (right, bottom) = np.round(middle - half).astype(int), np.round(middle + half).astype(int)
+    crop = view.layers.alpha[max(top, 0) : bottom, left:right] > 127
+    head = view.head_layers.alpha.reshape(64, 4, 64, 4).mean((1, 3)) > 127
+    head = head[-len(crop) :]  # the square may reach beyond the crop's upper border
+    assert (crop & head).sum() / (crop | head).sum() > 0.9
+
+
+def test_a_back_layer_is_what_a_camera_behind_sees_in_the_mirrored_light():
+    """A ball, white in front and red behind, lit from the camera's side only."""
+    ball = trimesh.creation.icosphere(4, 0.5)
+    vertices, faces = np.asarray(ball.vertices, np.float32), np.asarray(ball.faces, np.int32)
+    is_back = vertices[faces].mean(1)[:, 2] < 0
+    texture = np.array([[[255, 255, 255], [255, 0, 0]]], np.uint8)
+    uv = np.array([[0.25, 0.5], [0.75, 0.5]], np.float32)
+    corners = np.repeat(is_back[:, None], 3, axis=1).astype(np.int32)
+    scan = Scan("ball", "test", "CC0", vertices, faces, uv, corners, texture, np.zeros((19, 3), np.float32))
+    light = Light(np.zeros(3, np.float32), np.array([[0, 0, 1.0]], np.float32), np.ones((1, 3), np.float32))
+    layers = render_layers(SceneRenderer(scan), canonical_camera(64), light, np.random.default_rng(0))
+    inside = ndimage.binary_erosion(layers.alpha > 0, iterations=4)
+    assert (layers.back[inside][:, 1:] < 60).all()
+    np.testing.assert_allclose(layers.front[inside][:, 0], layers.back[inside][:, 0], atol=12)
+    assert layers.back[32, 32, 0] > 240
 
 
 def test_normals_are_the_slope_of_the_depth_map(view):

@@ -28,7 +28,7 @@ from humanlrm.data.records import (
     write_records,
 )
 from humanlrm.data.render.light import Light
-from humanlrm.data.subject import PointSamples, Subject, ViewRecord
+from humanlrm.data.subject import Layers, PointSamples, Subject, ViewRecord
 from humanlrm.data.targets import TargetView
 
 _VIEW_ARRAYS = ("depth", "detected", "landmarks", "to_frame")
@@ -42,7 +42,9 @@ _LIGHT_ARRAYS = {
     "shadow_rad": "shadow_rad",
 }
 #: Maps of a view and their files; older shards have none.
-_MAPS = {"normal": "normal.png", "target": "target.webp", "amodal": "amodal.png", "clean": "clean.webp"}
+_MAPS = {"normal": "normal.png", "target": "target.webp"}
+#: Layers of a view and their files: front and back side by side, and alpha.
+_LAYERS = {"layers": ("layers.webp", "layers.png"), "head_layers": ("head.webp", "head.png")}
 #: Detected landmarks, the detector's features at them and true landmarks of N views.
 LandmarkTable = tuple[Float[np.ndarray, "N J 4"], Float[np.ndarray, "N J 2 C"], Float[np.ndarray, "N J 3"]]
 
@@ -74,12 +76,14 @@ def _encode_view(view: ViewRecord) -> dict[str, bytes]:
     if view.normal is not None:
         shifted = (view.normal.astype(np.int16) + 128).astype(np.uint8).transpose(1, 2, 0)
         files[_MAPS["normal"]] = encode_image(np.ascontiguousarray(shifted), "PNG", compress_level=3)
-    if view.amodal is not None:
-        files[_MAPS["amodal"]] = encode_image(view.amodal, "PNG", compress_level=3)
-    for name in ("target", "clean"):
-        pixels = getattr(view, name)
-        if pixels is not None:
-            files[_MAPS[name]] = encode_image(pixels, "WEBP", quality=90, method=2)
+    if view.target is not None:
+        files[_MAPS["target"]] = encode_image(view.target, "WEBP", quality=90, method=2)
+    for name, (colors, outline) in _LAYERS.items():
+        layers: Layers | None = getattr(view, name)
+        if layers is not None:
+            sides = np.concatenate([layers.front, layers.back], axis=1)
+            files[colors] = encode_image(sides, "WEBP", quality=90, method=2)
+            files[outline] = encode_image(layers.alpha, "PNG", compress_level=3)
     if view.detector_features is not None:
         files["clues.npy"] = encode_npy(view.detector_features.astype(np.float16))
     return files
@@ -186,6 +190,24 @@ class ShardFolder:
                 **{name: _decode_map(name, file) for name, file in files.items()},
             )
             return record, PointSamples(*(samples[name] for name in _SAMPLE_ARRAYS))
+
+    def layers(self, index: int, view: int) -> tuple[Layers | None, Layers | None]:
+        """Load the layers of one view: of the crop, and of the square around the head. ``None``: the shard lacks them.
+
+        Raises:
+            ShardError: a file of the subject is damaged; names shard and subject.
+        """
+        entry, loaded = self.entries[index], []
+        for colors, outline in _LAYERS.values():
+            names = (f"{view}.{colors}", f"{view}.{outline}")
+            if any(name not in entry.files for name in names):
+                loaded.append(None)
+                continue
+            sides, alpha = read_files(entry, *names)
+            with name_damage(entry, f"view {view}"):
+                front, back = np.split(np.asarray(Image.open(sides)), 2, axis=1)
+                loaded.append(Layers(front, back, np.asarray(Image.open(alpha))))
+        return loaded[0], loaded[1]
 
     def targets(self, index: int, views: list[int]) -> list[TargetView]:
         """Load some views of a subject as their canonical cameras see them.

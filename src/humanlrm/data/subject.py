@@ -11,10 +11,30 @@ from humanlrm.photo.crop import SubjectCrop
 
 
 @dataclass(frozen=True)
+class Layers:
+    """The whole person along the rays of a square of a photograph: no border cuts it off, nothing stands in front.
+
+    Attributes:
+        front: sRGB where rays enter the person, in the photograph's light with cast shadows, over black.
+        back: sRGB where rays leave the person, as seen from behind, lit as if lamps stood there as they stand in front,
+            without cast shadows, over black.
+        alpha: 255 where rays meet the person.
+    """
+
+    front: UInt8[np.ndarray, "H W 3"]
+    back: UInt8[np.ndarray, "H W 3"]
+    alpha: UInt8[np.ndarray, "H W"]
+
+
+#: Side of the square around the head, in sides of the crop. It is centered on the head landmark.
+HEAD_SQUARE_SHARE = 0.25
+
+
+@dataclass(frozen=True)
 class ViewRecord:
     """One photograph as the network gets it, and the truth in its frame (box units).
 
-    The canonical camera of the frame sees depth, normals and target; the photograph's camera sees the other maps.
+    The canonical camera of the frame sees depth, normals and target; the photograph's camera sees crop and layers.
     A map that the shard lacks is ``None``.
 
     Attributes:
@@ -26,8 +46,8 @@ class ViewRecord:
         light: in subject coordinates; the same for all views.
         normal: unit normals of the surface that ``depth[0]`` shows, times 127; 0 where the ray misses.
         target: the whole person over black under ``light`` without cast shadows.
-        amodal: 255 where the crop would show the person without occluders and without the photograph's border.
-        clean: the crop without occluders and border, over black; only if the photograph hides a part of the person.
+        layers: of the crop.
+        head_layers: of the square around the head, at ``1 / HEAD_SQUARE_SHARE`` times the resolution.
         detector_features: the detector's features at its landmarks (:class:`humanlrm.photo.blazepose.DetectedPose`).
     """
 
@@ -41,8 +61,8 @@ class ViewRecord:
     light: Light
     normal: Int8[np.ndarray, "3 D D"] | None = None
     target: UInt8[np.ndarray, "D D 3"] | None = None
-    amodal: UInt8[np.ndarray, "D D"] | None = None
-    clean: UInt8[np.ndarray, "H W 3"] | None = None
+    layers: Layers | None = None
+    head_layers: Layers | None = None
     detector_features: Float[np.ndarray, "J 2 C"] | None = None
 
 

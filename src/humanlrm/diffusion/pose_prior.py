@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, LIMBS
+from humanlrm.diffusion.process import MOST_NOISE
 from humanlrm.diffusion.sample import draw_noise, guided, noise_levels, sample_heun
 from humanlrm.frame import project_ndc, sample_plane, unproject_ndc
 from humanlrm.model.lrm import HumanLRM
@@ -13,8 +14,6 @@ from humanlrm.views import Inputs
 
 #: Steps of Heun's method: as near to the truth as fifty (``benchmarks/uncertainty.py``).
 STEPS = 12
-#: Noise to start from, in deviations of the data.
-_MOST_NOISE = 80.0
 #: A visible landmark stays within this many deviations of its heat map around the estimate; a hidden one is free.
 _VISIBLE_DEVIATIONS, _HIDDEN_REACH = 0.5, 100.0
 #: Initial noise in shares of the noise in training: with less, samples stay nearer to what is likely.
@@ -83,7 +82,7 @@ def sample_poses(
     subjects = len(condition.present)
     noise = variety * draw_noise(seed, samples, (COUNT, 3)).to(condition.estimate).repeat(subjects, 1, 1)
     denoise = guided(denoiser, condition.repeated(samples), guidance)
-    latents = sample_heun(denoise, noise, noise_levels(steps, _MOST_NOISE))
+    latents = sample_heun(denoise, noise, noise_levels(steps, MOST_NOISE))
     estimate, reach = (x.repeat_interleave(samples, dim=0) for x in (condition.estimate, condition.reach))
     points = _hold_visible(denoiser.restored(latents, estimate), estimate, reach)
     return points.unflatten(0, (subjects, samples))

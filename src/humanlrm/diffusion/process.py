@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 Condition = TypeVar("Condition", contravariant=True)
+#: Deviation of the noise in which nothing of the data is left to see.
+MOST_NOISE = 80.0
 
 
 @runtime_checkable
@@ -29,14 +31,22 @@ class NoiseLevels:
     """Distribution of the noise levels in training: ``log sigma`` is normal (EDM, table 1).
 
     EDM's numbers are for images of standard deviation 0.5; ours are shifted to 1.
+
+    Attributes:
+        mean, spread: of ``log sigma``.
+        pure: share of the draws that are ``MOST_NOISE`` instead: from there one step gives the conditional mean.
     """
 
     mean: float = -0.4
     spread: float = 1.2
+    pure: float = 0.0
 
     def draw(self, count: int, rng: torch.Generator) -> Float[Tensor, "B"]:
         """Standard deviations of the noise."""
-        return (self.mean + self.spread * torch.randn(count, generator=rng)).exp()
+        sigma = (self.mean + self.spread * torch.randn(count, generator=rng)).exp()
+        if not self.pure:
+            return sigma
+        return torch.where(torch.rand(count, generator=rng) < self.pure, MOST_NOISE, sigma)
 
 
 def append_dims(values: Float[Tensor, "B"], like: Float[Tensor, "B *D"]) -> Float[Tensor, "B *_"]:
@@ -76,7 +86,13 @@ def denoising_loss(
 
     A network that outputs 0 has a loss of 1 at every noise level if the data's deviation is 1.
     """
+    predicted = denoised(network, add_noise(clean, noise, sigma), sigma, condition)
+    return velocity_errors(predicted, clean, sigma).flatten(1).mean(1)
+
+
+def velocity_errors(
+    predicted: Float[Tensor, "B *D"], clean: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"]
+) -> Float[Tensor, "B *D"]:
+    """Squared errors of clean samples predicted at noise levels, as errors of the network's raw output."""
     _, c_out, _ = scalings(sigma)
-    noisy = add_noise(clean, noise, sigma)
-    error = (denoised(network, noisy, sigma, condition) - clean) / append_dims(c_out, clean)
-    return error.square().flatten(1).mean(1)
+    return ((predicted - clean) / append_dims(c_out, clean)).square()

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from humanlrm.diffusion.process import Network, denoised
+from humanlrm.diffusion.process import MOST_NOISE, Network, denoised
 from humanlrm.model.pose_denoiser import DenoiserCondition
 
 #: Noisy samples and their noise level, one for the whole batch, to the expected clean samples.
@@ -18,7 +18,7 @@ Denoise = Callable[[Float[Tensor, "B *D"], float], Float[Tensor, "B *D"]]
 Solver = Callable[[Denoise, Float[Tensor, "B *D"], list[float]], Float[Tensor, "B *D"]]
 
 
-def noise_levels(steps: int, most: float = 80.0) -> list[float]:
+def noise_levels(steps: int, most: float = MOST_NOISE) -> list[float]:
     """``steps`` falling levels and 0: tangents of angles that fall with the square of the steps that are left.
 
     They belong to :func:`sample_heun` and data of deviation 1. On Gaussian data of deviation 0.1 to 1.3 eight steps

@@ -167,7 +167,7 @@ def read_config(fields: dict[str, Any]) -> Config:
     """
     fields = dict(fields)
     family = fields.get("family")
-    if family in ("denoiser", "pose-denoiser"):
+    if str(family).endswith("denoiser"):
         raise ValueError("this is a denoiser, which reconstructs nobody by itself")
     if family == "paper":
         return from_fields(PaperConfig, fields)

@@ -18,6 +18,7 @@ from humanlrm.files import atomic_write
 from humanlrm.model.config import Config, ModelConfig, from_fields, read_config
 from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pose_denoiser import PoseDenoiser, PoseDenoiserConfig
+from humanlrm.model.view_denoiser import ViewDenoiser, ViewDenoiserConfig
 
 Sizes = TypeVar("Sizes")
 Network = TypeVar("Network", bound=nn.Module)
@@ -113,7 +114,7 @@ def read_pretrained(folder: Path) -> tuple[Config, dict[str, Tensor]]:
         CheckpointError: the folder is incomplete or damaged, or holds a denoiser.
     """
     fields, tensors = _read(folder)
-    if fields.get("family") in ("denoiser", "pose-denoiser"):
+    if str(fields.get("family")).endswith("denoiser"):
         raise CheckpointError(f"{folder} holds a denoiser; give the folder of a reconstruction model")
     with _reading(folder):
         return read_config(fields), tensors
@@ -183,6 +184,17 @@ def pose_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cp
     wrong = "holds no denoiser of landmarks; `humanlrm train-poses` makes one"
     config, tensors = read_denoiser(folder, PoseDenoiserConfig, wrong)
     return fill(PoseDenoiser(config), tensors, folder, device)
+
+
+def view_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> ViewDenoiser:
+    """The denoiser of layered views in a folder, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder is incomplete or damaged, or not a view denoiser's.
+    """
+    wrong = "holds no denoiser of layered views; `humanlrm train-views` makes one"
+    config, tensors = read_denoiser(folder, ViewDenoiserConfig, wrong)
+    return fill(ViewDenoiser(config), tensors, folder, device)
 
 
 def with_landmarks(

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from humanlrm.model.config import from_fields, read_config
 from humanlrm.model.pose_denoiser import PoseDenoiserConfig
 from humanlrm.model.pretrained import CheckpointError, load_tensors, read_pretrained, with_new_names
+from humanlrm.model.view_denoiser import ViewDenoiserConfig
 
 #: A network of ours: a module with its ``config``.
 TrainedModel = Any
@@ -133,7 +134,9 @@ def _read_config(checkpoint: Path) -> Any:
         from humanlrm.diffusion.latent.denoiser import DenoiserConfig  # only runs of this kind load it
 
         return from_fields(DenoiserConfig, fields)
-    return from_fields(PoseDenoiserConfig, fields) if fields.get("family") == "pose-denoiser" else read_config(fields)
+    denoisers = {kind.family: kind for kind in (PoseDenoiserConfig, ViewDenoiserConfig)}
+    kind = denoisers.get(fields.get("family", ""))
+    return read_config(fields) if kind is None else from_fields(kind, fields)
 
 
 def _read_counters(checkpoint: Path) -> Counters:
@@ -184,8 +187,13 @@ def load_checkpoint(
             moments |= tensors
         for name, parameter in trained_parameters(model, density).items():
             if f"step.{name}" in moments:  # it had a gradient
-                optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in _MOMENTS}
+                optimizer.state[parameter] = {key: _like(moments[f"{key}.{name}"], parameter) for key in _MOMENTS}
         return _read_counters(folder)
+
+
+def _like(moment: Tensor, parameter: Tensor) -> Tensor:
+    """A moment in its parameter's memory order: AdamW's fused kernel goes through both in that of the first."""
+    return moment if moment.ndim != 4 else torch.empty_like(parameter).copy_(moment)
 
 
 def _check_same_model(checkpoint: Path, model: TrainedModel) -> None:

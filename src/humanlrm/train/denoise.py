@@ -1,4 +1,4 @@
-"""Training loop of denoisers of landmarks and of latents; the reconstruction model that makes conditions is frozen.
+"""Training loop of denoisers of landmarks, of views and of latents; a model that makes conditions is frozen.
 
 Checkpoints, averaged weights and resuming are those of ``train.loop``.
 """
@@ -19,8 +19,11 @@ from humanlrm.train.hooks import Progress
 from humanlrm.train.stop import TrainingStopped, catch_stop_signals, stop_message
 
 Item = TypeVar("Item")
-#: ``diffusion.latent.denoiser.Denoiser`` or ``model.pose_denoiser.PoseDenoiser``.
+#: ``diffusion.latent.denoiser.Denoiser``, ``model.pose_denoiser.PoseDenoiser`` or ``model.view_denoiser.ViewDenoiser``.
 AnyDenoiser = TypeVar("AnyDenoiser", bound=nn.Module)
+AnyCondition = TypeVar("AnyCondition", bound=DenoiserCondition)
+#: Losses of samples: (network, clean, noise, sigma, condition) to one number per sample.
+DenoisingLoss = Callable[[Any, Tensor, Tensor, Tensor, Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class DenoisingConfig:
         ema: decay per step of the averaged weights, which are used for sampling.
         seed: of initial weights, noise and dropped conditions.
         drop: share of the photos without a condition (classifier-free guidance).
+        bf16: compute the network in bfloat16.
         noise: distribution of the noise levels.
         checkpoint_s: seconds between checkpoints.
         keep: checkpoints kept.
@@ -54,6 +58,7 @@ class DenoisingConfig:
     ema: float = 0.9995
     seed: int = 0
     drop: float = 0.1
+    bf16: bool = False
     noise: NoiseLevels = field(default_factory=NoiseLevels)
     checkpoint_s: float = 300.0
     keep: int = 3
@@ -78,9 +83,10 @@ def run_denoising(
     model: AnyDenoiser,
     config: DenoisingConfig,
     stream: Callable[[int], Iterable[Item]],
-    condition_batch: Callable[[Item, torch.Generator], tuple[Tensor, DenoiserCondition]],
+    condition_batch: Callable[[Item, torch.Generator], tuple[Tensor, AnyCondition]],
     run: Path,
     report: Callable[[Progress], None] | None = None,
+    loss: DenoisingLoss = denoising_loss,
 ) -> AnyDenoiser:
     """Train until ``config.samples`` photos are seen, from the newest checkpoint of ``run`` on.
 
@@ -88,6 +94,7 @@ def run_denoising(
         model: on the device to train on.
         stream: batches of ``config.batch`` photos from running number ``seen`` to the end.
         condition_batch: from a batch to the clean samples (of deviation 1) and the condition.
+        loss: of each sample, given the network, clean samples, noise, its levels and the condition.
 
     Returns:
         the model with the averaged weights, in evaluation mode.
@@ -104,7 +111,8 @@ def run_denoising(
     last_saved = started = time.monotonic()
     with catch_stop_signals() as asked:
         for batch in stream(state.seen):
-            loss = _step(model, optimizer, lambda rng, batch=batch: condition_batch(batch, rng), config, state)
+            draw = lambda rng, batch=batch: condition_batch(batch, rng)  # noqa: E731
+            value = _step(model, optimizer, draw, loss, config, state)
             decay = min(config.ema, (1 + state.step) / (10 + state.step))
             with torch.no_grad():
                 for name, parameter in parameters.items():
@@ -115,7 +123,7 @@ def run_denoising(
             if report is not None and state.step % config.log_every == 0:
                 report(
                     Progress(
-                        state, {"denoising": loss}, config.rate(state.seen), config.batch / elapsed, flops_per_s=0.0
+                        state, {"denoising": value}, config.rate(state.seen), config.batch / elapsed, flops_per_s=0.0
                     )
                 )
             if state.seen >= config.samples or asked or now - last_saved > config.checkpoint_s:
@@ -132,7 +140,8 @@ def run_denoising(
 def _step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    condition: Callable[[torch.Generator], tuple[Tensor, DenoiserCondition]],
+    condition: Callable[[torch.Generator], tuple[Tensor, AnyCondition]],
+    loss_of: DenoisingLoss,
     config: DenoisingConfig,
     state: Counters,
 ) -> float:
@@ -149,7 +158,8 @@ def _step(
     noise = torch.randn(clean.shape, generator=rng).to(clean)
     sigma = config.noise.draw(count, rng).to(clean)
     network: Any = model
-    loss = denoising_loss(network, clean, noise, sigma, conditions.repeated(config.levels).without(dropped)).mean()
+    with torch.autocast(clean.device.type, torch.bfloat16, enabled=config.bf16):
+        loss = loss_of(network, clean, noise, sigma, conditions.repeated(config.levels).without(dropped)).mean()
     if not bool(loss.isfinite()):
         raise TrainingStopped(
             f"the denoising loss is {float(loss.detach())} at step {state.step}; lower the learning rate"

@@ -22,6 +22,9 @@ __all__ = [
     "augment_detections",
     "augment_pairs",
     "augment_picture",
+    "camera_errors",
+    "mask_errors",
+    "random_tone",
     "synthetic_detections",
 ]
 

@@ -13,7 +13,7 @@ from humanlrm.data.render.backdrop import paint_backdrop
 from humanlrm.data.render.environment import Surroundings
 from humanlrm.data.render.light import Light, shade_albedo
 from humanlrm.data.scan import Scan
-from humanlrm.mesh.raycast import RayScene, pixel_rays
+from humanlrm.mesh.raycast import Hits, RayScene, pixel_rays
 from humanlrm.mesh.surface import vertex_normals
 
 #: Ambient occlusion: rays per vertex and their length, metres.
@@ -63,6 +63,22 @@ class RenderedPhoto(NamedTuple):
     where: Float[np.ndarray, "H W 3"]
 
 
+class LitPerson(NamedTuple):
+    """The person of a picture, without anything in front.
+
+    Attributes:
+        rgb: sRGB in [0, 1] of the pixels of ``whole``, in their order.
+        whole: pixels of the person.
+        distance: along rays of camera z 1; inf where they miss.
+        where: surface points, subject coordinates; NaN where rays miss.
+    """
+
+    rgb: Float[np.ndarray, "N 3"]
+    whole: Bool[np.ndarray, "H W"]
+    distance: Float[np.ndarray, "H W"]
+    where: Float[np.ndarray, "H W 3"]
+
+
 class SceneRenderer:
     """Renders one scan; keeps its ray scene and normals."""
 
@@ -90,7 +106,14 @@ class SceneRenderer:
 
     def trace(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface:
         """Cast rays from one point at the person."""
-        hits = self.scene.first_hit(origin, directions)
+        return self._surface(self.scene.first_hit(origin, directions), directions)
+
+    def trace_back(self, origin: Float[np.ndarray, "3"], directions: Float[np.ndarray, "*R 3"]) -> Surface:
+        """The surface where rays leave the person, as seen from beyond: normals point along the rays."""
+        return self._surface(self.scene.last_hit(origin, directions), -directions)
+
+    def _surface(self, hits: Hits, directions: Float[np.ndarray, "*R 3"]) -> Surface:
+        """Surface at hits; normals point against ``directions``."""
         hit = hits.hit
         face, barycentric = hits.face[hit], hits.barycentric[hit]
         corners = self.scan.faces[face]
@@ -103,18 +126,11 @@ class SceneRenderer:
     ) -> RenderedPhoto:
         """Render the person with cast shadows, occluders and a backdrop."""
         origin, directions = pixel_rays(camera)
-        window = self.scene.image_window(camera)  # other rays cannot meet the person
-        person = self.trace(origin, directions[window])
-        distance = np.full(directions.shape[:2], np.inf, dtype=np.float32)
-        distance[window] = person.distance
-        whole = np.isfinite(distance)
-        where = np.full((*whole.shape, 3), np.nan, dtype=np.float32)
-        where[whole] = origin + directions[whole] * distance[whole][:, None]
         picture = paint_backdrop(rng, directions, surroundings)
-        light, scenes = surroundings.light, [self.scene, *(occluder.scene for occluder in occluders)]
-        lit = visible_lamps(scenes, where, person.normals, light, rng)
-        picture[whole] = shade_albedo(person.albedo, light.shade(person.normals, lit, person.open_share))
-        visible, nearest = whole, distance
+        person = self.light_person(camera, surroundings.light, rng, [occluder.scene for occluder in occluders])
+        light, whole, where = surroundings.light, person.whole, person.where
+        picture[whole] = person.rgb
+        visible, nearest = whole, person.distance
         for occluder in occluders:
             cover = occluder.trace(origin, directions)
             front = cover.distance < nearest
@@ -123,6 +139,22 @@ class SceneRenderer:
             picture[front] = shade_albedo(cover.albedo[chosen], irradiance)
             nearest, visible = np.minimum(nearest, cover.distance), visible & ~front
         return RenderedPhoto((picture * 255 + 0.5).astype(np.uint8), whole, visible, where)
+
+    def light_person(
+        self, camera: Cameras, light: Light, rng: np.random.Generator, occluders: Sequence[RayScene] = ()
+    ) -> LitPerson:
+        """Render the person alone. Occluders cast shadows on the person; they hide nothing here."""
+        origin, directions = pixel_rays(camera)
+        window = self.scene.image_window(camera)  # other rays cannot meet the person
+        person = self.trace(origin, directions[window])
+        distance = np.full(directions.shape[:2], np.inf, dtype=np.float32)
+        distance[window] = person.distance
+        whole = np.isfinite(distance)
+        where = np.full((*whole.shape, 3), np.nan, dtype=np.float32)
+        where[whole] = origin + directions[whole] * distance[whole][:, None]
+        lit = visible_lamps([self.scene, *occluders], where, person.normals, light, rng)
+        rgb = shade_albedo(person.albedo, light.shade(person.normals, lit, person.open_share))
+        return LitPerson(rgb, whole, distance, where)
 
 
 def visible_lamps(

@@ -4,26 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int8, UInt8
 
-from humanlrm.body.landmarks import COUNT
+from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.camera import Cameras
 from humanlrm.data.render.camera_sampling import sample_camera
 from humanlrm.data.render.environment import Environment, Surroundings, random_surroundings
+from humanlrm.data.render.layers import render_layers
 from humanlrm.data.render.occluders import place_held, place_in_front
 from humanlrm.data.render.points import sample_points
 from humanlrm.data.render.renderer import RenderedPhoto, SceneRenderer, Solid
 from humanlrm.data.scan import Scan
 from humanlrm.data.settings import RenderSettings
-from humanlrm.data.subject import Subject, ViewRecord, crop_arrays
-from humanlrm.frame import CAMERA_DISTANCE, SquareCrop, canonical_camera, crop_camera, crop_frame, frame_axes
+from humanlrm.data.subject import HEAD_SQUARE_SHARE, Layers, Subject, ViewRecord, crop_arrays
+from humanlrm.frame import (
+    CAMERA_DISTANCE,
+    SquareCrop,
+    canonical_camera,
+    crop_camera,
+    crop_frame,
+    frame_axes,
+    project_ndc,
+)
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
 from humanlrm.photo.matte import keep_main_part, refine_mask
 
-#: A photograph that shows less than this share of the person comes with the picture of all of it.
-_WHOLE_SHARE = 0.985
 #: The detector's mask counts if it overlaps the true one this much: a mask of the background would teach nonsense.
 _LEAST_IOU = 0.6
 #: Detections this far from the true landmarks, in sizes of the person, are of somebody else.
@@ -136,12 +144,12 @@ class Photographer:
 
     def record(self, view: RenderedView) -> ViewRecord:
         """The crop of a photograph with all maps of its truth."""
-        crop, depth_px = view.crop, self.settings.depth_px
+        crop = view.crop
         depth, normal, target = self._canonical_maps(view.to_frame)
         landmarks = self.renderer.scan.moved(view.to_frame).landmarks
         if landmarks is None:
             landmarks = np.full((COUNT, 3), np.nan)
-        amodal = self.renderer.scene.first_hit(*pixel_rays(crop_camera(view.camera, crop.crop, depth_px))).hit
+        layers, head_layers = self._layers(view, landmarks)
         return ViewRecord(
             **crop_arrays(crop),
             depth=depth.astype(np.float16),
@@ -150,8 +158,8 @@ class Photographer:
             light=self.surroundings.light,
             normal=normal,
             target=target,
-            amodal=amodal.astype(np.uint8) * 255,
-            clean=None if _shows_all(view, amodal) else self._clean(view),
+            layers=layers,
+            head_layers=head_layers,
         )
 
     def _canonical_maps(
@@ -176,17 +184,22 @@ class Photographer:
         target[hit] = self.surroundings.light.render(surface.albedo, surface.normals)
         return depth, (normal * 127).round().astype(np.int8).transpose(2, 0, 1), (target * 255 + 0.5).astype(np.uint8)
 
-    def _clean(self, view: RenderedView) -> UInt8[np.ndarray, "H W 3"]:
-        """The crop with the person's own shadows, without border, background and occluders."""
-        camera = crop_camera(view.camera, view.crop.crop, self.settings.image_px)
-        photo = self.renderer.photograph(camera, self.surroundings, self.rng)
-        return np.where(photo.whole[..., None], photo.rgb, 0).astype(np.uint8)
+    def _layers(self, view: RenderedView, landmarks: Float[np.ndarray, "J 3"]) -> tuple[Layers, Layers | None]:
+        """Layers of the crop, and of the square around the head where the head's landmark (box units) is known."""
+        size_px, crop, rng = self.settings.image_px, view.crop.crop, self.rng.spawn(1)[0]
+        squares = [crop]
+        head = landmarks[INDEX["head"]]
+        if np.isfinite(head).all():
+            squares.append(head_square(crop, head))
+        light = self.surroundings.light
+        layers = [render_layers(self.renderer, crop_camera(view.camera, s, size_px), light, rng) for s in squares]
+        return layers[0], layers[1] if len(layers) > 1 else None
 
 
-def _shows_all(view: RenderedView, amodal: Bool[np.ndarray, "D D"]) -> bool:
-    """True if neither an occluder nor the border hides a part of the person."""
-    person_px = (view.crop.crop.side_px / len(amodal)) ** 2 * float(amodal.sum())
-    return bool(view.photo.visible.sum() > _WHOLE_SHARE * view.photo.whole.sum() > _WHOLE_SHARE * 0.97 * person_px)
+def head_square(crop: SquareCrop, head: Float[np.ndarray, "3"]) -> SquareCrop:
+    """The square of the photograph around a head landmark (box units of the crop's frame)."""
+    middle = crop.to_px(project_ndc(torch.from_numpy(np.asarray(head, np.float64))).numpy())
+    return SquareCrop((float(middle[0]), float(middle[1])), crop.side_px * HEAD_SQUARE_SHARE)
 
 
 def _iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:

@@ -1,0 +1,185 @@
+"""Denoiser of layered views: a photo and a skeleton to the whole person's front, silhouette and back.
+
+The diffused variable is the error of a copy: the layers minus what the photo shows, front and back alike. A new network
+therefore predicts the photo copied through to the back.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from humanlrm.body.skeleton import SkeletonCapsules
+from humanlrm.frame import project_ndc
+from humanlrm.model.blocks import Block, ChannelNorm, Pointwise, conv, zero_init
+from humanlrm.model.pose_denoiser import DenoiserCondition, LevelEmbedding
+
+#: Channels of a layered view: front (premultiplied sRGB), alpha, back (premultiplied sRGB).
+CHANNELS = 7
+#: Deviation of the copy's errors, by channel (``benchmarks/view_prior.py`` prints it).
+_ERROR_DEVIATIONS = (0.25, 0.25, 0.25, 0.5, 0.2, 0.2, 0.2)
+#: Channels of the photo (premultiplied sRGB, alpha, known) and of a rasterized skeleton.
+_PHOTO, _SKELETON = 5, 4
+_HEADS = 4
+
+
+@dataclass(frozen=True)
+class ViewDenoiserConfig:
+    """Sizes of :class:`ViewDenoiser`.
+
+    Attributes:
+        family: tells the families apart in ``config.json``.
+        image_px: side of the views.
+        patch: pixels along the side of a token; they are channels inside the network.
+        widths: channels at each resolution, finest first; each is half of the one before.
+        depth: residual blocks at each resolution, on the way down and on the way up.
+    """
+
+    family: Literal["view-denoiser"] = "view-denoiser"
+    image_px: int = 256
+    patch: int = 4
+    widths: tuple[int, ...] = (80, 128, 192, 224)
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        coarsest = self.patch * 2 ** (len(self.widths) - 1)
+        if self.depth < 1 or not self.widths or any(width % _HEADS for width in self.widths):
+            raise ValueError(
+                f"depth must be positive and widths multiples of {_HEADS}, got {self.depth}, {self.widths}"
+            )
+        if self.image_px < 1 or self.image_px % coarsest:
+            raise ValueError(f"image_px must be a multiple of {coarsest}, got {self.image_px}")
+
+
+@dataclass(frozen=True)
+class ViewCondition(DenoiserCondition):
+    """Condition of the view denoiser.
+
+    Attributes:
+        photo: premultiplied sRGB, alpha, known (1 inside the photo).
+        landmarks: x and y in the view's square ([-1, 1], y up), z in box units.
+        zoom: sides of the crop per side of the view's square: 1, and more for the square around a head.
+    """
+
+    photo: Float[Tensor, "B 5 H W"]
+    landmarks: Float[Tensor, "B J 3"]
+    zoom: Float[Tensor, "B"]
+
+    @property
+    def copy(self) -> Float[Tensor, "B 7 H W"]:
+        """The photo as a layered view: front and back show the same."""
+        rgb, alpha = self.photo[:, :3], self.photo[:, 3:4]
+        return torch.cat([rgb, alpha, rgb], dim=1)
+
+    @property
+    def visible(self) -> Float[Tensor, "B 1 H W"]:
+        """1 where the photo shows the person."""
+        return (self.photo[:, 3:4] > 0.5).to(self.photo)
+
+
+def in_square(
+    landmarks: Float[Tensor, "B J 3"], middle: Float[Tensor, "B 2"], zoom: Float[Tensor, "B"]
+) -> Float[Tensor, "B J 3"]:
+    """Landmarks (box units) as :class:`ViewCondition` has them, for squares around ``middle`` (ndc of the crop)."""
+    flat = (project_ndc(landmarks) - middle[:, None]) * zoom[:, None, None]
+    return torch.cat([flat, landmarks[..., 2:]], dim=-1)
+
+
+class _ResidualBlock(nn.Module):
+    """Two convolutions, scaled and shifted by the noise level. A new one passes its input on."""
+
+    def __init__(self, inputs: int, width: int, level: int) -> None:
+        super().__init__()
+        self.enter = Pointwise(inputs, width) if inputs != width else nn.Identity()
+        self.norm1, self.norm2 = ChannelNorm(inputs), ChannelNorm(width, elementwise_affine=False)
+        self.conv1, self.conv2 = conv(inputs, width), zero_init(conv(width, width))
+        self.modulate = zero_init(nn.Linear(level, 2 * width))
+
+    def forward(self, x: Float[Tensor, "B C H W"], level: Float[Tensor, "B L"]) -> Float[Tensor, "B D H W"]:
+        h = self.conv1(nn.functional.silu(self.norm1(x)))
+        scale, shift = self.modulate(level)[..., None, None].chunk(2, dim=1)
+        h = self.norm2(h) * (1 + scale) + shift
+        return self.enter(x) + self.conv2(nn.functional.silu(h))
+
+
+class ViewDenoiser(nn.Module):
+    """A U-Net over tokens of ``patch`` x ``patch`` pixels, with attention at its two coarsest resolutions."""
+
+    deviations: Tensor
+
+    def __init__(self, config: ViewDenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, level = config.widths, config.widths[-1]
+        self.register_buffer("deviations", torch.tensor(_ERROR_DEVIATIONS).view(1, CHANNELS, 1, 1), False)
+        self.draw = SkeletonCapsules()
+        self.level = LevelEmbedding(level)
+        self.zoom = nn.Linear(1, level)
+        self.enter = conv((CHANNELS + _PHOTO) * config.patch**2 + _SKELETON, widths[0])
+        self.down, self.up, self.attention = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for finer, width in zip((widths[0], *widths[:-1]), widths, strict=True):
+            inputs = [finer] + [width] * (config.depth - 1)
+            self.down.append(nn.ModuleList([_ResidualBlock(count, width, level) for count in inputs]))
+        for coarser, width in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            inputs = [coarser + width] + [width] * (config.depth - 1)
+            self.up.append(nn.ModuleList([_ResidualBlock(count, width, level) for count in inputs]))
+        for width in widths[-2:]:
+            self.attention.append(Block(width, _HEADS))
+        self.norm = ChannelNorm(widths[0])
+        self.leave = zero_init(conv(widths[0], CHANNELS * config.patch**2))
+
+    def normalized(self, layers: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
+        """Errors of the copy, of deviation about 1; 0 in the front where the photo shows the person."""
+        errors = (layers - condition.copy) / self.deviations
+        return torch.cat([errors[:, :4] * (1 - condition.visible), errors[:, 4:]], dim=1)
+
+    def restored(self, errors: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
+        """Inverse of :meth:`normalized`: layers in [0, 1]. Where the photo shows the person, the front is the photo."""
+        open_front = torch.cat([errors[:, :4] * (1 - condition.visible), errors[:, 4:]], dim=1)
+        return (condition.copy + open_front * self.deviations).clamp(0, 1)
+
+    def forward(
+        self, noisy: Float[Tensor, "B 7 H W"], log_noise: Float[Tensor, "B"], condition: ViewCondition
+    ) -> Float[Tensor, "B 7 H W"]:
+        """The raw output, zero for a new network.
+
+        Args:
+            noisy: normalized errors and noise, together of size 1.
+            log_noise: noise levels; numbers of about -2 to 2.
+        """
+        side = self.config.image_px // self.config.patch
+        skeleton = self.draw.rasterize(condition.landmarks.clamp(-8, 8), (0, 1, 2), side)
+        pixels = torch.cat([noisy, condition.photo], dim=1)
+        tokens = nn.functional.pixel_unshuffle(pixels, self.config.patch)
+        level = self.level(log_noise, condition.present) + self.zoom(condition.zoom.log()[:, None])
+        x = torch.cat([tokens, skeleton], dim=1).contiguous(memory_format=torch.channels_last)
+        x = self._unet(self.enter(x), level)
+        return nn.functional.pixel_shuffle(self.leave(nn.functional.silu(self.norm(x))), self.config.patch)
+
+    def _unet(self, x: Float[Tensor, "B C h w"], level: Float[Tensor, "B L"]) -> Float[Tensor, "B C h w"]:
+        skips, last = [], len(self.down) - 1
+        for k, blocks in enumerate(self.down):
+            if k:
+                skips.append(x)
+                x = nn.functional.avg_pool2d(x, 2)
+            for block in blocks:  # pyright: ignore[reportGeneralTypeIssues]
+                x = block(x, level)
+            if last - k < len(self.attention):
+                x = self._attend(self.attention[k - last - 1], x)
+        for blocks in self.up:
+            x = torch.cat([nn.functional.interpolate(x, scale_factor=2), skips.pop()], dim=1)
+            for block in blocks:  # pyright: ignore[reportGeneralTypeIssues]
+                x = block(x, level)
+        return x
+
+    def _attend(self, block: nn.Module, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        attended = block(rearrange(x, "B C h w -> B (h w) C"))
+        return rearrange(attended, "B (h w) C -> B C h w", h=x.shape[2])
+
+
+def tiny_view_denoiser() -> ViewDenoiserConfig:
+    """Sizes for tests."""
+    return replace(ViewDenoiserConfig(), image_px=32, widths=(8, 12), depth=1)

@@ -1,0 +1,128 @@
+"""Training of the view prior on layered views of people, which may be rendered while it trains."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from humanlrm.data.layered import LayeredDataset, LayeredSample
+from humanlrm.data.shards import ShardFolder
+from humanlrm.diffusion.process import NoiseLevels, add_noise, denoised, velocity_errors
+from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, ViewDenoiserConfig, in_square
+from humanlrm.train.denoise import DenoisingConfig, run_denoising
+from humanlrm.train.hooks import Progress
+from humanlrm.train.perceptual import PerceptualLoss
+
+#: Samples after which the folder is listed anew: it may have got new people.
+_ROUND = 2_000
+#: Weight of pixels beside the person, and of the features of the back; one sample in so many is compared in features,
+#: which take nearly as long as the network.
+_BESIDE, _FEATURES, _FEATURED = 0.1, 0.5, 4
+
+
+def view_recipe(photos: int = 200_000, seed: int = 0, batch: int = 8, bf16: bool = False) -> DenoisingConfig:
+    """Settings of a run that sees ``photos``. Half of them show nothing but noise: the mean has to be good first.
+
+    The errors of a copy are smooth over many pixels, so the noise is stronger than that of landmarks.
+    """
+    return DenoisingConfig(
+        samples=photos,
+        batch=batch,
+        levels=1,
+        learning_rate=6e-4,
+        warmup=1_000,
+        ema=0.999,
+        seed=seed,
+        drop=0.0,
+        noise=NoiseLevels(0.6, 1.6, pure=0.5),
+        bf16=bf16,
+    )
+
+
+def train_views(
+    config: ViewDenoiserConfig,
+    plan: DenoisingConfig,
+    data: Path,
+    run: Path,
+    report: Callable[[Progress], None] | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    initial: dict[str, Tensor] | None = None,
+) -> ViewDenoiser:
+    """Train until ``plan.samples`` photos are seen; go on from the newest checkpoint of ``run`` if there is one.
+
+    Args:
+        data: folder of shards with layers; it is listed again and again.
+        workers: processes that load data; 0: this one.
+        initial: parameters that a new run starts from.
+
+    Raises:
+        ShardError: no readable data.
+        CheckpointError: the run is one of another denoiser.
+        TrainingStopped: the loss became infinite or NaN, or the process was asked to stop; then all is saved.
+    """
+    torch.manual_seed(plan.seed)
+    model = ViewDenoiser(config)
+    if initial is not None:
+        model.load_state_dict({name: value.float() for name, value in initial.items()})
+    model = model.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    features = PerceptualLoss(LiteEncoder().eval().requires_grad_(False)).to(device)
+
+    def stream(seen: int) -> Iterator[LayeredSample]:
+        for start in range(seen, plan.samples, _ROUND):
+            samples = LayeredDataset(ShardFolder(data), plan.seed, config.image_px)
+            numbers = range(start, min(start + _ROUND, plan.samples))
+            yield from DataLoader(samples, plan.batch, sampler=numbers, num_workers=workers, drop_last=True)
+
+    def draw(batch: LayeredSample, _: torch.Generator) -> tuple[Tensor, _Condition]:
+        batch = LayeredSample(*(part.to(device) for part in batch))
+        condition = condition_of(batch)
+        weighted = _Condition(**vars(condition), layers=batch.layers)
+        return model.normalized(batch.layers, condition), weighted
+
+    return run_denoising(model, plan, stream, draw, run, report, ViewLoss(model, features))
+
+
+def condition_of(batch: LayeredSample) -> ViewCondition:
+    """The condition of a batch of samples."""
+    present = torch.ones(len(batch.photo), dtype=torch.bool, device=batch.photo.device)
+    return ViewCondition(present, batch.photo, in_square(batch.landmarks, batch.middle, batch.zoom), batch.zoom)
+
+
+@dataclass(frozen=True)
+class _Condition(ViewCondition):
+    """A condition that carries the truth to the loss.
+
+    Attributes:
+        layers: true layers.
+    """
+
+    layers: Float[Tensor, "B 7 H W"]
+
+
+class ViewLoss(nn.Module):
+    """Errors of the network's output, weighted by what matters, and of the features of the back.
+
+    What the photo shows of the front is known, and pixels beside the person are many and easy.
+    """
+
+    def __init__(self, model: ViewDenoiser, features: PerceptualLoss) -> None:
+        super().__init__()
+        self.model, self.features = model, features
+
+    def forward(self, network: Any, clean: Tensor, noise: Tensor, sigma: Tensor, condition: _Condition) -> Tensor:
+        """Loss of each sample."""
+        predicted = denoised(network, add_noise(clean, noise, sigma), sigma, condition).float()
+        errors = velocity_errors(predicted, clean, sigma)
+        person = torch.maximum(condition.layers[:, 3:4], condition.photo[:, 3:4]) > 0
+        weight = torch.where(person, 1.0, _BESIDE).expand(-1, clean.shape[1], -1, -1).clone()
+        weight[:, :4] *= 1 - condition.visible
+        pixels = (errors * weight).flatten(1).sum(1) / (weight.flatten(1).sum(1) + 1)
+        back = self.model.restored(predicted, condition)[::_FEATURED, 4:]
+        return pixels + _FEATURES * self.features(back, condition.layers[::_FEATURED, 4:])
