@@ -84,15 +84,15 @@ def load_photo(source: PhotoSource) -> Photo:
     """
     path, opened = _opened(source)
     with _one_error(path):
-        image = _upright(opened, path) if isinstance(opened, Image.Image) else _decode(opened, path)
+        image, remarks = _upright(opened, path) if isinstance(opened, Image.Image) else _decode(opened, path)
     rgb = np.asarray(image.convert("RGB"))
     if image.mode != "RGBA":
-        return Photo(rgb, None, path.name)
+        return Photo(rgb, None, path.name, remarks)
     alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
     covered = float((alpha > 0.5).mean())
     if covered == 0:
         raise PhotoError(f"{path} is transparent everywhere; give a picture in which the person is opaque")
-    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name)
+    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name, remarks)
 
 
 def _opened(source: PhotoSource) -> tuple[Path, Path | BytesIO | Image.Image]:
@@ -145,15 +145,15 @@ def check_is_file(path: Path) -> None:
             raise PhotoError(f"{path} is {kind}; give one picture file, or - to read standard input")
 
 
-def _decode(source: Path | BytesIO, path: Path) -> Image.Image:
-    """An upright 8-bit "RGB" or "RGBA" image of working size."""
+def _decode(source: Path | BytesIO, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
+    """An upright "RGB" or "RGBA" image of working size, in sRGB, and remarks about the file."""
     _check_header(source, path)
     with Image.open(source) as image:
         image.draft(None, (WORKING_SIDE_PX, WORKING_SIDE_PX))
         return _upright(image, path)
 
 
-def _upright(image: Image.Image, path: Path) -> Image.Image:
+def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(f"{path} has {width} x {height} px; at most {MAX_PIXELS:,} are read: reduce it first")
@@ -162,7 +162,21 @@ def _upright(image: Image.Image, path: Path) -> Image.Image:
     image.load()
     upright = ImageOps.exif_transpose(_eight_bit(image, path))
     upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BOX)
-    return upright
+    return _in_srgb(upright, image.info.get("icc_profile"), path)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
+    """The image in sRGB by its profile, if it has one; a damaged profile is ignored with a remark."""
+    remarks: tuple[Remark, ...] = ()
+    if profile:
+        from humanlrm.photo.color_profile import ProfileError, to_srgb
+
+        try:
+            image = to_srgb(image, profile)
+        except ProfileError as error:
+            sentence = f"The color profile of {path} was ignored: {error}. Colors may be a little off."
+            remarks = (Remark("color-profile", sentence),)
+    return image if image.mode in ("RGB", "RGBA") else image.convert("RGB"), remarks
 
 
 def _as_image(source: np.ndarray) -> Image.Image:
@@ -208,7 +222,10 @@ def _check_header(source: Path | BytesIO, path: Path) -> None:
 
 
 def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
-    """To "RGBA" if the file has any transparency, else to "RGB"; 16 bits are scaled, not clipped; EXIF is kept."""
+    """To "RGBA" if the file has any transparency, else to "RGB"; 16 bits are scaled, not clipped; EXIF is kept.
+
+    CMYK with a profile stays CMYK.
+    """
     exif = image.getexif()
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64)
@@ -217,6 +234,8 @@ def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
         out = Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
     elif image.mode == "F":
         raise PhotoError(f"{path} holds floating-point values; save it with 8 or 16 bits per channel")
+    elif image.mode == "CMYK" and image.info.get("icc_profile"):
+        out = image.copy()
     else:
         out = image.convert("RGBA" if image.has_transparency_data else "RGB")
     out.info["exif"] = exif.tobytes()
