@@ -21,8 +21,8 @@ from torch import Tensor
 from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
-from humanlrm.photo.crop import find_subject
 from humanlrm.photo.load import load_photo
+from humanlrm.photo.segment import find_subject
 from humanlrm.rays import Rays, image_rays
 from humanlrm.reconstruct import Reconstructor
 from humanlrm.render.density import LaplaceDensity, RadianceField

@@ -55,10 +55,10 @@ def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def assert_refused(capsys, folder: Path, arguments: tuple[object, ...], *words: str) -> None:
-    """Exit code 1, one line on stderr that holds ``words``, and nothing new on disk."""
+def assert_refused(capsys, folder: Path, arguments: tuple[object, ...], *words: str, code: int = 2) -> None:
+    """The exit code, one line on stderr that holds ``words``, and nothing new on disk."""
     before = sorted(folder.rglob("*"))
-    assert run(*arguments) == 1
+    assert run(*arguments) == code
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("humanlrm: ")
     assert "Traceback" not in line
@@ -87,13 +87,14 @@ def assert_sound(mesh: trimesh.Trimesh) -> None:
 
 def test_a_missing_photo_is_refused(capsys, tmp_path, weights):
     assert_refused(
-        capsys, tmp_path, ("reconstruct", "nobody.jpg", "--weights", weights), "nobody.jpg", "does not exist"
+        capsys, tmp_path, ("reconstruct", "nobody.jpg", "--weights", weights), "nobody.jpg", "does not exist", code=3
     )
 
 
 def test_a_file_that_is_no_picture_is_refused(capsys, tmp_path, weights):
     (tmp_path / "notes.jpg").write_text("not a picture", encoding="utf-8")
-    assert_refused(capsys, tmp_path, ("reconstruct", "notes.jpg", "--weights", weights), "notes.jpg", "not a picture")
+    call = ("reconstruct", "notes.jpg", "--weights", weights)
+    assert_refused(capsys, tmp_path, call, "notes.jpg", "not a picture", code=3)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ import humanlrm.cli, humanlrm.completion, humanlrm.evaluate.photos, humanlrm.mul
 
 def test_a_picture_without_a_person_is_refused(capsys, tmp_path, weights):
     Image.new("RGB", (200, 200), (90, 120, 60)).save(tmp_path / "lawn.png")
-    assert_refused(capsys, tmp_path, ("reconstruct", "lawn.png", "--weights", weights), "no person found")
+    assert_refused(capsys, tmp_path, ("reconstruct", "lawn.png", "--weights", weights), "no person found", code=3)
 
 
 def test_an_unknown_suffix_is_refused_before_any_work(capsys, tmp_path):
@@ -264,7 +265,7 @@ def test_an_exported_run_tells_all_the_data_that_it_has_seen(tmp_path, shards, c
     assert "4 procedural" in (tmp_path / "weights" / "MODEL_CARD.md").read_text(encoding="utf-8")
     shutil.rmtree(copy)
     capsys.readouterr()
-    assert run("export", "--run", "run", "--out", "weights2", "--count", 1) == 1
+    assert run("export", "--run", "run", "--out", "weights2", "--count", 1) == 2
     assert "other, which is gone; name its folders of shards with --data" in capsys.readouterr().err
 
 
@@ -272,7 +273,7 @@ def test_a_run_says_what_it_trains_and_does_not_go_on_with_something_else(tmp_pa
     begin = ("train", "tiny", "--data", shards, "--run", "run", "--batch", 2, "--workers", 0, "--seed", 5)
     assert run(*begin, "--samples", 2, "--part", "landmarks") == 0
     capsys.readouterr()
-    assert run(*begin, "--samples", 4, "--part", "field") == 1
+    assert run(*begin, "--samples", 4, "--part", "field") == 2
     assert "run trains the part 'landmarks'" in capsys.readouterr().err
     assert run(*begin, "--samples", 4, "--part", "landmarks") == 0
     assert "going on from 2 of 4 samples" in capsys.readouterr().out
@@ -296,7 +297,7 @@ def test_what_the_system_says_of_a_file_is_said_without_a_number(tmp_path, capsy
 
 def test_a_run_is_no_folder_of_weights(tmp_path, shards, astronaut, capsys):
     assert run("train", "tiny", "--data", shards, "--run", "run", "--samples", 2, "--batch", 2, "--workers", 0) == 0
-    assert run("reconstruct", astronaut, "-o", "a.glb", "--weights", "run") == 1
+    assert run("reconstruct", astronaut, "-o", "a.glb", "--weights", "run") == 2
     assert "run is a training run; `humanlrm export --run run --out DIR` makes weights" in capsys.readouterr().err
 
 

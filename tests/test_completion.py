@@ -125,7 +125,7 @@ def test_the_command_writes_every_person_its_heat_map_and_a_sheet(tmp_path, weig
 )
 def test_what_cannot_be_sampled_is_refused_in_one_line(tmp_path, plain, whole, capsys, arguments, words):
     out = tmp_path / "a.glb"
-    assert run("reconstruct", whole, "-o", out, "--weights", plain, *arguments) == 1
+    assert run("reconstruct", whole, "-o", out, "--weights", plain, *arguments) == 2
     said = capsys.readouterr()
     assert words in said.err
     assert len(said.err.strip().splitlines()) == 1

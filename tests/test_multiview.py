@@ -156,7 +156,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path, photos, weights, cap
     monkeypatch.chdir(photos)
     if not (photos / "other.png").exists():
         (photos / "other.png").write_bytes((photos / "0.png").read_bytes())
-    assert run("reconstruct", *arguments, "--weights", weights, "-o", tmp_path / "a.glb") == 1
+    assert run("reconstruct", *arguments, "--weights", weights, "-o", tmp_path / "a.glb") in (2, 3)
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
     assert not list(tmp_path.iterdir())

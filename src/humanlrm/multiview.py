@@ -25,9 +25,10 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.calibrated import CaptureView, Shot, cut_to_person, level_rotation
 from humanlrm.photo.cameras_file import read_transforms
-from humanlrm.photo.crop import SubjectCrop, find_subject
+from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.hull import middle_depth, visual_hull
 from humanlrm.photo.load import Photo, PhotoError
+from humanlrm.photo.segment import find_subject
 from humanlrm.settings import Calibration
 from humanlrm.texture.project import PhotoProjection
 from humanlrm.views import Inputs

@@ -19,9 +19,10 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.crop import SubjectCrop, assemble_crop, segment
+from humanlrm.photo.crop import SubjectCrop, assemble_crop
 from humanlrm.photo.load import PhotoSource, load_photo
-from humanlrm.photo.visibility import measure_visibility
+from humanlrm.photo.segment import segment
+from humanlrm.photo.visibility import measure_visibility, visibility_remarks
 from humanlrm.reconstruction import Reconstruction, StageTimer
 from humanlrm.settings import Calibration, Completion, Settings, check_photos
 
@@ -59,7 +60,8 @@ class Reconstructor:
         """Reconstruct the main person of a photo, or the person of several calibrated photos.
 
         Args:
-            photos: a file, a Pillow image or an array of 8-bit numbers; with ``cameras`` several files.
+            photos: a file, its bytes, an open binary file, a Pillow image or an array of 8-bit numbers; with
+                ``cameras`` several files.
             cameras: where several photos were taken from (docs/multiview.md).
 
         Returns:
@@ -67,8 +69,8 @@ class Reconstructor:
 
         Raises:
             PhotoError: a photo cannot be read or shows nobody.
-            ValueError: nothing solid was reconstructed; photos and cameras do not belong together; samples are asked
-                of weights without a denoiser.
+            EmptySurfaceError: nothing solid was reconstructed.
+            ValueError: photos and cameras do not belong together; samples are asked of weights without a denoiser.
         """
         settings, completion = settings or Settings(), completion or Completion()
         sources = cast(list[PhotoSource], list(photos) if isinstance(photos, list | tuple) else [photos])
@@ -83,17 +85,20 @@ class Reconstructor:
         with timer("photo"):
             photo = load_photo(sources[0])
         with timer("person"):
-            mask, pose = segment(photo, self.detector)
-            subject = assemble_crop(photo.rgb, mask, pose, self.model.config.image_px)
+            person = segment(photo, self.detector)
+            subject = assemble_crop(photo.rgb, person.mask, person.pose, self.model.config.image_px)
             hidden = measure_visibility(subject)
         with timer("network"):
             subject, estimate = encode_reframed(self.model, subject)
             completed = complete(self.model, self.pose_prior, subject, estimate, completion)
-        people = []
+        remarks = (*person.remarks, *visibility_remarks(hidden, completed.subject.truncated, completed.sampled))
+        samples = []
         for triplane in completed.triplanes:
-            person = build_person(self.model, completed.subject, triplane, settings, StageTimer(timer.seconds))
-            people.append(completed.with_uncertainty(replace(person, hidden=hidden, sampled=completed.sampled)))
-        return replace(people[0], alternatives=tuple(people[1:]))
+            sample = build_person(self.model, completed.subject, triplane, settings, StageTimer(timer.seconds))
+            sample = replace(sample, hidden=hidden, sampled=completed.sampled, warnings=remarks)
+            sample = replace(sample, confidence=person.confidence, people_seen=person.people_seen)
+            samples.append(completed.with_uncertainty(sample))
+        return replace(samples[0], alternatives=tuple(samples[1:]))
 
     def _reconstruct_views(
         self, photos: Sequence[PhotoSource], calibration: Calibration, settings: Settings

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from humanlrm.body.landmarks import LANDMARKS
 from humanlrm.mesh.surface import TexturedMesh, Uncertainty
 from humanlrm.photo.crop import SubjectCrop
+from humanlrm.photo.load import Remark
 from humanlrm.photo.visibility import Visibility
 
 #: Spread that a heat map shows as red, metres.
@@ -45,11 +49,14 @@ class Reconstruction:
         landmarks: landmarks that the person is built on, box units.
         metres_per_unit: metric scale.
         seconds: time per stage.
-        hidden: share of the person that the photo hides; ``None`` for several photos.
+        hidden: share of the person that the photo cuts off or hides, and why; ``None`` for several photos.
         sampled: True if the pose is a sample, False if it is the estimate.
         alternatives: further samples of the same photo, if they were asked for.
         other_views: crops of further calibrated photos.
         uncertainty: spread of the surface at each vertex, if it was asked for.
+        warnings: what the user should know; empty if nothing is doubtful (docs/photos.md lists the codes).
+        confidence: certainty that the photo shows a person, in [0, 1]; ``None`` for several photos.
+        people_seen: people that the detector sees in the photo; ``None`` for several photos.
     """
 
     mesh: TexturedMesh
@@ -62,17 +69,58 @@ class Reconstruction:
     alternatives: tuple["Reconstruction", ...] = ()
     other_views: tuple[SubjectCrop, ...] = ()
     uncertainty: Uncertainty | None = None
+    warnings: tuple[Remark, ...] = ()
+    confidence: float | None = None
+    people_seen: int | None = None
 
     def __repr__(self) -> str:
         """Without the arrays."""
-        height_m = self.metres_per_unit * float(np.ptp(self.mesh.vertices[:, 1]))
-        faces, side_px = len(self.mesh.faces), len(self.mesh.texture)
+        height_m, faces, side_px = self.extent_m, len(self.mesh.faces), len(self.mesh.texture)
         return f"Reconstruction({faces:,} faces, {height_m:.2f} m high, texture {side_px} px)"
 
     @property
     def samples(self) -> tuple["Reconstruction", ...]:
         """All people of the photo: this one, then the alternatives."""
         return (self, *self.alternatives)
+
+    @property
+    def extent_m(self) -> float:
+        """Height of the mesh in its pose, metres."""
+        return self.metres_per_unit * float(np.ptp(self.mesh.vertices[:, 1]))
+
+    def to_bytes(self, kind: str = "glb") -> bytes:
+        """Contents of the file that :meth:`save` would write.
+
+        Args:
+            kind: suffix of a format that is one file, without the dot.
+
+        Raises:
+            ValueError: an unknown suffix, or a format of several files.
+        """
+        with TemporaryDirectory() as folder:
+            path = self.save(Path(folder) / f"person.{kind.removeprefix('.')}")
+            if len(list(path.parent.iterdir())) > 1:
+                raise ValueError(f"to_bytes: {kind} is several files; save it, or choose another kind such as glb")
+            return path.read_bytes()
+
+    def report(self) -> dict[str, Any]:
+        """What is known about the result, as plain values for JSON. Landmarks are in metres, as in :meth:`save`."""
+        hidden = None if self.hidden is None else {"share": self.hidden.hidden, "reasons": list(self.hidden.reasons)}
+        low, high = self.mesh.vertices.min(axis=0), self.mesh.vertices.max(axis=0)
+        ground = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
+        landmarks = (self.landmarks - ground) * self.metres_per_unit
+        return {
+            "warnings": [{"code": remark.code, "sentence": remark.sentence} for remark in self.warnings],
+            "confidence": self.confidence,
+            "people_seen": self.people_seen,
+            "hidden": hidden,
+            "cut_by": list(self.subject.truncated),
+            "sampled": self.sampled,
+            "height_m": self.extent_m,
+            "metres_per_unit": self.metres_per_unit,
+            "landmarks_m": {name: point.tolist() for name, point in zip(LANDMARKS, landmarks, strict=True)},
+            "seconds": dict(self.seconds),
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leave a half-written file.

@@ -97,7 +97,7 @@ def test_shards_of_one_folder_are_made_with_the_same_options(tmp_path, capture_t
     assert shown.shape == (128, 128, 3)
     assert 0.05 < (shown != 230).any(-1).mean() < 0.9
     before = contents(tmp_path / "out")
-    assert run(*call) == 1
+    assert run(*call) == 2
     assert "holds shards with licence CC-BY-NC-4.0, not None; give another --out" in capsys.readouterr().err
     assert contents(tmp_path / "out") == before
 
@@ -200,7 +200,7 @@ def test_keys_have_no_dots():
 
 
 def refused(capsys, *arguments: object) -> str:
-    assert run(*arguments) == 1
+    assert run(*arguments) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     return line
 

@@ -101,6 +101,6 @@ def test_a_study_of_nothing_is_refused(plan, tmp_path, capsys):
         replace(plan, batch=0)
     with pytest.raises(ValueError, match="workers must be positive"):
         study(plan, tmp_path / "r", tmp_path / "f.json", workers=0)
-    assert main(["ablate", "--data", str(tmp_path), "--run", str(tmp_path / "r"), "--out", str(tmp_path / "t")]) == 1
+    assert main(["ablate", "--data", str(tmp_path), "--run", str(tmp_path / "r"), "--out", str(tmp_path / "t")]) == 2
     assert "no subject" in capsys.readouterr().err
     assert not (tmp_path / "t").exists()

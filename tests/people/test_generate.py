@@ -155,7 +155,7 @@ def test_two_workers_of_a_local_ray_cluster_write_the_same_shards(tmp_path: Path
     "options", [[], ["--out", "a", "--preview", "b.png"], ["--describe"], ["--data", "a", "--out", "b"]]
 )
 def test_the_command_does_one_thing_at_a_time(options: list[str], capsys: pytest.CaptureFixture[str]):
-    assert main(["people", *options]) == 1
+    assert main(["people", *options]) == 2
     assert "give one of --out DIR" in " ".join(capsys.readouterr().err.split())
 
 

@@ -9,8 +9,9 @@ from PIL import Image
 from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN, project_ndc
 from humanlrm.photo.blazepose import DetectedPose
-from humanlrm.photo.crop import assemble_crop, find_subject
+from humanlrm.photo.crop import assemble_crop
 from humanlrm.photo.load import MAX_PIXELS, WORKING_SIDE_PX, PhotoError, load_photo
+from humanlrm.photo.segment import find_subject
 
 GRADIENT = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
 

@@ -194,5 +194,5 @@ def test_the_command_trains_and_exports(lrm, data, tmp_path, capsys):
     assert main([*map(str, arguments), "--student", str(tmp_path / "lrm")]) == 0
     assert denoiser_from_pretrained(tmp_path / "out").config.mean != ()
     save_pretrained(tmp_path / "small", tiny(), dict(trained_parameters(build(tiny()))))
-    assert main([*map(str, arguments), "--student", str(tmp_path / "small")]) == 1
+    assert main([*map(str, arguments), "--student", str(tmp_path / "small")]) == 2
     assert "paper's family" in capsys.readouterr().err

@@ -1,22 +1,28 @@
 """``humanlrm reconstruct``: a photo to a mesh file."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from hashlib import file_digest
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from humanlrm import __version__
 from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib, say
-from humanlrm.files import atomic_write
+from humanlrm.files import atomic_write, write_text
 from humanlrm.settings import Calibration, Completion, Settings, check_photos
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
+    from humanlrm.photo.load import PhotoSource
     from humanlrm.reconstruct import Reconstruction
 
+_STDIN = Path("-")
 #: Endings of the files that are written beside a mesh.
 _BESIDE = {".glb": (".uncertainty.png",), ".obj": (".mtl", ".png", ".uncertainty.png"), ".ply": ()}
 
@@ -39,10 +45,13 @@ class Reconstruct:
     """Reconstruct the person in a photo, or in several calibrated ones, as a textured mesh.
 
     Attributes:
-        photos: photo of a person: JPEG, PNG, WebP, TIFF... An alpha channel is used as the person's outline. Several
-            photos of one moment need --cameras.
+        photos: photo of a person: JPEG, PNG, WebP, TIFF..., or - for standard input. An alpha channel is used as the
+            person's outline. Several photos of one moment need --cameras.
         output: file of the mesh: .glb, .obj (with .mtl and .png beside it) or .ply (with one color per vertex).
         preview: also write a picture of the result: the photo, front, left, back, right, normals.
+        json: also write a report: warnings, confidence, people seen, what is hidden, height, landmarks, seconds per
+            stage, settings and the weights' SHA-256.
+        quiet: print errors only.
     """
 
     photos: Annotated[
@@ -50,6 +59,8 @@ class Reconstruct:
     ]
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("person.glb")
     preview: Path | None = None
+    json: Path | None = None
+    quiet: bool = False
     settings: Annotated[Settings, tyro.conf.arg(name="mesh"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Settings
     )
@@ -61,18 +72,36 @@ class Reconstruct:
         self._check()
         from humanlrm.reconstruct import SHIPPED, Reconstructor
 
-        with console.status(f"Reconstructing {', '.join(photo.name for photo in self.photos)}"):
-            reconstructor = Reconstructor(self.network.weights or SHIPPED, self.network.device)
-            people = reconstructor(self.photos, self.calibration, self.settings, self.completion).samples
+        weights, spinner = self.network.weights or SHIPPED, nullcontext() if self.quiet else console.status(self._title)
+        with spinner:
+            reconstructor = Reconstructor(weights, self.network.device)
+            people = reconstructor(self._sources(), self.calibration, self.settings, self.completion).samples
             written = self._save(people)
-        for line in (*written, *_remarks(people)):
-            say(line)
-        for person in people:
-            stages = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
-            say(f"seconds: {stages}  all {sum(person.seconds.values()):.2f}")
-        if (peak_mib := peak_memory_mib()) is not None:
-            say(f"peak memory: {peak_mib:,.0f} MiB")
+        if self.json is not None:
+            written.append(write_text(self.json, dumps(self._report(people, weights, written), indent=2) + "\n"))
+        if not self.quiet:
+            _print_result(people, written)
         return 0
+
+    @property
+    def _title(self) -> str:
+        return f"Reconstructing {', '.join(photo.name for photo in self.photos)}"
+
+    def _sources(self) -> "list[PhotoSource]":
+        """The photos; standard input is read to its end."""
+        return [sys.stdin.buffer.read() if photo == _STDIN else photo for photo in self.photos]
+
+    def _report(self, people: "tuple[Reconstruction, ...]", weights: Path, written: list[Path]) -> dict[str, Any]:
+        """The report of ``--json``."""
+        return {
+            "version": __version__,
+            "photos": [str(photo) for photo in self.photos],
+            "files": [str(path) for path in written],
+            "settings": asdict(self.settings) | asdict(self.completion),
+            "weights": {"folder": str(weights), "sha256": _sha256(weights / "model.safetensors")},
+            "device": self.network.device,
+            "people": [person.report() for person in people],
+        }
 
     def _save(self, people: "tuple[Reconstruction, ...]") -> list[Path]:
         """Meshes, heat maps and one picture of all people."""
@@ -119,28 +148,38 @@ class Reconstruct:
             raise ValueError(f"--preview {self.preview} is also a file of --output {self.output}; choose another name")
         picture = self._picture(self.completion.samples)
         inputs = [path for path in (*self.photos, self.calibration.cameras) if path is not None and path.exists()]
-        for path in files if picture is None else [*files, picture]:
+        if self.json is not None and self.json.resolve() in {path.resolve() for path in (*files, picture) if path}:
+            raise ValueError(f"--json {self.json} is also another file that is written; choose another name")
+        for path in filter(None, (*files, picture, self.json)):
             check_writable(path)
             # Not by name: some file systems do not tell capital letters from small ones.
             if path.exists() and any(path.samefile(photo) for photo in inputs):
                 raise ValueError(f"{path} would be overwritten: it is an input; choose another --output")
 
 
-def _remarks(people: "tuple[Reconstruction, ...]") -> Iterator[str]:
-    """Sentences about what the photo hides and how sure the surface is."""
-    first = people[0]
-    truncated = any(person.subject.truncated for person in people)
-    # A little that is hidden may be the landmarks' error.
-    if first.hidden is not None and first.hidden.reasons and (truncated or first.sampled or first.hidden.substantial):
-        how = "sampled" if first.sampled else "estimated"
-        yield f"The photo does not show everything ({'; '.join(first.hidden.reasons)}): the rest is {how}."
+def _print_result(people: "tuple[Reconstruction, ...]", written: list[Path]) -> None:
+    """Files, warnings, how sure the surface is, seconds and memory."""
+    for path in written:
+        say(path)
+    for remark in people[0].warnings:
+        say(remark.sentence, style="yellow")
     for person in people:
         if person.uncertainty is not None:
             spread_cm = 100 * person.metres_per_unit * person.uncertainty.spread
-            yield (
+            say(
                 f"surface uncertain by {float(spread_cm.median()):.1f} cm (median), "
                 f"{float(spread_cm.quantile(0.9)):.1f} cm where least sure (a tenth of it)"
             )
+    for person in people:
+        stages = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
+        say(f"seconds: {stages}  all {sum(person.seconds.values()):.2f}")
+    if (peak_mib := peak_memory_mib()) is not None:
+        say(f"peak memory: {peak_mib:,.0f} MiB")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _format(picture: Path) -> str | None:

@@ -29,9 +29,10 @@ from humanlrm.evaluate.renderer import (
 from humanlrm.evaluate.sources import Unit
 from humanlrm.frame import canonical_camera
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
-from humanlrm.photo.crop import SubjectCrop, assemble_crop, detect_in_cutout, find_subject
+from humanlrm.photo.crop import SubjectCrop, assemble_crop
 from humanlrm.photo.load import PhotoError, load_photo
 from humanlrm.photo.matte import keep_main_part, refine_mask
+from humanlrm.photo.segment import detect_in_cutout, find_subject
 
 _CROP_PX = 256
 #: Below this IoU with the exact mask a detected pose is of the person in front. Then the person behind is detected

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_dilation
 from skimage.measure import marching_cubes
 from torch import Tensor
 
-from humanlrm.mesh.surface import TriangleSurface
+from humanlrm.mesh.surface import EmptySurfaceError, TriangleSurface
 
 Sdf = Callable[[Float[Tensor, "P 3"]], Float[Tensor, "P"]]
 
@@ -36,7 +36,8 @@ def extract_surface(
         resolution: cells per side of the finest lattice: ``coarse`` times a power of two.
 
     Raises:
-        ValueError: resolutions that do not nest, a field that is not finite, or a field without a surface in the cube.
+        ValueError: resolutions that do not nest, or a field that is not finite.
+        EmptySurfaceError: a field without a surface in the cube.
     """
     levels = _levels(coarse, resolution)
     origin = np.zeros(3, dtype=np.int64)
@@ -188,8 +189,8 @@ def _polygonize(
     return TriangleSurface(((vertices + origin) * step - bound).astype(np.float32), faces.astype(np.int32))
 
 
-def _no_surface(values: Float[np.ndarray, "X Y Z"]) -> ValueError:
-    return ValueError(
+def _no_surface(values: Float[np.ndarray, "X Y Z"]) -> EmptySurfaceError:
+    return EmptySurfaceError(
         f"extract_surface: the field has no surface inside the box (its values span [{values.min():.3g}, "
         f"{values.max():.3g}]; negative means inside). Was the person found in the photo, and is the field trained?"
     )

@@ -7,6 +7,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 
+class EmptySurfaceError(ValueError):
+    """Nothing solid: a field has no surface inside the box."""
+
+
 @dataclass(frozen=True)
 class TriangleSurface:
     """A triangle mesh.

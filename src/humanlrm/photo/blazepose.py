@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS, MIRROR, select_blazepose
 from humanlrm.cache import cache_folder
+from humanlrm.photo.region import PATCH_PX, Region, suppress, tiles, unwarp, warp
 
 if TYPE_CHECKING:
     import openvino
@@ -29,14 +29,12 @@ _SHA256 = {
     "pose_detection.tflite": "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
     "pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
 }
-_DETECTOR_PX, _LANDMARK_PX = 224, 256
+_DETECTOR_PX = 224
 _MIN_SCORE, _MIN_PRESENCE = 0.5, 0.5
 #: Least mean of a person's mask where it is over one half (people: 0.95, in heavy blur 0.74; a moon: 0.6), and largest
 #: share of the photo that one person fills.
 _LEAST_CERTAINTY, _MOST_COVERAGE = 0.7, 0.95
-_ROI_MARGIN, _ROI_POINTS = 1.25, [33, 34]
-#: Two detections are the same person if their heads are closer than this share of the smaller region's side.
-_HEAD_DISTANCE = 0.15
+_ROI_POINTS = [33, 34]
 #: Side of the square tiles that are searched when the whole picture shows nobody, as a share of the longer side.
 _TILE_SHARES = (0.6, 0.35)
 #: Shapes of the landmark net's inner maps that are sampled at the landmarks: the last of each size before its heads.
@@ -57,12 +55,14 @@ class DetectedPose:
         score: the landmark net's certainty that its square holds a person, in [0, 1].
         detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
             hold more about depth than the net's own 3D points (docs/log/decisions-2026-11.md).
+        region: the square that the landmark net looked at; ``None`` for poses that are not from the detector.
     """
 
     landmarks: Float[np.ndarray, "J 4"]
     mask: Float32[np.ndarray, "H W"]
     score: float
     detector_features: Float32[np.ndarray, "J 2 C"]
+    region: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -74,39 +74,6 @@ class _LandmarkOutput:
     presence: float
     mask: Float32[np.ndarray, "256 256"]
     detector_features: Float32[np.ndarray, "J C"]
-
-
-@dataclass(frozen=True)
-class _Roi:
-    """An upright square: photo = centre + axes @ (square's right, down), in px; ``head``: the detected box centre."""
-
-    center: Float[np.ndarray, "2"]
-    side: float
-    axes: Float[np.ndarray, "2 2"]
-    score: float
-    head: Float[np.ndarray, "2"]
-
-    @classmethod
-    def from_points(cls, middle: np.ndarray, top: np.ndarray, head: np.ndarray, score: float) -> "_Roi":
-        """The square whose centre is ``middle`` and whose "up" and size are encoded by ``top`` (MediaPipe's rule)."""
-        radius = max(float(np.linalg.norm(top - middle)), 1e-3)
-        down = (middle - top) / radius
-        return cls(middle, 2 * _ROI_MARGIN * radius, np.stack([[down[1], -down[0]], down], axis=1), score, head)
-
-    def varied(self, scale: float, turn_deg: float) -> "_Roi":
-        """Larger by a factor, and turned."""
-        c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
-        return replace(self, side=self.side * scale, axes=np.array([[c, -s], [s, c]]) @ self.axes)
-
-    def to_photo(self, points: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 2"]:
-        """Points in [0, 1]^2 of the square to photo pixels."""
-        return self.center + (points - 0.5) @ self.axes.T * self.side
-
-    def is_far_from(self, other: "_Roi") -> bool:
-        """True if a second look from ``other`` is worth its price."""
-        shift = float(np.linalg.norm(self.center - other.center)) / other.side
-        turn = float(np.sum(self.axes * other.axes)) / 2
-        return bool(shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12)))
 
 
 class PoseDetector:
@@ -133,6 +100,10 @@ class PoseDetector:
 
     def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
         """All people, the main person first (see :meth:`best`)."""
+        return [self.look_closely(rgb, pose) for pose in self.survey(rgb)]
+
+    def survey(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
+        """All people at one look each, the main person first (see :meth:`best`)."""
         return [pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None]
 
     def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> DetectedPose | None:
@@ -140,9 +111,24 @@ class PoseDetector:
 
         Centrality falls from 1 in the picture's middle to 0.61 at the middle of its border and 0.37 in its corners.
         """
-        return next((pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None), None)
+        poses = (pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None)
+        return next((self.look_closely(rgb, pose) for pose in poses), None)
 
-    def _search(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[_Roi]:
+    def look_closely(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> DetectedPose:
+        """The pose, averaged over further squares around the same person, if this detector is careful."""
+        if not self._careful or pose.region is None:
+            return pose
+        looks = [(pose.landmarks, pose.detector_features)]
+        for variation in _VARIATIONS:
+            varied = pose.region.varied(*variation)
+            patch = warp(rgb, varied)
+            pair = self._run(patch, varied), self._run(patch[:, ::-1], varied, mirrored=True)
+            if min(pair[0].presence, pair[1].presence) > _MIN_PRESENCE:
+                looks.append(_average(*pair))
+        landmarks, detector_features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
+        return replace(pose, landmarks=landmarks, detector_features=detector_features.astype(np.float32))
+
+    def _search(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Region]:
         """People in the whole picture, else in overlapping square tiles, large ones first; the main person first."""
         height, width = rgb.shape[:2]
         half = np.array([width, height]) / 2
@@ -150,11 +136,11 @@ class PoseDetector:
         for share in _TILE_SHARES:
             if rois:
                 break
-            rois = [roi for tile in _tiles(width, height, share) for roi in self._detect(rgb, tile)]
+            rois = [roi for tile in tiles(width, height, share) for roi in self._detect(rgb, tile)]
         centrality = lambda roi: float(np.exp(-0.5 * (((roi.center - half) / half) ** 2).sum()))  # noqa: E731
-        return sorted(_suppress(rois), key=lambda roi: roi.score * roi.side**2 * centrality(roi), reverse=True)
+        return sorted(suppress(rois), key=lambda roi: roi.score * roi.side**2 * centrality(roi), reverse=True)
 
-    def _detect(self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int]) -> list[_Roi]:
+    def _detect(self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int]) -> list[Region]:
         """Detections in the window (left, top, right, bottom) of the photo, letterboxed to a square."""
         left, top, right, bottom = window
         longest = max(right - left, bottom - top)
@@ -170,54 +156,47 @@ class PoseDetector:
         # Centre and size of a box, then the alignment points: middle of the hips, point that encodes size and rotation.
         points = raw[0][0, keep, :8].reshape(-1, 4, 2) / _DETECTOR_PX + self._anchors[keep, None]
         points = (points * _DETECTOR_PX - np.array(offset)) / scale + np.array([left, top])
-        return _suppress(
-            [_Roi.from_points(p[2], p[3], p[0], float(s)) for p, s in zip(points, scores[keep], strict=True)]
+        return suppress(
+            [Region.from_points(p[2], p[3], p[0], float(s)) for p, s in zip(points, scores[keep], strict=True)]
         )
 
-    def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> DetectedPose | None:
+    def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> DetectedPose | None:
         """Landmarks and mask in a region; a second look follows when the first shows that the region was off.
 
         The last look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
         right hand comes out 12 cm too near, the left one does not).
         """
-        patch = _warp(rgb, roi)
+        patch = warp(rgb, roi)
         direct = self._run(patch, roi)
         if direct.presence < _MIN_PRESENCE / 2:
             return None
         hips, top = direct.points[_ROI_POINTS, :2]
-        tracked = _Roi.from_points(hips, top, roi.head, direct.presence)
+        tracked = Region.from_points(hips, top, roi.head, direct.presence)
         if roi.is_far_from(tracked):
             roi = tracked
-            patch = _warp(rgb, roi)
+            patch = warp(rgb, roi)
             direct = self._run(patch, roi)
         if direct.presence < _MIN_PRESENCE:
             return None
         mirrored = self._run(patch[:, ::-1], roi, mirrored=True)
-        mask = _unwarp((direct.mask + mirrored.mask) / 2, roi, rgb.shape[:2])
+        mask = unwarp((direct.mask + mirrored.mask) / 2, roi, rgb.shape[:2])
         if not _is_person(mask):
             return None
-        looks = [_average(direct, mirrored)]
-        for variation in _VARIATIONS if self._careful else ():
-            varied = roi.varied(*variation)
-            patch = _warp(rgb, varied)
-            pair = self._run(patch, varied), self._run(patch[:, ::-1], varied, mirrored=True)
-            if min(pair[0].presence, pair[1].presence) > _MIN_PRESENCE:
-                looks.append(_average(*pair))
-        landmarks, detector_features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
-        return DetectedPose(landmarks, mask, direct.presence, detector_features.astype(np.float32))
+        landmarks, detector_features = _average(direct, mirrored)
+        return DetectedPose(landmarks, mask, direct.presence, detector_features.astype(np.float32), roi)
 
-    def _run(self, patch: Float32[np.ndarray, "256 256 3"], roi: _Roi, mirrored: bool = False) -> _LandmarkOutput:
+    def _run(self, patch: Float32[np.ndarray, "256 256 3"], roi: Region, mirrored: bool = False) -> _LandmarkOutput:
         """Run the landmark net on a square; a mirrored patch's output is in the photo's place, with sides swapped."""
         raw = self._landmark(np.ascontiguousarray(patch)[None])
         image = raw[0].reshape(39, 5).astype(np.float64)
         world = raw[4].reshape(39, 3).astype(np.float64)
         mask = _sigmoid(raw[2][0, :, :, 0])
-        detector_features = _detector_features(image[:, :2] / _LANDMARK_PX, [raw[5][0], raw[6][0]])
+        detector_features = _detector_features(image[:, :2] / PATCH_PX, [raw[5][0], raw[6][0]])
         if mirrored:
-            image[:, 0] = _LANDMARK_PX - image[:, 0]
+            image[:, 0] = PATCH_PX - image[:, 0]
             world[:, 0] *= -1
             mask = mask[:, ::-1]
-        points = np.column_stack([roi.to_photo(image[:, :2] / _LANDMARK_PX), _sigmoid(image[:, 3])])
+        points = np.column_stack([roi.to_photo(image[:, :2] / PATCH_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
         return _LandmarkOutput(points, world, float(raw[1].reshape(())), mask, detector_features)
 
@@ -295,47 +274,6 @@ def _anchors() -> Float32[np.ndarray, "2254 2"]:
         y, x = np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2, indexing="ij")
         levels.append(np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), per_cell, axis=0))
     return np.concatenate(levels).astype(np.float32)
-
-
-def _tiles(width: int, height: int, share: float) -> list[tuple[int, int, int, int]]:
-    """Square windows of ``share`` x the longer side that cover the picture and overlap by half."""
-    side = max(1, round(share * max(width, height)))
-
-    def starts(length: int) -> list[int]:
-        rest = max(0, length - side)
-        return [round(s) for s in np.linspace(0, rest, int(np.ceil(2 * rest / side)) + 1)]
-
-    return [(x, y, min(x + side, width), min(y + side, height)) for y in starts(height) for x in starts(width)]
-
-
-def _suppress(rois: list[_Roi]) -> list[_Roi]:
-    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
-    kept: list[_Roi] = []
-    for roi in sorted(rois, key=lambda r: r.score, reverse=True):
-        if all(np.linalg.norm(roi.head - k.head) > _HEAD_DISTANCE * min(roi.side, k.side) for k in kept):
-            kept.append(roi)
-    return kept
-
-
-def _warp(rgb: UInt8[np.ndarray, "H W 3"], roi: _Roi) -> Float32[np.ndarray, "256 256 3"]:
-    """The region's pixels in [0, 1], bilinear after a box reduction; the photo's border is repeated outside."""
-    step = max(1, int(roi.side / _LANDMARK_PX))
-    photo = np.asarray(Image.fromarray(rgb).reduce(step) if step > 1 else rgb, dtype=np.float32) / 255
-    axes_yx = roi.axes[::-1, ::-1] * (roi.side / _LANDMARK_PX / step)
-    corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - _LANDMARK_PX / 2) - 0.5
-    # scipy's types know only scalar offsets.
-    place: dict = {"offset": corner_yx, "output_shape": (_LANDMARK_PX, _LANDMARK_PX)}
-    warp = lambda channel: scipy.ndimage.affine_transform(channel, axes_yx, order=1, mode="nearest", **place)  # noqa: E731
-    return np.stack([warp(photo[..., c]) for c in range(3)], axis=-1)
-
-
-def _unwarp(mask: Float32[np.ndarray, "256 256"], roi: _Roi, shape: tuple[int, ...]) -> Float32[np.ndarray, "H W"]:
-    """The region's mask in photo pixels, bilinear, zero outside the region."""
-    turn = roi.axes.T * (_LANDMARK_PX / roi.side)
-    offset = _LANDMARK_PX / 2 - turn @ roi.center
-    affine, size = (*turn[0], offset[0], *turn[1], offset[1]), (shape[1], shape[0])
-    image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
-    return np.asarray(image.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR), np.float32)
 
 
 def _our_landmarks(output: _LandmarkOutput) -> Float[np.ndarray, "J 4"]:

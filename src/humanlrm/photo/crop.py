@@ -1,4 +1,4 @@
-"""From a photo to the network's input: find the person, cut the square of the sample frame."""
+"""From a segmented photo to the network's input: cut the square of the sample frame."""
 
 from dataclasses import dataclass, replace
 
@@ -10,9 +10,7 @@ from torch import Tensor
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS, INDEX
 from humanlrm.frame import CAMERA_DISTANCE, FOCAL, VIEW_SPAN, SquareCrop, project_ndc, square_crop
-from humanlrm.photo.blazepose import DetectedPose, PoseDetector
-from humanlrm.photo.load import Photo, PhotoError
-from humanlrm.photo.matte import keep_main_part, refine_mask
+from humanlrm.photo.blazepose import DetectedPose
 from humanlrm.views import Inputs
 
 #: Largest distance of landmarks from the mask's box, in its longer sides. Where the mask ends at the photo's border the
@@ -75,35 +73,6 @@ class SubjectCrop:
         return _image(self.photo_rgb, self.photo_alpha, self.crop, size_px)
 
 
-def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> SubjectCrop:
-    """The main person of a photo (see :meth:`PoseDetector.best`), cut out at ``size_px``.
-
-    Raises:
-        PhotoError: nobody found.
-        ValueError: ``size_px`` is not positive.
-    """
-    return assemble_crop(photo.rgb, *segment(photo, detector), size_px)
-
-
-def segment(photo: Photo, detector: PoseDetector) -> tuple[Float32[np.ndarray, "H W"], DetectedPose | None]:
-    """The person's mask in [0, 1] and pose.
-
-    With an outline in ``photo.alpha`` that is the mask, and a person without detected landmarks is accepted. Without
-    one the detector gives the mask, refined against the photo's edges.
-
-    Raises:
-        PhotoError: nobody found.
-    """
-    if photo.alpha is not None:
-        mask = keep_main_part(photo.alpha)
-        return mask, detect_in_cutout(photo.rgb, mask, detector)
-    pose = detector.best(photo.rgb)
-    mask = keep_main_part(refine_mask(photo.rgb, pose.mask)) if pose is not None else None
-    if pose is None or mask is None or not mask.any():
-        raise PhotoError(f"no person found in {photo.name}; give a photo with one clearly visible person, or a cut-out")
-    return mask, pose
-
-
 def assemble_crop(
     rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], pose: DetectedPose | None, size_px: int
 ) -> SubjectCrop:
@@ -138,26 +107,6 @@ def assemble_crop(
         alpha,
         truncated,
     )
-
-
-def detect_in_cutout(
-    rgb: UInt8[np.ndarray, "H W 3"], alpha: Float32[np.ndarray, "H W"], detector: PoseDetector
-) -> DetectedPose | None:
-    """Detect the pose of the person with this mask, on the person alone, over grey, in a window around it.
-
-    So neither somebody else is found nor a wide canvas makes the person small.
-    """
-    rows, columns = np.flatnonzero((alpha > 0.5).any(1)), np.flatnonzero((alpha > 0.5).any(0))
-    grow = 1 + max(np.ptp(rows), np.ptp(columns)) // 8
-    top, left = max(0, rows[0] - grow), max(0, columns[0] - grow)
-    window = np.s_[top : rows[-1] + 1 + grow, left : columns[-1] + 1 + grow]
-    cover = alpha[window][..., None]
-    pose = detector.best((rgb[window] * cover + 128 * (1 - cover)).round().astype(np.uint8))
-    if pose is None:
-        return None
-    mask = np.zeros_like(alpha)
-    mask[window] = pose.mask
-    return replace(pose, landmarks=pose.landmarks + np.array([left, top, 0, 0]), mask=mask)
 
 
 def _cut_borders(mask: Bool[np.ndarray, "H W"]) -> tuple[str, ...]:

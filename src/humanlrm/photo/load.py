@@ -1,10 +1,14 @@
 """From a photo file to pixels: any format, upright, 8 bit, sRGB."""
 
 import os
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -19,12 +23,33 @@ _MIN_SIDE_PX = 16
 #: An alpha channel that covers more of the picture than this is a frame or rounded corners, not a person's outline.
 _OPAQUE_SHARE = 0.98
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-#: A file, or an image in memory.
-PhotoSource = str | Path | Image.Image | np.ndarray
+#: A file, its bytes, an open binary file, or an image in memory.
+PhotoSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/|data:", re.IGNORECASE)
+#: Kinds of files that are not read, by the test of their mode.
+_NO_FILES = {
+    "a folder": stat.S_ISDIR,
+    "a pipe (FIFO)": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}
 
 
 class PhotoError(ValueError):
     """A photo that cannot be used: one line with what was given, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that a user should know about a result.
+
+    Attributes:
+        code: short and stable, for programs.
+        sentence: for people.
+    """
+
+    code: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -35,11 +60,13 @@ class Photo:
         rgb: sRGB.
         alpha: the person's outline in [0, 1] if the file brings one, else ``None``.
         name: of the photo in messages.
+        remarks: what the user should know about the file.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
     alpha: Float32[np.ndarray, "H W"] | None
     name: str
+    remarks: tuple[Remark, ...] = ()
 
 
 def load_photo(source: PhotoSource) -> Photo:
@@ -48,45 +75,85 @@ def load_photo(source: PhotoSource) -> Photo:
     An alpha channel that is not (nearly) opaque everywhere becomes the person's outline.
 
     Args:
-        source: a file, a Pillow image, or an array of 8-bit numbers (H W, H W 3 or H W 4).
+        source: a file, its bytes, an open binary file, a Pillow image, or an array of 8-bit numbers (H W, H W 3 or
+            H W 4).
 
     Raises:
         PhotoError: no such file, a folder, not a picture, damaged, too large, too small, of an unsupported kind, or
             transparent everywhere.
     """
-    if isinstance(source, Image.Image | np.ndarray):
-        path = Path("the image")
-        with _one_error(path):
-            image = _upright(_as_image(source), path)
-    else:
-        if not isinstance(source, str | os.PathLike):
-            raise PhotoError(f"a photo is a path, a Pillow image or an array, not {type(source).__name__}")
-        path = Path(source)
-        if path.is_dir():
-            raise PhotoError(f"{path} is a folder; give one picture file")
-        if not path.is_file():
-            raise PhotoError(f"{path} does not exist; give the path of a picture file")
-        image = _decode(path)
+    path, opened = _opened(source)
+    with _one_error(path):
+        image, remarks = _upright(opened, path) if isinstance(opened, Image.Image) else _decode(opened, path)
     rgb = np.asarray(image.convert("RGB"))
     if image.mode != "RGBA":
-        return Photo(rgb, None, path.name)
+        return Photo(rgb, None, path.name, remarks)
     alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
     covered = float((alpha > 0.5).mean())
     if covered == 0:
         raise PhotoError(f"{path} is transparent everywhere; give a picture in which the person is opaque")
-    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name)
+    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name, remarks)
 
 
-def _decode(path: Path) -> Image.Image:
-    """An upright 8-bit "RGB" or "RGBA" image of working size."""
-    with _one_error(path):
-        _check_header(path)
-        with Image.open(path) as image:
-            image.draft(None, (WORKING_SIDE_PX, WORKING_SIDE_PX))
-            return _upright(image, path)
+def _opened(source: PhotoSource) -> tuple[Path, Path | BytesIO | Image.Image]:
+    """The photo's name in messages, and the photo as Pillow can open it."""
+    if isinstance(source, Image.Image):
+        return Path("the image"), source
+    if isinstance(source, np.ndarray):
+        return Path("the image"), _as_image(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Path("the photo"), BytesIO(source)
+    if not isinstance(source, str | os.PathLike) and hasattr(source, "read"):
+        return Path(_stream_name(source)), BytesIO(_content(source))
+    if not isinstance(source, str | os.PathLike):
+        kinds = "a path, bytes, an open binary file, a Pillow image or an array"
+        raise PhotoError(f"a photo is {kinds}, not {type(source).__name__}")
+    if _URL.match(str(source)):
+        address = re.sub(r"^(\w+:)/(?=[^/])", r"\1//", str(source))  # a path folds slashes
+        raise PhotoError(f"{address} is an address, and nothing is downloaded; save the picture and give its file")
+    path = Path(source)
+    check_is_file(path)
+    return path, path
 
 
-def _upright(image: Image.Image, path: Path) -> Image.Image:
+def _stream_name(stream: object) -> str:
+    name = getattr(stream, "name", None)
+    return Path(name).name if isinstance(name, str) else "the photo"
+
+
+def _content(stream: BinaryIO) -> bytes:
+    content = stream.read()
+    if not isinstance(content, bytes):
+        raise PhotoError(f"the open file gives {type(content).__name__}, not bytes; open it in binary mode ('rb')")
+    return content
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse what is not a regular file, and name it for what it is.
+
+    Raises:
+        PhotoError: missing, a folder, a link to nothing, a pipe, a socket, or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        if path.is_symlink():
+            raise PhotoError(f"{path} is a link to nothing; give the path of a picture file") from None
+        raise PhotoError(f"{path} does not exist; give the path of a picture file") from None
+    for kind, is_kind in _NO_FILES.items():
+        if is_kind(mode):
+            raise PhotoError(f"{path} is {kind}; give one picture file, or - to read standard input")
+
+
+def _decode(source: Path | BytesIO, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
+    """An upright "RGB" or "RGBA" image of working size, in sRGB, and remarks about the file."""
+    _check_header(source, path)
+    with Image.open(source) as image:
+        image.draft(None, (WORKING_SIDE_PX, WORKING_SIDE_PX))
+        return _upright(image, path)
+
+
+def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(f"{path} has {width} x {height} px; at most {MAX_PIXELS:,} are read: reduce it first")
@@ -95,12 +162,24 @@ def _upright(image: Image.Image, path: Path) -> Image.Image:
     image.load()
     upright = ImageOps.exif_transpose(_eight_bit(image, path))
     upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BOX)
-    return upright
+    return _in_srgb(upright, image.info.get("icc_profile"), path)
 
 
-def _as_image(source: Image.Image | np.ndarray) -> Image.Image:
-    if isinstance(source, Image.Image):
-        return source
+def _in_srgb(image: Image.Image, profile: bytes | None, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
+    """The image in sRGB by its profile, if it has one; a damaged profile is ignored with a remark."""
+    remarks: tuple[Remark, ...] = ()
+    if profile:
+        from humanlrm.photo.color_profile import ProfileError, to_srgb
+
+        try:
+            image = to_srgb(image, profile)
+        except ProfileError as error:
+            sentence = f"The color profile of {path} was ignored: {error}. Colors may be a little off."
+            remarks = (Remark("color-profile", sentence),)
+    return image if image.mode in ("RGB", "RGBA") else image.convert("RGB"), remarks
+
+
+def _as_image(source: np.ndarray) -> Image.Image:
     if source.dtype != np.uint8 or source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (3, 4)):
         raise PhotoError(
             f"an array of shape {source.shape} and type {source.dtype} is no photo; give 8-bit numbers (uint8), "
@@ -124,10 +203,13 @@ def _one_error(path: Path) -> Iterator[None]:
         raise PhotoError(f"{path} is damaged or incomplete ({error}); give an intact picture file") from error
 
 
-def _check_header(path: Path) -> None:
+def _check_header(source: Path | BytesIO, path: Path) -> None:
     """Refuse empty files; let Pillow read HEIF if the extra is installed."""
-    with path.open("rb") as file:
-        head = file.read(12)
+    if isinstance(source, BytesIO):
+        head = source.getvalue()[:12]
+    else:
+        with source.open("rb") as file:
+            head = file.read(12)
     if not head:
         raise PhotoError(f"{path} is empty; give a picture file")
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
@@ -140,7 +222,10 @@ def _check_header(path: Path) -> None:
 
 
 def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
-    """To "RGBA" if the file has any transparency, else to "RGB"; 16 bits are scaled, not clipped; EXIF is kept."""
+    """To "RGBA" if the file has any transparency, else to "RGB"; 16 bits are scaled, not clipped; EXIF is kept.
+
+    CMYK with a profile stays CMYK.
+    """
     exif = image.getexif()
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64)
@@ -149,6 +234,8 @@ def _eight_bit(image: Image.Image, path: Path) -> Image.Image:
         out = Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
     elif image.mode == "F":
         raise PhotoError(f"{path} holds floating-point values; save it with 8 or 16 bits per channel")
+    elif image.mode == "CMYK" and image.info.get("icc_profile"):
+        out = image.copy()
     else:
         out = image.convert("RGBA" if image.has_transparency_data else "RGB")
     out.info["exif"] = exif.tobytes()

@@ -11,6 +11,7 @@ from humanlrm.body.landmarks import BONE_RADII, BONES, LANDMARKS
 from humanlrm.body.skeleton import SkeletonCapsules
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.photo.crop import SubjectCrop
+from humanlrm.photo.load import Remark
 from humanlrm.views import Inputs
 
 #: Radius of a limb's core, in radii of its capsule. A limb is covered where its core is not on the mask: the detector's
@@ -82,6 +83,14 @@ def measure_visibility(subject: SubjectCrop) -> Visibility:
     if bool((~found).any()):
         reasons.append(f"not found: {_names(~found)}")
     return Visibility(min(1.0, float(beyond.clamp(min=_cut_off(inputs)) + behind + missing)), tuple(reasons))
+
+
+def visibility_remarks(hidden: Visibility, truncated: tuple[str, ...], sampled: bool) -> tuple[Remark, ...]:
+    """A remark about what the photo hides. A little that is hidden may be the landmarks' error."""
+    if not hidden.reasons or not (truncated or sampled or hidden.substantial):
+        return ()
+    how = "sampled" if sampled else "estimated"
+    return (Remark("hidden", f"The photo does not show everything ({'; '.join(hidden.reasons)}): the rest is {how}."),)
 
 
 def share_below_photo(inputs: Inputs, landmarks: Float[Tensor, "B J 3"] | None = None) -> Float[Tensor, "B"]:

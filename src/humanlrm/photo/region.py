@@ -1,0 +1,88 @@
+"""Square regions of a photo around people: where they are, their pixels, and back."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy
+from jaxtyping import Float, Float32, UInt8
+from PIL import Image
+
+#: Side of a region's pixels as the landmark net sees them.
+PATCH_PX = 256
+_ROI_MARGIN = 1.25
+#: Two detections are the same person if their heads are closer than this share of the smaller region's side.
+_HEAD_DISTANCE = 0.15
+
+
+@dataclass(frozen=True)
+class Region:
+    """An upright square: photo = centre + axes @ (square's right, down), in px; ``head``: the detected box centre."""
+
+    center: Float[np.ndarray, "2"]
+    side: float
+    axes: Float[np.ndarray, "2 2"]
+    score: float
+    head: Float[np.ndarray, "2"]
+
+    @classmethod
+    def from_points(cls, middle: np.ndarray, top: np.ndarray, head: np.ndarray, score: float) -> "Region":
+        """The square whose centre is ``middle`` and whose "up" and size are encoded by ``top`` (MediaPipe's rule)."""
+        radius = max(float(np.linalg.norm(top - middle)), 1e-3)
+        down = (middle - top) / radius
+        return cls(middle, 2 * _ROI_MARGIN * radius, np.stack([[down[1], -down[0]], down], axis=1), score, head)
+
+    def varied(self, scale: float, turn_deg: float) -> "Region":
+        """Larger by a factor, and turned."""
+        c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
+        return replace(self, side=self.side * scale, axes=np.array([[c, -s], [s, c]]) @ self.axes)
+
+    def to_photo(self, points: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 2"]:
+        """Points in [0, 1]^2 of the square to photo pixels."""
+        return self.center + (points - 0.5) @ self.axes.T * self.side
+
+    def is_far_from(self, other: "Region") -> bool:
+        """True if a second look from ``other`` is worth its price."""
+        shift = float(np.linalg.norm(self.center - other.center)) / other.side
+        turn = float(np.sum(self.axes * other.axes)) / 2
+        return bool(shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12)))
+
+
+def tiles(width: int, height: int, share: float) -> list[tuple[int, int, int, int]]:
+    """Square windows of ``share`` x the longer side that cover the picture and overlap by half."""
+    side = max(1, round(share * max(width, height)))
+
+    def starts(length: int) -> list[int]:
+        rest = max(0, length - side)
+        return [round(s) for s in np.linspace(0, rest, int(np.ceil(2 * rest / side)) + 1)]
+
+    return [(x, y, min(x + side, width), min(y + side, height)) for y in starts(height) for x in starts(width)]
+
+
+def suppress(rois: list[Region]) -> list[Region]:
+    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
+    kept: list[Region] = []
+    for roi in sorted(rois, key=lambda r: r.score, reverse=True):
+        if all(np.linalg.norm(roi.head - k.head) > _HEAD_DISTANCE * min(roi.side, k.side) for k in kept):
+            kept.append(roi)
+    return kept
+
+
+def warp(rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> Float32[np.ndarray, "256 256 3"]:
+    """The region's pixels in [0, 1], bilinear after a box reduction; the photo's border is repeated outside."""
+    step = max(1, int(roi.side / PATCH_PX))
+    photo = np.asarray(Image.fromarray(rgb).reduce(step) if step > 1 else rgb, dtype=np.float32) / 255
+    axes_yx = roi.axes[::-1, ::-1] * (roi.side / PATCH_PX / step)
+    corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - PATCH_PX / 2) - 0.5
+    # scipy's types know only scalar offsets.
+    place: dict = {"offset": corner_yx, "output_shape": (PATCH_PX, PATCH_PX)}
+    warp = lambda channel: scipy.ndimage.affine_transform(channel, axes_yx, order=1, mode="nearest", **place)  # noqa: E731
+    return np.stack([warp(photo[..., c]) for c in range(3)], axis=-1)
+
+
+def unwarp(mask: Float32[np.ndarray, "256 256"], roi: Region, shape: tuple[int, ...]) -> Float32[np.ndarray, "H W"]:
+    """The region's mask in photo pixels, bilinear, zero outside the region."""
+    turn = roi.axes.T * (PATCH_PX / roi.side)
+    offset = PATCH_PX / 2 - turn @ roi.center
+    affine, size = (*turn[0], offset[0], *turn[1], offset[1]), (shape[1], shape[0])
+    image = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
+    return np.asarray(image.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR), np.float32)
