@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from humanlrm.body.height import crown_mask
@@ -51,11 +51,17 @@ def extract(model: HumanLRM, triplane: Triplane, resolution: int, faces: int | N
     )
 
 
-def fit_photo(body: TriangleSurface, triplane: Triplane) -> TriangleSurface:
-    """The body, ending where the photo shows that the person ends."""
+def fit_photo(body: TriangleSurface, triplane: Triplane, hidden: Bool[Tensor, "S S"] | None = None) -> TriangleSurface:
+    """The body, ending where the photo shows that the person ends.
+
+    Args:
+        hidden: pixels of other people: whether the person ends there is unknown.
+    """
     landmarks, image = triplane.inputs.landmarks, triplane.inputs.image
     body = smooth_photo_border(body, (image[0, 4] > 0.5).cpu().numpy())
     crown = None if landmarks is None else crown_mask(body.vertices, landmarks[0].cpu().numpy())
+    if hidden is not None and bool(hidden.any()):
+        image = torch.cat([image[:, :4], image[:, 4:] * ~hidden.to(image.device)], dim=1)
     return fit_silhouette(body, extract_outlines(image), crown)
 
 

@@ -19,14 +19,14 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.crop import SubjectCrop, assemble_crop
+from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.load import PhotoSource, load_photo
 from humanlrm.photo.segment import segment
 from humanlrm.photo.visibility import measure_visibility, visibility_remarks
 from humanlrm.reconstruction import Reconstruction, StageTimer
-from humanlrm.settings import Calibration, Completion, Settings, check_photos
+from humanlrm.settings import Calibration, Completion, Selection, Settings, check_photos
 
-__all__ = ["Calibration", "Completion", "Reconstruction", "Reconstructor", "Settings"]
+__all__ = ["Calibration", "Completion", "Reconstruction", "Reconstructor", "Selection", "Settings"]
 
 
 class Reconstructor:
@@ -56,6 +56,7 @@ class Reconstructor:
         cameras: str | Path | Calibration | None = None,
         settings: Settings | None = None,
         completion: Completion | None = None,
+        selection: Selection | None = None,
     ) -> Reconstruction:
         """Reconstruct the main person of a photo, or the person of several calibrated photos.
 
@@ -63,6 +64,7 @@ class Reconstructor:
             photos: a file, its bytes, an open binary file, a Pillow image or an array of 8-bit numbers; with
                 ``cameras`` several files.
             cameras: where several photos were taken from (docs/multiview.md).
+            selection: the person of a single photo, if not the main one.
 
         Returns:
             the person; further samples of the same photo are its ``alternatives``.
@@ -85,8 +87,8 @@ class Reconstructor:
         with timer("photo"):
             photo = load_photo(sources[0])
         with timer("person"):
-            person = segment(photo, self.detector)
-            subject = assemble_crop(photo.rgb, person.mask, person.pose, self.model.config.image_px)
+            person = segment(photo, self.detector, selection)
+            subject = person.crop(photo, self.model.config.image_px)
             hidden = measure_visibility(subject)
         with timer("network"):
             subject, estimate = encode_reframed(self.model, subject)
@@ -139,7 +141,7 @@ def build_person(
 
     with timer("surface"):
         body = extract(model, triplane, settings.resolution, settings.faces)
-        surface = fit_photo(body, triplane)
+        surface = fit_photo(body, triplane, subject.others)
     with timer("texture"):
         corrected = triplane.inputs.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()

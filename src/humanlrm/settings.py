@@ -39,6 +39,44 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Choice of the person in a photo that shows several, or of which the computer is unsure.
+
+    Attributes:
+        person: another person than the largest and most central one: a number, counted from the left, or a place x,y in
+            pixels of the upright photo.
+        mask: picture of the person's outline, white on black, as large as the photo. It is believed as it is.
+        rotate: degrees by which the photo is turned clockwise before it is read; without it photos that lie on their
+            side or stand on their head are recognized.
+    """
+
+    person: str | None = None
+    mask: Path | None = None
+    rotate: Literal[0, 90, 180, 270] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rotate not in (None, 0, 90, 180, 270):
+            raise ValueError(f"rotate must be 0, 90, 180 or 270 degrees, got {self.rotate}")
+        if self.person is not None and (self.number is None) == (self.place_px is None):
+            raise ValueError(f"person must be a number such as 2, or a place such as 310,240, got {self.person!r}")
+
+    @property
+    def number(self) -> int | None:
+        """Number of the person from the left, from 1; ``None``: not chosen by number."""
+        word = (self.person or "").strip()
+        return int(word) if word.isdecimal() and int(word) > 0 else None
+
+    @property
+    def place_px(self) -> tuple[float, float] | None:
+        """Place of the person in pixels of the upright photo; ``None``: not chosen by place."""
+        x, comma, y = (self.person or "").partition(",")
+        try:
+            return (float(x), float(y)) if comma else None
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
 class Completion:
     """Completion of what the photo does not show, by sampling a diffusion model.
 

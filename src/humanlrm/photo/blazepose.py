@@ -8,6 +8,7 @@ upright square around one person at 256 px; it outputs 39 points, the same in me
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image
 
 from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS, MIRROR, select_blazepose
 from humanlrm.cache import cache_folder
-from humanlrm.photo.region import PATCH_PX, Region, suppress, tiles, unwarp, warp
+from humanlrm.photo.region import PATCH_PX, Region, suppress, suppress_repeats, tiles, unwarp, warp
 
 if TYPE_CHECKING:
     import openvino
@@ -100,11 +101,32 @@ class PoseDetector:
 
     def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
         """All people, the main person first (see :meth:`best`)."""
-        return [self.look_closely(rgb, pose) for pose in self.survey(rgb)]
+        poses = (pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None)
+        return [self.look_closely(rgb, pose) for pose in poses]
 
-    def survey(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
-        """All people at one look each, the main person first (see :meth:`best`)."""
-        return [pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None]
+    def survey(
+        self, rgb: UInt8[np.ndarray, "H W 3"], windows: Sequence[tuple[int, int, int, int]] | None = None
+    ) -> list[DetectedPose]:
+        """All people at one look each, the main person first (see :meth:`best`).
+
+        The mirrored photo is searched, too: the order of people, and who is found, are the same in both.
+
+        Args:
+            windows: parts of the photo to search (left, top, right, bottom); ``None``: the whole, and smaller parts if
+                the whole shows nobody.
+        """
+        width = rgb.shape[1]
+        turned = None if windows is None else [(width - r, top, width - left, low) for left, top, r, low in windows]
+        direct = self._search(rgb, windows)
+        mirrored = [roi.mirrored(width) for roi in self._search(np.ascontiguousarray(rgb[:, ::-1]), turned)]
+        weight = lambda roi: _prominence(roi, rgb.shape[:2])  # noqa: E731
+        ranked = []
+        for leader in suppress_repeats(sorted([*direct, *mirrored], key=weight, reverse=True)):
+            same = [list(filter(leader.is_same_head, rois)) for rois in (direct, mirrored)]
+            total = sum(max(map(weight, rois), default=0.0) for rois in same)
+            ranked.append((total, same[0][0] if same[0] else leader))
+        ranked.sort(key=lambda pair: -pair[0])
+        return [pose for _, roi in ranked if (pose := self._look(rgb, roi)) is not None]
 
     def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> DetectedPose | None:
         """The main person: largest score x area x centrality, confirmed by the landmark net; ``None`` if nobody.
@@ -113,6 +135,10 @@ class PoseDetector:
         """
         poses = (pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None)
         return next((self.look_closely(rgb, pose) for pose in poses), None)
+
+    def look_again(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> DetectedPose | None:
+        """The person of a pose in another version of the same photo; ``None``: nobody is seen there."""
+        return None if pose.region is None else self._look(rgb, pose.region)
 
     def look_closely(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> DetectedPose:
         """The pose, averaged over further squares around the same person, if this detector is careful."""
@@ -128,17 +154,18 @@ class PoseDetector:
         landmarks, detector_features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
         return replace(pose, landmarks=landmarks, detector_features=detector_features.astype(np.float32))
 
-    def _search(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[Region]:
-        """People in the whole picture, else in overlapping square tiles, large ones first; the main person first."""
+    def _search(
+        self, rgb: UInt8[np.ndarray, "H W 3"], windows: Sequence[tuple[int, int, int, int]] | None = None
+    ) -> list[Region]:
+        """People in the windows, or in the whole picture, else in overlapping square tiles, large ones first; the main
+        person first."""
         height, width = rgb.shape[:2]
-        half = np.array([width, height]) / 2
-        rois = self._detect(rgb, (0, 0, width, height))
-        for share in _TILE_SHARES:
+        rois = [roi for window in windows or [(0, 0, width, height)] for roi in self._detect(rgb, window)]
+        for share in _TILE_SHARES if windows is None else ():
             if rois:
                 break
             rois = [roi for tile in tiles(width, height, share) for roi in self._detect(rgb, tile)]
-        centrality = lambda roi: float(np.exp(-0.5 * (((roi.center - half) / half) ** 2).sum()))  # noqa: E731
-        return sorted(suppress(rois), key=lambda roi: roi.score * roi.side**2 * centrality(roi), reverse=True)
+        return sorted(suppress(rois), key=lambda roi: _prominence(roi, rgb.shape[:2]), reverse=True)
 
     def _detect(self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int]) -> list[Region]:
         """Detections in the window (left, top, right, bottom) of the photo, letterboxed to a square."""
@@ -199,6 +226,13 @@ class PoseDetector:
         points = np.column_stack([roi.to_photo(image[:, :2] / PATCH_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
         return _LandmarkOutput(points, world, float(raw[1].reshape(())), mask, detector_features)
+
+
+def _prominence(roi: Region, shape: tuple[int, int]) -> float:
+    """Score x area x centrality, see :meth:`PoseDetector.best`."""
+    half = np.array([shape[1], shape[0]]) / 2
+    centrality = float(np.exp(-0.5 * (((roi.center - half) / half) ** 2).sum()))
+    return roi.score * roi.side**2 * centrality
 
 
 def _is_person(mask: Float32[np.ndarray, "H W"]) -> bool:

@@ -33,6 +33,7 @@ class SubjectCrop:
         photo_alpha: the person's mask in the photo, in [0, 1].
         truncated: the photo's borders that cut the person, of "left", "top", "right", "bottom"; empty if whole.
         inputs: the network's input, as a batch of one.
+        photo_others: pixels of the photo that show other people, who may hide this one; ``None``: there are none.
     """
 
     rgb: Float[Tensor, "3 S S"]
@@ -44,6 +45,7 @@ class SubjectCrop:
     photo_rgb: UInt8[np.ndarray, "H W 3"]
     photo_alpha: Float32[np.ndarray, "H W"]
     truncated: tuple[str, ...]
+    photo_others: Bool[np.ndarray, "H W"] | None = None
 
     @property
     def inputs(self) -> Inputs:
@@ -67,6 +69,13 @@ class SubjectCrop:
         return replace(
             self, rgb=image[:3], alpha=image[3:4], known=image[4:], landmarks=torch.from_numpy(placed), crop=crop
         )
+
+    @property
+    def others(self) -> Bool[Tensor, "S S"]:
+        """Pixels of the square that show other people."""
+        if self.photo_others is None:
+            return torch.zeros(self.rgb.shape[-2:], dtype=torch.bool)
+        return _image(self.photo_rgb, self.photo_others.astype(np.float32), self.crop, self.rgb.shape[-1])[3] > 0.5
 
     def image_at(self, size_px: int) -> Float[Tensor, "5 {size_px} {size_px}"]:
         """RGB, alpha and known of the same square at another resolution, from the photo."""

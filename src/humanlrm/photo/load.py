@@ -61,12 +61,14 @@ class Photo:
         alpha: the person's outline in [0, 1] if the file brings one, else ``None``.
         name: of the photo in messages.
         remarks: what the user should know about the file.
+        scale: pixels here per pixel of the upright file.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
     alpha: Float32[np.ndarray, "H W"] | None
     name: str
     remarks: tuple[Remark, ...] = ()
+    scale: float = 1.0
 
 
 def load_photo(source: PhotoSource) -> Photo:

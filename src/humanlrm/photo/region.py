@@ -40,6 +40,16 @@ class Region:
         """Points in [0, 1]^2 of the square to photo pixels."""
         return self.center + (points - 0.5) @ self.axes.T * self.side
 
+    def mirrored(self, width_px: int) -> "Region":
+        """The same region in the mirror image of its photo, whose right is the mirrored right again."""
+        flip = np.array([[-1.0, 0.0], [0.0, 1.0]])
+        place = lambda point: np.array([width_px - point[0], point[1]])  # noqa: E731
+        return replace(self, center=place(self.center), axes=flip @ self.axes @ flip, head=place(self.head))
+
+    def is_same_head(self, other: "Region") -> bool:
+        """True if both are of one person."""
+        return bool(np.linalg.norm(self.head - other.head) <= _HEAD_DISTANCE * min(self.side, other.side))
+
     def is_far_from(self, other: "Region") -> bool:
         """True if a second look from ``other`` is worth its price."""
         shift = float(np.linalg.norm(self.center - other.center)) / other.side
@@ -58,13 +68,18 @@ def tiles(width: int, height: int, share: float) -> list[tuple[int, int, int, in
     return [(x, y, min(x + side, width), min(y + side, height)) for y in starts(height) for x in starts(width)]
 
 
-def suppress(rois: list[Region]) -> list[Region]:
-    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
+def suppress_repeats(rois: list[Region]) -> list[Region]:
+    """One region per head, the first of each in the list."""
     kept: list[Region] = []
-    for roi in sorted(rois, key=lambda r: r.score, reverse=True):
-        if all(np.linalg.norm(roi.head - k.head) > _HEAD_DISTANCE * min(roi.side, k.side) for k in kept):
+    for roi in rois:
+        if not any(roi.is_same_head(other) for other in kept):
             kept.append(roi)
     return kept
+
+
+def suppress(rois: list[Region]) -> list[Region]:
+    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
+    return suppress_repeats(sorted(rois, key=lambda roi: roi.score, reverse=True))
 
 
 def warp(rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> Float32[np.ndarray, "256 256 3"]:
