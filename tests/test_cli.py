@@ -127,6 +127,20 @@ def test_an_extra_that_is_not_installed_is_named(capsys, tmp_path, monkeypatch, 
     assert_refused(capsys, tmp_path, arguments, "anny", "humanlrm[train]")
 
 
+@pytest.mark.parametrize("words", [[], ["train"], ["train-diffusion"], ["train-poses"], ["prepare"], ["people"]])
+def test_help_is_printed_without_the_networks_library(words):
+    code = """
+import sys
+from humanlrm.cli import main
+try:
+    main([*sys.argv[1:], "--help"])
+finally:
+    assert "torch" not in sys.modules
+"""
+    call = subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True, encoding="utf-8")
+    assert "usage: humanlrm" in call.stdout
+
+
 def test_photos_need_no_extra():
     """Reconstruction from one photo and from several, and a folder of photos measured."""
     code = """

@@ -12,8 +12,9 @@ from PIL import Image
 from captures import read_capture
 from humanlrm.cli import main
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Item, Options
-from humanlrm.data.prepare import SHARD, PrepareJob, choose, plan, prepare_shard, record_key, summarize
+from humanlrm.data.importers.adapter import Item
+from humanlrm.data.job import Options, PrepareJob
+from humanlrm.data.prepare import SHARD, choose, plan, prepare_shard, record_key, summarize
 from humanlrm.data.prepare import run as run_job
 from humanlrm.data.render.shoot import RenderSettings
 from humanlrm.data.shards import ShardFolder

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,13 +17,12 @@ from jaxtyping import Float
 
 from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.data.capture import Capture, encode_capture, encode_inputs, prepare_inputs
-from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Item
 from humanlrm.data.importers.thuman import HELD_OUT
+from humanlrm.data.job import PrepareJob
 from humanlrm.data.records import list_entries, write_records
 from humanlrm.data.render.shoot import render_subject
 from humanlrm.data.scan import Scan
-from humanlrm.data.settings import RenderSettings
 from humanlrm.data.shards import encode_subject
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
 from humanlrm.files import read_lines, write_text
@@ -34,50 +33,8 @@ from humanlrm.workers import processes
 SHARD = 20
 #: Least cosine between the vertical and the trunk of an upright person; the summary names so many others.
 _UPRIGHT_COS, _MOST_NAMED = 0.35, 5
-PARTS = ("train", "test", "all")
 #: Named lists of held-out ids for ``--split``.
 SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
-
-
-@dataclass(frozen=True)
-class PrepareJob:
-    """Choice of items and their preparation.
-
-    Attributes:
-        name: of the adapter, a key of ``ADAPTERS``.
-        source: the data set's folder.
-        out: folder for the shards.
-        options: axes, units and sizes.
-        split: file of held-out ids (of items or groups), one per line, or a key of ``SPLITS``.
-        part: train (everything that is not held out), test (what is held out) or all.
-        every: step between frames of a sequence.
-        limit: at most so many items.
-        settings: how scans are rendered.
-    """
-
-    name: str
-    source: Path
-    out: Path
-    options: Options = field(default_factory=Options)
-    split: str | None = None
-    part: str = "train"
-    every: int = 1
-    limit: int | None = None
-    settings: RenderSettings = field(default_factory=RenderSettings)
-
-    def __post_init__(self) -> None:
-        if self.name not in ADAPTERS:
-            raise ValueError(f"unknown data set {self.name!r}; there are {', '.join(ADAPTERS)}")
-        if not self.source.is_dir():
-            raise ValueError(f"source {self.source} is not a folder; give the folder that holds the data set")
-        if self.part not in PARTS:
-            raise ValueError(f"part must be one of {', '.join(PARTS)}, got {self.part!r}")
-        if self.every < 1 or (self.limit is not None and self.limit < 1):
-            raise ValueError(f"every and limit must be positive, got {self.every} and {self.limit}")
-
-    @property
-    def adapter(self) -> Adapter:
-        return ADAPTERS[self.name]
 
 
 @dataclass(frozen=True)
@@ -124,11 +81,15 @@ def plan(job: PrepareJob) -> PreparePlan:
     """Find and choose items. Those in finished shards are not prepared again, those that were skipped are tried again.
 
     Raises:
-        ValueError: nothing found, a split that names nobody, or a shard in ``out`` that cannot be read.
+        ValueError: unknown data set, no folder, nothing found, a split that names nobody, or a shard in ``out`` that
+            cannot be read.
     """
-    items = job.adapter.find(job.source)
+    adapter = job.adapter
+    if not job.source.is_dir():
+        raise ValueError(f"source {job.source} is not a folder; give the folder that holds the data set")
+    items = adapter.find(job.source)
     if not items:
-        raise ValueError(f"nothing found in {job.source}; {job.adapter.title} looks like {job.adapter.layout}")
+        raise ValueError(f"nothing found in {job.source}; {adapter.title} looks like {adapter.layout}")
     chosen = choose(items, job)
     unique: dict[str, Item] = {}
     skipped = []

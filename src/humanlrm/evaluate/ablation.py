@@ -20,11 +20,10 @@ from humanlrm.evaluate.study import VARIANTS, Study, Variant
 from humanlrm.files import write_text
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.train.checkpoint import load_averaged_weights
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import RenderSchedule, StepSettings, TrainConfig
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import train
 from humanlrm.train.processes import own_group
-from humanlrm.train.render_losses import RenderSchedule
 from humanlrm.train.setup import setup
 from humanlrm.train.stop import TrainingStopped, stop_message
 from humanlrm.workers import processes
@@ -156,7 +155,7 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
         batch=plan.batch,
         seed=seed,
         bf16=plan.bf16,
-        warmup=max(1, samples // 10),
+        steps=StepSettings(warmup=max(1, samples // 10)),
         initial=None if variant.after is None else _folder(out, variant.after, seed) / "weights",
         # Captures teach by renderings alone.
         rendering=RenderSchedule() if variant.rendering or variant.captures else None,
