@@ -5,11 +5,9 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +25,7 @@ from humanlrm.data.shards import encode_subject
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
 from humanlrm.files import read_lines, write_text
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.workers import processes
+from humanlrm.workers import WorkerKilledError, map_tasks
 
 #: Items per shard.
 SHARD = 20
@@ -158,15 +156,25 @@ def _is_upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
     return not trunk[1] < _UPRIGHT_COS * np.linalg.norm(trunk)
 
 
-def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: PoseDetector) -> PrepareOutcome:
-    """Write one shard. Unusable items are reported and left out."""
-    path, items = task
-    outcome = PrepareOutcome(path, [], [])
+class ShardPreparer:
+    """One process's share of a job: prepares the items of a shard."""
 
-    def records() -> Iterator[dict[str, str | bytes]]:
+    def __init__(self, job: PrepareJob) -> None:
+        torch.set_num_threads(1)
+        self.job, self.detector = job, PoseDetector(threads=1)
+
+    def __call__(self, task: tuple[Path, list[Item]]) -> PrepareOutcome:
+        """Write one shard. Unusable items are reported and left out."""
+        path, items = task
+        outcome = PrepareOutcome(path, [], [])
+        if write_records(path, self._records(items, outcome)) == 0:
+            path.unlink()
+        return outcome
+
+    def _records(self, items: list[Item], outcome: PrepareOutcome) -> Iterator[dict[str, str | bytes]]:
         for item in items:
             try:
-                record, done = prepare_item(item, job, detector)
+                record, done = prepare_item(item, self.job, self.detector)
             except Exception as error:
                 # Readers raise nearly anything on strange files, and one file must not end a run of days.
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -174,18 +182,6 @@ def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: Pose
                 continue
             outcome.done.append(done)
             yield record
-
-    if write_records(path, records()) == 0:
-        path.unlink()
-    return outcome
-
-
-_detector = lru_cache(maxsize=1)(PoseDetector)
-
-
-def _prepare_here(task: tuple[Path, list[Item]], job: PrepareJob) -> PrepareOutcome:
-    """Write one shard with the detector of this process."""
-    return prepare_shard(task, job, _detector(threads=1))
 
 
 def run(
@@ -204,10 +200,17 @@ def run(
         raise ValueError(f"workers must be positive, got {workers}")
     _check_settings(job)
     outcomes: list[PrepareOutcome] = []
-    for outcome in (_prepare_here(task, job) for task in todo) if workers == 1 else _in_processes(job, todo, workers):
-        outcomes.append(outcome)
-        if report is not None:
-            report(outcome)
+    try:
+        for _, outcome in map_tasks(ShardPreparer, (job,), todo, workers):
+            outcomes.append(outcome)
+            if report is not None:
+                report(outcome)
+    except WorkerKilledError as error:
+        shard, items = cast(tuple[Path, list[Item]], error.task)
+        raise ValueError(
+            f"a process was killed while it prepared {shard.name} or a shard after it ({items[0].id} and on), "
+            "perhaps for want of memory; run again with fewer workers: finished shards are kept"
+        ) from error
     return outcomes
 
 
@@ -224,20 +227,6 @@ def _check_settings(job: PrepareJob) -> None:
             raise ValueError(
                 f"{job.out} holds shards with {name} {recorded.get(name)}, not {value}; give another --out"
             )
-
-
-def _in_processes(job: PrepareJob, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[PrepareOutcome]:
-    with processes(min(workers, max(1, len(todo))), torch.set_num_threads, (1,)) as pool:
-        tasks = {pool.submit(_prepare_here, task, job): task for task in todo}
-        for future in as_completed(tasks):
-            try:
-                yield future.result()
-            except BrokenProcessPool as error:
-                shard, items = tasks[future]
-                raise ValueError(
-                    f"a process was killed while it prepared {shard.name} or a shard after it ({items[0].id} and on), "
-                    "perhaps for want of memory; run again with fewer workers: finished shards are kept"
-                ) from error
 
 
 def summarize(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutcome]) -> list[tuple[str, str]]:
