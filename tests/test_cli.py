@@ -127,18 +127,20 @@ def test_an_extra_that_is_not_installed_is_named(capsys, tmp_path, monkeypatch, 
     assert_refused(capsys, tmp_path, arguments, "anny", "humanlrm[train]")
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["train-diffusion"], ["train-poses"], ["prepare"], ["people"]])
-def test_help_is_printed_without_the_networks_library(words):
+def test_help_is_printed_without_the_networks_library():
+    """Help of all commands, for which the modules of all are imported, and of one."""
     code = """
 import sys
 from humanlrm.cli import main
-try:
-    main([*sys.argv[1:], "--help"])
-finally:
-    assert "torch" not in sys.modules
+for words in (["--help"], ["train", "--help"]):
+    try:
+        main(words)
+    except SystemExit:
+        pass
+    assert "torch" not in sys.modules, words
 """
-    call = subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True, encoding="utf-8")
-    assert "usage: humanlrm" in call.stdout
+    call = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8")
+    assert "usage: humanlrm train" in call.stdout
 
 
 def test_photos_need_no_extra():

@@ -23,7 +23,7 @@ from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.train import stop
 from humanlrm.train.checkpoint import list_checkpoints, trained_parameters
-from humanlrm.train.config import LogSettings, TrainConfig
+from humanlrm.train.config import LogSettings, StepSettings, TrainConfig
 from humanlrm.train.hooks import DrawPictures, ReportProgress, Validate, validate
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.optimizer import make_optimizer

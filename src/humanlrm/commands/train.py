@@ -32,10 +32,10 @@ class Train:
         threads: torch threads; more than one pays only on an otherwise idle machine.
     """
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     data: tuple[Path, ...]
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
-    weights: tuple[float, ...] | None = None
+    weights: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="WEIGHT ...")] = None
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/small")
     validation: Path | None = None
     rendering: bool = False
@@ -131,7 +131,7 @@ class TrainDiffusion:
         export: folder to write the finished weights to (float16).
     """
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     student: Path
     data: Path
     latents: Path
@@ -247,7 +247,7 @@ class Describe:
         queries: field queries per sample in training, e.g. rays times samples per ray.
     """
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     views: int = 1
     queries: int = 2048
 

@@ -100,7 +100,7 @@ class PrepareJob:
         settings: how scans are photographed.
     """
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     source: Path
     out: Path
     split: str | None = None
