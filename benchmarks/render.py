@@ -1,4 +1,4 @@
-"""Rays per second of the volume renderer on a reconstructed person: plain path, fewer questions, fast paths.
+"""Rays per second of the volume renderer on a reconstructed person: plain path and fewer samples.
 
 python benchmarks/render.py [--photo examples/avatar.jpg] [--size-px 96] [--threads 1]
 
@@ -15,10 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from humanlrm.body.skeleton import SkeletonCapsules
+from humanlrm.camera import rotation_about_y
 from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
 from humanlrm.photo.load import load_photo
@@ -26,8 +28,8 @@ from humanlrm.photo.segment import find_subject
 from humanlrm.rays import Rays, image_rays
 from humanlrm.reconstruct import Reconstructor
 from humanlrm.render.density import LaplaceDensity, RadianceField
-from humanlrm.render.surface import occupancy, orbit_rotation, render_surface
-from humanlrm.render.volume import PLAIN, Rendering, Sampling, render_rays
+from humanlrm.render.settings import PLAIN, Sampling
+from humanlrm.render.volume import Rendering, render_rays
 from humanlrm.train.render_losses import radiance_field
 
 
@@ -79,7 +81,9 @@ def main() -> None:
 def compare(network: RadianceField, capsules: RadianceField, size_px: int, runs: int) -> None:
     """Renders by every path and prints a line for each."""
     front = image_rays(canonical_camera(size_px))
-    views = [front, front.moved(orbit_rotation(90.0)[None])]
+    side = torch.eye(4)
+    side[:3, :3] = torch.from_numpy(rotation_about_y(np.pi / 2))
+    views = [front, front.moved(side[None])]
     rays = Rays(*(torch.cat(values, 1) for values in zip(*(vars(v).values() for v in views), strict=True)))
     default = Sampling()
 
@@ -88,8 +92,6 @@ def compare(network: RadianceField, capsules: RadianceField, size_px: int, runs:
         f"plain, {PLAIN.fine} even samples": lambda field: render_rays(field, rays, PLAIN, chunk=512),
         "16 coarse + 12 fine, all shaded": lambda field: render_rays(field, rays, everywhere, chunk=4096),
         "16 coarse + 12 fine, 3 shaded": lambda field: render_rays(field, rays, default, chunk=4096),
-        "sphere tracing": lambda field: render_surface(field, rays),
-        "sphere tracing, empty space skipped": lambda field: render_surface(field, rays, grid=occupancy(field, 1)),
     }
     found = {name: path(capsules) for name, path in paths.items()}
     seconds: dict[str, list[float]] = {name: [] for name in paths}

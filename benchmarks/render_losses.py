@@ -17,11 +17,11 @@ from humanlrm.encoding import encode
 from humanlrm.model.config import small
 from humanlrm.model.lrm import build
 from humanlrm.render.density import LaplaceDensity
-from humanlrm.render.volume import Sampling
-from humanlrm.train.config import TrainConfig
+from humanlrm.render.settings import Sampling
+from humanlrm.train.config import RenderSchedule, RenderStage, RenderWeights, TrainConfig
 from humanlrm.train.losses import compute_losses, weighted_sum
 from humanlrm.train.perceptual import PerceptualLoss
-from humanlrm.train.render_losses import RenderSchedule, RenderStage, RenderWeights, radiance_field, render_losses
+from humanlrm.train.render_losses import radiance_field, render_losses
 from train_step import random_batch, random_targets
 
 

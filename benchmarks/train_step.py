@@ -21,10 +21,9 @@ from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.blocks import Block
 from humanlrm.model.config import ModelConfig, PaperConfig, base, small
 from humanlrm.model.lrm import build
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import RenderSchedule, TrainConfig
 from humanlrm.train.objective import Objective, StepContext
 from humanlrm.train.optimizer import make_optimizer
-from humanlrm.train.render_losses import RenderSchedule
 from humanlrm.train.throughput import flop_counter, matmul_peak
 from humanlrm.views import Batch, Inputs, Supervision, Targets
 
@@ -64,7 +63,7 @@ def whole_step(model: ModelConfig | PaperConfig, config: TrainConfig, batch: Bat
     def step() -> None:
         optimizer.zero_grad()
         losses(batch, StepContext(0.0, 0, patch))[0].backward()
-        nn.utils.clip_grad_norm_(losses.parameters(), config.clip)
+        nn.utils.clip_grad_norm_(losses.parameters(), config.steps.clip)
         optimizer.step()
 
     return step

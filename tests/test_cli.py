@@ -127,6 +127,22 @@ def test_an_extra_that_is_not_installed_is_named(capsys, tmp_path, monkeypatch, 
     assert_refused(capsys, tmp_path, arguments, "anny", "humanlrm[train]")
 
 
+def test_help_is_printed_without_the_networks_library():
+    """Help of all commands, for which the modules of all are imported, and of one."""
+    code = """
+import sys
+from humanlrm.cli import main
+for words in (["--help"], ["train", "--help"]):
+    try:
+        main(words)
+    except SystemExit:
+        pass
+    assert "torch" not in sys.modules, words
+"""
+    call = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8")
+    assert "usage: humanlrm train" in call.stdout
+
+
 def test_photos_need_no_extra():
     """Reconstruction from one photo and from several, and a folder of photos measured."""
     code = """

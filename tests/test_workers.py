@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from humanlrm.workers import processes
+from humanlrm.workers import WorkerKilledError, map_tasks, processes
 
 PARENT = """
 import os, sys
@@ -48,6 +48,36 @@ def greeting() -> str:
 
 def refuse() -> None:
     raise ValueError("not today")
+
+
+class Adder:
+    """Adds a number, which a process is made with; -1 kills the process."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, task: int) -> tuple[int, int]:
+        if task < 0:
+            os._exit(1)
+        return self.number + task, os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_has_its_result_from_this_process_or_from_others(workers):
+    results = dict(map_tasks(Adder, (10,), range(4), workers))
+    assert {task: value for task, (value, _) in results.items()} == {task: 10 + task for task in range(4)}
+    assert ({pid for _, pid in results.values()} == {os.getpid()}) == (workers == 1)
+
+
+def test_the_task_of_a_killed_process_is_named():
+    with pytest.raises(WorkerKilledError) as caught:
+        list(map_tasks(Adder, (10,), [-1, -1], 2))
+    assert caught.value.task == -1
+
+
+def test_no_workers_are_refused():
+    with pytest.raises(ValueError, match="positive"):
+        list(map_tasks(Adder, (10,), [1], 0))
 
 
 def alive(pid: int) -> bool:

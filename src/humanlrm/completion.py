@@ -27,7 +27,7 @@ from humanlrm.settings import MOST_SAMPLES, Completion
 #: Folder of the denoiser of landmarks within a weights folder.
 POSES = "poses"
 #: Samples that uncertainty is measured on, at least; and samples that the frame has room for.
-_UNCERTAINTY_SAMPLES, _FRAMED_SAMPLES = 6, 16
+_UNCERTAINTY_SAMPLES, _FRAME_SAMPLES = 6, 16
 #: Share of the body below the photo from which on a sample is nearer to the truth than the estimate
 #: (docs/completion.md: half of a body's height is 0.22 to 0.46 of it, three tenths less than 0.2).
 _BELOW_SHARE = 0.25
@@ -120,7 +120,7 @@ def _sample(
         return correct_estimate(model, poses, inputs.image)
 
     poses = sample(subject)
-    expanded = expand_frame(subject, poses[0, :_FRAMED_SAMPLES].flatten(0, 1))
+    expanded = expand_frame(subject, poses[0, :_FRAME_SAMPLES].flatten(0, 1))
     if expanded is not subject:
         poses = sample(expanded)
     return expanded, k_medoids(poses, completion.samples)[0], poses[0]

@@ -45,7 +45,7 @@ _UPRIGHT = 0.6
 
 
 @dataclass(frozen=True)
-class Posed:
+class PlacedPhoto:
     """One photo of several.
 
     Attributes:
@@ -70,7 +70,7 @@ class FusedPerson:
 
     field: FusedField
     landmarks: Float[np.ndarray, "J 3"]
-    views: tuple[Posed, ...]
+    views: tuple[PlacedPhoto, ...]
     from_world: Float[np.ndarray, "4 4"]
 
     def surface(self, resolution: int, faces: int | None = None) -> TriangleSurface:
@@ -116,10 +116,10 @@ def read_views(photos: Sequence[Path], calibration: Calibration, detector: PoseD
         raise ValueError(f"{repeated[0]} is given twice; each view needs a photo of its own")
     if not 2 <= len(photos) <= _MOST_VIEWS:
         raise ValueError(f"--cameras needs 2 to {_MOST_VIEWS} photos of one person, got {len(photos)}")
-    known = read_transforms(cameras)
-    shots = [_shot_of(photo, known, cameras) for photo in photos]
+    listed = read_transforms(cameras)
+    shots = [_shot_of(photo, listed, cameras) for photo in photos]
     world = _to_y_up([shot.w2c for shot in shots], calibration.up, cameras)
-    return [cut_to_person(_found(shot, world, detector), _SIDE_PX) for shot in shots]
+    return [cut_to_person(_read_person(shot, world, detector), _SIDE_PX) for shot in shots]
 
 
 def _to_y_up(w2cs: Sequence[Float[np.ndarray, "4 4"]], up: str, cameras: Path) -> Float[np.ndarray, "3 3"]:
@@ -128,26 +128,30 @@ def _to_y_up(w2cs: Sequence[Float[np.ndarray, "4 4"]], up: str, cameras: Path) -
         return level_rotation(w2cs)
     if up not in TO_Y_UP:
         raise ValueError(f"up must be cameras or one of {', '.join(TO_Y_UP)}, got {up!r}")
-    held = -np.mean([w2c[1, :3] for w2c in w2cs], axis=0)
-    if (TO_Y_UP[up] @ held)[1] < _UPRIGHT * np.linalg.norm(held):
+    cameras_up = -np.mean([w2c[1, :3] for w2c in w2cs], axis=0)
+    if (TO_Y_UP[up] @ cameras_up)[1] < _UPRIGHT * np.linalg.norm(cameras_up):
         raise ValueError(f"{cameras}: these cameras are not held upright in a world whose {up} is up; state --up")
     return TO_Y_UP[up]
 
 
-def _shot_of(photo: Path, known: Sequence[Shot], cameras: Path) -> Shot:
+def _shot_of(photo: Path, listed: Sequence[Shot], cameras: Path) -> Shot:
     """The file's entry of a photo: the same file, or else the only one of its name."""
     if not photo.is_file():
         raise PhotoError(f"{photo} does not exist; give the path of a picture file")
-    same = [shot for shot in known if shot.image.exists() and shot.image.samefile(photo)]
-    named = same or [shot for shot in known if shot.image.name == photo.name or shot.image.stem == photo.name]
-    if len(named) != 1:
+    same_file = [shot for shot in listed if shot.image.exists() and shot.image.samefile(photo)]
+    candidates = same_file or [
+        shot for shot in listed if shot.image.name == photo.name or shot.image.stem == photo.name
+    ]
+    if len(candidates) != 1:
         raise ValueError(
-            f"{cameras} has {len(named)} cameras for {photo.name}; it must have one per photo, by file name"
+            f"{cameras} has {len(candidates)} cameras for {photo.name}; it must have one per photo, by file name"
         )
-    return replace(named[0], image=photo)
+    return replace(candidates[0], image=photo)
 
 
-def _found(shot: Shot, world: Float[np.ndarray, "3 3"], detector: PoseDetector) -> CaptureView:
+def _read_person(shot: Shot, world: Float[np.ndarray, "3 3"], detector: PoseDetector) -> CaptureView:
+    """The photo with the mask that the file names, or else that of the main person in it."""
+
     def find_mask(rgb: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
         subject = find_subject(Photo(rgb, None, shot.image.name), detector)
         return (subject.photo_alpha * 255 + 0.5).astype(np.uint8)
@@ -169,24 +173,24 @@ def fuse(model: HumanLRM, views: Sequence[CaptureView], detector: PoseDetector) 
         raise ValueError("several photos are fused by models of the small family; the weights are of another")
     device = next(model.parameters()).device
     hull = visual_hull(views, "the photos")
-    posed = [_posed(view, hull, detector, model.config.image_px) for view in views]
-    inputs = _batch([one.subject for one in posed]).to(device)
+    placed = [_place_photo(view, hull, detector, model.config.image_px) for view in views]
+    inputs = _batch([photo.subject for photo in placed]).to(device)
     features = model.extract_features(inputs.image)
     estimated = model.estimate_landmarks(inputs, features).points.cpu().double().numpy()
-    to_frames = np.stack([one.to_frame for one in posed])
-    world = robust_triangulate(estimated, to_frames)
-    landmarks_override = _moved(to_frames, world)
+    to_frames = np.stack([photo.to_frame for photo in placed])
+    landmarks_world = robust_triangulate(estimated, to_frames)
+    landmarks_override = _transform_points(to_frames, landmarks_world)
     planes = model.decode(features, torch.from_numpy(landmarks_override.astype(np.float32)).to(device))
-    from_world = _common_box(world, views[0])
+    from_world = _common_box(landmarks_world, views[0])
     to_views = torch.from_numpy((to_frames @ np.linalg.inv(from_world)).astype(np.float32)).to(device)
-    landmarks = _moved(from_world[None], world)[0]
-    return FusedPerson(FusedField(model.field, planes, to_views), landmarks, tuple(posed), from_world)
+    landmarks = _transform_points(from_world[None], landmarks_world)[0]
+    return FusedPerson(FusedField(model.field, planes, to_views), landmarks, tuple(placed), from_world)
 
 
-def _posed(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px: int) -> Posed:
+def _place_photo(view: CaptureView, hull: np.ndarray, detector: PoseDetector, image_px: int) -> PlacedPhoto:
     alpha = view.alpha / np.float32(255)
     subject = find_subject(Photo(view.rgb, alpha, "a photo"), detector, image_px)
-    return Posed(subject, crop_frame(view.camera, subject.crop, middle_depth(view.camera, subject.crop, hull)))
+    return PlacedPhoto(subject, crop_frame(view.camera, subject.crop, middle_depth(view.camera, subject.crop, hull)))
 
 
 def _batch(subjects: Sequence[SubjectCrop]) -> Inputs:
@@ -194,7 +198,9 @@ def _batch(subjects: Sequence[SubjectCrop]) -> Inputs:
     return Inputs(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
-def _moved(matrices: Float[np.ndarray, "V 4 4"], points: Float[np.ndarray, "*#V K 3"]) -> Float[np.ndarray, "V K 3"]:
+def _transform_points(
+    matrices: Float[np.ndarray, "V 4 4"], points: Float[np.ndarray, "*#V K 3"]
+) -> Float[np.ndarray, "V K 3"]:
     """Points through each similarity: its own, or the same for all."""
     return points @ matrices[:, :3, :3].transpose(0, 2, 1) + matrices[:, None, :3, 3]
 
@@ -211,31 +217,31 @@ def robust_triangulate(
         estimated: in the views' frames (box units).
         to_frames: similarities from the world to the frames.
     """
-    points = _moved(np.linalg.inv(to_frames), estimated)
+    points = _transform_points(np.linalg.inv(to_frames), estimated)
     scale = np.linalg.norm(to_frames[:, 0, :3], axis=1)
     turn = to_frames[:, :3, :3] / scale[:, None, None]
-    own = np.diag([_ACROSS**-2, _ACROSS**-2, _ALONG**-2])
-    precision = np.einsum("vji,jk,vkl->vil", turn, own, turn) * (scale**2)[:, None, None]
+    frame_precision = np.diag([_ACROSS**-2, _ACROSS**-2, _ALONG**-2])
+    precision = np.einsum("vji,jk,vkl->vil", turn, frame_precision, turn) * (scale**2)[:, None, None]
     weights = np.ones(points.shape[:2])
-    world = points[0]
+    consensus = points[0]
     for _ in range(_ROUNDS):
-        whole = np.einsum("vk,vij->kij", weights, precision)
-        right = np.einsum("vk,vij,vkj->ki", weights, precision, points)
-        world = np.linalg.solve(whole, right[..., None])[..., 0]
-        off = points - world
-        squared = np.einsum("vki,vij,vkj->vk", off, precision, off)
+        total_precision = np.einsum("vk,vij->kij", weights, precision)
+        weighted_points = np.einsum("vk,vij,vkj->ki", weights, precision, points)
+        consensus = np.linalg.solve(total_precision, weighted_points[..., None])[..., 0]
+        residuals = points - consensus
+        squared = np.einsum("vki,vij,vkj->vk", residuals, precision, residuals)
         weights = 1 / (1 + squared / _FAR**2) ** 2
-    return world
+    return consensus
 
 
-def _common_box(world: Float[np.ndarray, "J 3"], first: CaptureView) -> Float[np.ndarray, "4 4"]:
+def _common_box(landmarks: Float[np.ndarray, "J 3"], first: CaptureView) -> Float[np.ndarray, "4 4"]:
     """World (+Y up) to an upright box in which the person fits, the first camera on the side of +Z."""
-    low, high = world.min(0), world.max(0)
+    low, high = landmarks.min(0), landmarks.max(0)
     middle = (low + high) / 2
-    toward = first.camera.c2w.numpy()[:3, 3] - middle
-    yaw = np.arctan2(toward[0], toward[2])
+    toward_camera = first.camera.c2w.numpy()[:3, 3] - middle
+    yaw = np.arctan2(toward_camera[0], toward_camera[2])
     turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
-    out = np.eye(4)
-    out[:3, :3] = turn * (SUBJECT_SPAN / (_ROOM * (high - low).max()))
-    out[:3, 3] = -out[:3, :3] @ middle
-    return out
+    to_box = np.eye(4)
+    to_box[:3, :3] = turn * (SUBJECT_SPAN / (_ROOM * (high - low).max()))
+    to_box[:3, 3] = -to_box[:3, :3] @ middle
+    return to_box

@@ -12,8 +12,9 @@ from PIL import Image
 from captures import read_capture
 from humanlrm.cli import main
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Item, Options
-from humanlrm.data.prepare import SHARD, PrepareJob, choose, plan, prepare_shard, record_key, summarize
+from humanlrm.data.importers.adapter import Item
+from humanlrm.data.job import Options, PrepareJob
+from humanlrm.data.prepare import SHARD, ShardPreparer, choose, plan, record_key, summarize
 from humanlrm.data.prepare import run as run_job
 from humanlrm.data.render.shoot import RenderSettings
 from humanlrm.data.shards import ShardFolder
@@ -39,13 +40,13 @@ def capture_tree(person, tmp_path_factory) -> Path:
     return root
 
 
-def test_scans_become_subjects_and_bad_files_are_named(tmp_path, person, detector):
+def test_scans_become_subjects_and_bad_files_are_named(tmp_path, person):
     layouts.scans_glb(tmp_path, person)
     (tmp_path / "torn.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 9\n")
     settings = RenderSettings(views=1, points=600, cropped=0, own_mask=1)
     whole = job(tmp_path, settings=settings, options=Options(licence="CC0-1.0"))
     planned = plan(whole)
-    outcome = prepare_shard(planned.todo[0], whole, detector)
+    outcome = ShardPreparer(whole)(planned.todo[0])
     assert "torn.ply" in outcome.skipped[0]
     said = dict(summarize(whole, planned, [outcome]))
     assert (said["written"], said["skipped"], said["unit: m (by its height)"]) == ("1", "1", "1")
@@ -102,20 +103,20 @@ def test_shards_of_one_folder_are_made_with_the_same_options(tmp_path, capture_t
     assert contents(tmp_path / "out") == before
 
 
-def test_who_lies_down_is_named(tmp_path, person, detector):
+def test_who_lies_down_is_named(tmp_path, person):
     """A file whose up axis is another one."""
     layouts.scans_glb(tmp_path, person)
     settings = RenderSettings(views=1, points=600, cropped=0, own_mask=1)
     lying = job(tmp_path, settings=settings, options=Options(up="+z", unit="height"))
     planned = plan(lying)
-    said = dict(summarize(lying, planned, [prepare_shard(planned.todo[0], lying, detector)]))
+    said = dict(summarize(lying, planned, [ShardPreparer(lying)(planned.todo[0])]))
     assert planned.todo[0][1][0].id in said["lie, or stand on their head"]
 
 
-def test_another_process_makes_what_this_one_makes(tmp_path, capture_tree, detector):
+def test_another_process_makes_what_this_one_makes(tmp_path, capture_tree):
     whole = job(tmp_path, name="multiview", source=capture_tree)
     items = ADAPTERS["multiview"].find(capture_tree)
-    prepare_shard((tmp_path / "here" / "0.tar", items), whole, detector)
+    ShardPreparer(whole)((tmp_path / "here" / "0.tar", items))
     (outcome,) = run_job(whole, [(tmp_path / "there" / "0.tar", items)], workers=2)
     assert [done.id for done in outcome.done] == ["a"]
     assert outcome.skipped[0].startswith("b: ")

@@ -11,8 +11,8 @@ from humanlrm.body.balance import undo_lean
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.model.config import ModelConfig, tiny
 from humanlrm.model.lrm import HumanLRM, build
-from humanlrm.train.config import TrainConfig
-from humanlrm.train.losses import LossWeights, compute_losses, weighted_sum
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.losses import compute_losses, weighted_sum
 from humanlrm.train.optimizer import make_optimizer
 from humanlrm.views import Inputs
 

@@ -18,7 +18,8 @@ from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.rays import image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField, SoftplusDensity
-from humanlrm.render.volume import Sampling, render_rays
+from humanlrm.render.settings import Sampling
+from humanlrm.render.volume import render_rays
 from humanlrm.train.checkpoint import load_averaged_weights
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.objective import Objective

@@ -28,7 +28,7 @@ INSIDE = [f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = PeopleJob(tmp_path_factory.mktemp("people"), PeopleSelection(2, 40), SMALL)
-    outcome = ShardRenderer(job)(*job.shards()[0])
+    outcome = ShardRenderer(job)(job.shards()[0])
     assert (outcome.subjects, outcome.failures) == (2, [])
     return job.out
 
@@ -40,10 +40,11 @@ def test_joints_are_inside_and_the_far_space_is_outside(kind, seed):
     assert scan.landmarks is not None
     assert scan.tags["kind"] == kind
     joints = scan.landmarks[[INDEX[name] for name in INSIDE]]
-    assert (SolidScan(scan).signed_distance(joints) < 0).mean() >= 5 / 6
+    solid = SolidScan(scan)
+    assert (solid.signed_distance(joints) < 0).mean() >= 5 / 6
     low, high = scan.vertices.min(0), scan.vertices.max(0)
     corners = np.stack(np.meshgrid(*zip(low - 0.05, high + 0.05, strict=True)), -1).reshape(-1, 3)
-    assert (SolidScan(scan).signed_distance(corners.astype(np.float32)) > 0.02).all()
+    assert (solid.signed_distance(corners.astype(np.float32)) > 0.02).all()
 
 
 def test_the_mask_is_where_rays_meet_the_mesh(rendered: Path):
@@ -145,7 +146,7 @@ def test_two_workers_of_a_local_ray_cluster_write_the_same_shards(tmp_path: Path
     assert sorted(o.shard.name for o in outcomes) == [path.name for path, _ in jobs[1].shards()]
     assert seen == [1, 2]
     assert run_on_ray(jobs[0], "local", 2) == []
-    ShardRenderer(jobs[1])(*jobs[1].shards()[0])
+    ShardRenderer(jobs[1])(jobs[1].shards()[0])
     first, second = (ShardFolder(job.out).load(0, 0)[0] for job in jobs)
     np.testing.assert_array_equal(first.rgb, second.rgb)
     np.testing.assert_array_equal(first.depth, second.depth)

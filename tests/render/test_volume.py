@@ -9,7 +9,8 @@ from humanlrm.frame import canonical_camera
 from humanlrm.rays import Rays, image_rays, pixel_rays
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
 from humanlrm.render.sampling import absorbed, even_edges, fine_edges, quantiles
-from humanlrm.render.volume import PLAIN, Rendering, Sampling, integrate, render_rays, to_image
+from humanlrm.render.settings import PLAIN, Sampling
+from humanlrm.render.volume import Rendering, integrate, render_rays, to_image
 
 RAYS = image_rays(canonical_camera(24))
 SAMPLINGS = [PLAIN, Sampling(24, 12, None), Sampling(), Sampling(24, 48, None)]

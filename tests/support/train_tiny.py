@@ -13,12 +13,11 @@ from humanlrm.data.dataset import SampleSettings
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.model.config import Config, tiny
 from humanlrm.model.lrm import HumanLRM
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import LogSettings, LossWeights, RenderSchedule, RenderStage, StepSettings, TrainConfig
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import Hook, Step, train
-from humanlrm.train.losses import LossWeights, compute_losses, weighted_sum
+from humanlrm.train.losses import compute_losses, weighted_sum
 from humanlrm.train.processes import own_group
-from humanlrm.train.render_losses import RenderSchedule, RenderStage
 from humanlrm.train.setup import TrainState, setup
 from humanlrm.views import Batch
 
@@ -31,12 +30,9 @@ def plan(samples: int, batch: int) -> TrainConfig:
     return TrainConfig(
         samples=samples,
         batch=batch,
-        warmup=1,
         workers=0,
-        checkpoint_s=0,
-        keep=20,
-        log_every=1,
-        lifter_steps=2,
+        steps=StepSettings(warmup=1, lifter_steps=2),
+        log=LogSettings(checkpoint_s=0, keep=20, log_every=1),
         draw=SampleSettings(24, 12),
     )
 

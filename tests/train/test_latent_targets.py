@@ -10,11 +10,12 @@ from painted import subject
 from tiny_diffusion import tiny_lrm
 
 from humanlrm.camera import Cameras
+from humanlrm.data.augment.hide import hidden
 from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder, write_shard
 from humanlrm.diffusion.latent.denoiser import Denoiser, tiny_denoiser
 from humanlrm.frame import canonical_camera
-from humanlrm.train.latent.pairs import HIDES, Pairs, collate_pairs, less_sure
+from humanlrm.train.latent.pairs import Pairs, collate_pairs, less_sure
 from humanlrm.train.latent.targets import LatentError, LatentFolder, clean_views, fingerprint, write_latents
 
 
@@ -151,7 +152,7 @@ def test_every_pass_visits_each_photo_once_with_its_own_latent(data, latents):
 
 
 def test_a_pair_is_the_same_every_time_and_hides_something(data, latents):
-    make = lambda share: Pairs(data, LatentFolder(latents), 64, seed=1, hidden=share)  # noqa: E731
+    make = lambda share: Pairs(data, LatentFolder(latents), 64, seed=1, hidden_share=share)  # noqa: E731
     one, two, open_air = make(1.0), make(1.0), make(0.0)
     for k in range(4):
         assert torch.equal(one[k].inputs.image, two[k].inputs.image)
@@ -162,20 +163,19 @@ def test_a_pair_is_the_same_every_time_and_hides_something(data, latents):
     assert batch.latent.shape == (2, 3, 8, 8, 8)
 
 
-@pytest.mark.parametrize("hide", HIDES)
-def test_a_hide_takes_part_of_the_person_away_and_adds_nothing(hide, data, latents):
-    image = Pairs(data, LatentFolder(latents), 64, hidden=0)[0].inputs.image.numpy().transpose(1, 2, 0)
-    left = []
-    for seed in range(10):
-        found = hide(image.copy(), np.random.default_rng(seed))
-        left.append((found[..., 3] > 0.5).sum() / (image[..., 3] > 0.5).sum())
-        assert bool((found[..., 3:] <= image[..., 3:]).all())
-    assert 0.1 < min(left) < max(left) < 1
-    assert np.mean(left) < 0.9
+def test_hiding_takes_part_of_the_person_away_and_adds_nothing(data, latents):
+    image = Pairs(data, LatentFolder(latents), 64, hidden_share=0)[0].inputs.image.numpy().transpose(1, 2, 0)
+    shares = []
+    for seed in range(20):
+        left = hidden(image, np.random.default_rng(seed))
+        shares.append((left[..., 3] > 0.5).sum() / (image[..., 3] > 0.5).sum())
+        assert bool((left[..., 3:] <= image[..., 3:]).all())
+    assert 0.05 < min(shares) < max(shares) < 1
+    assert np.mean(shares) < 0.9
 
 
 def test_landmarks_are_less_sure_where_nothing_is_seen_and_untouched_elsewhere(data, latents):
-    given = Pairs(data, LatentFolder(latents), 64, hidden=0)[0].inputs
+    given = Pairs(data, LatentFolder(latents), 64, hidden_share=0)[0].inputs
     image = given.image.clone()
     image[3, :] = 1
     assert torch.equal(less_sure(given.landmarks, image, np.random.default_rng(0)), given.landmarks)

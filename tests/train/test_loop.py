@@ -23,7 +23,7 @@ from humanlrm.model.pretrained import from_pretrained, save_pretrained
 from humanlrm.render.density import LaplaceDensity
 from humanlrm.train import stop
 from humanlrm.train.checkpoint import list_checkpoints, trained_parameters
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import LogSettings, StepSettings, TrainConfig
 from humanlrm.train.hooks import DrawPictures, ReportProgress, Validate, validate
 from humanlrm.train.lift import fit_lifter
 from humanlrm.train.optimizer import make_optimizer
@@ -34,6 +34,10 @@ SCRIPT = str(Path(train_tiny.__file__))
 
 class Interrupted(Exception):
     pass
+
+
+#: Steps that change nothing.
+STILL = StepSettings(weight_decay=0.0, warmup=1, lifter_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +127,7 @@ def test_who_asks_a_run_to_stop_loses_nothing(number, shards, uninterrupted, tmp
         if state.counters.step == 2:
             os.kill(os.getpid(), number)
 
-    seldom = replace(plan(8, 2), checkpoint_s=1e9)
+    seldom = replace(plan(8, 2), log=LogSettings(checkpoint_s=1e9, keep=20, log_every=1))
     run_training(tiny(), seldom, shards, tmp_path, [Call(ask_to_stop)])
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-0000002"]
     assert signal.getsignal(number) is before
@@ -176,7 +180,7 @@ def apart(a: Path, b: Path, data: Path) -> float:
     """How far apart the weights of two runs are, of the way that they went."""
     torch.manual_seed(plan(8, 2).seed)
     model = build(tiny())
-    fit_lifter(model.landmark_head.lifter, ShardFolder(data), plan(8, 2).lifter_steps, plan(8, 2).seed)
+    fit_lifter(model.landmark_head.lifter, ShardFolder(data), plan(8, 2).steps.lifter_steps, plan(8, 2).seed)
     start = {f"model.{name}": p.detach() for name, p in trained_parameters(model).items()}
     one, two = last(a), last(b)
     assert one.keys() == two.keys()
@@ -201,7 +205,7 @@ def test_gradients_of_several_batches_make_the_step_of_one_large_batch(clueless,
 
 
 def test_a_run_that_renders_resumes_bit_for_bit_and_learns_its_density(shards, tmp_path):
-    config = replace(plan(4, 1), rendering=RENDERING, checkpoint_s=0)
+    config = replace(plan(4, 1), rendering=RENDERING)
 
     def interrupt(state):
         if state.counters.step == 3:
@@ -275,7 +279,7 @@ def test_a_batch_with_target_views_is_kept_whole(rendered, tmp_path):
 
 def test_a_run_starts_from_the_weights_of_another_run(shards, tmp_path):
     learned = trained_parameters(run_training(tiny(), plan(4, 2), shards, tmp_path / "first"))
-    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0, initial=tmp_path / "first")
+    config = replace(plan(2, 2), learning_rate=0.0, steps=STILL, initial=tmp_path / "first")
     going_on = run_training(tiny(), config, shards, tmp_path / "second")
     assert all(torch.equal(p, learned[name]) for name, p in trained_parameters(going_on).items())
 
@@ -286,7 +290,7 @@ def test_a_run_starts_from_exported_weights(shards, tmp_path):
     save_pretrained(tmp_path / "weights", tiny(), dict(trained_parameters(exported)))
     been = [TrainingStage("all", {"procedural": 2}, ["CC0"], 60_000, 1.25, 7, "abc")]
     write_history(tmp_path / "weights", been)
-    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0, initial=tmp_path / "weights")
+    config = replace(plan(2, 2), learning_rate=0.0, steps=STILL, initial=tmp_path / "weights")
     going_on = run_training(tiny(), config, shards, tmp_path / "run")
     assert read_history(tmp_path / "run") == been
     assert all(
@@ -299,7 +303,7 @@ def test_weights_without_a_head_part_get_one(shards, tmp_path):
     parameters = trained_parameters(build(tiny())).items()
     older = {name: parameter for name, parameter in parameters if not name.startswith("field.head.")}
     save_pretrained(tmp_path / "weights", tiny(), older)
-    config = replace(plan(2, 2), learning_rate=0.0, weight_decay=0.0, initial=tmp_path / "weights")
+    config = replace(plan(2, 2), learning_rate=0.0, steps=STILL, initial=tmp_path / "weights")
     going_on = run_training(tiny(), config, shards, tmp_path / "run")
     assert {name for name in trained_parameters(going_on) if "field.head." in name}
     save_pretrained(tmp_path / "new", tiny(), dict(trained_parameters(going_on)))
@@ -308,7 +312,8 @@ def test_weights_without_a_head_part_get_one(shards, tmp_path):
 
 def test_hooks_report_losses_validation_and_pictures_when_they_are_due(shards, tmp_path):
     lines, validations, pictures = [], [], []
-    config = replace(plan(4, 2), validate_every=2, picture_every=2, picture_px=8)
+    log = LogSettings(checkpoint_s=0, keep=20, log_every=1, validate_every=2, picture_every=2, picture_px=8)
+    config = replace(plan(4, 2), log=log)
     hooks = [
         Validate(ShardFolder(shards), lambda *report: validations.append(report)),
         DrawPictures(lambda *report: pictures.append(report)),

@@ -9,8 +9,8 @@ from train_tiny import RENDERING, STAGE, numbers
 from humanlrm.encoding import encode
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
-from humanlrm.train.config import TrainConfig
-from humanlrm.train.losses import LossWeights, compute_losses
+from humanlrm.train.config import LossWeights, TrainConfig
+from humanlrm.train.losses import compute_losses
 from humanlrm.train.objective import Objective, StepContext
 from humanlrm.train.optimizer import make_optimizer
 from humanlrm.views import Batch, Supervision

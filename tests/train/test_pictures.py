@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from analytic_fields import by_place, field_of, sphere
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from train_tiny import RENDERING
 
+from humanlrm.camera import rotation_about_y
 from humanlrm.mesh.surface import TriangleSurface, is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
@@ -17,7 +19,7 @@ from humanlrm.train.checkpoint import Counters
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.hooks import Progress
 from humanlrm.train.objective import Objective, StepContext
-from humanlrm.train.pictures import Pictures, draw_pictures
+from humanlrm.train.pictures import Pictures, draw_around, draw_pictures
 from humanlrm.train.report import TrainingReport
 from humanlrm.train.throughput import bf16_pays, flop_counter, matmul_peak, step_flops
 from humanlrm.views import Batch, Targets
@@ -53,6 +55,17 @@ def test_wanted_and_predicted_silhouettes_of_the_given_view_overlap(scans):
     wanted, predicted = ((picture - 0.5).abs().amax(0) > 1e-3 for picture in (wanted, predicted))
     assert (wanted & predicted).sum() > 0.5 * (wanted | predicted).sum()
     assert (normals == 0.5).all()
+
+
+def test_pictures_from_all_around_show_each_side_with_its_color_and_normal():
+    around = draw_around(field_of(sphere(0.6), by_place), 1, 24)
+    assert around.shape == (1, 3, 48, 96)
+    for column, yaw_deg in enumerate((0.0, 90.0, 180.0, 270.0)):
+        toward_camera = torch.from_numpy(rotation_about_y(np.deg2rad(yaw_deg)))[:, 2].float()
+        color, normal = (around[0, :, row, 24 * column + 12] for row in (12, 36))
+        torch.testing.assert_close(color, toward_camera * 0.3 + 0.5, rtol=0, atol=0.06)
+        torch.testing.assert_close(normal, torch.tensor([0.5, 0.5, 1.0]), rtol=0, atol=0.06)
+    assert around[0, :, 0, 0].min() == 1
 
 
 def test_the_mesh_is_closed_and_colored(drawn):

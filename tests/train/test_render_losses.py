@@ -1,26 +1,26 @@
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 from analytic_fields import by_place, field_of, sphere, union
 
 from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS
+from humanlrm.camera import rotation_about_y
 from humanlrm.frame import canonical_camera
 from humanlrm.model.config import tiny
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import build
 from humanlrm.rays import image_rays, pixel_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField
-from humanlrm.render.surface import orbit_rotation
-from humanlrm.render.volume import Sampling, render_rays, to_image
+from humanlrm.render.settings import Sampling
+from humanlrm.render.volume import render_rays, to_image
+from humanlrm.train.config import RenderSchedule, RenderStage, RenderWeights
 from humanlrm.train.losses import weighted_sum
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import box_map, choose_patch, choose_pixels, edge_map
 from humanlrm.train.render_losses import (
-    RenderSchedule,
-    RenderStage,
-    RenderWeights,
     depth_loss,
     mask_loss,
     radiance_field,
@@ -35,7 +35,8 @@ BODY = union(sphere(0.4, (0.1, 0.0, 0.0)), sphere(0.25, (0.1, 0.5, 0.2)))
 
 def similarities() -> torch.Tensor:
     """The given view itself, and one from the side in a frame of its own scale and origin."""
-    side = orbit_rotation(80.0)
+    side = torch.eye(4)
+    side[:3, :3] = torch.from_numpy(rotation_about_y(np.deg2rad(80.0)))
     side[:3, :3] *= 0.9
     side[:3, 3] = torch.tensor([0.05, -0.1, 0.08])
     return torch.stack([torch.eye(4), side])

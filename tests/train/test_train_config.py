@@ -2,10 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from humanlrm.train.config import TrainConfig
-from humanlrm.train.render_losses import RenderSchedule
+from humanlrm.train.config import RenderSchedule, StepSettings, TrainConfig
 
-PLAN = TrainConfig(samples=1000, warmup=100, learning_rate=1.0)
+PLAN = TrainConfig(samples=1000, learning_rate=1.0, steps=StepSettings(warmup=100))
 
 
 def test_the_rate_rises_linearly_during_warm_up():
@@ -25,7 +24,7 @@ def test_the_rate_falls_linearly_over_the_last_quarter_to_a_fiftieth():
 
 
 def test_a_run_shorter_than_its_warm_up_still_has_a_rate():
-    plan = TrainConfig(samples=10, warmup=100)
+    plan = TrainConfig(samples=10, steps=StepSettings(warmup=100))
     assert all(0 < plan.rate(seen) <= plan.learning_rate for seen in range(11))
 
 

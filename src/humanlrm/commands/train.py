@@ -1,13 +1,13 @@
 """``humanlrm train``, ``train-diffusion``, ``train-poses`` and ``describe``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import torch
 import tyro
 
-from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, console, errors, needs_train
+from humanlrm.commands.terminal import asset_pack, check_bf16, check_device, complain, console, needs_train
+from humanlrm.train.config import RenderSchedule, TrainConfig, for_heads
 
 #: Imagined people of whom a new landmark lifter learns.
 _FIGURES = 20_000
@@ -20,113 +20,82 @@ class Train:
     Several processes: torchrun --nproc-per-node 2 -m -- humanlrm.cli train ...
 
     Attributes:
-        preset: tiny, small, base or paper.
+        preset: model to train: tiny, small, base or paper.
         data: folders of shards.
-        weights: how often each folder's turn comes, e.g. 2 1 1; without it all alike.
-        run: folder of checkpoints and logs.
+        weights: how often each folder's turn comes, e.g. 2 1 1. none: all alike.
+        run_folder: folder of checkpoints and logs.
         validation: folder of shards to validate on.
-        samples: how many samples to see in all.
-        batch: samples per process that are computed at once.
-        accumulate: batches per step.
-        learning_rate: after warm-up.
-        fall: of the learning rate: linear (over the last quarter) or cosine (over the whole run).
-        bf16: compute the network in bfloat16, where this device is faster in it.
-        part: all, or of small and tiny only the estimate of the landmarks, or only what is built on them (field), or of
-            that only what heads are like.
-        rendering: also compare renderings of other views (colour, perceptual, mask, normal, depth).
-        seed: of initial weights and of the order of the data.
-        workers: processes that load data.
-        device: cpu, cuda or mps.
-        threads: torch threads; more than one pays only on an otherwise idle machine.
-        initial: another run, or a folder of exported weights, that a new run starts from.
-        export: where to write the finished weights (float16), e.g. src/humanlrm/weights/small.
-        encoder: what the image encoder of a new run of base or paper starts from: a hub id such as facebook/dinov2-base
-            or facebook/dino-vitb16, or a folder; without it from random weights.
-        picture_every: steps between pictures in the log.
+        rendering: also compare renderings of other views (color, perceptual, mask, normal, depth).
+        export: folder to write the finished weights to (float16), e.g. src/humanlrm/weights/small.
         assets: asset pack whose poses a new run's landmark lifter learns beside those of the shards. Default:
             $HUMANLRM_ASSETS.
+        threads: torch threads; more than one pays only on an otherwise idle machine.
     """
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     data: tuple[Path, ...]
-    weights: tuple[float, ...] | None = None
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    weights: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="WEIGHT ...")] = None
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/small")
     validation: Path | None = None
-    samples: int = 60_000
-    batch: int = 8
-    accumulate: int = 1
-    learning_rate: float = 8e-4
-    fall: Literal["linear", "cosine"] = "linear"
-    bf16: bool = False
-    part: Literal["all", "landmarks", "field", "head"] = "all"
     rendering: bool = False
-    seed: int = 0
-    workers: int = 1
-    device: str = "cpu"
-    threads: int = 1
-    initial: Path | None = None
     export: Path | None = None
-    encoder: str | None = None
-    picture_every: int = 500
     assets: Path | None = None
+    threads: int = 1
 
     def run(self) -> int:
         needs_train()
+        import torch
+
         from humanlrm.model.config import PRESETS
         from humanlrm.model.pretrained import save_pretrained
         from humanlrm.train.checkpoint import list_checkpoints, load_counters, trained_parameters
-        from humanlrm.train.config import TrainConfig, for_heads
         from humanlrm.train.loop import train
         from humanlrm.train.processes import own_group
-        from humanlrm.train.render_losses import RenderSchedule
         from humanlrm.train.report import TrainingReport
         from humanlrm.train.setup import setup
         from humanlrm.train.stop import stop_message
 
         if self.preset not in PRESETS:
             raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
-        check_device(self.device)
+        check_device(self.config.device)
         torch.set_num_threads(self.threads)
-        config = PRESETS[self.preset]()
-        bf16 = check_bf16(self.bf16, self.device)
-        names = ("samples", "batch", "accumulate", "learning_rate", "fall", "part", "seed", "picture_every")
-        names += ("workers", "device", "initial", "encoder")
-        plan = TrainConfig(
-            **{name: getattr(self, name) for name in names},
-            bf16=bf16,
-            rendering=RenderSchedule() if self.rendering else None,
-        )
-        if self.part == "head":
-            plan = for_heads(plan)
+        model_config, plan = PRESETS[self.preset](), self._plan()
         data = self._mixture()
         begun = load_counters(self.run_folder).seen if list_checkpoints(self.run_folder) else 0
-        if self.initial is None and getattr(config, "landmarks", True) and not begun:
+        if plan.initial is None and getattr(model_config, "landmarks", True) and not begun:
             console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
         if begun:
-            console.print(f"going on from {begun:,} of {self.samples:,} samples", highlight=False)
-        with TrainingReport(self.run_folder, self.samples, console, self.device, bf16, begun) as report:
-            figures = self._figures() if self.initial is None else None
+            console.print(f"going on from {begun:,} of {plan.samples:,} samples", highlight=False)
+        with TrainingReport(self.run_folder, plan.samples, console, plan.device, plan.bf16, begun) as report:
+            figures = self._figures() if plan.initial is None else None
             with own_group():
-                state = setup(config, plan, data, self.run_folder, figures)
+                state = setup(model_config, plan, data, self.run_folder, figures)
                 train(state, data, report.hooks(self.validation))
             model = state.averaged_model()
         if console.quiet:  # what the first process writes may not be there yet
             return 0
         seen = load_counters(self.run_folder).seen
-        if seen < self.samples:
-            raise ValueError(stop_message(seen, self.samples))
+        if seen < plan.samples:
+            raise ValueError(stop_message(seen, plan.samples))
         console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
         if self.export is not None:
-            save_pretrained(self.export, config, {name: p.cpu() for name, p in trained_parameters(model).items()})
+            save_pretrained(self.export, model_config, {name: p.cpu() for name, p in trained_parameters(model).items()})
             console.print(f"weights written to {self.export}", highlight=False)
         return 0
+
+    def _plan(self) -> TrainConfig:
+        """The run's settings with what follows from other options and from the device."""
+        bf16 = check_bf16(self.config.bf16, self.config.device)
+        plan = replace(self.config, bf16=bf16, rendering=RenderSchedule() if self.rendering else None)
+        return for_heads(plan) if plan.part == "head" else plan
 
     def _figures(self):
         from humanlrm.people.avatars.person import AvatarLibrary
         from humanlrm.people.figures import figures
 
         given = asset_pack(self.assets)
-        return None if given is None else figures(AvatarLibrary(given, "train"), _FIGURES, self.seed)
+        return None if given is None else figures(AvatarLibrary(given, "train"), _FIGURES, self.config.seed)
 
     def _mixture(self):
         from humanlrm.data.shards import Mixture, ShardFolder
@@ -138,7 +107,7 @@ class Train:
             )
         mixture = Mixture([(ShardFolder(folder), weight) for folder, weight in zip(self.data, weights, strict=True)])
         for problem in mixture.problems:
-            errors.print(f"skipped {problem}", style="red", highlight=False, soft_wrap=True, markup=False)
+            complain(f"skipped {problem}")
         return mixture
 
 
@@ -147,22 +116,22 @@ class TrainDiffusion:
     """Train the completion of half-hidden people. Started again with the same --run, it goes on where it was.
 
     Attributes:
-        preset: tiny or small.
+        preset: denoiser to train: tiny or small.
         student: weights folder of a reconstruction model of the paper's family (without depth_prior).
         data: folder of shards.
-        latents: folder of the teacher's latents; those that lack are made first.
-        run: folder of checkpoints and logs.
+        latents: folder of the teacher's latents; those that are missing are made first.
+        run_folder: folder of checkpoints and logs.
         teacher: weights folder of the multi-view teacher. Default: the student, given several views.
-        views: that the teacher sees of each person.
-        samples: how many photos to see in all.
+        views: number of views of each person that the teacher sees.
+        samples: photos to see in all.
         batch: photos per step.
         workers: processes that load data.
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
-        export: where to write the finished weights (float16).
+        export: folder to write the finished weights to (float16).
     """
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     student: Path
     data: Path
     latents: Path
@@ -178,6 +147,8 @@ class TrainDiffusion:
 
     def run(self) -> int:
         needs_train()
+        import torch
+
         from humanlrm.diffusion.latent.denoiser import DENOISERS
         from humanlrm.model.pretrained import from_pretrained, save_pretrained
         from humanlrm.train.checkpoint import trained_parameters
@@ -210,13 +181,13 @@ class TrainPoses:
     Attributes:
         data: folders of shards, best of people that the model was not trained on: there it errs as on strangers.
         weights: folder of a model of the small family. Default: a copy of the shipped ones in the run's folder.
-        run: folder of examples, checkpoints and logs.
-        photos: how many augmented photos the model looks at, once.
-        samples: how many photos the denoiser sees, again and again.
-        seed: of initial weights, noise and augmentation.
-        workers: processes that look at photos.
+        run_folder: folder of examples, checkpoints and logs.
+        photos: augmented photos from which examples are collected, once.
+        samples: examples that the denoiser sees in all, each one several times.
+        seed: seed of initial weights, noise and augmentation.
+        workers: processes that collect examples.
         threads: torch threads of the training.
-        export: where to write the finished weights (float16). Default: the folder "poses" of the model's.
+        export: folder to write the finished weights to (float16). Default: the folder "poses" of the model's.
     """
 
     data: tuple[Path, ...]
@@ -231,6 +202,8 @@ class TrainPoses:
 
     def run(self) -> int:
         needs_train()
+        import torch
+
         from humanlrm.commands.terminal import commit
         from humanlrm.completion import POSES
         from humanlrm.data.shards import ShardFolder
@@ -269,12 +242,12 @@ class Describe:
     """Print what a preset costs: parameters, tokens, operations and memory. Nothing is trained or downloaded.
 
     Attributes:
-        preset: tiny, small, base or paper.
-        views: given views per sample (base and paper).
+        preset: model to describe: tiny, small, base or paper.
+        views: input views per sample (base and paper).
         queries: field queries per sample in training, e.g. rays times samples per ray.
     """
 
-    preset: tyro.conf.Positional[str]
+    preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     views: int = 1
     queries: int = 2048
 

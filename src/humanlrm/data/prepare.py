@@ -5,11 +5,9 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,67 +15,24 @@ from jaxtyping import Float
 
 from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.data.capture import Capture, encode_capture, encode_inputs, prepare_inputs
-from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Item
 from humanlrm.data.importers.thuman import HELD_OUT
+from humanlrm.data.job import PrepareJob
 from humanlrm.data.records import list_entries, write_records
 from humanlrm.data.render.shoot import render_subject
 from humanlrm.data.scan import Scan
-from humanlrm.data.settings import RenderSettings
 from humanlrm.data.shards import encode_subject
 from humanlrm.data.triangulate import capture_landmarks, scan_landmarks
 from humanlrm.files import read_lines, write_text
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.workers import processes
+from humanlrm.workers import WorkerKilledError, map_tasks
 
 #: Items per shard.
 SHARD = 20
 #: Least cosine between the vertical and the trunk of an upright person; the summary names so many others.
 _UPRIGHT_COS, _MOST_NAMED = 0.35, 5
-PARTS = ("train", "test", "all")
 #: Named lists of held-out ids for ``--split``.
 SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
-
-
-@dataclass(frozen=True)
-class PrepareJob:
-    """Choice of items and their preparation.
-
-    Attributes:
-        name: of the adapter, a key of ``ADAPTERS``.
-        source: the data set's folder.
-        out: folder for the shards.
-        options: axes, units and sizes.
-        split: file of held-out ids (of items or groups), one per line, or a key of ``SPLITS``.
-        part: train (everything that is not held out), test (what is held out) or all.
-        every: step between frames of a sequence.
-        limit: at most so many items.
-        settings: how scans are rendered.
-    """
-
-    name: str
-    source: Path
-    out: Path
-    options: Options = field(default_factory=Options)
-    split: str | None = None
-    part: str = "train"
-    every: int = 1
-    limit: int | None = None
-    settings: RenderSettings = field(default_factory=RenderSettings)
-
-    def __post_init__(self) -> None:
-        if self.name not in ADAPTERS:
-            raise ValueError(f"unknown data set {self.name!r}; there are {', '.join(ADAPTERS)}")
-        if not self.source.is_dir():
-            raise ValueError(f"source {self.source} is not a folder; give the folder that holds the data set")
-        if self.part not in PARTS:
-            raise ValueError(f"part must be one of {', '.join(PARTS)}, got {self.part!r}")
-        if self.every < 1 or (self.limit is not None and self.limit < 1):
-            raise ValueError(f"every and limit must be positive, got {self.every} and {self.limit}")
-
-    @property
-    def adapter(self) -> Adapter:
-        return ADAPTERS[self.name]
 
 
 @dataclass(frozen=True)
@@ -124,11 +79,15 @@ def plan(job: PrepareJob) -> PreparePlan:
     """Find and choose items. Those in finished shards are not prepared again, those that were skipped are tried again.
 
     Raises:
-        ValueError: nothing found, a split that names nobody, or a shard in ``out`` that cannot be read.
+        ValueError: unknown data set, no folder, nothing found, a split that names nobody, or a shard in ``out`` that
+            cannot be read.
     """
-    items = job.adapter.find(job.source)
+    adapter = job.adapter
+    if not job.source.is_dir():
+        raise ValueError(f"source {job.source} is not a folder; give the folder that holds the data set")
+    items = adapter.find(job.source)
     if not items:
-        raise ValueError(f"nothing found in {job.source}; {job.adapter.title} looks like {job.adapter.layout}")
+        raise ValueError(f"nothing found in {job.source}; {adapter.title} looks like {adapter.layout}")
     chosen = choose(items, job)
     unique: dict[str, Item] = {}
     skipped = []
@@ -197,15 +156,25 @@ def _is_upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
     return not trunk[1] < _UPRIGHT_COS * np.linalg.norm(trunk)
 
 
-def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: PoseDetector) -> PrepareOutcome:
-    """Write one shard. Unusable items are reported and left out."""
-    path, items = task
-    outcome = PrepareOutcome(path, [], [])
+class ShardPreparer:
+    """One process's share of a job: prepares the items of a shard."""
 
-    def records() -> Iterator[dict[str, str | bytes]]:
+    def __init__(self, job: PrepareJob) -> None:
+        torch.set_num_threads(1)
+        self.job, self.detector = job, PoseDetector(threads=1)
+
+    def __call__(self, task: tuple[Path, list[Item]]) -> PrepareOutcome:
+        """Write one shard. Unusable items are reported and left out."""
+        path, items = task
+        outcome = PrepareOutcome(path, [], [])
+        if write_records(path, self._records(items, outcome)) == 0:
+            path.unlink()
+        return outcome
+
+    def _records(self, items: list[Item], outcome: PrepareOutcome) -> Iterator[dict[str, str | bytes]]:
         for item in items:
             try:
-                record, done = prepare_item(item, job, detector)
+                record, done = prepare_item(item, self.job, self.detector)
             except Exception as error:
                 # Readers raise nearly anything on strange files, and one file must not end a run of days.
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
@@ -213,18 +182,6 @@ def prepare_shard(task: tuple[Path, list[Item]], job: PrepareJob, detector: Pose
                 continue
             outcome.done.append(done)
             yield record
-
-    if write_records(path, records()) == 0:
-        path.unlink()
-    return outcome
-
-
-_detector = lru_cache(maxsize=1)(PoseDetector)
-
-
-def _prepare_here(task: tuple[Path, list[Item]], job: PrepareJob) -> PrepareOutcome:
-    """Write one shard with the detector of this process."""
-    return prepare_shard(task, job, _detector(threads=1))
 
 
 def run(
@@ -243,10 +200,17 @@ def run(
         raise ValueError(f"workers must be positive, got {workers}")
     _check_settings(job)
     outcomes: list[PrepareOutcome] = []
-    for outcome in (_prepare_here(task, job) for task in todo) if workers == 1 else _in_processes(job, todo, workers):
-        outcomes.append(outcome)
-        if report is not None:
-            report(outcome)
+    try:
+        for _, outcome in map_tasks(ShardPreparer, (job,), todo, workers):
+            outcomes.append(outcome)
+            if report is not None:
+                report(outcome)
+    except WorkerKilledError as error:
+        shard, items = cast(tuple[Path, list[Item]], error.task)
+        raise ValueError(
+            f"a process was killed while it prepared {shard.name} or a shard after it ({items[0].id} and on), "
+            "perhaps for want of memory; run again with fewer workers: finished shards are kept"
+        ) from error
     return outcomes
 
 
@@ -263,20 +227,6 @@ def _check_settings(job: PrepareJob) -> None:
             raise ValueError(
                 f"{job.out} holds shards with {name} {recorded.get(name)}, not {value}; give another --out"
             )
-
-
-def _in_processes(job: PrepareJob, todo: list[tuple[Path, list[Item]]], workers: int) -> Iterator[PrepareOutcome]:
-    with processes(min(workers, max(1, len(todo))), torch.set_num_threads, (1,)) as pool:
-        tasks = {pool.submit(_prepare_here, task, job): task for task in todo}
-        for future in as_completed(tasks):
-            try:
-                yield future.result()
-            except BrokenProcessPool as error:
-                shard, items = tasks[future]
-                raise ValueError(
-                    f"a process was killed while it prepared {shard.name} or a shard after it ({items[0].id} and on), "
-                    "perhaps for want of memory; run again with fewer workers: finished shards are kept"
-                ) from error
 
 
 def summarize(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutcome]) -> list[tuple[str, str]]:

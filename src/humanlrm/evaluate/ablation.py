@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,13 @@ from humanlrm.evaluate.study import VARIANTS, Study, Variant
 from humanlrm.files import write_text
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.train.checkpoint import load_averaged_weights
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import RenderSchedule, StepSettings, TrainConfig
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import train
 from humanlrm.train.processes import own_group
-from humanlrm.train.render_losses import RenderSchedule
 from humanlrm.train.setup import setup
 from humanlrm.train.stop import TrainingStopped, stop_message
-from humanlrm.workers import processes
+from humanlrm.workers import map_tasks
 
 #: Columns of the table; "failed" follows.
 METRICS = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "psnr_front", "psnr_back", "iou_side")
@@ -112,20 +110,25 @@ def _chains(variants: list[Variant]) -> list[list[Variant]]:
 def _measure_all(
     plan: Study, out: Path, chains: list[tuple[list[Variant], int]], workers: int
 ) -> Iterator[tuple[str, int, Figures]]:
-    if workers == 1 or not chains:
+    if workers == 1:
         for chain, seed in chains:
             yield from _measure_chain(plan, chain, seed, out)
         return
     # The longest first: none is left over for one process at the end.
     chains = sorted(chains, key=lambda chain: -len(chain[0]))
-    with processes(min(workers, len(chains)), torch.set_num_threads, (1,)) as pool:
-        tasks = [pool.submit(_list_chain, plan, chain, seed, out) for chain, seed in chains]
-        for task in as_completed(tasks):
-            yield from task.result()
+    for _, rows in map_tasks(_ChainWorker, (plan, out), chains, workers):
+        yield from rows
 
 
-def _list_chain(plan: Study, chain: list[Variant], seed: int, out: Path) -> list[tuple[str, int, Figures]]:
-    return list(_measure_chain(plan, chain, seed, out))
+class _ChainWorker:
+    """One process's share of a study."""
+
+    def __init__(self, plan: Study, out: Path) -> None:
+        torch.set_num_threads(1)
+        self.plan, self.out = plan, out
+
+    def __call__(self, chain: tuple[list[Variant], int]) -> list[tuple[str, int, Figures]]:
+        return list(_measure_chain(self.plan, *chain, self.out))
 
 
 def _measure_chain(plan: Study, chain: list[Variant], seed: int, out: Path) -> Iterator[tuple[str, int, Figures]]:
@@ -156,7 +159,7 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
         batch=plan.batch,
         seed=seed,
         bf16=plan.bf16,
-        warmup=max(1, samples // 10),
+        steps=StepSettings(warmup=max(1, samples // 10)),
         initial=None if variant.after is None else _folder(out, variant.after, seed) / "weights",
         # Captures teach by renderings alone.
         rendering=RenderSchedule() if variant.rendering or variant.captures else None,

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from humanlrm.evaluate.sources import Unit, find_units
 from humanlrm.evaluate.worker import UnitMapper, Worker, part_path, unit_row
 from humanlrm.files import write_text
 from humanlrm.model.pretrained import SHIPPED, read_pretrained
-from humanlrm.workers import processes
+from humanlrm.workers import map_tasks
 
 #: Maps an actor class over plain rows on a cluster: (rows, class, arguments of the constructor) -> mapped rows.
 Mapper = Callable[[list[dict], type, tuple], Iterable[dict]]
@@ -90,32 +89,16 @@ def _measure(
         return
     if cluster is not None:
         yield from cluster([unit_row(unit) for unit in todo], UnitMapper, (_absolute(plan), out.resolve()))
-    elif workers == 1:
-        # The quick measure alone may take all cores; times of the full one are comparable on one.
-        yield from map(Worker(plan, out, threads=0 if plan.quick else 1), todo)
     else:
-        with processes(workers, _start, (plan, out)) as pool:
-            for future in as_completed([pool.submit(_work, unit) for unit in todo]):
-                yield future.result()
+        # The quick measure alone may take all cores; times of the full one are comparable on one.
+        threads = 0 if plan.quick and workers == 1 else 1
+        yield from map_tasks(Worker, (plan, out, threads), todo, workers)
 
 
 def _absolute(plan: EvaluationPlan) -> EvaluationPlan:
     """The plan for workers in other folders."""
     assets = plan.sources.assets and plan.sources.assets.resolve()
     return replace(plan, weights=plan.weights and plan.weights.resolve(), sources=replace(plan.sources, assets=assets))
-
-
-_worker: Worker | None = None
-
-
-def _start(plan: EvaluationPlan, out: Path) -> None:
-    global _worker
-    _worker = Worker(plan, out)
-
-
-def _work(unit: Unit) -> Path:
-    assert _worker is not None
-    return _worker(unit)
 
 
 def read_parts(out: Path, units: list[Unit]) -> list[Row]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from humanlrm.data.importers.io.mesh_files import read_mesh
-from humanlrm.data.importers.io.placement import Placement
+from humanlrm.data.job import Placement
 from humanlrm.data.scan import Scan
 from humanlrm.evaluate.plan import SETS, Sources, check_choice
 from humanlrm.mesh.surface import TriangleSurface

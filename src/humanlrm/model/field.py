@@ -14,7 +14,7 @@ from humanlrm.model.config import ModelConfig
 from humanlrm.model.head import Head, HeadPlaces, head_places
 from humanlrm.model.triplane import InputView, Triplane
 
-_OCTAVES = 4
+_POINT_OCTAVES = 4
 #: Length of a gradient below which it has no direction.
 _FLAT = 0.1
 _PIXEL = 5
@@ -106,7 +106,7 @@ class Field(SdfField):
         self.step = config.normal_step
         self.bones = SkeletonCapsules()
         features = 3 * config.plane_channels + _FEATURES + _PIXEL
-        inputs = features + 3 + 6 * _OCTAVES + 4 + SkeletonCapsules.count
+        inputs = features + 3 + 6 * _POINT_OCTAVES + 4 + SkeletonCapsules.count
         self.trunk = mlp(inputs, config.field_width, config.field_depth)
         self.sdf = zero_init(nn.Linear(config.field_width, 1))
         self.latent = nn.Linear(config.field_width, config.latent)
@@ -124,7 +124,9 @@ class Field(SdfField):
         before, behind, prior = silhouette_prior(inputs, pixel, points)
         capsules, _ = self.bones.distances(points, inputs.landmarks)
         near = torch.cat([before, behind, prior, capsules.min(-1, keepdim=True).values], dim=-1).clamp(-0.3, 0.3)
-        geometry = torch.cat([points, near * 4, capsules.clamp(-0.15, 0.25) * 4, fourier(points, _OCTAVES)], dim=-1)
+        geometry = torch.cat(
+            [points, near * 4, capsules.clamp(-0.15, 0.25) * 4, fourier(points, _POINT_OCTAVES)], dim=-1
+        )
         features = torch.cat(
             [
                 sample_plane(planes.xy, ndc),

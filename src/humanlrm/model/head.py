@@ -14,7 +14,7 @@ _NECK, _HEAD, _NOSE = INDEX["neck"], INDEX["head"], INDEX["nose"]
 _LEAST = 0.06
 #: Radii between which the head part fades out, in those distances.
 _FULL, _OVER = 1.7, 2.3
-_OCTAVES = 5
+_HEAD_OCTAVES = 5
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Head(nn.Module):
 
     def __init__(self, features: int, width: int = 96, depth: int = 3) -> None:
         super().__init__()
-        inputs = features + 3 + 6 * _OCTAVES + 1
+        inputs = features + 3 + 6 * _HEAD_OCTAVES + 1
         self.trunk = nn.Sequential(*mlp(inputs, width, depth), zero_init(nn.Linear(width, 1)))
 
     def forward(
@@ -67,6 +67,11 @@ class Head(nn.Module):
     ) -> Float[Tensor, "B P"]:
         """The distances ``sdf`` with heads; ``features`` are of planes and picture at all points."""
         body = sdf[places.inside][:, None]
-        near = [features[places.inside], places.places, fourier(places.places / 2, _OCTAVES), body.clamp(-0.2, 0.2) * 4]
+        near = [
+            features[places.inside],
+            places.places,
+            fourier(places.places / 2, _HEAD_OCTAVES),
+            body.clamp(-0.2, 0.2) * 4,
+        ]
         delta = self.trunk(torch.cat(near, dim=-1)) * places.share
         return sdf.masked_scatter(places.inside, (body + delta)[:, 0].to(sdf))

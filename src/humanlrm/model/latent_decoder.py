@@ -19,7 +19,7 @@ from humanlrm.model.view_encoder import ViewFeatures, ViewTokens
 FEATURES = 16
 PICTURE = 5
 _MIDDLE = 32
-_EXPANSION = 4
+_GATE_EXPANSION = 4
 #: Deviation of new plane tokens: large enough that what all tokens have in common, which is learned first, does not
 #: drown the place of each (of 0.02, 0.3 and 1 the one that overfits four people soonest).
 _TOKEN = 0.3
@@ -30,8 +30,8 @@ class GatedMLP(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.enter = nn.Linear(width, 2 * _EXPANSION * width)
-        self.leave = zero_init(nn.Linear(_EXPANSION * width, width))
+        self.enter = nn.Linear(width, 2 * _GATE_EXPANSION * width)
+        self.leave = zero_init(nn.Linear(_GATE_EXPANSION * width, width))
 
     def forward(self, tokens: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
         value, gate = self.enter(tokens).chunk(2, dim=-1)

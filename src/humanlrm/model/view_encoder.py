@@ -26,7 +26,7 @@ from humanlrm.model.encoder import ImageFeatures, LiteEncoder
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Image side that the published weights have position embeddings for.
 _POSITIONS_PX = {"dino": 224, "dinov2": 518}
-_OCTAVES = 5
+_PATCH_OCTAVES = 5
 _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "patch_size", "image_size")
 _CAMERA_NUMBERS = 16
 
@@ -205,7 +205,7 @@ class LiteTokens(ViewEncoder):
         self.width = self.net.channels[3] + self.net.channels[4]
         self.image_tokens = (config.image_px // 16) ** 2
         self.norm = nn.LayerNorm(self.width)
-        self.place = nn.Linear(6 * _OCTAVES, self.width)
+        self.place = nn.Linear(6 * _PATCH_OCTAVES, self.width)
         self.modulate = Modulation(config.camera_width, self.width)
 
     def tokens(self, image: Float[Tensor, "N 3 H W"], condition: Float[Tensor, "N E"] | None = None) -> ViewTokens:
@@ -215,7 +215,7 @@ class LiteTokens(ViewEncoder):
         height, width = features.shape[-2:]
         rows, columns = ((torch.arange(n, device=image.device) + 0.5) / n * 2 - 1 for n in (height, width))
         grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).flatten(0, 1)
-        place = self.place(fourier(nn.functional.pad(grid, (0, 1)), _OCTAVES))
+        place = self.place(fourier(nn.functional.pad(grid, (0, 1)), _PATCH_OCTAVES))
         tokens = self.norm(features.flatten(2).transpose(1, 2)) + place
         return ViewTokens(tokens if condition is None else self.modulate(tokens, condition), (height, width))
 

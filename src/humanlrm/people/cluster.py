@@ -17,7 +17,7 @@ class _Renderer:
         self.renderer = ShardRenderer(job)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        outcome = self.renderer(Path(row["shard"]), range(int(row["start"]), int(row["stop"])))
+        outcome = self.renderer((Path(row["shard"]), range(int(row["start"]), int(row["stop"]))))
         return {"shard": str(outcome.shard), "subjects": outcome.subjects, "failures": "\n".join(outcome.failures)}
 
 

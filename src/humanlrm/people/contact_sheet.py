@@ -15,7 +15,7 @@ from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import pixel_rays
 from humanlrm.people.generate import PersonSampler
 from humanlrm.people.job import PeopleSelection
-from humanlrm.workers import processes
+from humanlrm.workers import map_tasks
 
 #: Width over height of a tile, and rays per pixel side.
 _ASPECT, _SUPERSAMPLE = 0.72, 2
@@ -38,36 +38,25 @@ class Sheet:
     columns: int = 17
 
 
+class TilePainter:
+    """Paints the tile of a seed."""
+
+    def __init__(self, plan: Sheet) -> None:
+        torch.set_num_threads(1)
+        self.plan, self.sampler = plan, PersonSampler(plan.people.assets, plan.people.kind)
+
+    def __call__(self, seed: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The person of a seed from a random side, with the seed below."""
+        yaw_deg = float(np.random.default_rng([seed, 3]).uniform(-180, 180))
+        image = Image.fromarray(_picture(self.sampler(seed), yaw_deg, self.plan.tile_px))
+        ImageDraw.Draw(image).text((3, image.height - 12), str(seed), fill=(90, 90, 90))
+        return np.asarray(image)
+
+
 def sheet(plan: Sheet, workers: int = 1) -> UInt8[np.ndarray, "H W 3"]:
     """The picture of a plan, people in the order of their seeds."""
-    people = plan.people
-    if workers == 1:
-        sampler = PersonSampler(people.assets, people.kind)
-        return grid([_tile(sampler, seed, plan) for seed in people.seeds], plan.columns)
-    with processes(workers, _start, (plan,)) as pool:
-        return grid(list(pool.map(_work, people.seeds)), plan.columns)
-
-
-_worker: tuple[PersonSampler, Sheet] | None = None
-
-
-def _start(plan: Sheet) -> None:
-    global _worker
-    torch.set_num_threads(1)
-    _worker = PersonSampler(plan.people.assets, plan.people.kind), plan
-
-
-def _work(seed: int) -> UInt8[np.ndarray, "h w 3"]:
-    assert _worker is not None
-    sampler, plan = _worker
-    return _tile(sampler, seed, plan)
-
-
-def _tile(sampler: PersonSampler, seed: int, plan: Sheet) -> UInt8[np.ndarray, "h w 3"]:
-    yaw_deg = float(np.random.default_rng([seed, 3]).uniform(-180, 180))
-    image = Image.fromarray(_picture(sampler(seed), yaw_deg, plan.tile_px))
-    ImageDraw.Draw(image).text((3, image.height - 12), str(seed), fill=(90, 90, 90))
-    return np.asarray(image)
+    tiles = dict(map_tasks(TilePainter, (plan,), plan.people.seeds, workers))
+    return grid([tiles[seed] for seed in plan.people.seeds], plan.columns)
 
 
 def _picture(scan: Scan, yaw_deg: float, height_px: int) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,7 +1,6 @@
 """Seeds to people of all kinds, and jobs that render them to shards on several processes."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from humanlrm.people.job import Kind, PeopleJob
 from humanlrm.people.makehuman.person import make_composed
 from humanlrm.people.procedural.person import make_person
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.workers import processes
+from humanlrm.workers import map_tasks
 
 #: Shares of procedural people and of avatars where there is an asset pack; the rest is composed.
 _PROCEDURAL, _AVATARS = 0.3, 0.3
@@ -88,8 +87,9 @@ class ShardRenderer:
         self.detector, self.settings = PoseDetector(threads=1), job.settings
         self.environments = load_environments(job.people.assets)
 
-    def __call__(self, path: Path, seeds: range) -> ShardOutcome:
-        """Writes one shard. People who fail are left out and said by seed."""
+    def __call__(self, shard: tuple[Path, range]) -> ShardOutcome:
+        """Write one shard, of its file and seeds. People who fail are left out and said by seed."""
+        path, seeds = shard
         failures: list[str] = []
 
         def subjects() -> Iterator[tuple[str, Subject]]:
@@ -105,19 +105,6 @@ class ShardRenderer:
                     failures.append(f"seed {seed}: {error}")
 
         return ShardOutcome(path, write_shard(path, subjects()), failures)
-
-
-_renderer: ShardRenderer | None = None
-
-
-def _start(job: PeopleJob) -> None:
-    global _renderer
-    _renderer = ShardRenderer(job)
-
-
-def _render_shard(task: tuple[Path, range]) -> ShardOutcome:
-    assert _renderer is not None
-    return _renderer(*task)
 
 
 def run(
@@ -139,10 +126,8 @@ def run(
     PersonSampler(job.people.assets, job.people.kind)  # what is missing is said here, not by every process
     tasks = job.missing_shards() if todo is None else todo
     outcomes: list[ShardOutcome] = []
-    with processes(workers, _start, (job,)) as pool:
-        for future in as_completed([pool.submit(_render_shard, task) for task in tasks]):
-            outcome = future.result()
-            outcomes.append(outcome)
-            if report is not None:
-                report(outcome, len(outcomes), len(tasks))
+    for _, outcome in map_tasks(ShardRenderer, (job,), tasks, workers):
+        outcomes.append(outcome)
+        if report is not None:
+            report(outcome, len(outcomes), len(tasks))
     return outcomes

@@ -21,7 +21,7 @@ _VALIDATION_SAMPLES = 64
 
 
 class SaveCheckpoints(Hook):
-    """Save every ``config.checkpoint_s`` seconds, and at the end."""
+    """Save every ``config.log.checkpoint_s`` seconds, and at the end."""
 
     def __init__(self) -> None:
         self._saved_s = time.monotonic()
@@ -29,7 +29,7 @@ class SaveCheckpoints(Hook):
 
     def after_step(self, state: TrainState, step: Step) -> None:
         self._is_saved = False
-        if step.ended_s - self._saved_s > state.config.checkpoint_s:
+        if step.ended_s - self._saved_s > state.config.log.checkpoint_s:
             self.finish(state)
             self._saved_s = step.ended_s
 
@@ -37,7 +37,7 @@ class SaveCheckpoints(Hook):
         if not self._is_saved:
             model, density = state.objective.model, state.objective.density
             save_checkpoint(
-                state.run, model, state.average, state.optimizer, state.counters, state.config.keep, density
+                state.run, model, state.average, state.optimizer, state.counters, state.config.log.keep, density
             )
             self._is_saved = True
 
@@ -62,7 +62,7 @@ class Progress:
 
 
 class ReportProgress(Hook):
-    """Report losses and throughput every ``config.log_every`` steps, and at the end."""
+    """Report losses and throughput every ``config.log.log_every`` steps, and at the end."""
 
     def __init__(self, report: Callable[[Progress], None]) -> None:
         self._report = report
@@ -72,7 +72,7 @@ class ReportProgress(Hook):
     def after_step(self, state: TrainState, step: Step) -> None:
         self._steps += 1
         config, counters = state.config, state.counters
-        if counters.step % config.log_every and counters.seen < config.samples:
+        if counters.step % config.log.log_every and counters.seen < config.samples:
             return
         if self._flops is None:
             progress = counters.seen / config.samples
@@ -84,7 +84,7 @@ class ReportProgress(Hook):
 
 
 class Validate(Hook):
-    """Validate the averaged weights every ``config.validate_every`` steps.
+    """Validate the averaged weights every ``config.log.validate_every`` steps.
 
     Args:
         report: takes the number of samples seen and the mean losses by name.
@@ -94,12 +94,12 @@ class Validate(Hook):
         self._data, self._report = data, report
 
     def after_step(self, state: TrainState, step: Step) -> None:
-        if state.counters.step % state.config.validate_every == 0:
+        if state.counters.step % state.config.log.validate_every == 0:
             self._report(state.counters.seen, validate(state.averaged_model(), self._data))
 
 
 class DrawPictures(Hook):
-    """Draw pictures of the averaged weights every ``config.picture_every`` steps.
+    """Draw pictures of the averaged weights every ``config.log.picture_every`` steps.
 
     Args:
         report: takes the number of samples seen and the pictures.
@@ -109,9 +109,9 @@ class DrawPictures(Hook):
         self._report = report
 
     def after_step(self, state: TrainState, step: Step) -> None:
-        if state.counters.step % state.config.picture_every == 0:
+        if state.counters.step % state.config.log.picture_every == 0:
             model = state.averaged_model().cpu()
-            self._report(state.counters.seen, draw_pictures(model, step.batch, size_px=state.config.picture_px))
+            self._report(state.counters.seen, draw_pictures(model, step.batch, size_px=state.config.log.picture_px))
 
 
 @torch.no_grad()

@@ -77,7 +77,7 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
                 suspect = suspect if bool(loss.isfinite()) else batch
                 for name, value in terms.items():
                     losses[name] = losses.get(name, 0.0) + float(value) / config.accumulate
-            norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(state.parameters.values(), config.steps.clip)
             if not bool(norm.isfinite()):  # in every process: the gradient is everyone's
                 path = _keep(suspect, state.run, accelerator.process_index)
                 raise TrainingStopped(
@@ -86,7 +86,7 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
             state.optimizer.step()
             counters.step += 1
             counters.seen += state.samples_per_step
-            update_average(state.average, state.parameters, config.ema, counters.step)
+            update_average(state.average, state.parameters, config.steps.ema, counters.step)
             now_s = time.monotonic()
             counters.seconds += (now_s - started_s) * accelerator.num_processes
             started_s = now_s

@@ -1,12 +1,11 @@
 """Losses of direct 3D supervision: distances in space, the surface, depth maps and landmarks.
 
-To add a loss, write its function, its line in :func:`supervision_losses` and its weight in :class:`LossWeights`.
+To add a loss, write its function, its line in :func:`supervision_losses` and its weight in
+:class:`humanlrm.train.config.LossWeights`.
 
 A point (or surface sample) whose place is NaN is unknown. Means are over all points of the batch, known or not, so
 that a sample pulls equally hard whatever else is in its batch, and gradients of batches may be averaged.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -41,41 +40,6 @@ _BELL_CELLS = 1.2
 _LOGIT_DISTANCE, _UNSURE_DISTANCE = 0.02, 0.01
 
 Losses = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weight of each loss; the weighted losses are of one size after some hundred steps.
-
-    Attributes:
-        sdf: signed distance at points, L1.
-        occupancy: inside or outside by the sign of the distance, cross entropy; keeps the field from collapsing to 0.
-        surface: |sdf| at surface points, L1; light, because a field that is zero everywhere has none of it.
-        normal: squared difference of unit normals at surface points (paper: normal MSE).
-        eikonal: squared deviation of the gradient's length from 1 at surface points (paper).
-        rgb: color at surface points, L1.
-        depth: front and back depth of the pixels' rays, L1.
-        slope: differences of neighboring pixels' depths, L1.
-        landmarks: estimated 3D landmarks, L1.
-        bones: vectors between estimated landmarks along the bones, L1.
-        heat: heatmaps of the landmarks, cross entropy.
-        heatmaps: landmarks that are read from the heatmaps, L1.
-        coarse_depth: depth maps that are predicted beside the heatmaps, L1.
-    """
-
-    sdf: float = 10.0
-    occupancy: float = 0.5
-    surface: float = 1.0
-    normal: float = 0.3
-    eikonal: float = 0.05
-    rgb: float = 1.5
-    depth: float = 4.0
-    slope: float = 15.0
-    landmarks: float = 3.0
-    bones: float = 2.0
-    heat: float = 0.1
-    heatmaps: float = 1.5
-    coarse_depth: float = 2.0
 
 
 def weighted_sum(losses: Losses, weights: object) -> Float[Tensor, ""]:

@@ -30,7 +30,7 @@ def make_optimizer(model: HumanLRM, config: TrainConfig, density: nn.Module | No
         decays = parameter.ndim >= 2 and name.endswith("weight")
         members.setdefault((decays, slow.get(parameter, 1.0)), []).append(parameter)
     groups = [
-        {"params": parameters, "weight_decay": config.weight_decay * decays, "share": share}
+        {"params": parameters, "weight_decay": config.steps.weight_decay * decays, "share": share}
         for (decays, share), parameters in members.items()
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)

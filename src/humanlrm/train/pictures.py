@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from humanlrm.camera import rotation_about_y
 from humanlrm.encoding import encode
 from humanlrm.frame import canonical_camera
 from humanlrm.mesh.extract import extract_surface
@@ -17,14 +18,19 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.rays import Rays, image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField
-from humanlrm.render.surface import occupancy, render_surface, turntable
-from humanlrm.render.volume import to_image
+from humanlrm.render.settings import Sampling
+from humanlrm.render.volume import Rendering, render_rays, to_image
 from humanlrm.train.pixels import view_scale
 from humanlrm.train.render_losses import radiance_field
 from humanlrm.views import Batch, Targets
 
 #: Cells per side of the mesh in the log.
 _LOG_MESH_CELLS = 64
+#: Width of the density (box units): so narrow that the pictures show the surface.
+_SURFACE_BETA = 0.005
+_YAWS_DEG = (0.0, 90.0, 180.0, 270.0)
+#: Rays that are rendered at once.
+_CHUNK_RAYS = 4096
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Pictures:
 
 @torch.no_grad()
 def draw_pictures(model: HumanLRM, batch: Batch, subjects: int = 2, size_px: int = 64) -> Pictures:
-    """Draw the first few subjects of a batch: the surface, not the density around it.
+    """Draw the first few subjects of a batch.
 
     Args:
         model: on the CPU, in evaluation mode.
@@ -65,16 +71,33 @@ def draw_pictures(model: HumanLRM, batch: Batch, subjects: int = 2, size_px: int
     batch = _first(batch, subjects)
     image = batch.inputs.image[:, :4]
     planes = encode(model, batch.inputs)
-    field, count = radiance_field(model, planes, LaplaceDensity()), len(image)
+    field, count = radiance_field(model, planes, LaplaceDensity(_SURFACE_BETA)), len(image)
     targets = batch.supervision.targets
     if targets is not None and targets.alpha.shape[-1] % size_px == 0:
         targets = targets.reduced(size_px)
     return Pictures(
         inputs=_on_grey(image[:, :3], image[:, 3:]),
-        around=turntable(field, count, size_px=size_px),
+        around=draw_around(field, count, size_px),
         targets=None if targets is None else _compare_targets(field, targets),
         mesh=_mesh(model, planes),
     )
+
+
+def draw_around(field: RadianceField, subjects: int, size_px: int) -> Float[Tensor, "B 3 H W"]:
+    """Render pictures from all around: color in the upper row, normals below, one column per yaw, on white.
+
+    Normals are in the axes of each view (x right, y up, z toward the viewer) as (n + 1)/2.
+    """
+    columns = []
+    for yaw_deg in _YAWS_DEG:
+        turn = torch.eye(4)
+        turn[:3, :3] = torch.from_numpy(rotation_about_y(np.deg2rad(yaw_deg)))
+        view = _render(field, size_px, turn.expand(subjects, 4, 4))
+        alpha = view.alpha[..., None]
+        normals = (view.normal @ turn[:3, :3] + 1) / 2 * alpha + 1 - alpha
+        rows = torch.cat([view.over(torch.ones(subjects, 1, 3)), normals], dim=-1)
+        columns.append(to_image(rows, (size_px, size_px)))
+    return rearrange(torch.stack(columns), "V B (rows C) H W -> B C (rows H) (V W)", rows=2).clamp(0, 1)
 
 
 def _first(part: Any, count: int) -> Any:
@@ -91,13 +114,12 @@ def _on_grey(rgb: Float[Tensor, "*B 3 H W"], alpha: Float[Tensor, "*B 1 H W"]) -
 
 def _compare_targets(field: RadianceField, targets: Targets) -> Float[Tensor, "B 3 HT WT"]:
     """Put true and predicted color, true and predicted normals of every target view side by side."""
-    subjects, views, _, side, _ = targets.rgb.shape
-    camera, grid = canonical_camera(side), occupancy(field, subjects)
-    rays = Rays(*(value.expand(subjects, *value.shape[1:]) for value in vars(image_rays(camera)).values()))
+    _, views, _, side, _ = targets.rgb.shape
+    camera = canonical_camera(side)
     scale, rows = view_scale(targets.to_input), []
     for view in range(views):
         pose = targets.to_input[:, view]
-        rendered = render_surface(field, rays.moved(pose), grid=grid)
+        rendered = _render(field, side, pose)
         normal = to_image(rendered.normal @ (pose[:, :3, :3] / scale[:, view, None, None]), camera.size_px)
         rgb, alpha = to_image(rendered.rgb, camera.size_px), to_image(rendered.alpha, camera.size_px)
         true_alpha = targets.alpha[:, view]
@@ -105,6 +127,13 @@ def _compare_targets(field: RadianceField, targets: Targets) -> Float[Tensor, "B
         normals = [_on_grey((targets.normal[:, view] + 1) / 2, true_alpha), _on_grey((normal + 1) / 2, alpha)]
         rows.append(torch.cat(colors + normals, dim=3))
     return rearrange(torch.stack(rows), "T B C H W -> B C (T H) W")
+
+
+def _render(field: RadianceField, size_px: int, to_input: Float[Tensor, "B 4 4"]) -> Rendering:
+    """Render every subject by a canonical camera whose frame ``to_input`` moves to that of the input view."""
+    front = vars(image_rays(canonical_camera(size_px))).values()
+    rays = Rays(*(value.expand(len(to_input), *value.shape[1:]) for value in front))
+    return render_rays(field, rays.moved(to_input), Sampling(), chunk=_CHUNK_RAYS)
 
 
 def _mesh(model: HumanLRM, planes: Triplane) -> LoggedMesh | None:

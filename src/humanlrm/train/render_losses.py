@@ -1,9 +1,9 @@
 """Rendering losses: pixels of other views, rendered from the field, against their truth (paper, 3.1).
 
-To add a loss, write its line in :func:`render_losses` and its weight in :class:`RenderWeights`.
+To add a loss, write its line in :func:`render_losses` and its weight in
+:class:`humanlrm.train.config.RenderWeights`.
 """
 
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.render.density import Density, RadianceField
-from humanlrm.render.volume import Sampling, render_rays
+from humanlrm.render.volume import render_rays
+from humanlrm.train.config import RenderStage
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.pixels import choose_patch, choose_pixels, gather_truth
 from humanlrm.views import Targets
@@ -25,98 +26,6 @@ _FORGIVEN = 0.5
 _LEAST_OPACITY = 1e-4
 #: Least depth in a logarithm, box units.
 _LEAST_DEPTH = 1e-4
-
-
-@dataclass(frozen=True)
-class RenderWeights:
-    """Weight of each rendering loss.
-
-    The reason is the size of a loss for a typical error after some hundred steps. Weighted losses are then between 0.01
-    and 0.1, like those of direct supervision.
-
-    Attributes:
-        rgb: squared difference of colors; an error of 0.1 is 0.01.
-        perceptual: difference of patches in features; unlike patches are about 0.5 apart. LRM and its relatives weigh
-            it about like colors.
-        mask: cross entropy of the silhouette; rays are gathered at its edge, where 0.2 is normal. Light, because people
-            are built on landmarks with noise: at 0.1 limbs became thin, and the input view lost (docs/log/training.md).
-        normal: squared difference of unit normals, 0.1 for 18 degrees; as heavy as on surface samples.
-        depth: scale-invariant squared log depth; 0.05 units at 4 units are 0.00015.
-        eikonal: as on surface samples; without rendered normals only this keeps distances distances.
-    """
-
-    rgb: float = 1.0
-    perceptual: float = 0.1
-    mask: float = 0.03
-    normal: float = 0.1
-    depth: float = 50.0
-    eikonal: float = 0.05
-
-
-@dataclass(frozen=True)
-class RenderStage:
-    """Pixels that are rendered per subject and step.
-
-    Attributes:
-        render_px: side to which target views are reduced; a divisor of their side.
-        rays: single pixels, from all target views together.
-        edge: share of them at the edge of the silhouette; the others lie in its bounding box.
-        patch_px: side of one patch for the perceptual loss, a multiple of 8; 0: none.
-        sampling: field samples per ray.
-        recompute: save memory for time (gradient checkpointing).
-    """
-
-    render_px: int = 64
-    rays: int = 128
-    edge: float = 0.4
-    patch_px: int = 16
-    sampling: Sampling = field(default_factory=Sampling)
-    recompute: bool = False
-
-    def __post_init__(self) -> None:
-        if self.patch_px % 8 or not 0 <= self.patch_px <= self.render_px:
-            raise ValueError(
-                f"patch_px must be a multiple of 8 (the coarsest features' stride) between 0 and render_px, "
-                f"got patch_px={self.patch_px}, render_px={self.render_px}"
-            )
-        if self.rays < 1 or not 0 <= self.edge <= 1:
-            raise ValueError(f"RenderStage needs rays >= 1 and 0 <= edge <= 1, got rays={self.rays}, edge={self.edge}")
-
-
-@dataclass(frozen=True)
-class RenderSchedule:
-    """Two stages of rendering: low resolution first, then that of the target views.
-
-    At low resolution a pixel covers more of the person: wrong limbs still overlap with right ones, and a patch shows a
-    whole part of the body.
-
-    Attributes:
-        low: the first stage.
-        high: the second stage, at the resolution of the target views.
-        switch: share of the run after which the second stage begins.
-        views: target views per sample.
-        patch_every: steps from one patch for the perceptual loss to the next. A patch costs about as much as all single
-            pixels together; its weight is that of such a step.
-        weights: weights of the rendering losses.
-    """
-
-    low: RenderStage = field(default_factory=RenderStage)
-    high: RenderStage = field(default_factory=lambda: RenderStage(render_px=128, patch_px=24))
-    switch: float = 0.6
-    views: int = 2
-    patch_every: int = 4
-    weights: RenderWeights = field(default_factory=RenderWeights)
-
-    def __post_init__(self) -> None:
-        if self.views < 1 or self.patch_every < 1:
-            raise ValueError(
-                f"RenderSchedule needs views >= 1 and patch_every >= 1, got views={self.views}, "
-                f"patch_every={self.patch_every}"
-            )
-
-    def at(self, progress: float) -> RenderStage:
-        """Return the stage after this share (0 to 1) of the run."""
-        return self.low if progress < self.switch else self.high
 
 
 def radiance_field(model: HumanLRM, planes: Triplane, density: Density) -> RadianceField:

@@ -134,7 +134,9 @@ def _initialize(
     if config.initial is not None:
         load_grown(model, load_initial_weights(config.initial), config.initial)
     elif model.landmark_head is not None:
-        fit_lifter(model.landmark_head.lifter, data, min(config.lifter_steps, config.samples), config.seed, figures)
+        fit_lifter(
+            model.landmark_head.lifter, data, min(config.steps.lifter_steps, config.samples), config.seed, figures
+        )
 
 
 def training_batches(state: TrainState, data: ShardFolder | Mixture) -> Iterator[Batch]:

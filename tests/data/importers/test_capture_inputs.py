@@ -10,7 +10,7 @@ import torch
 from humanlrm.data.capture import Capture, encode_capture, encode_inputs, prepare_inputs
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Options
+from humanlrm.data.job import Options
 from humanlrm.data.records import ShardError, write_records
 from humanlrm.data.render.shoot import sample_frame
 from humanlrm.data.shards import Mixture, ShardFolder
@@ -20,9 +20,8 @@ from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.photo.crop import assemble_crop
 from humanlrm.photo.hull import middle_depth, visual_hull
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import RenderSchedule, RenderStage, TrainConfig
 from humanlrm.train.objective import Objective, StepContext
-from humanlrm.train.render_losses import RenderSchedule, RenderStage
 from humanlrm.views import collate
 
 IMAGE_PX, DEPTH_PX = 256, 128

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from captures import read_capture
 from humanlrm.data.capture import Capture, encode_capture
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Options
+from humanlrm.data.job import Options
 from humanlrm.data.records import ShardError, list_entries, write_records
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder

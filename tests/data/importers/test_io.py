@@ -12,7 +12,7 @@ from humanlrm.camera import TO_Y_UP
 from humanlrm.data.importers.io.atlas import TexturedPart, colored_part, flat_part, merge_textures
 from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.pickles import get_array, read_object_npy, read_pickle
-from humanlrm.data.importers.io.placement import Placement
+from humanlrm.data.job import Placement
 from humanlrm.photo.calibrated import distort, level_rotation, undistort
 
 RNG = np.random.default_rng(0)

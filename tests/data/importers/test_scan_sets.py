@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from humanlrm.camera import TO_Y_UP, Cameras, look_at
 from humanlrm.data.importers import ADAPTERS
-from humanlrm.data.importers.adapter import Options
+from humanlrm.data.job import Options
 from humanlrm.data.render.renderer import SceneRenderer
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.raycast import pixel_rays

@@ -17,7 +17,8 @@ from humanlrm.frame import canonical_camera
 from humanlrm.model.triplane import InputView
 from humanlrm.rays import image_rays
 from humanlrm.render.density import LaplaceDensity, RadianceField
-from humanlrm.render.volume import Sampling, render_rays, to_image
+from humanlrm.render.settings import Sampling
+from humanlrm.render.volume import render_rays, to_image
 from humanlrm.views import Inputs
 
 SIDE = 32

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from humanlrm.data.capture import Capture
-from humanlrm.data.importers.io.placement import Placement
+from humanlrm.data.job import Options
 from humanlrm.data.scan import Scan
 
 #: Licence of a folder of files from anywhere.
@@ -31,34 +31,6 @@ class Item:
     frame: int = 0
     part: str | None = None
     companion: Path | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """Facts that the user states about the files; ``None`` leaves one to the adapter.
-
-    Attributes:
-        up: the world's up axis: +x -x +y -y +z -z.
-        unit: m, cm, mm, auto (by the height) or height (set it to ``height_m``).
-        height_m: height of scans of unknown unit.
-        image_px: longer side of the photographs of captures.
-        licence: licence of the files.
-    """
-
-    up: str | None = None
-    unit: str | None = None
-    height_m: float = 1.7
-    image_px: int = 512
-    licence: str | None = None
-
-    def __post_init__(self) -> None:
-        self.placement()
-        if not 64 <= self.image_px <= 4096:
-            raise ValueError(f"image_px must be between 64 and 4096, got {self.image_px}")
-
-    def placement(self, up: str = "+y", unit: str = "auto") -> Placement:
-        """The stated axes and unit, or else the data set's."""
-        return Placement(self.up or up, self.unit or unit, self.height_m)
 
 
 @dataclass(frozen=True)

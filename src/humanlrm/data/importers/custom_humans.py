@@ -5,9 +5,10 @@ Layout as read from custom-humans/editable-humans (``README``, ``tools/prepare_d
 
 from pathlib import Path
 
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.placement import make_scan
+from humanlrm.data.job import Options
 from humanlrm.data.scan import Scan
 
 

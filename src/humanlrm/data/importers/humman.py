@@ -8,8 +8,9 @@ from pathlib import Path
 
 from humanlrm.camera import TO_Y_UP
 from humanlrm.data.capture import Capture
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.pickles import get_array
+from humanlrm.data.job import Options
 from humanlrm.files import read_json
 from humanlrm.photo.calibrated import Shot, add_half_pixel, read_shots, rigid_matrix
 

@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 
 from humanlrm.camera import TO_Y_UP
 from humanlrm.data.capture import Capture
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
+from humanlrm.data.job import Options
 from humanlrm.files import numbers, read_lines, resolve_inside
 from humanlrm.photo.calibrated import Shot, level_rotation, read_shots, rigid_matrix
 from humanlrm.photo.cameras_file import find_mask_file, make_intrinsics, read_transforms

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.mesh_files import read_mesh
 from humanlrm.data.importers.io.placement import make_scan
+from humanlrm.data.job import Options
 from humanlrm.data.scan import Scan
 
 _MESHES = ("_100k", "_200k", "_30k", "")

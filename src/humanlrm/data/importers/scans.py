@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.mesh_files import MESH_SUFFIXES, read_mesh
 from humanlrm.data.importers.io.placement import make_scan
+from humanlrm.data.job import Options
 from humanlrm.data.scan import Scan
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.mesh_files import Geometry, read_mesh
 from humanlrm.data.importers.io.pickles import get_array, read_pickle
-from humanlrm.data.importers.io.placement import Placement, make_scan
+from humanlrm.data.importers.io.placement import make_scan
+from humanlrm.data.job import Options, Placement
 from humanlrm.data.scan import Scan
 
 _TEXTURES = ("material0.jpeg", "material0.jpg", "material0.png")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.atlas import TexturedPart
 from humanlrm.data.importers.io.mesh_files import assemble
 from humanlrm.data.importers.io.pickles import get_array, read_pickle
 from humanlrm.data.importers.io.placement import make_scan
+from humanlrm.data.job import Options
 from humanlrm.data.scan import Scan
 
 

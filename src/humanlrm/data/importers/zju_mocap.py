@@ -10,8 +10,9 @@ import numpy as np
 
 from humanlrm.camera import TO_Y_UP
 from humanlrm.data.capture import Capture
-from humanlrm.data.importers.adapter import Adapter, Item, Options
+from humanlrm.data.importers.adapter import Adapter, Item
 from humanlrm.data.importers.io.pickles import get_array, read_object_npy
+from humanlrm.data.job import Options
 from humanlrm.files import resolve_inside
 from humanlrm.photo.calibrated import Shot, add_half_pixel, read_shots, rigid_matrix
 

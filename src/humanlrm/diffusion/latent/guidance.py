@@ -18,7 +18,8 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import InputView
 from humanlrm.rays import pixel_centres, pixel_rays
 from humanlrm.render.density import Density, LaplaceDensity, RadianceField, SoftplusDensity
-from humanlrm.render.volume import Sampling, render_rays
+from humanlrm.render.settings import Sampling
+from humanlrm.render.volume import render_rays
 
 _LEAST = 1e-3
 _SAMPLING = Sampling(coarse=16, fine=8, shaded=2)

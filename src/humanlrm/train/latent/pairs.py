@@ -1,6 +1,5 @@
 """Training pairs: a photo that hides something, and the latent that the teacher found for the whole person."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from humanlrm.data.augment.hide import hidden
 from humanlrm.data.augment.image_errors import camera_errors, mask_errors
 from humanlrm.data.dataset import SampleSettings, build_sample
 from humanlrm.data.shards import ShardFolder
@@ -50,15 +50,17 @@ class Pairs(Dataset[Pair]):
         data: folder of shards.
         latents: of the same folder.
         image_px: side of the image; shards hold a whole multiple of it.
-        hidden: share of the photos of which something more is hidden (:data:`HIDES`).
+        hidden_share: share of the photos of which something more is hidden (``augment.hide``).
 
     Raises:
         ShardError: no readable data.
         LatentError: no photo of the shards has a latent.
     """
 
-    def __init__(self, data: Path, latents: LatentFolder, image_px: int, seed: int = 0, hidden: float = 0.6) -> None:
-        self.shards, self.latents, self.seed, self.hidden = ShardFolder(data), latents, seed, hidden
+    def __init__(
+        self, data: Path, latents: LatentFolder, image_px: int, seed: int = 0, hidden_share: float = 0.6
+    ) -> None:
+        self.shards, self.latents, self.seed, self.hidden_share = ShardFolder(data), latents, seed, hidden_share
         self.settings = SampleSettings(_NO_POINTS, _NO_POINTS, augment=False, image_px=image_px)
         self.photos = [
             (index, view, place)
@@ -78,59 +80,21 @@ class Pairs(Dataset[Pair]):
         subject, view, place = self.photos[order[position]]
         rng = np.random.default_rng([self.seed, index])
         inputs = build_sample(*self.shards.load(subject, view), self.settings, rng).inputs
-        return Pair(degraded(inputs, rng, self.hidden), self.latents[place])
+        return Pair(degraded(inputs, rng, self.hidden_share), self.latents[place])
 
 
-def degraded(inputs: Inputs, rng: np.random.Generator, hidden: float) -> Inputs:
-    """A rendered photo with the errors of real ones and, with probability ``hidden``, something more hidden."""
+def degraded(inputs: Inputs, rng: np.random.Generator, share: float) -> Inputs:
+    """A rendered photo with the errors of real ones and, with probability ``share``, something more hidden.
+
+    The frame stays, as it does on a real photo whose hidden landmarks are predicted.
+    """
     image = np.ascontiguousarray(inputs.image.numpy().transpose(1, 2, 0))
     image, landmarks = camera_errors(mask_errors(image, rng), rng), inputs.landmarks
-    if rng.random() < hidden:
-        hide = HIDES[rng.integers(len(HIDES))]
-        image = hide(image, rng)
+    if rng.random() < share:
+        image = hidden(image, rng)
     image[..., :3] *= image[..., 4:] > 0.5
     image = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     return replace(inputs, image=image, landmarks=less_sure(landmarks, image, rng))
-
-
-def cut_below(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
-    """The photo ends somewhere between the person's shoulders and ankles."""
-    rows = np.flatnonzero((image[..., 3] > 0.5).any(1))
-    if len(rows):
-        image[int(rows[0] + rng.uniform(0.25, 0.9) * len(rows)) :] = 0
-    return image
-
-
-def cut_beside(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
-    """The photo ends left or right of the person's middle."""
-    columns = np.flatnonzero((image[..., 3] > 0.5).any(0))
-    if len(columns) == 0:
-        return image
-    gone = int(rng.uniform(0.2, 0.55) * len(columns))
-    if rng.random() < 0.5:
-        image[:, : columns[0] + gone] = 0
-    else:
-        image[:, columns[-1] + 1 - gone :] = 0
-    return image
-
-
-def cover_part(image: Float[np.ndarray, "H W 5"], rng: np.random.Generator) -> Float[np.ndarray, "H W 5"]:
-    """A box stands in front of part of the person: no mask there, though the photo goes on."""
-    on = np.argwhere(image[..., 3] > 0.5)
-    if len(on) == 0:
-        return image
-    tall, wide = np.ptp(on, axis=0) + 1
-    size = rng.uniform(0.2, 0.6, 2) * (tall, max(wide, tall // 3))
-    away = np.abs(np.indices(image.shape[:2]).transpose(1, 2, 0) - on[rng.integers(len(on))])
-    inside = (away < size / 2).all(-1)
-    image[inside, :3] = rng.uniform(0, 1, 3)
-    image[inside, 3] = 0
-    return image
-
-
-#: How the loader hides more of a person than the renders do. The frame stays, as it does on a real photo whose hidden
-#: landmarks are predicted (our choice).
-HIDES: tuple[Callable[[np.ndarray, np.random.Generator], np.ndarray], ...] = (cut_below, cut_beside, cover_part)
 
 
 def less_sure(

@@ -1,57 +1,18 @@
 """A mesh of any axes, unit and orientation becomes a :class:`Scan`: metres, +Y up, outside out."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from humanlrm.camera import TO_Y_UP, rotation_about_y
 from humanlrm.data.importers.io.mesh_files import Geometry
+from humanlrm.data.job import Placement
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.mesh.surface import TriangleSurface, face_normals
-from humanlrm.settings import METRES
 
-#: "auto" guesses the unit from the height, "height" sets the height and asks for no unit.
-UNITS = (*METRES, "auto", "height")
-#: Heights of people in metres, sitting children to men with raised arms, by which "auto" chooses the unit.
-_HEIGHTS_M = (0.45, 2.7)
 #: Possible heights of any person in any pose, metres.
 _POSSIBLE_M = (0.2, 3.0)
 #: Faces whose orientation is tested.
 _PROBES = 2000
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Axes and unit of a file.
-
-    Attributes:
-        up: its up axis, a key of ``TO_Y_UP``.
-        unit: one of ``UNITS``.
-        height_m: the height of a scan of unknown unit.
-    """
-
-    up: str = "+y"
-    unit: str = "auto"
-    height_m: float = 1.7
-
-    def __post_init__(self) -> None:
-        if self.up not in TO_Y_UP:
-            raise ValueError(f"up must be one of {', '.join(TO_Y_UP)}, got {self.up!r}")
-        if self.unit not in UNITS:
-            raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
-        if not 0.3 <= self.height_m <= 2.7:
-            raise ValueError(f"height_m must be between 0.3 and 2.7, got {self.height_m}")
-
-    def metres(self, height: float) -> tuple[float, str]:
-        """Metres per unit of a mesh of this height, and their source in words."""
-        if self.unit in METRES:
-            return METRES[self.unit], self.unit
-        low, high = _HEIGHTS_M
-        units = [unit for unit, metres in METRES.items() if low <= height * metres <= high]
-        if self.unit == "auto" and units:
-            return METRES[units[0]], f"{units[0]} (by its height)"
-        return self.height_m / height, f"unknown, height set to {self.height_m:.2f} m"
 
 
 def make_scan(geometry: Geometry, placement: Placement, yaw_rad: float | None = None) -> Scan:
