@@ -75,9 +75,9 @@ def test_a_result_has_its_formats_its_picture_and_its_report(person):
 
 
 def test_the_photo_is_forgotten_and_the_log_holds_no_name(person, service, http):
-    folder = Path(service._command[service._command.index("--data") + 1])
-    assert (folder / "jobs" / person.job["id"] / "result" / "model.glb").is_file()
-    assert not (folder / "jobs" / person.job["id"] / "photo").exists()
+    folder = service.data / "jobs" / person.job["id"]
+    assert (folder / "result" / "model.glb").is_file()
+    assert not (folder / "photo").exists()
     assert person.job["id"] in service.log
     post(http, b"not a picture")
     assert not re.search(r"avatar|\.jpg|Traceback", service.log)

@@ -34,6 +34,7 @@ class LocalService:
         timeout_s: float = 300,
     ) -> None:
         self._command = [sys.executable, "-m", "humanlrm.cli", "serve", "--port", "0", "--data", str(data), *options]
+        self.data = data
         self._environment, self._timeout_s, self._log = environment, timeout_s, data.with_name(f"{data.name}.log")
         self.process: subprocess.Popen[bytes] | None = None
         self.address = ""
