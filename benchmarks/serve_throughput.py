@@ -18,13 +18,18 @@ from pathlib import Path
 
 import psutil
 import torch
-from benchmarks.photo_to_glb import matmul_s
 
 from humanlrm.reconstruct import Reconstructor, Settings
 from humanlrm.serve import Client
 from humanlrm.serve.local import LocalService
 
 PHOTO = Path(__file__).parent.parent / "examples" / "avatar.jpg"
+
+
+def matmul_s(size: int = 4096) -> float:
+    """Median time of one square float32 product."""
+    a = torch.rand(size, size)
+    return statistics.median([seconds_of(lambda: torch.mm(a, a)) for _ in range(4)][1:])
 
 
 def seconds_of(call) -> float:
