@@ -27,11 +27,10 @@ def test_from_a_folder_of_scans_to_own_weights(tmp_path, monkeypatch, capsys):
         "reconstruct",
     ]
     monkeypatch.chdir(tmp_path)
-    for name in ("examples", "src"):
-        (tmp_path / name).symlink_to(ROOT / name)
     for command in commands:
         for full, small in SMALLER.items():
             command = command.replace(full, small)
+        command = re.sub(r"\b(examples|src)/", f"{ROOT.as_posix()}/\\1/", command)
         program, *words = shlex.split(command)
         if program == "python":
             subprocess.run([sys.executable, *words], check=True, capture_output=True)

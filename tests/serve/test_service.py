@@ -128,6 +128,18 @@ def test_what_is_no_photo_is_refused_before_it_is_decoded(http, photo, status):
     assert http.get(URL, params={"limit": 100}).json()["items"] == before
 
 
+def test_a_body_without_a_length_is_cut_off_at_the_limit(http):
+    head = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="p"\r\n\r\n'
+
+    def chunks():
+        yield head
+        for _ in range(30):
+            yield b"x" * 1_000_000
+
+    answer = http.post(URL, content=chunks(), headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert_problem(answer, 413, "20 MB")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("resolution", "65"), ("samples", "0"), ("formats", "exe"), ("wings", "2"), ("height_m", "nan"), ("faces", "x")],

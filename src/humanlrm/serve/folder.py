@@ -87,6 +87,8 @@ class DataFolder:
             json.dump([result, size], file)
             file.flush()
             os.fsync(file.fileno())
+        if self.result(job_id).exists():  # left by a service that was killed, twice
+            shutil.rmtree(self.result(job_id))
         attempt.rename(self.result(job_id))
         return result, size
 
@@ -100,7 +102,8 @@ class DataFolder:
 
     def recover(self, store: JobStore) -> None:
         """Set right what a service left behind that was killed at any moment."""
-        for job in store.requeue_running():
+        store.requeue_running()
+        for job in store.queued():
             summary = self.result(job.id) / _SUMMARY
             if summary.is_file():
                 result, size = json.loads(summary.read_text(encoding="utf-8"))

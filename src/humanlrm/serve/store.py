@@ -251,11 +251,16 @@ class JobStore:
                 return False
             return self.fail(job_id, f"{reason}; it was tried {MOST_CRASHES} times")
 
-    def requeue_running(self) -> list[Job]:
-        """Jobs that a service which ended was working on; they wait again, at their old place."""
+    def requeue_running(self) -> None:
+        """Let jobs that a service which ended was working on wait again, at their old place."""
         with self._transaction() as database:
-            query = "UPDATE jobs SET state = 'queued', stage = NULL WHERE state = 'running' RETURNING *"
-            return [_job(row) for row in database.execute(query).fetchall()]
+            database.execute("UPDATE jobs SET state = 'queued', stage = NULL WHERE state = 'running'")
+
+    def queued(self) -> list[Job]:
+        """Jobs that wait."""
+        with self._lock:
+            rows = self._connection.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY sequence").fetchall()
+        return [_job(row) for row in rows]
 
     def restore_finished(self, job_id: str, result: dict[str, Any], size_bytes: int) -> None:
         """Mark a job as done whose files got their names just before the service ended."""

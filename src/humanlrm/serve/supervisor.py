@@ -13,7 +13,7 @@ from humanlrm.serve.folder import DataFolder
 from humanlrm.serve.metrics import Metrics
 from humanlrm.serve.settings import ServeSettings
 from humanlrm.serve.store import Job, JobStore
-from humanlrm.serve.worker import JobError, Worker, WorkerLostError
+from humanlrm.serve.worker import JobError, NoDiskError, Worker, WorkerLostError
 
 _log = logging.getLogger(__name__)
 #: Seconds between looks for work, sweeps for expired jobs, and tries after the disk or a worker's start failed.
@@ -100,10 +100,9 @@ class Supervisor:
             if self._persist(lambda: self._store.crash(job.id, str(error))):
                 self._count(job, "failed")
             return False
-        except FileNotFoundError:  # deleted by its owner meanwhile
-            self._persist(lambda: self._store.crash(job.id, "its files were removed"))
-        except OSError:
-            if self._persist(lambda: self._store.crash(job.id, "the disk of the service is full")):
+        except OSError as error:
+            reason = str(error) if isinstance(error, NoDiskError) else "the disk of the service is full"
+            if self._persist(lambda: self._store.crash(job.id, reason)):
                 self._count(job, "failed")
             self._stopping.wait(_AGAIN_S)
         else:

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import multiprocessing.process
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,10 @@ class WorkerLostError(Exception):
     """A worker ended or was stuck; the job may be tried again."""
 
 
+class NoDiskError(OSError):
+    """Files of a job that could not be written or read; the worker is well."""
+
+
 class JobError(Exception):
     """A job that cannot be done, with a reason for its owner."""
 
@@ -43,6 +48,7 @@ class Worker(Protocol):
 
         Raises:
             JobError: the photo cannot be reconstructed.
+            NoDiskError: its files could not be written.
             WorkerLostError: the worker ended, or took too long and was ended.
         """
         ...
@@ -66,6 +72,9 @@ class ProcessWorker:
         self._process = context.Process(target=_serve_jobs, args=(theirs, self._settings), daemon=True)
         self._process.start()
         theirs.close()
+        if self._stopped.is_set():
+            self._end()
+            raise WorkerLostError("the service stops")
         if (message := self._receive(_START_S))[0] != "ready":
             raise WorkerLostError(str(message[1]))
 
@@ -84,12 +93,16 @@ class ProcessWorker:
                 return content[0]
             elif kind == "refused":
                 raise JobError(content[0])
+            elif kind == "disk":
+                raise NoDiskError(content[0])
             else:
                 raise WorkerLostError(content[0])
 
     def stop(self) -> None:
+        """End the process; the thread that waits for it sees the end."""
         self._stopped.set()
-        self._end()
+        if self._process is not None:
+            self._process.kill()
 
     def _receive(self, timeout_s: float) -> tuple[Any, ...]:
         assert self._connection is not None
@@ -111,6 +124,7 @@ class ProcessWorker:
 
 def _serve_jobs(connection: Connection, settings: ServeSettings) -> None:
     """Do jobs until the service ends. A worker whose service was killed exits at once, and frees its core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends its workers
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     try:
         handler = PhotoHandler(settings)
