@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PHOTO ?=
 OUT ?= out
 
-.PHONY: demo test lint install clean
+.PHONY: demo serve docs test lint install clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -19,6 +19,18 @@ install: $(VENV)/installed
 
 demo: install
 	$(BIN)/python examples/demo.py $(if $(PHOTO),--photo "$(PHOTO)") --out "$(OUT)"
+	@echo "A page for photos: make serve"
+
+$(VENV)/installed-serve: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[serve]'
+	touch $@
+
+serve: $(VENV)/installed-serve
+	$(BIN)/humanlrm serve
+
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs out/docs
+	$(BIN)/sphinx-build -q -W -b doctest docs out/doctest
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal

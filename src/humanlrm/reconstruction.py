@@ -1,8 +1,9 @@
 """The result of a reconstruction: a textured mesh with its scale, and files and pictures of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,18 @@ from humanlrm.photo.visibility import Visibility
 
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
+#: Called with the name of each stage that begins.
+_stage_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stage_listener", default=None)
+
+
+@contextmanager
+def listen_to_stages(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call ``listener`` with the name of each stage that begins inside the block."""
+    token = _stage_listener.set(listener)
+    try:
+        yield
+    finally:
+        _stage_listener.reset(token)
 
 
 class StageTimer:
@@ -34,6 +47,8 @@ class StageTimer:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        if (listener := _stage_listener.get()) is not None:
+            listener(stage)
         start = time.perf_counter()
         yield
         self.seconds[stage] = time.perf_counter() - start

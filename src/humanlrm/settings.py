@@ -1,8 +1,9 @@
 """Settings of a reconstruction: plain values, checked when they are made. They also feed the command line."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 #: Lengths of units in metres.
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -126,6 +127,65 @@ def check_sampling(samples: int, seed: int, guidance: float) -> None:
         raise ValueError(f"seed must not be negative, got {seed}")
     if not 0 <= guidance <= 20:
         raise ValueError(f"guidance must be between 0 and 20, got {guidance}")
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """Everything that decides a photo's files, apart from the photo and the weights.
+
+    Attributes:
+        settings: size and level of detail.
+        completion: completion of what the photo does not show.
+        everyone: reconstruct each person in the photo, not only the main one.
+        formats: mesh formats to write: glb, obj (an archive with material and texture), ply...
+        preview: also write a picture of each person: the photo, front, left, back, right, normals.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    completion: Completion = field(default_factory=Completion)
+    everyone: bool = False
+    formats: tuple[str, ...] = ("glb",)
+    preview: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise ValueError("formats must name at least one format, got none")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "PhotoOptions":
+        """Options from what :meth:`to_plain` gave.
+
+        Raises:
+            ValueError: an unknown or impossible value.
+        """
+        return cls.from_flat(dict(values["settings"]) | dict(values["completion"]) | _outer(values))
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> "PhotoOptions":
+        """Options from one level of names, as of a form.
+
+        Raises:
+            ValueError: an unknown or impossible value.
+        """
+        parts = {kind: {f.name: values[f.name] for f in fields(kind) if f.name in values} for kind in _PARTS}
+        known = {name for part in parts.values() for name in part} | {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown option {', '.join(unknown)}")
+        outer = _outer(values)
+        if "formats" in outer:
+            outer["formats"] = tuple(dict.fromkeys(outer["formats"]))
+        return cls(Settings(**parts[Settings]), Completion(**parts[Completion]), **outer)
+
+
+_PARTS = (Settings, Completion)
+
+
+def _outer(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in ("everyone", "formats", "preview") if name in values}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from humanlrm.photo.load import PhotoSource
-    from humanlrm.reconstruct import Reconstruction
+    from humanlrm.reconstruct import Reconstruction, Reconstructor
 
 _STDIN = Path("-")
 #: Endings of the files that are written beside a mesh.
@@ -52,6 +52,7 @@ class Reconstruct:
         json: also write a report: warnings, confidence, people seen, what is hidden, height, landmarks, seconds per
             stage, settings and the weights' SHA-256.
         quiet: print errors only.
+        everyone: reconstruct each person in the photo, the main one first, as person.0.glb, person.1.glb...
     """
 
     photos: Annotated[
@@ -61,6 +62,7 @@ class Reconstruct:
     preview: Path | None = None
     json: Path | None = None
     quiet: bool = False
+    everyone: bool = False
     settings: Annotated[Settings, tyro.conf.arg(name="mesh"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Settings
     )
@@ -75,13 +77,22 @@ class Reconstruct:
         weights, spinner = self.network.weights or SHIPPED, nullcontext() if self.quiet else console.status(self._title)
         with spinner:
             reconstructor = Reconstructor(weights, self.network.device)
-            people = reconstructor(self._sources(), self.calibration, self.settings, self.completion).samples
+            people = self._reconstruct(reconstructor)
             written = self._save(people)
         if self.json is not None:
             written.append(write_text(self.json, dumps(self._report(people, weights, written), indent=2) + "\n"))
         if not self.quiet:
             _print_result(people, written)
         return 0
+
+    def _reconstruct(self, reconstructor: "Reconstructor") -> "tuple[Reconstruction, ...]":
+        """All people and samples."""
+        if not self.everyone:
+            return reconstructor(self._sources(), self.calibration, self.settings, self.completion).samples
+        from humanlrm.everyone import reconstruct_everyone
+
+        people = reconstruct_everyone(reconstructor, self._sources()[0], self.settings, self.completion)
+        return tuple(sample for person in people for sample in person.samples)
 
     @property
     def _title(self) -> str:
@@ -137,6 +148,8 @@ class Reconstruct:
         if self.preview is not None and _format(self.preview) is None:
             raise ValueError(f"preview must be a picture such as .png or .jpg, got {self.preview}")
         check_photos(len(self.photos), self.calibration, self.completion)
+        if self.everyone and self.calibration.cameras is not None:
+            raise ValueError("--everyone is for one photo, without --cameras")
         self._check_files()
         check_device(self.network.device)
 

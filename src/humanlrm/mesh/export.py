@@ -16,7 +16,8 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from humanlrm.files import atomic_write
 from humanlrm.mesh.surface import TexturedMesh
 
-_FORMATS = (".glb", ".obj", ".ply")
+#: Suffixes of the formats that are written.
+FORMATS = (".glb", ".obj", ".ply")
 #: Cloth and skin: no metal, hardly any gloss.
 _ROUGHNESS = 0.95
 
@@ -43,8 +44,8 @@ def save(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in _FORMATS:
-        raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {_FORMATS}")
+    if suffix not in FORMATS:
+        raise ValueError(f"save: cannot write {path.suffix or 'a file without suffix'!r}; choose one of {FORMATS}")
     vertices = metric_vertices(mesh, height_m, metres_per_unit)
     if suffix == ".ply":
         kept, exported = _colored_trimesh(mesh, vertices)

@@ -1,0 +1,119 @@
+"""The same service by Ray Serve (extra ``cluster``): one replica answers requests, others reconstruct.
+
+The replica that answers holds the data folder; photos and files travel between machines as messages.
+"""
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from humanlrm.serve.settings import ServeSettings
+from humanlrm.serve.store import Job
+from humanlrm.serve.worker import JobError, PhotoHandler, WorkerLostError
+
+_APP, _DEPLOYMENT = "humanlrm", "Reconstruction"
+#: Seconds that a replica may take to get ready.
+_START_S = 300.0
+
+
+class RayReplica:
+    """A replica that reconstructs. It ends itself if a photo takes too long, and Ray replaces it."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._handler, self._timeout_s = PhotoHandler(settings), settings.timeout_s
+
+    def ping(self) -> str:
+        """Answer when it is warm."""
+        return "ready"
+
+    def reconstruct(self, photo: bytes, options: dict[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
+        """Files by name, and seconds and warnings.
+
+        Raises:
+            ValueError: the photo cannot be reconstructed.
+        """
+        watchdog = threading.Timer(self._timeout_s, os._exit, (1,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            with TemporaryDirectory() as folder:
+                summary = self._handler(photo, Path(folder), options, lambda *_: None)
+                return {path.name: path.read_bytes() for path in Path(folder).iterdir()}, summary
+        finally:
+            watchdog.cancel()
+
+
+class RayWorker:
+    """One of the service's threads; its jobs go to whichever replica is free."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        from ray import serve  # pyright: ignore[reportMissingImports]
+
+        self._handle = serve.get_deployment_handle(_DEPLOYMENT, app_name=_APP)
+        self._timeout_s = settings.timeout_s
+
+    def start(self) -> None:
+        try:
+            self._handle.ping.remote().result(timeout_s=_START_S)
+        except Exception as error:
+            raise WorkerLostError("no replica got ready") from error
+
+    def run(self, job: Job, photo: Path, attempt: Path, report: Callable[[str, float], None]) -> dict[str, Any]:
+        response = self._handle.reconstruct.remote(photo.read_bytes(), job.options)
+        try:
+            files, summary = response.result(timeout_s=self._timeout_s)
+        except ValueError as error:  # Ray raises what the replica raised, with a traceback as its text
+            raise JobError(str(getattr(error, "cause", error))) from error
+        except Exception as error:
+            raise WorkerLostError("the replica ended or was stuck") from error
+        for name, content in files.items():
+            (attempt / name).write_bytes(content)
+        return summary
+
+    def stop(self) -> None:
+        """Replicas end with the cluster."""
+
+
+def serve_on_ray(settings: ServeSettings, address: str, announce: Callable[[str], None], block: bool = True) -> None:
+    """Serve on a Ray cluster until the process is told to stop.
+
+    Args:
+        address: of the cluster, e.g. "auto"; "local" starts one on this machine.
+        announce: called with the address of the service.
+        block: False: return when the service is up; ``ray.serve.shutdown()`` ends it.
+
+    Raises:
+        ValueError: Ray is not installed, or there is no cluster at the address.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError("--ray needs Ray Serve, which is not installed: pip install 'humanlrm[cluster]'")
+    import ray  # pyright: ignore[reportMissingImports]
+    from ray import serve  # pyright: ignore[reportMissingImports]
+
+    weights = settings.weights and settings.weights.absolute()
+    settings = replace(settings, data=settings.data.absolute(), weights=weights)
+    where: dict[str, Any] = {"address": address} if address != "local" else {"num_cpus": settings.workers + 1}
+    try:
+        ray.init(**where, include_dashboard=False if address == "local" else None, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise ValueError(f"no Ray cluster at {address!r} ({error}); start one, or use --ray local") from error
+    serve.start(http_options={"host": settings.host, "port": settings.port})
+    options = {"num_replicas": settings.workers, "ray_actor_options": {"num_cpus": 1}, "max_ongoing_requests": 1}
+    reconstruction = serve.deployment(RayReplica, name=_DEPLOYMENT, **options).bind(settings)
+
+    def build() -> Any:
+        from humanlrm.serve.app import build_app
+
+        return build_app(settings, RayWorker)
+
+    # One replica: it is the only one that writes the store.
+    interface = serve.deployment(serve.ingress(build)(), name="Interface", num_replicas=1)
+    serve.run(interface.bind(reconstruction), name=_APP, route_prefix="/")
+    announce(f"http://{settings.host}:{settings.port}")
+    if block:
+        threading.Event().wait()

@@ -1,0 +1,240 @@
+"""The page: Gradio, mounted on the service's app. It hands photos to the same queue as the REST interface."""
+
+import asyncio
+import html
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from humanlrm.results import FORMAT_NAMES
+from humanlrm.serve.clients import Clients
+from humanlrm.serve.folder import STEM
+from humanlrm.serve.intake import Intake
+from humanlrm.serve.problems import ProblemError
+from humanlrm.serve.store import Job
+from humanlrm.serve.variants import LOOKS, write_variant
+from humanlrm.settings import Completion, PhotoOptions, Settings
+
+#: People or samples that are shown beside each other.
+_VIEWERS = 4
+_POLL_S = 0.3
+#: The viewer's angle and height of the camera, degrees, from which a person is seen from the front and from behind.
+_FRONT, _BACK = (90, 80, None), (-90, 80, None)
+_EXAMPLES = Path(__file__).parent / "examples"
+_CSS = """
+.gradio-container {max-width: 1280px !important; margin: auto}
+#status progress {width: 100%; height: 0.6em}
+#status .failed {border-left: 4px solid #c0392b; padding: 0.4em 0.8em; background: rgba(192, 57, 43, 0.08)}
+"""
+_TITLE = """# humanlrm
+One photo of a person in, a textured 3D person out. The photo stays on this machine. Only upload photos of people who
+agree to it."""
+
+
+def mount_page(app: FastAPI, intake: Intake, clients: Clients) -> FastAPI:
+    """Put the page at ``/``. If API keys are in use it asks for one as the password."""
+    # Uploads and copies of the page stay in the data folder; nothing is reported to anybody.
+    cache = intake.folder.path / "page"
+    os.environ |= {"GRADIO_TEMP_DIR": str(cache), "GRADIO_ANALYTICS_ENABLED": "False"}
+    import gradio as gr
+
+    return gr.mount_gradio_app(
+        app,
+        build_page(intake),
+        path="/",
+        server_name=intake.settings.host,
+        server_port=intake.settings.port,
+        footer_links=[],
+        auth=(lambda _, key: clients.recognize(key) is not None) if clients.closed else None,
+        auth_message="Any name; the password is your API key.",
+        allowed_paths=[str(intake.folder.jobs)],
+        max_file_size="20mb",
+        ssr_mode=False,
+        enable_monitoring=False,
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        css=_CSS,
+    )
+
+
+@dataclass
+class _Widgets:
+    """Widgets of the page that are read or changed later."""
+
+    inputs: list[Any]
+    start: Any
+    status: Any
+    job: Any
+    look: Any
+    front: Any
+    back: Any
+    viewers: list[Any]
+    files: Any
+
+    @property
+    def shown(self) -> list[Any]:
+        return [self.status, self.job, *self.viewers, self.files]
+
+
+def build_page(intake: Intake) -> Any:
+    """Widgets and what they do."""
+    import gradio as gr
+
+    pages = PageHandlers(intake)
+    with gr.Blocks(title="humanlrm", analytics_enabled=False, delete_cache=(600, 3600)) as blocks:
+        gr.Markdown(_TITLE)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                inputs, start = _build_form()
+            with gr.Column(scale=3, min_width=320):
+                widgets = _build_result(inputs, start)
+        widgets.start.click(
+            pages.reconstruct, widgets.inputs, widgets.shown, concurrency_limit=None, show_progress="hidden"
+        )
+        seen = [widgets.job, widgets.look]
+        widgets.look.change(pages.show, seen, widgets.viewers)
+        widgets.front.click(partial(pages.show, camera=_FRONT), seen, widgets.viewers)
+        widgets.back.click(partial(pages.show, camera=_BACK), seen, widgets.viewers)
+    return blocks
+
+
+def _build_form() -> tuple[list[Any], Any]:
+    """Photo and options, in the order of :meth:`PageHandlers.reconstruct`."""
+    import gradio as gr
+
+    photo = gr.Image(
+        label="Photo", sources=["upload", "webcam"], type="filepath", image_mode=None, height=360, elem_id="photo"
+    )
+    gr.Examples(sorted(map(str, _EXAMPLES.glob("*.jpg"))), photo, label="Examples")
+    height_m = gr.Slider(0.5, 2.3, Settings.height_m, step=0.01, label="Standing height, metres")
+    with gr.Accordion("More", open=False):
+        complete = gr.Radio(["auto", "always", "never"], value="auto", label="Complete what the photo does not show")
+        samples = gr.Slider(1, _VIEWERS, 1, step=1, label="Samples: different people who fit the photo")
+        uncertainty = gr.Checkbox(label="Uncertainty: how sure each place of the surface is")
+        everyone = gr.Checkbox(label="Everyone: each person in the photo")
+        texture_px = gr.Slider(256, 4096, Settings.texture_px, step=256, label="Texture, pixels")
+        resolution = gr.Radio([64, 128, 256, 512], value=Settings.resolution, label="Lattice cells per side")
+        formats = gr.CheckboxGroup(FORMAT_NAMES, value=["glb"], label="Formats")
+    start = gr.Button("Reconstruct", variant="primary", elem_id="start")
+    return [photo, height_m, complete, samples, uncertainty, everyone, texture_px, resolution, formats], start
+
+
+def _build_result(inputs: list[Any], start: Any) -> _Widgets:
+    import gradio as gr
+
+    status = gr.HTML("<p>Drop a photo, then press “Reconstruct”.</p>", elem_id="status")
+    with gr.Row():
+        look = gr.Radio(LOOKS, value=LOOKS[0], label="Look", scale=3, min_width=280)
+        front, back = (gr.Button(side, size="sm", scale=1, min_width=80) for side in ("Front", "Back"))
+    with gr.Row():
+        viewers = [
+            gr.Model3D(
+                label=f"Person {place + 1}",
+                height=480,
+                camera_position=_FRONT,
+                clear_color=(0.93, 0.93, 0.93, 1.0),
+                visible=place == 0,
+                min_width=240,
+                elem_id=f"viewer-{place}",
+            )
+            for place in range(_VIEWERS)
+        ]
+    files = gr.Files(label="Downloads", interactive=False, elem_id="downloads")
+    return _Widgets(inputs, start, status, gr.State(), look, front, back, viewers, files)
+
+
+class PageHandlers:
+    """What the page's buttons do."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def reconstruct(self, photo: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        """Hand the photo to the queue; show its progress, then the result."""
+        if photo is None:
+            yield self._only(_failure("Give a photo first."))
+            return
+        try:
+            job = await run_in_threadpool(self._accept, Path(photo), values)
+        except (ProblemError, ValueError) as error:
+            yield self._only(_failure(str(error)))
+            return
+        while job.state in ("queued", "running"):
+            position = self._intake.store.position(job) if job.state == "queued" else 0
+            yield self._only(_progress(job, position))
+            await asyncio.sleep(_POLL_S)
+            current = self._intake.store.get(job.id)
+            if current is None:
+                yield self._only(_failure("The job was deleted."))
+                return
+            job = current
+        if job.state == "failed":
+            yield self._only(_failure(job.reason or "It failed."))
+            return
+        folder = self._intake.folder.result(job.id)
+        files = [str(folder / name) for name in job.result["files"]]
+        yield _success(job), job.id, *self.show(job.id, LOOKS[0], _FRONT), files
+
+    def show(self, job_id: str | None, look: str, camera: Any = None) -> list[Any]:
+        """The viewers with a look, and the camera moved if one is given."""
+        import gradio as gr
+
+        job = None if job_id is None else self._intake.store.get(job_id)
+        if job is None:
+            return [gr.skip() for _ in range(_VIEWERS)]
+        folder = self._intake.folder.result(job.id)
+        models = [folder / f"{STEM}.glb", *(folder / f"{STEM}.{number}.glb" for number in range(1, _VIEWERS))]
+        mode = "wireframe" if look == "Wireframe" else "solid"
+        moved = {} if camera is None else {"camera_position": camera}
+        try:
+            return [
+                gr.Model3D(self._variant(job, model, look), visible=True, display_mode=mode, **moved)
+                if model.is_file()
+                else gr.Model3D(None, visible=False)
+                for model in models
+            ]
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+
+    def _variant(self, job: Job, model: Path, look: str) -> str:
+        folder = self._intake.folder.jobs / job.id / "page"
+        return str(write_variant(model, model.with_suffix(".uncertainty.png"), look, folder))
+
+    def _accept(self, photo: Path, values: tuple[Any, ...]) -> Job:
+        height_m, complete, samples, uncertainty, everyone, texture_px, resolution, formats = values
+        settings = Settings(float(height_m), int(resolution), int(texture_px))
+        completion = Completion(complete, int(samples), uncertainty=bool(uncertainty))
+        options = PhotoOptions(settings, completion, bool(everyone), tuple(dict.fromkeys(["glb", *formats])))
+        self._intake.check_room("page")
+        content = photo.read_bytes()
+        if self._intake.settings.forget and photo.is_relative_to(self._intake.folder.path):
+            photo.unlink()
+        return self._intake.accept(content, options, "page")[0]
+
+    def _only(self, status: str) -> tuple[Any, ...]:
+        """A new status; the rest of the page stays."""
+        import gradio as gr
+
+        return status, *(gr.skip() for _ in range(_VIEWERS + 2))
+
+
+def _failure(reason: str) -> str:
+    return f'<p class="failed" role="alert">{html.escape(reason)}</p>'
+
+
+def _progress(job: Job, position: int) -> str:
+    text = f"Waiting; {position} before you" if job.state == "queued" else f"Working: {job.stage or 'photo'}"
+    return f'<p>{html.escape(text)}</p><progress value="{job.progress:.3f}"></progress>'
+
+
+def _success(job: Job) -> str:
+    seconds = sum(job.result["seconds"].values())
+    warnings = "".join(f"<li>{html.escape(warning['sentence'])}</li>" for warning in job.result["warnings"])
+    people = job.result["people"]
+    who = "1 person" if people == 1 else f"{people} people"
+    return f'<p class="done">Done: {who} in {seconds:.1f} s.</p>' + (f"<ul>{warnings}</ul>" if warnings else "")
