@@ -9,7 +9,7 @@ from typing import Annotated, Any
 #: Module (of ``humanlrm.commands``) and class of each command, in the order of ``humanlrm --help``.
 COMMANDS = {
     "reconstruct": ("reconstruct", "Reconstruct"),
-    "batch": ("batch", "Batch"),
+    "batch": ("batch", "BatchPhotos"),
     "serve": ("serve", "Serve"),
     "people": ("people", "People"),
     "prepare": ("prepare", "Prepare"),

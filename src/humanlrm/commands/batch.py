@@ -12,7 +12,7 @@ from humanlrm.settings import PhotoOptions
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchPhotos:
     """Reconstruct all photos of a folder and its subfolders. An interrupted batch goes on if it is started again.
 
     Attributes:

@@ -21,13 +21,13 @@ from humanlrm.serve.settings import ServeSettings
 from humanlrm.serve.store import JobStore
 from humanlrm.serve.supervisor import Supervisor
 from humanlrm.serve.uploads import BodyLimit
-from humanlrm.serve.worker import ProcessWorker, Worker
+from humanlrm.serve.worker import JobWorker, ProcessWorker
 
 #: Seconds that open requests get when the service is stopped.
 _FAREWELL_S = 3
 
 
-def build_app(settings: ServeSettings, start_worker: Callable[[ServeSettings], Worker] = ProcessWorker) -> FastAPI:
+def build_app(settings: ServeSettings, start_worker: Callable[[ServeSettings], JobWorker] = ProcessWorker) -> FastAPI:
     """The app. Its workers start and stop with it.
 
     Raises:

@@ -13,7 +13,7 @@ from humanlrm.serve.folder import DataFolder
 from humanlrm.serve.metrics import Metrics
 from humanlrm.serve.settings import ServeSettings
 from humanlrm.serve.store import Job, JobStore
-from humanlrm.serve.worker import JobError, NoDiskError, Worker, WorkerLostError
+from humanlrm.serve.worker import JobError, JobWorker, NoDiskError, WorkerLostError
 
 _log = logging.getLogger(__name__)
 #: Seconds between looks for work, sweeps for expired jobs, and tries after the disk or a worker's start failed.
@@ -33,7 +33,7 @@ class Supervisor:
         store: JobStore,
         folder: DataFolder,
         metrics: Metrics,
-        start_worker: Callable[[ServeSettings], Worker],
+        start_worker: Callable[[ServeSettings], JobWorker],
     ) -> None:
         self._settings, self._store, self._folder, self._metrics = settings, store, folder, metrics
         self._stopping = threading.Event()
@@ -61,7 +61,7 @@ class Supervisor:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, worker: Worker, ready: threading.Event) -> None:
+    def _work(self, worker: JobWorker, ready: threading.Event) -> None:
         """Do jobs until the service stops. Errors of the disk pass: a full disk holds jobs, it does not lose them."""
         while not self._stopping.is_set():
             try:
@@ -83,7 +83,7 @@ class Supervisor:
                 _log.error("the store or the data folder failed: %s", type(error).__name__)
                 self._stopping.wait(_AGAIN_S)
 
-    def _do(self, worker: Worker, job: Job) -> bool:
+    def _do(self, worker: JobWorker, job: Job) -> bool:
         """Do one job. False: the worker was lost."""
         start = time.monotonic()
         attempt: Path | None = None

@@ -36,7 +36,7 @@ class JobError(Exception):
     """A job that cannot be done, with a reason for its owner."""
 
 
-class Worker(Protocol):
+class JobWorker(Protocol):
     """Something that does one job at a time."""
 
     def start(self) -> None:
