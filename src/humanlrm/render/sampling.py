@@ -8,7 +8,7 @@ from humanlrm.rays import Rays
 from humanlrm.render.density import RadianceField
 
 #: Parts into which the gap between two coarse samples is divided; the distance is linear in between.
-_PARTS = 4
+_INTERVAL_PARTS = 4
 #: Share of the weight that may lie before the first and behind the last fine edge.
 _TAIL = 1e-3
 #: Weight that a ray's intervals share evenly, so that an empty ray is sampled evenly.
@@ -40,15 +40,15 @@ def fine_edges(
     """
     places = even_edges(rays, coarse, rng)
     sdf = field.distance(rays.at(places).flatten(1, 2)).reshape(places.shape)
-    share = torch.arange(_PARTS, dtype=sdf.dtype, device=sdf.device) / _PARTS
+    share = torch.arange(_INTERVAL_PARTS, dtype=sdf.dtype, device=sdf.device) / _INTERVAL_PARTS
 
     def between(values: Tensor, at: Tensor) -> Tensor:
         return torch.lerp(values[..., :-1, None], values[..., 1:, None], at).flatten(-2)
 
     edges = torch.cat([between(places, share), places[..., -1:]], dim=-1)
     spacing = (rays.far - rays.near)[..., None] / coarse
-    density = field.density.blurred(between(sdf, share + 0.5 / _PARTS), spacing)
-    weight = absorbed(density, edges.diff(dim=-1)) + _EVEN_WEIGHT / (coarse * _PARTS)
+    density = field.density.blurred(between(sdf, share + 0.5 / _INTERVAL_PARTS), spacing)
+    weight = absorbed(density, edges.diff(dim=-1)) + _EVEN_WEIGHT / (coarse * _INTERVAL_PARTS)
     return quantiles(edges, weight, _TAIL + (1 - 2 * _TAIL) * _stratified(fine, rays.near, rng))
 
 
