@@ -344,7 +344,7 @@ def test_reconstructing_nothing_is_refused(capsys, tmp_path):
 
 
 def test_people_train_and_reconstruct_make_a_sound_textured_person(tmp_path, astronaut, capsys):
-    assert run("people", "--out", "people", "--count", 2) == 0
+    assert run("people", "--out", "people", "--count", 2, "--views", 2, "--points", 3000) == 0
     assert len(ShardFolder(tmp_path / "people")) == 2
     train = ("train", "tiny", "--data", "people", "--run", "run", "--samples", 8, "--batch", 4, "--workers", 0)
     assert run(*train, "--export", "weights") == 0

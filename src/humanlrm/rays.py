@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.camera import Cameras
@@ -38,11 +38,6 @@ class Rays:
     def part(self, start: int, stop: int) -> "Rays":
         """Rays ``start`` to ``stop`` of every subject."""
         return Rays(*(value[:, start:stop] for value in vars(self).values()))
-
-    def take(self, index: Int[Tensor, "B N"]) -> "Rays":
-        """The rays of these numbers, chosen for each subject."""
-        row = torch.arange(len(index), device=index.device)[:, None]
-        return Rays(*(value[row, index] for value in vars(self).values()))
 
     def moved(self, similarity: Float[Tensor, "B 4 4"]) -> "Rays":
         """The rays in another frame: ``similarity`` (rotation, uniform scale, shift) takes points there.
