@@ -91,6 +91,7 @@ def test_a_photo_becomes_a_model_in_the_viewer_and_files_equal_to_those_of_the_i
         if seen_colors(page) > 50:
             break
         page.wait_for_timeout(1000)
+    page.evaluate("window.scrollTo(0, 0)")
     keep(page, "desktop-front")
     assert seen_colors(page) > 50
     with page.expect_download() as download:

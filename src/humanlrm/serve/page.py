@@ -24,11 +24,12 @@ from humanlrm.settings import Completion, PhotoOptions, Settings
 #: People or samples that are shown beside each other.
 _VIEWERS = 4
 _POLL_S = 0.3
-#: The viewer's angle and height of the camera, degrees, from which a person is seen from the front and from behind.
-_FRONT, _BACK = (90, 80, None), (-90, 80, None)
+#: The viewer's angles of the camera, degrees, from which a person is seen from the front and from behind; its distance
+#: in standing heights.
+_FRONT_DEG, _BACK_DEG, _LEVEL_DEG, _CAMERA_DISTANCE = 90, -90, 88, 1.5
 _EXAMPLES = Path(__file__).parent / "examples"
 _CSS = """
-.gradio-container {max-width: 1280px !important; margin: auto}
+.gradio-container {max-width: 1280px !important; width: 100% !important; margin: auto}
 #status progress {width: 100%; height: 0.6em}
 #status .failed {border-left: 4px solid #c0392b; padding: 0.4em 0.8em; background: rgba(192, 57, 43, 0.08)}
 """
@@ -106,8 +107,8 @@ def build_page(intake: Intake) -> Any:
             show_progress="hidden",
         ).then(pages.show_result, widgets.job, widgets.shown)
         widgets.look.input(pages.show, widgets.options, widgets.viewers)
-        for button, camera in ((widgets.front, _FRONT), (widgets.back, _BACK)):
-            button.click(partial(pages.show, camera=camera), widgets.options, widgets.viewers)
+        for button, angle_deg in ((widgets.front, _FRONT_DEG), (widgets.back, _BACK_DEG)):
+            button.click(partial(pages.show, angle_deg=angle_deg), widgets.options, widgets.viewers)
     return blocks
 
 
@@ -144,7 +145,6 @@ def _build_result(inputs: list[Any], start: Any) -> _Widgets:
             gr.Model3D(
                 label=f"Person {place + 1}",
                 height=480,
-                camera_position=_FRONT,
                 clear_color=(0.93, 0.93, 0.93, 1.0),
                 visible=place == 0,
                 min_width=240,
@@ -195,10 +195,10 @@ class PageHandlers:
             return [gr.skip() for _ in range(_VIEWERS + 1)]
         folder = self._intake.folder.result(job.id)
         files = gr.Files([str(folder / name) for name in job.result["files"]], visible=True)
-        return [*self.show(job.id, LOOKS[0], _FRONT), files]
+        return [*self.show(job.id, LOOKS[0], _FRONT_DEG), files]
 
-    def show(self, job_id: str | None, look: str, camera: Any = None) -> list[Any]:
-        """The viewers with a look, and the camera moved if one is given."""
+    def show(self, job_id: str | None, look: str, angle_deg: float | None = None) -> list[Any]:
+        """The viewers with a look, and the camera moved if an angle is given."""
         import gradio as gr
 
         job = None if job_id is None else self._intake.store.get(job_id)
@@ -207,7 +207,8 @@ class PageHandlers:
         folder = self._intake.folder.result(job.id)
         models = [folder / f"{STEM}.glb", *(folder / f"{STEM}.{number}.glb" for number in range(1, _VIEWERS))]
         mode = "wireframe" if look == "Wireframe" else "solid"
-        moved = {} if camera is None else {"camera_position": camera}
+        distance_m = _CAMERA_DISTANCE * job.options["settings"]["height_m"]
+        moved = {} if angle_deg is None else {"camera_position": (angle_deg, _LEVEL_DEG, distance_m)}
         try:
             return [
                 gr.Model3D(self._variant(job, model, look), visible=True, display_mode=mode, **moved)
