@@ -95,7 +95,7 @@ def test_a_photo_becomes_a_model_in_the_viewer_and_files_equal_to_those_of_the_i
     keep(page, "desktop-front")
     assert seen_colors(page) > 50
     with page.expect_download() as download:
-        page.locator("#downloads a[download]", has_text="glb").first.click()
+        page.locator("#downloads a[download='model.glb']").click()
     assert Path(download.value.path()).read_bytes() == model_of_the_interface(service)
     for look in ("Normals", "Wireframe"):
         page.get_by_label(look, exact=True).check()
