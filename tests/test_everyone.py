@@ -8,8 +8,8 @@ import trimesh
 from PIL import Image
 
 from humanlrm.cli import main
-from humanlrm.everyone import cut_out_everyone, reconstruct_everyone
-from humanlrm.photo.load import PhotoError, load_photo
+from humanlrm.everyone import count_people, reconstruct_everyone
+from humanlrm.photo.load import PhotoError
 from humanlrm.reconstruct import Reconstructor, Settings
 
 AVATAR = Path(__file__).parents[1] / "examples" / "avatar.jpg"
@@ -23,23 +23,28 @@ def pair() -> np.ndarray:
     return np.concatenate([person, person[:, ::-1]], axis=1)
 
 
-def test_each_person_is_cut_out_once_and_no_pixel_belongs_to_two(pair, detector):
-    cutouts = cut_out_everyone(load_photo(pair), detector)
-    assert len(cutouts) == 2
-    sides = {bool(cutout[..., 3].sum(axis=0).argmax() > pair.shape[1] / 2) for cutout in cutouts}
-    assert sides == {False, True}
-    assert not ((cutouts[0][..., 3] > 127) & (cutouts[1][..., 3] > 127)).any()
+@pytest.fixture(scope="module")
+def reconstructor() -> Reconstructor:
+    return Reconstructor(threads=1)
 
 
-def test_a_photo_of_one_person_gives_what_it_gives_without_everyone():
-    reconstructor = Reconstructor(threads=1)
+def test_each_person_is_reconstructed_from_left_to_right(pair, reconstructor):
+    people = reconstruct_everyone(reconstructor, pair, SMALL)
+    middles = [person.subject.crop.center_px[0] for person in people]
+    assert len(people) == 2
+    assert middles[0] < pair.shape[1] / 2 < middles[1]
+
+
+def test_a_photo_of_one_person_gives_what_it_gives_without_everyone(reconstructor):
     (person,) = reconstruct_everyone(reconstructor, AVATAR, SMALL)
     assert person.to_bytes() == reconstructor(AVATAR, settings=SMALL).to_bytes()
 
 
-def test_a_photo_of_nobody_is_refused(detector):
+def test_a_photo_of_nobody_is_refused(reconstructor):
+    nobody = np.zeros((64, 64, 3), np.uint8)
+    assert count_people(nobody, reconstructor.detector) == 0
     with pytest.raises(PhotoError, match="no person found"):
-        cut_out_everyone(load_photo(np.zeros((64, 64, 3), np.uint8)), detector)
+        reconstruct_everyone(reconstructor, nobody, SMALL)
 
 
 def test_the_command_writes_a_file_per_person(pair, tmp_path):

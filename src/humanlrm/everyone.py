@@ -1,14 +1,9 @@
-"""Everybody in a photo: each person is cut out and reconstructed like a photo of one."""
+"""Everybody in a photo, one reconstruction each."""
 
-from dataclasses import replace
-
-import numpy as np
-from jaxtyping import UInt8
-
+from humanlrm.mesh.surface import EmptySurfaceError
 from humanlrm.photo.blazepose import PoseDetector
-from humanlrm.photo.load import Photo, PhotoError, PhotoSource, load_photo
-from humanlrm.photo.matte import keep_main_part, refine_mask
-from humanlrm.reconstruct import Completion, Reconstruction, Reconstructor, Settings
+from humanlrm.photo.load import PhotoError, PhotoSource, load_photo
+from humanlrm.reconstruct import Completion, Reconstruction, Reconstructor, Selection, Settings
 
 
 def reconstruct_everyone(
@@ -17,39 +12,38 @@ def reconstruct_everyone(
     settings: Settings | None = None,
     completion: Completion | None = None,
 ) -> list[Reconstruction]:
-    """Reconstruct each person that the detector sees, the main person first.
+    """Reconstruct each person that the detector sees, from left to right.
 
     A photo of one person, and a cut-out, give what the reconstructor gives. All people get the height of the settings.
+    Somebody who cannot be reconstructed is left out, unless it is everybody.
+
+    Args:
+        photo: one photo, but no open file: it is read once per person.
 
     Raises:
         PhotoError: the photo cannot be read or shows nobody.
-        EmptySurfaceError: nothing solid was reconstructed of somebody.
+        EmptySurfaceError: nothing solid was reconstructed of anybody.
     """
-    loaded = load_photo(photo)
-    cutouts = [] if loaded.alpha is not None else cut_out_everyone(loaded, reconstructor.detector)
-    if len(cutouts) < 2:
+    count = count_people(photo, reconstructor.detector)
+    if count < 2:
         return [reconstructor(photo, None, settings, completion)]
-    people = [reconstructor(cutout, None, settings, completion) for cutout in cutouts]
-    return [replace(person, people_seen=len(people)) for person in people]
+    people: list[Reconstruction] = []
+    errors: list[PhotoError | EmptySurfaceError] = []
+    for number in range(1, count + 1):
+        try:
+            people.append(reconstructor(photo, None, settings, completion, Selection(person=str(number))))
+        except (PhotoError, EmptySurfaceError) as error:
+            errors.append(error)
+    if not people:
+        raise errors[0]
+    return people
 
 
-def cut_out_everyone(photo: Photo, detector: PoseDetector) -> list[UInt8[np.ndarray, "H W 4"]]:
-    """The photo once per person, the others transparent; the main person first.
-
-    A pixel that several masks claim goes to the person whose mask is surest of it.
+def count_people(photo: PhotoSource, detector: PoseDetector) -> int:
+    """People that the detector sees; 1 in a cut-out.
 
     Raises:
-        PhotoError: nobody found.
+        PhotoError: the photo cannot be read.
     """
-    poses = detector.survey(photo.rgb)
-    if not poses:
-        raise PhotoError(f"no person found in {photo.name}; give a photo with clearly visible people, or cut-outs")
-    coarse = np.stack([pose.mask for pose in poses])
-    surest = coarse.argmax(axis=0)
-    cutouts = []
-    for place, mask in enumerate(coarse):
-        alpha = refine_mask(photo.rgb, mask) * (surest == place)
-        alpha = keep_main_part(alpha.astype(np.float32))
-        if (alpha > 0.5).any():
-            cutouts.append(np.dstack([photo.rgb, (alpha * 255).round().astype(np.uint8)]))
-    return cutouts
+    loaded = load_photo(photo)
+    return 1 if loaded.alpha is not None else len(detector.survey(loaded.rgb))

@@ -1,6 +1,7 @@
 """From one photo to its files, as the service and the batch write them: meshes, a picture, a report."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -74,15 +75,19 @@ def _pictures(person: Reconstruction, options: PhotoOptions) -> Iterator[tuple[s
 
 
 def _write_mesh(person: Reconstruction, path: Path) -> Path:
-    if path.suffix != ".obj":
-        return person.save(path)
-    archive = path.with_suffix(".obj.zip")
-    with TemporaryDirectory() as folder, atomic_write(archive) as partial:
+    """A format of one file as it is, one of several as an archive."""
+    with TemporaryDirectory() as folder:
         person.save(Path(folder) / path.name)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as package:
-            for file in sorted(Path(folder).iterdir()):
-                package.write(file, file.name)
-    return archive
+        files = sorted(Path(folder).iterdir())
+        target = path if len(files) == 1 else path.with_name(f"{path.name}.zip")
+        with atomic_write(target) as partial:
+            if len(files) == 1:
+                shutil.copyfile(files[0], partial)
+            else:
+                with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+                    for file in files:
+                        archive.write(file, file.name)
+    return target
 
 
 def _write_picture(pixels: np.ndarray, path: Path) -> Path:

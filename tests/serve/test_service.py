@@ -3,9 +3,11 @@
 import io
 import re
 import socket
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -48,6 +50,13 @@ def person(service):
 
 def post(http: httpx.Client, photo: bytes, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
     return http.post(URL, files={"photo": ("name", photo)}, data=FIELDS | fields, headers=headers or {})
+
+
+def wait(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """A job that has ended."""
+    while (job := http.get(f"{URL}/{job_id}").json())["state"] in ("queued", "running"):
+        time.sleep(0.2)
+    return job
 
 
 def assert_problem(answer: httpx.Response, status: int, *words: str) -> None:
@@ -149,9 +158,7 @@ def test_impossible_options_are_refused_with_their_name(http, field, value):
 
 
 def test_a_photo_of_nobody_fails_with_the_reason(http):
-    job = post(http, picture("RGB", (64, 64), "PNG")).json()
-    while job["state"] in ("queued", "running"):
-        job = http.get(f"{URL}/{job['id']}").json()
+    job = wait(http, post(http, picture("RGB", (64, 64), "PNG")).json()["id"])
     assert job["state"] == "failed"
     assert "no person found" in job["reason"]
     assert_problem(http.get(f"{URL}/{job['id']}/model.glb"), 404)
@@ -199,6 +206,4 @@ def test_a_service_that_is_killed_goes_on_where_it_was(service, http, tmp_path):
     headers = {"Authorization": f"Bearer {KEY}"}
     with httpx.Client(base_url=service.address, headers=headers, trust_env=False, timeout=60) as again:
         for job_id in jobs:
-            while (job := again.get(f"{URL}/{job_id}").json())["state"] in ("queued", "running"):
-                pass
-            assert job["state"] == "done"
+            assert wait(again, job_id)["state"] == "done"

@@ -52,7 +52,7 @@ class Reconstruct:
         json: also write a report: warnings, confidence, people seen, what is hidden, height, landmarks, seconds per
             stage, settings and the weights' SHA-256.
         quiet: print errors only.
-        everyone: reconstruct each person in the photo, the main one first, as person.0.glb, person.1.glb...
+        everyone: reconstruct each person in the photo, from left to right, as person.0.glb, person.1.glb...
     """
 
     photos: Annotated[

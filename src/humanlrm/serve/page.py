@@ -24,11 +24,12 @@ from humanlrm.settings import Completion, PhotoOptions, Settings
 #: People or samples that are shown beside each other.
 _VIEWERS = 4
 _POLL_S = 0.3
-#: The viewer's angle and height of the camera, degrees, from which a person is seen from the front and from behind.
-_FRONT, _BACK = (90, 80, None), (-90, 80, None)
+#: The viewer's angles of the camera, degrees, from which a person is seen from the front and from behind; its distance
+#: in standing heights.
+_FRONT_DEG, _BACK_DEG, _LEVEL_DEG, _CAMERA_DISTANCE = 90, -90, 88, 1.5
 _EXAMPLES = Path(__file__).parent / "examples"
 _CSS = """
-.gradio-container {max-width: 1280px !important; margin: auto}
+.gradio-container {max-width: 1280px !important; width: 100% !important; margin: auto}
 #status progress {width: 100%; height: 0.6em}
 #status .failed {border-left: 4px solid #c0392b; padding: 0.4em 0.8em; background: rgba(192, 57, 43, 0.08)}
 """
@@ -77,8 +78,12 @@ class _Widgets:
     files: Any
 
     @property
+    def options(self) -> list[Any]:
+        return [self.job, self.look]
+
+    @property
     def shown(self) -> list[Any]:
-        return [self.status, self.job, *self.viewers, self.files]
+        return [*self.viewers, self.files]
 
 
 def build_page(intake: Intake) -> Any:
@@ -93,13 +98,17 @@ def build_page(intake: Intake) -> Any:
                 inputs, start = _build_form()
             with gr.Column(scale=3, min_width=320):
                 widgets = _build_result(inputs, start)
+        # The viewer gets its model from an event of its own: a second update while it loads its code stops it.
         widgets.start.click(
-            pages.reconstruct, widgets.inputs, widgets.shown, concurrency_limit=None, show_progress="hidden"
-        )
-        seen = [widgets.job, widgets.look]
-        widgets.look.change(pages.show, seen, widgets.viewers)
-        widgets.front.click(partial(pages.show, camera=_FRONT), seen, widgets.viewers)
-        widgets.back.click(partial(pages.show, camera=_BACK), seen, widgets.viewers)
+            pages.reconstruct,
+            widgets.inputs,
+            [widgets.status, widgets.job, widgets.look],
+            concurrency_limit=None,
+            show_progress="hidden",
+        ).then(pages.show_result, widgets.job, widgets.shown)
+        widgets.look.input(pages.show, widgets.options, widgets.viewers)
+        for button, angle_deg in ((widgets.front, _FRONT_DEG), (widgets.back, _BACK_DEG)):
+            button.click(partial(pages.show, angle_deg=angle_deg), widgets.options, widgets.viewers)
     return blocks
 
 
@@ -112,6 +121,7 @@ def _build_form() -> tuple[list[Any], Any]:
     )
     gr.Examples(sorted(map(str, _EXAMPLES.glob("*.jpg"))), photo, label="Examples")
     height_m = gr.Slider(0.5, 2.3, Settings.height_m, step=0.01, label="Standing height, metres")
+    start = gr.Button("Reconstruct", variant="primary", elem_id="start")
     with gr.Accordion("More", open=False):
         complete = gr.Radio(["auto", "always", "never"], value="auto", label="Complete what the photo does not show")
         samples = gr.Slider(1, _VIEWERS, 1, step=1, label="Samples: different people who fit the photo")
@@ -120,7 +130,6 @@ def _build_form() -> tuple[list[Any], Any]:
         texture_px = gr.Slider(256, 4096, Settings.texture_px, step=256, label="Texture, pixels")
         resolution = gr.Radio([64, 128, 256, 512], value=Settings.resolution, label="Lattice cells per side")
         formats = gr.CheckboxGroup(FORMAT_NAMES, value=["glb"], label="Formats")
-    start = gr.Button("Reconstruct", variant="primary", elem_id="start")
     return [photo, height_m, complete, samples, uncertainty, everyone, texture_px, resolution, formats], start
 
 
@@ -128,15 +137,14 @@ def _build_result(inputs: list[Any], start: Any) -> _Widgets:
     import gradio as gr
 
     status = gr.HTML("<p>Drop a photo, then press “Reconstruct”.</p>", elem_id="status")
+    look = gr.Radio(LOOKS, value=LOOKS[0], label="Look")
     with gr.Row():
-        look = gr.Radio(LOOKS, value=LOOKS[0], label="Look", scale=3, min_width=280)
-        front, back = (gr.Button(side, size="sm", scale=1, min_width=80) for side in ("Front", "Back"))
+        front, back = (gr.Button(side, size="sm", min_width=80) for side in ("Front", "Back"))
     with gr.Row():
         viewers = [
             gr.Model3D(
                 label=f"Person {place + 1}",
                 height=480,
-                camera_position=_FRONT,
                 clear_color=(0.93, 0.93, 0.93, 1.0),
                 visible=place == 0,
                 min_width=240,
@@ -144,7 +152,7 @@ def _build_result(inputs: list[Any], start: Any) -> _Widgets:
             )
             for place in range(_VIEWERS)
         ]
-    files = gr.Files(label="Downloads", interactive=False, elem_id="downloads")
+    files = gr.Files(label="Downloads", interactive=False, visible=False, elem_id="downloads")
     return _Widgets(inputs, start, status, gr.State(), look, front, back, viewers, files)
 
 
@@ -154,34 +162,43 @@ class PageHandlers:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
-    async def reconstruct(self, photo: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
-        """Hand the photo to the queue; show its progress, then the result."""
+    async def reconstruct(self, photo: str | None, *values: Any) -> AsyncIterator[tuple[str, str | None, str]]:
+        """Hand the photo to the queue; show its progress. Status, id of a job that is done, and look."""
         if photo is None:
-            yield self._only(_failure("Give a photo first."))
+            yield _failure("Give a photo first."), None, LOOKS[0]
             return
         try:
             job = await run_in_threadpool(self._accept, Path(photo), values)
         except (ProblemError, ValueError) as error:
-            yield self._only(_failure(str(error)))
+            yield _failure(str(error)), None, LOOKS[0]
             return
         while job.state in ("queued", "running"):
             position = self._intake.store.position(job) if job.state == "queued" else 0
-            yield self._only(_progress(job, position))
+            yield _progress(job, position), None, LOOKS[0]
             await asyncio.sleep(_POLL_S)
             current = self._intake.store.get(job.id)
             if current is None:
-                yield self._only(_failure("The job was deleted."))
+                yield _failure("The job was deleted."), None, LOOKS[0]
                 return
             job = current
         if job.state == "failed":
-            yield self._only(_failure(job.reason or "It failed."))
-            return
-        folder = self._intake.folder.result(job.id)
-        files = [str(folder / name) for name in job.result["files"]]
-        yield _success(job), job.id, *self.show(job.id, LOOKS[0], _FRONT), files
+            yield _failure(job.reason or "It failed."), None, LOOKS[0]
+        else:
+            yield _success(job), job.id, LOOKS[0]
 
-    def show(self, job_id: str | None, look: str, camera: Any = None) -> list[Any]:
-        """The viewers with a look, and the camera moved if one is given."""
+    def show_result(self, job_id: str | None) -> list[Any]:
+        """The viewers and the downloads of a job that is done."""
+        import gradio as gr
+
+        job = None if job_id is None else self._intake.store.get(job_id)
+        if job is None:
+            return [gr.skip() for _ in range(_VIEWERS + 1)]
+        folder = self._intake.folder.result(job.id)
+        files = gr.Files([str(folder / name) for name in job.result["files"]], visible=True)
+        return [*self.show(job.id, LOOKS[0], _FRONT_DEG), files]
+
+    def show(self, job_id: str | None, look: str, angle_deg: float | None = None) -> list[Any]:
+        """The viewers with a look, and the camera moved if an angle is given."""
         import gradio as gr
 
         job = None if job_id is None else self._intake.store.get(job_id)
@@ -190,7 +207,8 @@ class PageHandlers:
         folder = self._intake.folder.result(job.id)
         models = [folder / f"{STEM}.glb", *(folder / f"{STEM}.{number}.glb" for number in range(1, _VIEWERS))]
         mode = "wireframe" if look == "Wireframe" else "solid"
-        moved = {} if camera is None else {"camera_position": camera}
+        distance_m = _CAMERA_DISTANCE * job.options["settings"]["height_m"]
+        moved = {} if angle_deg is None else {"camera_position": (angle_deg, _LEVEL_DEG, distance_m)}
         try:
             return [
                 gr.Model3D(self._variant(job, model, look), visible=True, display_mode=mode, **moved)
@@ -215,12 +233,6 @@ class PageHandlers:
         if self._intake.settings.forget and photo.is_relative_to(self._intake.folder.path):
             photo.unlink()
         return self._intake.accept(content, options, "page")[0]
-
-    def _only(self, status: str) -> tuple[Any, ...]:
-        """A new status; the rest of the page stays."""
-        import gradio as gr
-
-        return status, *(gr.skip() for _ in range(_VIEWERS + 2))
 
 
 def _failure(reason: str) -> str:

@@ -91,20 +91,20 @@ class Supervisor:
             attempt = self._folder.attempt(job)
             summary = worker.run(job, self._folder.photo(job.id), attempt, lambda *at: self._report(job, *at))
             result, size = self._folder.commit(job.id, attempt, summary)
-        except JobError:
-            self._persist(lambda: self._store.fail(job.id, str(error)))
+        except JobError as refusal:
+            reason = str(refusal)
+            self._persist(lambda: self._store.fail(job.id, reason))
             self._count(job, "failed")
-        except WorkerLostError:
-            if self._stopping.is_set():
-                return False
-            if self._persist(lambda: self._store.crash(job.id, str(error))):
-                self._count(job, "failed")
+        except WorkerLostError as loss:
+            if not self._stopping.is_set():
+                self._try_again(job, str(loss))
             return False
         except OSError as error:
-            reason = str(error) if isinstance(error, NoDiskError) else "the disk of the service is full"
-            if self._persist(lambda: self._store.crash(job.id, reason)):
-                self._count(job, "failed")
+            self._try_again(job, str(error) if isinstance(error, NoDiskError) else "the disk of the service is full")
             self._stopping.wait(_AGAIN_S)
+        except Exception:  # a mistake in here must not end the thread
+            _log.exception("job %s met an unexpected error", job.id)
+            self._try_again(job, "the service met an unexpected error")
         else:
             self._persist(lambda: self._store.finish(job.id, result, size))
             self._metrics.job_seconds.observe(time.monotonic() - start)
@@ -117,6 +117,11 @@ class Supervisor:
             if self._store.get(job.id) is None:
                 self._folder.remove(job.id)
         return True
+
+    def _try_again(self, job: Job, reason: str) -> None:
+        """Let a job wait again, or fail with the reason if it has been tried enough."""
+        if self._persist(lambda: self._store.crash(job.id, reason)):
+            self._count(job, "failed")
 
     def _persist(self, write: Callable[[], bool]) -> bool:
         """Write to the store, again and again while its disk is full."""

@@ -1,5 +1,7 @@
-"""Other looks of a result's GLB for the page's viewer: normals, uncertainty."""
+"""Other looks of a result's GLB for the page's viewer: without the viewer's light, normals, uncertainty."""
 
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from trimesh.visual import ColorVisuals
 from humanlrm.files import atomic_write
 
 #: Looks that the viewer offers. The wireframe is the viewer's own.
-LOOKS = ("Color", "Normals", "Wireframe", "Uncertainty")
+LOOKS = ("Color", "Shaded", "Normals", "Wireframe", "Uncertainty")
 _UNLIT = "KHR_materials_unlit"
 
 
@@ -27,11 +29,14 @@ def write_variant(model: Path, heat_map: Path, look: str, folder: Path) -> Path:
     Raises:
         ValueError: the result has no uncertainty.
     """
-    if look not in ("Normals", "Uncertainty"):
+    if look not in ("Color", "Normals", "Uncertainty"):
         return model
     if look == "Uncertainty" and not heat_map.is_file():
         raise ValueError("tick “Uncertainty” before you reconstruct")
     path = folder / f"{model.stem}.{look.lower()}.glb"
+    if look == "Color" and not path.is_file():
+        with atomic_write(path) as partial:
+            partial.write_bytes(unlit_glb(model.read_bytes()))
     if not path.is_file():
         mesh: Any = trimesh.load(model, force="mesh", process=False)
         if look == "Normals":
@@ -47,9 +52,20 @@ def write_variant(model: Path, heat_map: Path, look: str, folder: Path) -> Path:
     return path
 
 
+def unlit_glb(data: bytes) -> bytes:
+    """The GLB with the light that the photo has, and none of the viewer's."""
+    length = int.from_bytes(data[12:16], "little")
+    tree = json.loads(data[20 : 20 + length])
+    _without_light(tree)
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    rest = data[20 + length :]
+    return struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
+
+
 def _without_light(tree: dict[str, Any]) -> None:
     """Let viewers show the colors as they are."""
-    tree["extensionsUsed"] = [_UNLIT]
+    tree["extensionsUsed"] = sorted({*tree.get("extensionsUsed", ()), _UNLIT})
     materials = tree.setdefault("materials", [])
     if not materials:
         materials.append({"pbrMetallicRoughness": {"metallicFactor": 0.0}})
@@ -57,4 +73,4 @@ def _without_light(tree: dict[str, Any]) -> None:
             for primitive in mesh["primitives"]:
                 primitive["material"] = 0
     for material in materials:
-        material["extensions"] = {_UNLIT: {}}
+        material.setdefault("extensions", {})[_UNLIT] = {}

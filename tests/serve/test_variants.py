@@ -1,0 +1,38 @@
+"""Looks of a model in the page's viewer."""
+
+import io
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+from trimesh.visual import TextureVisuals
+from trimesh.visual.material import PBRMaterial
+
+from humanlrm.serve.variants import LOOKS, write_variant
+
+
+@pytest.fixture
+def model(tmp_path):
+    box = trimesh.creation.box()
+    material = PBRMaterial(baseColorTexture=Image.new("RGB", (8, 8), "red"))
+    box.visual = TextureVisuals(uv=np.zeros((len(box.vertices), 2)), material=material)
+    path = tmp_path / "model.glb"
+    path.write_bytes(trimesh.Scene({"person": box}).export(file_type="glb", include_normals=True))
+    return path
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_look_has_the_same_surface(model, look, tmp_path):
+    heat_map = tmp_path / "model.uncertainty.png"
+    Image.new("RGB", (8, 8), "blue").save(heat_map)
+    path = write_variant(model, heat_map, look, tmp_path / "page")
+    mesh = trimesh.load(io.BytesIO(path.read_bytes()), file_type="glb", force="mesh")
+    assert mesh.volume == pytest.approx(1)
+    unlit = b"KHR_materials_unlit" in path.read_bytes()
+    assert unlit == (look in ("Color", "Normals", "Uncertainty"))
+
+
+def test_uncertainty_that_was_not_asked_for_is_refused(model, tmp_path):
+    with pytest.raises(ValueError, match="Uncertainty"):
+        write_variant(model, tmp_path / "none.png", "Uncertainty", tmp_path / "page")
