@@ -49,7 +49,7 @@ def reconstruct_photo(
 def write_results(people: Sequence[Reconstruction], folder: Path, stem: str, options: PhotoOptions) -> list[Path]:
     """Write the files of a photo. The first person's are ``<stem>.glb``..., the next one's ``<stem>.1.glb``...
 
-    OBJ with its material and texture is one archive, ``<stem>.obj.zip``. The report is ``<stem>.json``.
+    OBJ and glTF with their other files are one archive, ``<stem>.obj.zip``. The report is ``<stem>.json``.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -74,9 +74,9 @@ def _pictures(person: Reconstruction, options: PhotoOptions) -> Iterator[tuple[s
 
 
 def _write_mesh(person: Reconstruction, path: Path) -> Path:
-    if path.suffix != ".obj":
+    if path.suffix not in (".obj", ".gltf"):
         return person.save(path)
-    archive = path.with_suffix(".obj.zip")
+    archive = path.with_name(f"{path.name}.zip")
     with TemporaryDirectory() as folder, atomic_write(archive) as partial:
         person.save(Path(folder) / path.name)
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as package:
