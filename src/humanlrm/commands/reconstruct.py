@@ -12,16 +12,8 @@ import tyro
 from humanlrm import __version__
 from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib, say
 from humanlrm.files import atomic_write, sha256, write_text
-from humanlrm.settings import (
-    CLIP_NAMES,
-    PLANS,
-    Calibration,
-    Completion,
-    OutputSettings,
-    Purpose,
-    Settings,
-    check_photos,
-)
+from humanlrm.output_settings import CLIP_NAMES, PLANS, OutputSettings, Purpose
+from humanlrm.settings import Calibration, Completion, Settings, check_photos
 
 if TYPE_CHECKING:
     import numpy as np
