@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 
@@ -30,9 +29,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-@cache
 def sha256(path: Path) -> str:
-    """Hash of a file's bytes in hexadecimal; a file is read once per process."""
+    """Hash of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 

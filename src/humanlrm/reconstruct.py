@@ -49,11 +49,11 @@ class Reconstructor:
         self.model = from_pretrained(Path(weights), device)
         self.pose_prior = open_pose_prior(Path(weights), device)
         self.detector = PoseDetector(threads, careful=True)
-        self._weights = Path(weights) / "model.safetensors"
+        self._weights_sha256 = sha256(Path(weights) / "model.safetensors")
 
     def _provenance(self, *settings: object) -> dict[str, Any]:
         """How a person is made, for the files."""
-        return {"weights_sha256": sha256(self._weights), "settings": plain_values(*settings)}
+        return {"weights_sha256": self._weights_sha256, "settings": plain_values(*settings)}
 
     @torch.no_grad()
     def __call__(

@@ -179,6 +179,8 @@ class Reconstruct:
         """
         if self.output.suffix.lower() not in _BESIDE:
             raise ValueError(f"output must end in {', '.join(_BESIDE)}, got {self.output}")
+        if self.files.turntable is not None and (self.everyone or self.completion.samples > 1):
+            raise ValueError("--turntable films one person; leave out --everyone and --samples")
         for file in self.files.files(self.output):
             self.files.check(file)
         for motion in (name for name in self.files.animate if name not in CLIP_NAMES):
