@@ -22,6 +22,7 @@ _LIMBS = {
     "left arm": ("leftUpperArm", "leftLowerArm", "leftHand"),
     "right arm": ("rightUpperArm", "rightLowerArm", "rightHand"),
     "left leg": ("leftUpperLeg", "leftLowerLeg", "leftFoot", "leftToes"),
+    "right leg": ("rightUpperLeg", "rightLowerLeg", "rightFoot", "rightToes"),
 }
 #: Up to this share of a limb's first bone the limb grows out of the body: nothing is cut there.
 _ROOT_SHARE = 0.35
@@ -68,7 +69,7 @@ def part_limbs(mesh: TexturedMesh, skeleton: Skeleton) -> Parted:
         beyond = _position_on_limb(cut.vertices, skeleton, joints) > _ROOT_SHARE
         of_limb = np.isin(np.arange(len(JOINTS)), numbers)
         excluded |= beyond[:, None] & (inside[:, None] != of_limb)
-        sentences.append(f"the {name} touches the body in the photo: the surface was cut there")
+        sentences.append(f"the {name} touches the body in the photo; the surface was fused there and is cut")
     return Parted(_textured(cut, mesh) if sentences else mesh, source, excluded, tuple(sentences))
 
 

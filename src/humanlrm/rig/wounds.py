@@ -107,6 +107,8 @@ class _Builder:
         self.uv: list[Float[np.ndarray, "3 2"]] = []
         #: Edge of a wound -> the face beside it and the number of its edge.
         self.mirror: dict[tuple[int, int], tuple[int, int]] = {}
+        #: Texture coordinates beside the part of the border at which faces are added.
+        self.beside: Float[np.ndarray, "2"] = np.zeros(2)
 
     def add(self, point: Float[np.ndarray, "3"], near: int) -> int:
         """Number of a new vertex."""
@@ -135,6 +137,7 @@ class _Builder:
         Ends that both chains share get one edge to the middle line, or that edge would have four faces.
         """
         i = j = 0
+        self.beside = self._mirrored((chain[1], chain[0]) if flipped else (chain[0], chain[1]))[2]
         last, end = len(chain) - 1, len(middle) - 1
         while i < last or j < end:
             ahead = self._distance(chain[min(i + 1, last)], middle[j]) < self._distance(
@@ -152,22 +155,24 @@ class _Builder:
         return float(((self.points[a] - self.points[b]) ** 2).sum())
 
     def _face(self, corners: tuple[int, int, int], flipped: bool) -> None:
-        """A face; its texture mirrors the face on the other side of the wound's border."""
+        """A face; its texture mirrors the face on the other side of the wound's border, or continues the one before."""
         a, b, c = corners
         edge = (b, a) if flipped else (a, b)
         if edge in self.mirror:
-            face, k = self.mirror[edge]
-            uv = self.cut.uv[face]
-            # edge (at, following) runs against its face: at = corner k + 1, following = corner k
-            at, following, far = uv[(k + 1) % 3], uv[k], uv[(k + 2) % 3]
-            self.last = {edge[0]: at, edge[1]: following}, far
-            values = [following, at, far] if flipped else [at, following, far]
+            # The border runs against its face: it begins where the face's edge ends.
+            stop, start, self.beside = self._mirrored(edge)
+            uv = [stop, start, self.beside] if flipped else [start, stop, self.beside]
         else:
-            values = [self.last[1] if hasattr(self, "last") else self.cut.uv[0, 0]] * 3
+            uv = [self.beside] * 3
         if flipped:
-            a, b, values = b, a, [values[1], values[0], values[2]]
+            a, b, uv = b, a, [uv[1], uv[0], uv[2]]
         self.faces.append((a, b, c))
-        self.uv.append(np.stack(values))
+        self.uv.append(np.stack(uv))
+
+    def _mirrored(self, edge: tuple[int, int]) -> Float[np.ndarray, "3 2"]:
+        """Texture coordinates of the face beside an edge of a border: where the edge ends, begins, and opposite."""
+        face, k = self.mirror[edge]
+        return np.roll(self.cut.uv[face], -k, axis=0)
 
     def result(self) -> tuple[CutSurface, Int[np.ndarray, "A"]]:
         """The closed surface and an old vertex near each new one."""
