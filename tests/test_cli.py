@@ -165,7 +165,7 @@ def test_a_picture_without_a_person_is_refused(capsys, tmp_path, weights):
 
 
 def test_an_unknown_suffix_is_refused_before_any_work(capsys, tmp_path):
-    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, "-o", "person.stl"), ".glb, .obj or .ply", "person.stl")
+    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, "-o", "person.fbx"), ".glb, .gltf", "person.fbx")
 
 
 @pytest.mark.parametrize(

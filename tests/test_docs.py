@@ -88,7 +88,7 @@ def accepted(line: str) -> bool:
 def all_options() -> frozenset[str]:
     """Options of all commands, as their help says, and of the benchmarks: words of their sources."""
     calls = [[name] for name in COMMANDS if name != "evaluate"]
-    calls += [["evaluate", name] for name in ("people", "photos", "compare", "card")]
+    calls += [["evaluate", name] for name in ("people", "photos", "animation", "compare", "card")]
     benchmarks = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py"))
     return frozenset(re.findall(r"--([a-z][a-z0-9-]+)", "\n".join(map(help_of, calls)))) | frozenset(
         word.replace("_", "-") for word in re.findall(r"\w+", benchmarks)

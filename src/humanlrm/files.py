@@ -4,6 +4,8 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,18 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def plain_values(*settings: object) -> dict[str, object]:
+    """Fields of dataclasses as values for JSON."""
+    joined = {f.name: getattr(part, f.name) for part in settings if is_dataclass(part) for f in fields(part)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in joined.items()}
 
 
 def write_text(path: Path, text: str) -> Path:

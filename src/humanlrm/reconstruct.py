@@ -7,7 +7,7 @@ only prepares its work starts at once.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ import torch
 from humanlrm.body.height import standing_height
 from humanlrm.body.parts import Anatomy, anatomy_from_landmarks, head_mirror
 from humanlrm.encoding import encode_reframed
+from humanlrm.files import plain_values, sha256
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
@@ -48,6 +49,11 @@ class Reconstructor:
         self.model = from_pretrained(Path(weights), device)
         self.pose_prior = open_pose_prior(Path(weights), device)
         self.detector = PoseDetector(threads, careful=True)
+        self._weights_sha256 = sha256(Path(weights) / "model.safetensors")
+
+    def _provenance(self, *settings: object) -> dict[str, Any]:
+        """How a person is made, for the files."""
+        return {"weights_sha256": self._weights_sha256, "settings": plain_values(*settings)}
 
     @torch.no_grad()
     def __call__(
@@ -99,6 +105,7 @@ class Reconstructor:
             sample = build_person(self.model, completed.subject, triplane, settings, StageTimer(timer.seconds))
             sample = replace(sample, hidden=hidden, sampled=completed.sampled, warnings=remarks)
             sample = replace(sample, confidence=person.confidence, people_seen=person.people_seen)
+            sample = replace(sample, provenance=self._provenance(settings, completion))
             samples.append(completed.with_uncertainty(sample))
         return replace(samples[0], alternatives=tuple(samples[1:]))
 
@@ -124,7 +131,10 @@ class Reconstructor:
             mesh = bake(surface, person.color, person.projections(), settings.texture_px, anatomy=anatomy)
         scale = person.metres_per_unit(calibration.metres, settings.height_m)
         first, *others = (view.subject for view in person.views)
-        return Reconstruction(mesh, first, person.landmarks, scale, timer.seconds, other_views=tuple(others))
+        provenance = self._provenance(settings)
+        return Reconstruction(
+            mesh, first, person.landmarks, scale, timer.seconds, other_views=tuple(others), provenance=provenance
+        )
 
 
 @torch.no_grad()

@@ -1,13 +1,14 @@
 """The result of a reconstruction: a textured mesh with its scale, and files and pictures of it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,9 +16,14 @@ from PIL import Image
 
 from humanlrm.body.landmarks import LANDMARKS
 from humanlrm.mesh.surface import TexturedMesh, Uncertainty
+from humanlrm.output_settings import OutputSettings
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.load import Remark
 from humanlrm.photo.visibility import Visibility
+
+if TYPE_CHECKING:
+    from humanlrm.output import Deliverable
+    from humanlrm.rig.skin import RiggedPerson
 
 #: Spread that a heat map shows as red, metres.
 _HOT_M = 0.1
@@ -72,6 +78,7 @@ class Reconstruction:
         warnings: what the user should know; empty if nothing is doubtful (docs/photos.md lists the codes).
         confidence: certainty that the photo shows a person, in [0, 1]; ``None`` for several photos.
         people_seen: people that the detector sees in the photo; ``None`` for several photos.
+        provenance: weights and settings that made the person; written into every file that can hold it.
     """
 
     mesh: TexturedMesh
@@ -87,6 +94,7 @@ class Reconstruction:
     warnings: tuple[Remark, ...] = ()
     confidence: float | None = None
     people_seen: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Without the arrays."""
@@ -137,21 +145,44 @@ class Reconstruction:
             "seconds": dict(self.seconds),
         }
 
-    def save(self, path: str | Path) -> Path:
-        """Write .glb, .obj or .ply: metres, upright, facing +Z, feet at y = 0. Never leave a half-written file.
-
-        Uncertainty goes with .glb and .ply as vertex attributes: ``_SPREAD_M`` and ``_ABSENCE``.
+    def rigged(self) -> "RiggedPerson":
+        """The person with a skeleton and skin weights (docs/rig.md), built at the first call.
 
         Raises:
-            ValueError: an unknown suffix.
+            ValueError: landmarks are missing.
         """
-        from humanlrm.mesh.export import save
+        return self._deliverable.rigged
+
+    @cached_property
+    def _deliverable(self) -> "Deliverable":
+        from humanlrm.output import Deliverable
 
         attributes: dict[str, Float[np.ndarray, "U"]] = {}
         if self.uncertainty is not None:
             spread_m = self.uncertainty.spread.numpy() * self.metres_per_unit
             attributes = {"_SPREAD_M": spread_m, "_ABSENCE": self.uncertainty.absence.numpy()}
-        return save(path, self.mesh, metres_per_unit=self.metres_per_unit, attributes=attributes)
+        # Without a landmark head a landmark that was not detected stays where the crop has it.
+        missing = (self.subject.landmarks[:, 3] <= 0).cpu().numpy()
+        missing &= (self.subject.landmarks[:, :3].cpu().numpy() == self.landmarks).all(axis=1)
+        landmarks = np.where(missing[:, None], np.nan, self.landmarks).astype(np.float32)
+        return Deliverable(self.mesh, landmarks, self.metres_per_unit, attributes, self.provenance)
+
+    def save(self, path: str | Path, output: OutputSettings | None = None) -> Path:
+        """Write the person to a file whose suffix says the format: metres, upright, facing +Z, feet at y = 0.
+
+        Never leave a half-written file. Uncertainty goes with .glb and .ply as vertex attributes: ``_SPREAD_M`` and
+        ``_ABSENCE``.
+
+        Raises:
+            ValueError: an unknown suffix, or a format that cannot hold what ``output`` asks for.
+        """
+        return self.write(path, output)[0]
+
+    def write(self, path: str | Path, output: OutputSettings | None = None) -> list[Path]:
+        """:meth:`save`, but return all files that were written."""
+        from humanlrm.output import write
+
+        return write(Path(path), self._deliverable, (output or OutputSettings()).completed())
 
     def heat_map(self, size_px: int = 1024) -> UInt8[np.ndarray, "{size_px} {size_px} 3"]:
         """Uncertainty as a texture: blue where the surface is sure, red where samples are 10 cm apart or more.

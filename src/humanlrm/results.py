@@ -50,7 +50,7 @@ def reconstruct_photo(
 def write_results(people: Sequence[Reconstruction], folder: Path, stem: str, options: PhotoOptions) -> list[Path]:
     """Write the files of a photo. The first person's are ``<stem>.glb``..., the next one's ``<stem>.1.glb``...
 
-    OBJ with its material and texture is one archive, ``<stem>.obj.zip``. The report is ``<stem>.json``.
+    OBJ and glTF with their other files are one archive, ``<stem>.obj.zip``. The report is ``<stem>.json``.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.

@@ -70,7 +70,7 @@ def test_glb_keeps_texture_normals_and_material(mesh: TexturedMesh, tmp_path: Pa
     np.testing.assert_allclose(loaded.vertex_normals, mesh.normals, atol=1e-5)
     assert material.metallicFactor == 0
     assert 0.9 <= material.roughnessFactor <= 1
-    assert b'"generator":"humanlrm"' in path.read_bytes()
+    assert b'"generator":"humanlrm' in path.read_bytes()
 
 
 def test_obj_brings_its_material_and_texture(mesh: TexturedMesh, tmp_path: Path):
@@ -128,7 +128,7 @@ def test_missing_folders_are_made(mesh: TexturedMesh, tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "scales", "match"),
     [
-        ("person.stl", {"height_m": 1.7}, "glb"),
+        ("person.fbx", {"height_m": 1.7}, "glb"),
         ("person", {"height_m": 1.7}, "without suffix"),
         ("person.glb", {}, "one of them"),
         ("person.glb", {"height_m": 1.7, "metres_per_unit": 1.0}, "one of them"),

@@ -104,6 +104,35 @@ class EvaluatePhotos:
 
 
 @dataclass(frozen=True)
+class EvaluateAnimation:
+    """Measure the rig: held-out people reconstructed in one pose and posed like the true person in others.
+
+    Attributes:
+        count: people, each another identity up to the 34 of the pack.
+        poses: new poses of each.
+        assets: root of the asset pack. Default: $HUMANLRM_ASSETS.
+    """
+
+    count: int = 20
+    poses: int = 10
+    assets: Path | None = None
+
+    def run(self) -> int:
+        needs_train()
+        from humanlrm.evaluate.animation import COLUMNS, measure_animation, summarize
+
+        assets = asset_pack(self.assets)
+        if assets is None or self.count < 1 or self.poses < 1:
+            raise ValueError("give --assets DIR or set HUMANLRM_ASSETS, and at least one person and one pose")
+        cases = list(measure_animation(assets, self.count, self.poses))
+        for name, interval in summarize(cases).items():
+            if interval is not None:
+                bounds = f"[{interval.low:.4g}, {interval.high:.4g}]"
+                say(f"{COLUMNS[name]}: {interval.mean:.4g} {bounds}, {interval.persons} people, {interval.cases} poses")
+        return 0 if cases else 1
+
+
+@dataclass(frozen=True)
 class CompareReports:
     """Print the paired differences of two reports of the same photographs: second minus first.
 
@@ -157,6 +186,7 @@ class Evaluate:
         tyro.conf.OmitArgPrefixes[
             Annotated[EvaluatePeople, tyro.conf.subcommand("people")]
             | Annotated[EvaluatePhotos, tyro.conf.subcommand("photos")]
+            | Annotated[EvaluateAnimation, tyro.conf.subcommand("animation")]
             | Annotated[CompareReports, tyro.conf.subcommand("compare")]
             | Annotated[Card, tyro.conf.subcommand("card")]
         ]

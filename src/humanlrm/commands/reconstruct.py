@@ -2,8 +2,7 @@
 
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
-from hashlib import file_digest
+from dataclasses import asdict, dataclass, field, replace
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,8 @@ import tyro
 
 from humanlrm import __version__
 from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib, say
-from humanlrm.files import atomic_write, write_text
+from humanlrm.files import atomic_write, sha256, write_text
+from humanlrm.output_settings import CLIP_NAMES, PLANS, OutputSettings, Purpose
 from humanlrm.settings import Calibration, Completion, Settings, check_photos
 
 if TYPE_CHECKING:
@@ -22,9 +22,18 @@ if TYPE_CHECKING:
     from humanlrm.photo.load import PhotoSource
     from humanlrm.reconstruct import Reconstruction, Reconstructor
 
-_STDIN = Path("-")
+_STDIN, _OUTPUT = Path("-"), Path("person.glb")
 #: Endings of the files that are written beside a mesh.
-_BESIDE = {".glb": (".uncertainty.png",), ".obj": (".mtl", ".png", ".uncertainty.png"), ".ply": ()}
+_BESIDE = {
+    ".glb": (".uncertainty.png",),
+    ".gltf": (".bin", ".color.png", ".uncertainty.png"),
+    ".obj": (".mtl", ".png", ".uncertainty.png"),
+    ".ply": (),
+    ".vrm": (".uncertainty.png",),
+    ".usdz": (".uncertainty.png",),
+    ".stl": (),
+    ".3mf": (),
+}
 
 
 @dataclass(frozen=True)
@@ -41,13 +50,21 @@ class NetworkOptions:
 
 
 @dataclass(frozen=True)
+class FileOptions(OutputSettings):
+    """Files of a person: rig, pose, motion, levels of detail (docs/rig.md)."""
+
+    purpose: Annotated[Purpose | None, tyro.conf.arg(name="for")] = None
+
+
+@dataclass(frozen=True)
 class Reconstruct:
     """Reconstruct the person in a photo, or in several calibrated ones, as a textured mesh.
 
     Attributes:
         photos: photo of a person: JPEG, PNG, WebP, TIFF..., or - for standard input. An alpha channel is used as the
             person's outline. Several photos of one moment need --cameras.
-        output: file of the mesh: .glb, .obj (with .mtl and .png beside it) or .ply (with one color per vertex).
+        output: file of the mesh; its suffix says the format: .glb, .gltf, .vrm, .usdz, .obj, .ply (one color per
+            vertex), .stl or .3mf (for printers).
         preview: also write a picture of the result: the photo, front, left, back, right, normals.
         json: also write a report: warnings, confidence, people seen, what is hidden, height, landmarks, seconds per
             stage, settings and the weights' SHA-256.
@@ -58,7 +75,7 @@ class Reconstruct:
     photos: Annotated[
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO [PHOTO ...]", help_behavior_hint="")
     ]
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("person.glb")
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = _OUTPUT
     preview: Path | None = None
     json: Path | None = None
     quiet: bool = False
@@ -66,11 +83,25 @@ class Reconstruct:
     settings: Annotated[Settings, tyro.conf.arg(name="mesh"), tyro.conf.OmitArgPrefixes] = field(
         default_factory=Settings
     )
+    files: tyro.conf.OmitArgPrefixes[FileOptions] = field(default_factory=FileOptions)
     completion: tyro.conf.OmitArgPrefixes[Completion] = field(default_factory=Completion)
     calibration: tyro.conf.OmitArgPrefixes[Calibration] = field(default_factory=Calibration)
     network: tyro.conf.OmitArgPrefixes[NetworkOptions] = field(default_factory=NetworkOptions)
 
     def run(self) -> int:
+        return self._for_purpose()._run()
+
+    def _for_purpose(self) -> "Reconstruct":
+        """The command with what ``--for`` sets; what was given stays."""
+        if self.files.purpose is None:
+            return self
+        plan, usual = PLANS[self.files.purpose], Settings()
+        by_plan = {name: n for name, n in plan.settings.items() if getattr(self.settings, name) == getattr(usual, name)}
+        output = self.output.with_suffix(plan.suffixes[0]) if self.output == _OUTPUT else self.output
+        settings: Settings = replace(self.settings, **by_plan)
+        return replace(self, output=output, settings=settings, files=self.files.completed())
+
+    def _run(self) -> int:
         self._check()
         from humanlrm.reconstruct import SHIPPED, Reconstructor
 
@@ -109,7 +140,7 @@ class Reconstruct:
             "photos": [str(photo) for photo in self.photos],
             "files": [str(path) for path in written],
             "settings": asdict(self.settings) | asdict(self.completion),
-            "weights": {"folder": str(weights), "sha256": _sha256(weights / "model.safetensors")},
+            "weights": {"folder": str(weights), "sha256": sha256(weights / "model.safetensors")},
             "device": self.network.device,
             "people": [person.report() for person in people],
         }
@@ -120,7 +151,10 @@ class Reconstruct:
 
         written = []
         for person, path in zip(people, self._meshes(len(people)), strict=True):
-            written.append(person.save(path))
+            written += person.write(path, self.files)
+            if self.files.needs_rig(path) and not self.quiet:
+                for sentence in person.rigged().contacts:
+                    say(sentence)
             if person.uncertainty is not None and path.suffix.lower() != ".ply":
                 written.append(path.with_suffix(".uncertainty.png"))
                 _save_picture(person.heat_map(self.settings.texture_px), written[-1])
@@ -144,7 +178,17 @@ class Reconstruct:
             ValueError: options that do not go together, or files that cannot or must not be written.
         """
         if self.output.suffix.lower() not in _BESIDE:
-            raise ValueError(f"output must end in .glb, .obj or .ply, got {self.output}")
+            raise ValueError(f"output must end in {', '.join(_BESIDE)}, got {self.output}")
+        if self.files.turntable is not None and (self.everyone or self.completion.samples > 1):
+            raise ValueError("--turntable films one person; leave out --everyone and --samples")
+        for file in self.files.files(self.output):
+            self.files.check(file)
+        for motion in (name for name in self.files.animate if name not in CLIP_NAMES):
+            from humanlrm.rig.bvh import read_bvh
+
+            mapping = read_bvh(Path(motion)).mapping
+            if not self.quiet:
+                say(f"{motion}: {', '.join(f'{theirs} -> {ours}' for ours, theirs in mapping.items())}")
         if self.preview is not None and _format(self.preview) is None:
             raise ValueError(f"preview must be a picture such as .png or .jpg, got {self.preview}")
         check_photos(len(self.photos), self.calibration, self.completion)
@@ -163,7 +207,8 @@ class Reconstruct:
         inputs = [path for path in (*self.photos, self.calibration.cameras) if path is not None and path.exists()]
         if self.json is not None and self.json.resolve() in {path.resolve() for path in (*files, picture) if path}:
             raise ValueError(f"--json {self.json} is also another file that is written; choose another name")
-        for path in filter(None, (*files, picture, self.json)):
+        files += [file for mesh in meshes for file in self.files.files(mesh)]
+        for path in filter(None, (*files, picture, self.json, self.files.turntable)):
             check_writable(path)
             # Not by name: some file systems do not tell capital letters from small ones.
             if path.exists() and any(path.samefile(photo) for photo in inputs):
@@ -188,11 +233,6 @@ def _print_result(people: "tuple[Reconstruction, ...]", written: list[Path]) -> 
         say(f"seconds: {stages}  all {sum(person.seconds.values()):.2f}")
     if (peak_mib := peak_memory_mib()) is not None:
         say(f"peak memory: {peak_mib:,.0f} MiB")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def _format(picture: Path) -> str | None:

@@ -53,6 +53,27 @@ def render_views(
     return [_render(mesh, scene, camera, shading) for camera in cameras]
 
 
+def render_turn(meshes: list[TexturedMesh], size_px: int = 384) -> list[UInt8[np.ndarray, "S S 3"]]:
+    """Images of the frames of a motion, with soft light, by a camera that walks around once.
+
+    All have one zoom, by which the largest extent fits. A mesh that is the same object in all frames stays one scene.
+    """
+    extremes = np.concatenate([_corners(mesh.vertices) for mesh in {id(mesh): mesh for mesh in meshes}.values()])
+    cameras = [orbit_camera(360 * k / len(meshes), size_px * _SUPERSAMPLE) for k in range(len(meshes))]
+    cameras = zoom_to_fit(cameras, extremes.astype(np.float32))
+    images, before, scene = [], None, None
+    for mesh, camera in zip(meshes, cameras, strict=True):
+        if scene is None or mesh is not before:
+            before, scene = mesh, RayScene(mesh.vertices, mesh.faces)
+        images.append(_render(mesh, scene, camera, "soft"))
+    return images
+
+
+def _corners(points: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "8 3"]:
+    """Corners of the bounding box."""
+    return np.array(np.meshgrid(*np.stack([points.min(0), points.max(0)], axis=1))).reshape(3, 8).T
+
+
 def zoom_to_fit(cameras: list[Cameras], vertices: Float[np.ndarray, "V 3"]) -> list[Cameras]:
     """The cameras, zoomed out by one factor if a surface does not fit into the picture of one of them.
 
@@ -106,7 +127,7 @@ def _render(mesh: TexturedMesh, scene: RayScene, camera: Cameras, shading: Shadi
         to_view = camera.w2c[:3, :3].numpy() * np.array([[1], [-1], [-1]], dtype=np.float32)
         image[hit] = normals @ to_view.T / 2 + 0.5
     else:
-        image[hit] = _texture_at(mesh, scene.interpolate(visible, mesh.uv))
+        image[hit] = texture_at(mesh, scene.interpolate(visible, mesh.uv))
         if shading == "soft":
             toward = -directions[hit] / np.linalg.norm(directions[hit], axis=-1, keepdims=True)
             facing = np.clip((normals * toward).sum(axis=-1, keepdims=True), 0, 1)
@@ -115,7 +136,7 @@ def _render(mesh: TexturedMesh, scene: RayScene, camera: Cameras, shading: Shadi
     return (averaged * 255 + 0.5).astype(np.uint8)
 
 
-def _texture_at(mesh: TexturedMesh, uv: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 3"]:
+def texture_at(mesh: TexturedMesh, uv: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "P 3"]:
     """Bilinear lookup, sRGB in [0, 1]."""
     size = len(mesh.texture)
     pixels = np.stack([(1 - uv[:, 1]) * size - 0.5, uv[:, 0] * size - 0.5], axis=-1)

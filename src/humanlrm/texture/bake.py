@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from humanlrm.body.mirror import Mirror
 from humanlrm.body.parts import Anatomy
@@ -43,11 +43,24 @@ def bake(
     """
     if size_px < 16:
         raise ValueError(f"bake: the texture's side must be at least 16 px, got {size_px}")
-    unwrapped, normals = unwrap(surface, size_px), vertex_normals(surface)
+    unwrapped = unwrap(surface, size_px, _detailed_faces(surface, anatomy))
+    normals = vertex_normals(surface)
     texels = rasterize(unwrapped, size_px)
     colors = _color_texels(surface, normals, texels, field_color, photos, match_colors, anatomy)
     texture, welded = paint(texels, colors, size_px), unwrapped.welded
     return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
+
+
+def _detailed_faces(surface: TriangleSurface, anatomy: Anatomy) -> Bool[np.ndarray, "F"]:
+    """Faces of head and hands, at which people look first."""
+    centers = surface.vertices[surface.faces].mean(axis=1).astype(np.float32)
+    detailed = np.zeros(len(centers), dtype=bool)
+    if anatomy.head is not None:
+        detailed |= anatomy.head(centers) > 0.5
+    if anatomy.parts is not None:
+        parts = anatomy.parts(centers)
+        detailed |= parts.bare[parts.limb]
+    return detailed
 
 
 def color_vertices(

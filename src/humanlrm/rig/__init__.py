@@ -1,0 +1,1 @@
+"""From a reconstructed person to one that moves: skeleton, skin weights, poses, clips."""
