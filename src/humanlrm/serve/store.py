@@ -314,6 +314,11 @@ class JobStore:
         with self._transaction() as database:
             return database.execute("DELETE FROM jobs WHERE id = ?", (job_id,)).rowcount > 0
 
+    def finished(self) -> list[str]:
+        """Jobs that are done or have failed."""
+        with self._lock:
+            return [row["id"] for row in self._connection.execute("SELECT id FROM jobs WHERE finished_s IS NOT NULL")]
+
     def expired(self, keep_s: float, keep_bytes: float) -> list[str]:
         """Finished jobs that are too old, and the oldest above the total size."""
         query = "SELECT id, bytes, finished_s FROM jobs WHERE finished_s IS NOT NULL ORDER BY finished_s DESC"

@@ -151,6 +151,9 @@ class Supervisor:
 
     def sweep(self) -> None:
         """Remove expired jobs and photos that should be forgotten, and remember the clock."""
+        if self._settings.forget:  # a service that was killed may have left some
+            for job_id in self._store.finished():
+                self._folder.forget_photo(job_id)
         self._store.save_clock()
         keep_s, keep_bytes = self._settings.keep_hours * 3600, self._settings.keep_gb * 1e9
         for job_id in self._store.expired(keep_s, keep_bytes):
