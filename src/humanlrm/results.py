@@ -13,6 +13,7 @@ from PIL import Image
 from humanlrm.everyone import reconstruct_everyone
 from humanlrm.files import atomic_write, write_text
 from humanlrm.mesh.export import FORMATS
+from humanlrm.output_settings import OutputSettings
 from humanlrm.photo.load import PhotoSource
 from humanlrm.reconstruct import Reconstruction, Reconstructor
 from humanlrm.settings import PhotoOptions
@@ -59,6 +60,7 @@ def write_results(people: Sequence[Reconstruction], folder: Path, stem: str, opt
     for number, person in enumerate(people):
         name = stem if number == 0 else f"{stem}.{number}"
         written += [_write_mesh(person, folder / f"{name}.{kind}") for kind in options.formats]
+        written += _write_motion(person, folder / name, options)
         written += [
             _write_picture(pixels, folder / f"{name}.{kind}.png") for kind, pixels in _pictures(person, options)
         ]
@@ -72,6 +74,20 @@ def _pictures(person: Reconstruction, options: PhotoOptions) -> Iterator[tuple[s
         yield "preview", person.preview()
     if person.uncertainty is not None:
         yield "uncertainty", person.heat_map(options.settings.texture_px)
+
+
+def _write_motion(person: Reconstruction, stem: Path, options: PhotoOptions) -> list[Path]:
+    """The walking person, and the film of the turning one, if they are asked for."""
+    written = []
+    if options.walk:
+        path = stem.with_name(f"{stem.name}.walk.glb")
+        written.append(person.save(path, OutputSettings(animate=("walk",))))
+    if options.turntable:
+        film = stem.with_name(f"{stem.name}.turntable.webp")
+        with TemporaryDirectory() as folder:
+            person.write(Path(folder) / "person.glb", OutputSettings(turntable=film))
+        written.append(film)
+    return written
 
 
 def _write_mesh(person: Reconstruction, path: Path) -> Path:

@@ -139,6 +139,8 @@ class PhotoOptions:
         everyone: reconstruct each person in the photo, not only the main one.
         formats: mesh formats to write: glb, obj (an archive with material and texture), ply...
         preview: also write a picture of each person: the photo, front, left, back, right, normals.
+        walk: also write each person with a skeleton, walking (.walk.glb).
+        turntable: also write a film of each person, turning (.turntable.webp).
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -146,6 +148,8 @@ class PhotoOptions:
     everyone: bool = False
     formats: tuple[str, ...] = ("glb",)
     preview: bool = True
+    walk: bool = False
+    turntable: bool = False
 
     def __post_init__(self) -> None:
         if not self.formats:
@@ -185,7 +189,8 @@ _PARTS = (Settings, Completion)
 
 
 def _outer(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in ("everyone", "formats", "preview") if name in values}
+    names = ("everyone", "formats", "preview", "walk", "turntable")
+    return {name: values[name] for name in names if name in values}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def model(tmp_path):
 def test_every_look_has_the_same_surface(model, look, tmp_path):
     heat_map = tmp_path / "model.uncertainty.png"
     Image.new("RGB", (8, 8), "blue").save(heat_map)
+    model.with_suffix(".walk.glb").write_bytes(model.read_bytes())
     path = write_variant(model, heat_map, look, tmp_path / "page")
     mesh = trimesh.load(io.BytesIO(path.read_bytes()), file_type="glb", force="mesh")
     assert mesh.volume == pytest.approx(1)
@@ -33,6 +34,7 @@ def test_every_look_has_the_same_surface(model, look, tmp_path):
     assert unlit == (look in ("Color", "Normals", "Uncertainty"))
 
 
-def test_uncertainty_that_was_not_asked_for_is_refused(model, tmp_path):
-    with pytest.raises(ValueError, match="Uncertainty"):
-        write_variant(model, tmp_path / "none.png", "Uncertainty", tmp_path / "page")
+@pytest.mark.parametrize("look", ["Uncertainty", "Walk"])
+def test_a_look_that_was_not_asked_for_is_refused(model, tmp_path, look):
+    with pytest.raises(ValueError, match=look):
+        write_variant(model, tmp_path / "none.png", look, tmp_path / "page")

@@ -26,6 +26,7 @@ _MEDIA_TYPES = {
     ".stl": "model/stl",
     ".usdz": "model/vnd.usdz+zip",
     ".vrm": "model/gltf-binary",
+    ".webp": "image/webp",
     ".zip": "application/zip",
     ".3mf": "model/3mf",
 }

@@ -35,7 +35,7 @@ PhotoForm = create_model(
     __base__=_Form,
     photo=(UploadFile, FormField(description="JPEG, PNG, WebP, TIFF...; at most 20 MB and 80 megapixels.")),
     formats=(str, FormField("glb", description=f"mesh formats, comma-separated: {', '.join(FORMAT_NAMES)}.")),
-    **_form_fields(PhotoOptions, ("everyone", "preview")),
+    **_form_fields(PhotoOptions, ("everyone", "preview", "walk", "turntable")),
     **_form_fields(Settings),
     **_form_fields(Completion),
 )

@@ -127,10 +127,13 @@ def _build_form() -> tuple[list[Any], Any]:
         samples = gr.Slider(1, _VIEWERS, 1, step=1, label="Samples: different people who fit the photo")
         uncertainty = gr.Checkbox(label="Uncertainty: how sure each place of the surface is")
         everyone = gr.Checkbox(label="Everyone: each person in the photo")
+        walk = gr.Checkbox(label="Walk: a skeleton, and a person who walks")
+        turntable = gr.Checkbox(label="Film of the person turning")
         texture_px = gr.Slider(256, 4096, Settings.texture_px, step=256, label="Texture, pixels")
         resolution = gr.Radio([64, 128, 256, 512], value=Settings.resolution, label="Lattice cells per side")
         formats = gr.CheckboxGroup(FORMAT_NAMES, value=["glb"], label="Formats")
-    return [photo, height_m, complete, samples, uncertainty, everyone, texture_px, resolution, formats], start
+    options = [height_m, complete, samples, uncertainty, everyone, walk, turntable, texture_px, resolution, formats]
+    return [photo, *options], start
 
 
 def _build_result(inputs: list[Any], start: Any) -> _Widgets:
@@ -224,10 +227,12 @@ class PageHandlers:
         return str(write_variant(model, model.with_suffix(".uncertainty.png"), look, folder))
 
     def _accept(self, photo: Path, values: tuple[Any, ...]) -> Job:
-        height_m, complete, samples, uncertainty, everyone, texture_px, resolution, formats = values
+        height_m, complete, samples, uncertainty, everyone, walk, turntable, texture_px, resolution, formats = values
         settings = Settings(float(height_m), int(resolution), int(texture_px))
         completion = Completion(complete, int(samples), uncertainty=bool(uncertainty))
-        options = PhotoOptions(settings, completion, bool(everyone), tuple(dict.fromkeys(["glb", *formats])))
+        kinds = tuple(dict.fromkeys(["glb", *formats]))
+        moving = {"walk": bool(walk), "turntable": bool(turntable)}
+        options = PhotoOptions(settings, completion, bool(everyone), kinds, **moving)
         self._intake.check_room("page")
         content = photo.read_bytes()
         if self._intake.settings.forget and photo.is_relative_to(self._intake.folder.path):

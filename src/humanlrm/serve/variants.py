@@ -13,7 +13,7 @@ from trimesh.visual import ColorVisuals
 from humanlrm.files import atomic_write
 
 #: Looks that the viewer offers. The wireframe is the viewer's own.
-LOOKS = ("Color", "Shaded", "Normals", "Wireframe", "Uncertainty")
+LOOKS = ("Color", "Shaded", "Normals", "Wireframe", "Uncertainty", "Walk")
 _UNLIT = "KHR_materials_unlit"
 
 
@@ -27,8 +27,13 @@ def write_variant(model: Path, heat_map: Path, look: str, folder: Path) -> Path:
         folder: where variants are kept.
 
     Raises:
-        ValueError: the result has no uncertainty.
+        ValueError: the result has no uncertainty, or does not walk.
     """
+    if look == "Walk":
+        walking = model.with_suffix(".walk.glb")
+        if not walking.is_file():
+            raise ValueError("tick “Walk” before you reconstruct")
+        return walking
     if look not in ("Color", "Normals", "Uncertainty"):
         return model
     if look == "Uncertainty" and not heat_map.is_file():
