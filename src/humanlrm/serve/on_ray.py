@@ -52,13 +52,14 @@ class RayWorker:
     """One of the service's threads; its jobs go to whichever replica is free."""
 
     def __init__(self, settings: ServeSettings) -> None:
-        from ray import serve  # pyright: ignore[reportMissingImports]
-
-        self._handle = serve.get_deployment_handle(_DEPLOYMENT, app_name=_APP)
+        self._handle: Any = None
         self._timeout_s = settings.timeout_s
 
     def start(self) -> None:
+        from ray import serve  # pyright: ignore[reportMissingImports]
+
         try:
+            self._handle = serve.get_deployment_handle(_DEPLOYMENT, app_name=_APP)
             self._handle.ping.remote().result(timeout_s=_START_S)
         except Exception as error:
             raise WorkerLostError("no replica got ready") from error
