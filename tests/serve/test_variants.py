@@ -1,6 +1,7 @@
 """Looks of a model in the page's viewer."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -22,7 +23,16 @@ def model(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("look", LOOKS)
+def test_a_wireframe_has_every_edge_once(model, tmp_path):
+    data = write_variant(model, tmp_path / "none.png", "Wireframe", tmp_path / "page").read_bytes()
+    tree = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+    assert len(data) == int.from_bytes(data[8:12], "little")
+    assert tree["meshes"][0]["primitives"][0]["mode"] == 1
+    assert [accessor["count"] for accessor in tree["accessors"]] == [8, 2 * 18]
+    assert tree["accessors"][0]["max"] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("look", sorted({*LOOKS} - {"Wireframe"}))
 def test_every_look_has_the_same_surface(model, look, tmp_path):
     heat_map = tmp_path / "model.uncertainty.png"
     Image.new("RGB", (8, 8), "blue").save(heat_map)

@@ -209,12 +209,11 @@ class PageHandlers:
             return [gr.skip() for _ in range(_VIEWERS)]
         folder = self._intake.folder.result(job.id)
         models = [folder / f"{STEM}.glb", *(folder / f"{STEM}.{number}.glb" for number in range(1, _VIEWERS))]
-        mode = "wireframe" if look == "Wireframe" else "solid"
         distance_m = _CAMERA_DISTANCE * job.options["settings"]["height_m"]
         moved = {} if angle_deg is None else {"camera_position": (angle_deg, _LEVEL_DEG, distance_m)}
         try:
             return [
-                gr.Model3D(self._variant(job, model, look), visible=True, display_mode=mode, **moved)
+                gr.Model3D(self._variant(job, model, look), visible=True, **moved)
                 if model.is_file()
                 else gr.Model3D(None, visible=False)
                 for model in models
