@@ -26,7 +26,17 @@ PHOTO_SUFFIXES = frozenset(
 _RECORDS = ".records"
 #: Height of a strip of the contact sheet, pixels, and strips of one sheet.
 _STRIP_PX, _SHEET_STRIPS = 160, 60
-_COLUMNS = ("photo", "state", "reason", "people", "files", "seconds", "confidence", "people_seen", "warnings")
+_COLUMNS: tuple[str, ...] = (
+    "photo",
+    "state",
+    "reason",
+    "people",
+    "files",
+    "seconds",
+    "confidence",
+    "people_seen",
+    "warnings",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,8 @@ class PhotoRecord:
 
     @classmethod
     def from_plain(cls, values: dict[str, Any]) -> "PhotoRecord":
-        return cls(**values | {"files": tuple(values["files"]), "people": tuple(values["people"])})
+        sequences: dict[str, Any] = {"files": tuple(values["files"]), "people": tuple(values["people"])}
+        return cls(**values | sequences)
 
 
 class PhotoTask:

@@ -1,5 +1,7 @@
 """Counters of the service in Prometheus' text format."""
 
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from humanlrm.serve.store import JobStore
@@ -18,7 +20,7 @@ class Metrics:
 
     def __init__(self, store: JobStore) -> None:
         self._registry = CollectorRegistry()
-        where = {"registry": self._registry}
+        where: Any = {"registry": self._registry}
         self.jobs = Counter("humanlrm_jobs", "Jobs that ended", ["state"], **where)
         self.job_seconds = Histogram("humanlrm_job_seconds", "Seconds of a job that is done", **where)
         self.stage_seconds = Histogram("humanlrm_stage_seconds", "Seconds of a stage", ["stage"], **where)

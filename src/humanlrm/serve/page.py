@@ -44,6 +44,7 @@ def mount_page(app: FastAPI, intake: Intake, clients: Clients) -> FastAPI:
     cache = intake.folder.path / "page"
     os.environ |= {"GRADIO_TEMP_DIR": str(cache), "GRADIO_ANALYTICS_ENABLED": "False"}
     import gradio as gr
+    from gradio.themes import Default
 
     return gr.mount_gradio_app(
         app,
@@ -58,7 +59,7 @@ def mount_page(app: FastAPI, intake: Intake, clients: Clients) -> FastAPI:
         max_file_size="20mb",
         ssr_mode=False,
         enable_monitoring=False,
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        theme=Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=_CSS,
     )
 
@@ -210,7 +211,7 @@ class PageHandlers:
         folder = self._intake.folder.result(job.id)
         models = [folder / f"{STEM}.glb", *(folder / f"{STEM}.{number}.glb" for number in range(1, _VIEWERS))]
         distance_m = _CAMERA_DISTANCE * job.options["settings"]["height_m"]
-        moved = {} if angle_deg is None else {"camera_position": (angle_deg, _LEVEL_DEG, distance_m)}
+        moved: dict[str, Any] = {} if angle_deg is None else {"camera_position": (angle_deg, _LEVEL_DEG, distance_m)}
         try:
             return [
                 gr.Model3D(self._variant(job, model, look), visible=True, **moved)

@@ -60,7 +60,7 @@ def _encode(model: Path, heat_map: Path, look: str) -> bytes:
         mesh.visual = ColorVisuals(mesh, vertex_colors=colors)
     else:
         mesh.visual.material.baseColorTexture = Image.open(heat_map)
-    scene = trimesh.Scene({"person": mesh})
+    scene: Any = trimesh.Scene({"person": mesh})
     return scene.export(file_type="glb", include_normals=True, tree_postprocessor=_without_light)
 
 
