@@ -80,8 +80,6 @@ class OutputSettings:
         for motion in self.animate:
             if motion not in CLIP_NAMES and not motion.lower().endswith(".bvh"):
                 raise ValueError(f"animate takes {', '.join(CLIP_NAMES)} or a .bvh file, got {motion!r}")
-            if motion not in CLIP_NAMES and not Path(motion).is_file():
-                raise ValueError(f"{motion} does not exist; give the path of a BVH file")
         if self.turntable is not None and self.turntable.suffix.lower() not in FILM_SUFFIXES:
             raise ValueError(f"turntable must end in {', '.join(FILM_SUFFIXES)}, got {self.turntable}")
 
@@ -119,11 +117,14 @@ class OutputSettings:
         return [path, *(other for other in others if other.suffix != path.suffix.lower())]
 
     def check(self, output: Path) -> None:
-        """Refuse what a format cannot hold.
+        """Refuse what a format cannot hold, and motions that are not there.
 
         Raises:
-            ValueError: a rig for a file that has none.
+            ValueError: a rig for a file that has none; a BVH file that does not exist.
         """
         suffix = output.suffix.lower()
+        for motion in self.animate:
+            if motion not in CLIP_NAMES and not Path(motion).is_file():
+                raise ValueError(f"{motion} does not exist; give the path of a BVH file")
         if self.rigged and suffix not in RIG_SUFFIXES and not (self.purpose and suffix == ".usdz"):
             raise ValueError(f"{output.suffix} files hold no rig; write {', '.join(RIG_SUFFIXES)}")

@@ -204,5 +204,5 @@ def test_unknown_poses_and_motions_are_refused(tmp_path):
         with pytest.raises(ValueError, match=words):
             OutputSettings(**wrong)
     with pytest.raises(ValueError, match="does not exist"):
-        OutputSettings(animate=(str(tmp_path / "no.bvh"),))
+        OutputSettings(animate=(str(tmp_path / "no.bvh"),)).check(tmp_path / "a.glb")
     assert replace(OutputSettings(), rig=True).rigged
