@@ -21,8 +21,9 @@ from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.photo.load import PhotoSource, load_photo
+from humanlrm.photo.load import PhotoSource, load_photo, with_mask
 from humanlrm.photo.segment import segment
+from humanlrm.photo.upright import turn_upright
 from humanlrm.photo.visibility import measure_visibility, visibility_remarks
 from humanlrm.reconstruction import Reconstruction, StageTimer
 from humanlrm.settings import Calibration, Completion, Selection, Settings, check_photos
@@ -92,7 +93,10 @@ class Reconstructor:
         timer = StageTimer()
         with timer("photo"):
             photo = load_photo(sources[0])
+            if selection is not None and selection.mask is not None:
+                photo = with_mask(photo, selection.mask)
         with timer("person"):
+            photo = turn_upright(photo, self.detector, selection or Selection())
             person = segment(photo, self.detector, selection)
             subject = person.crop(photo, self.model.config.image_px)
             hidden = measure_visibility(subject)
