@@ -73,9 +73,9 @@ def main(options: Options) -> None:
     for is_person, pictures in ((0, odd_pictures(options.count)), (1, odd_people(options.count, sampler))):
         for name, rgb in pictures:
             poses = detector.survey(rgb)
-            signs = measure_signs(rgb, poses[0], detector) if poses else Signs(0, 0, 0, 0, 0, 0)
+            signs = measure_signs(rgb, poses[0], detector) if poses else Signs(0, 0, 0)
             names.append(name)
-            rows.append([is_person, float(bool(poses)), signs.confidence, *astuple(signs)])
+            rows.append([is_person, float(bool(poses)), signs.confidence if poses else 0.0, *astuple(signs)])
     table = np.array(rows)
     if options.table is not None:
         np.savez(options.table, names=names, table=table)

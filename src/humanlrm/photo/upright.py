@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _TILTED_DEG = 50.0
 #: Largest angle between trunk and legs of somebody who stands.
 _STRAIGHT_DEG = 35.0
+#: Lean from which on nobody stands, and the largest bends of trunk and knees of somebody who stands straight.
+_LEAST_ROLL_DEG, _MOST_BEND_DEG, _MOST_KNEE_DEG = 12.0, 10.0, 50.0
 #: Difference of the backdrop's mean colors (levels) at two opposite sides that a floor makes.
 _FLOOR_LEVELS = 12.0
 
@@ -34,13 +37,43 @@ def turn_upright(photo: Photo, detector: PoseDetector, selection: "Selection") -
     poses = detector.survey(photo.rgb)
     degrees = 0 if not poses else _needed_turn(photo.rgb, poses[0])
     if degrees == 0:
-        return photo
+        return _levelled(photo, poses[0]) if poses else photo
     turned = _turned(photo, degrees)
     upright = detector.survey(turned.rgb)
     if not upright or abs(trunk_deg(upright[0])) > _TILTED_DEG or upright[0].score < 0.9 * poses[0].score:
         return photo
     sentence = f"The photo was turned by {degrees} degrees, so that the person stands; --rotate 0 leaves it."
     return replace(turned, remarks=(*turned.remarks, Remark("turned", sentence)))
+
+
+def _levelled(photo: Photo, pose: DetectedPose) -> Photo:
+    """The photo turned by the camera's roll, if somebody who stands straight leans more than anybody can.
+
+    Left as it is if the photo's border cuts the person: beyond it a turned photo would show a slanted border.
+    """
+    joints = [[INDEX[f"{side}_{joint}"] for side in ("left", "right")] for joint in ("hip", "knee", "ankle")]
+    legs = pose.landmarks[joints, :2]
+    line = np.stack([pose.landmarks[INDEX["neck"], :2], *legs.mean(1)])
+    across, up = (line[0] - line[-1]) * [1, -1]
+    lean_deg = float(np.rad2deg(np.arctan2(across, up)))
+    straight = _bend_deg(line[[0, 1, 3]]) < _MOST_BEND_DEG and all(
+        _bend_deg(legs[:, side]) < _MOST_KNEE_DEG for side in (0, 1)
+    )
+    own = pose.mask > 0.5
+    cut = own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any()
+    if cut or not straight or not _LEAST_ROLL_DEG < abs(lean_deg) < _TILTED_DEG:
+        return photo
+    fill = tuple(int(value) for value in photo.rgb.reshape(-1, 3).mean(0))
+    image = Image.fromarray(photo.rgb).rotate(lean_deg, Image.Resampling.BICUBIC, expand=True, fillcolor=fill)
+    sentence = f"The camera was held at a slant; the photo was turned by {-lean_deg:.0f} degrees. --rotate 0 leaves it."
+    return replace(photo, rgb=np.asarray(image), remarks=(*photo.remarks, Remark("turned", sentence)))
+
+
+def _bend_deg(points: Float[np.ndarray, "3 2"]) -> float:
+    """Angle by which a line of three points bends at the middle one."""
+    first, second = np.diff(points, axis=0)
+    cosine = float(first @ second) / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-6)
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def trunk_deg(pose: DetectedPose) -> float:
