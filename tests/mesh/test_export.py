@@ -12,7 +12,6 @@ from humanlrm.mesh.export import metric_vertices, save
 from humanlrm.mesh.surface import TexturedMesh
 from humanlrm.texture.bake import bake
 
-
 not_on_windows = pytest.mark.skipif(os.name == "nt", reason="names are text there")
 
 

@@ -72,7 +72,7 @@ def test_an_inverted_outline_is_seen_through(avatar, found, detector):
 def test_the_outline_of_a_person_is_believed(avatar, found, detector):
     again = segment(replace(avatar, alpha=found.mask), detector)
     assert codes(again) == []
-    np.testing.assert_array_equal(again.mask, found.mask)
+    assert iou(again.mask > 0.5, found.mask > 0.5) > 0.999
 
 
 @pytest.mark.parametrize("shape", ["speck", "car"])

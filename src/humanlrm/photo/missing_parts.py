@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from humanlrm.body.landmarks import BONES, LANDMARKS
 from humanlrm.photo.blazepose import DetectedPose
-from humanlrm.photo.competition import compete, skeleton_distance
+from humanlrm.photo.competition import compete, skeleton_distance, unit_px
 from humanlrm.photo.load import Remark
 
 #: Visibility from which on a landmark is seen (a limb behind a table has less).
@@ -15,6 +15,8 @@ _SEEN = 0.85
 #: Share of a bone's core on the mask below which the part is lost, and radius of the core less the bone's radius (box
 #: units of a standing adult).
 _LEAST_COVERED, _CORE = 0.35, -0.02
+#: Radius of the middle of a skull (same units).
+_SKULL = 0.06
 #: How far from its bone a lost part may reach (same units): heads are wider than necks.
 _REACH, _HEAD_REACH = 0.03, 0.10
 #: Bone of each part that is named; left and right limbs are the others.
@@ -40,8 +42,8 @@ def mend(
         return mask, ()
     cores, reach = np.zeros_like(mask, dtype=bool), np.zeros_like(mask, dtype=bool)
     for bone in lost:
+        cores |= _core(bone, pose, points)
         distance = skeleton_distance(pose, points, np.array([bone]))
-        cores |= distance < _CORE
         reach |= distance < (_HEAD_REACH if bone == _HEAD else _REACH)
     sure = replace(pose, mask=np.where(cores, np.float32(1), mask))
     share = compete(rgb, [sure])[0]
@@ -80,10 +82,18 @@ def _is_lost(
     points: np.ndarray,
     others: Bool[np.ndarray, "H W"] | None,
 ) -> bool:
-    core = skeleton_distance(pose, points, np.array([bone])) < _CORE
+    core = _core(bone, pose, points)
     if others is not None:
         core &= ~others
     return bool(core.any()) and float((mask[core] > 0.5).mean()) < _LEAST_COVERED
+
+
+def _core(bone: int, pose: DetectedPose, points: Float[np.ndarray, "H W 2"]) -> Bool[np.ndarray, "H W"]:
+    """Pixels that surely show a part: around its bone, or the middle of the skull."""
+    if bone == _HEAD:
+        skull = pose.landmarks[LANDMARKS.index("head"), :2]
+        return np.linalg.norm(points - skull, axis=-1) < _SKULL * unit_px(pose)
+    return skeleton_distance(pose, points, np.array([bone])) < _CORE
 
 
 def _name(bone: int) -> str:

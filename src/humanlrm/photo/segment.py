@@ -79,7 +79,8 @@ def segment(photo: Photo, detector: PoseDetector, selection: Selection | None = 
     others = person.others if person.share is not None else None
     mask, mended = mend(photo.rgb, mask, pose, others)
     remarks = (*photo.remarks, *_remarks_on_people(person, poses, seen, selection), *mended)
-    return _checked(photo, Segmentation(mask, pose, seen, 0.0, remarks, others), person.seen, detector)
+    confidence = measure_signs(person.seen, pose, detector).confidence
+    return _checked(photo, Segmentation(mask, pose, seen, confidence, remarks, others))
 
 
 def _segment_outline(
@@ -108,7 +109,9 @@ def _segment_outline(
         mask, others = mask.copy(), np.zeros(mask.shape, dtype=bool)
         mask[window] *= person.share
         mask, others[window] = keep_main_part(mask), person.others
-    return Segmentation(mask, pose, seen, confidence, (*remarks, *missing_remarks(mask, pose, others)), others)
+    remarks = (*remarks, *missing_remarks(mask, pose, others))
+    found = Segmentation(mask, pose, seen, confidence, remarks, others)
+    return found if photo.trusted else _checked(photo, found)
 
 
 def _disagreement(
@@ -133,9 +136,7 @@ def _disagreement(
     if verdict == "person":
         return None
     if verdict == "nobody":
-        raise PhotoError(
-            f"nobody is recognized in the opaque part of {photo.name}; give a photo of a person, or insist with --mask"
-        )
+        raise _nobody(photo)
     what = "holds more than the person" if verdict == "frame" else "shows all but the person"
     return Remark("outline-ignored", f"The alpha channel {what}: the person's outline was found without it.")
 
@@ -155,21 +156,21 @@ def _chosen(
     return person, max(len(poses), 1 + len(person.rivals))
 
 
-def _checked(
-    photo: Photo, found: Segmentation, seen: UInt8[np.ndarray, "H W 3"], detector: PoseDetector
-) -> Segmentation:
-    """The segmentation with its certainty; refuse what is hardly a person, and say so where it is unsure."""
-    assert found.pose is not None
-    confidence = measure_signs(seen, found.pose, detector).confidence
-    if confidence < REFUSED_BELOW:
+def _checked(photo: Photo, found: Segmentation) -> Segmentation:
+    """Refuse what is hardly a person, and say so where it is unsure."""
+    if found.confidence < REFUSED_BELOW:
         raise _nobody(photo)
-    remarks = found.remarks
-    if confidence < UNSURE_BELOW:
-        remarks = (*remarks, Remark("doubtful", f"This may not be a person (certainty {confidence:.0%})."))
-    return replace(found, confidence=confidence, remarks=remarks)
+    if found.confidence >= UNSURE_BELOW:
+        return found
+    doubt = Remark("doubtful", f"This may not be a person (certainty {found.confidence:.0%}).")
+    return replace(found, remarks=(*found.remarks, doubt))
 
 
 def _nobody(photo: Photo) -> PhotoError:
+    if photo.alpha is not None:
+        return PhotoError(
+            f"nobody is recognized in the opaque part of {photo.name}; give a photo of a person, or insist with --mask"
+        )
     return PhotoError(
         f"no person found in {photo.name}; give a photo with one clearly visible person, at least a twelfth as high as "
         "the photo's longer side, or a cut-out"
@@ -246,7 +247,7 @@ def over_grey(
 ) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "h w 3"]]:
     """A window around the opaque part, and its pixels over grey."""
     rows, columns = np.flatnonzero((alpha > 0.5).any(1)), np.flatnonzero((alpha > 0.5).any(0))
-    grow = 1 + max(np.ptp(rows), np.ptp(columns)) // 8
+    grow = int(1 + max(np.ptp(rows), np.ptp(columns)) // 8)
     top, left = max(0, int(rows[0]) - grow), max(0, int(columns[0]) - grow)
     bottom, right = min(len(alpha), int(rows[-1]) + 1 + grow), min(alpha.shape[1], int(columns[-1]) + 1 + grow)
     window = slice(top, bottom), slice(left, right)
