@@ -23,7 +23,6 @@ from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.load import PhotoSource, load_photo, with_mask
 from humanlrm.photo.segment import segment
-from humanlrm.photo.upright import turn_upright
 from humanlrm.photo.visibility import measure_visibility, visibility_remarks
 from humanlrm.reconstruction import Reconstruction, StageTimer
 from humanlrm.settings import Calibration, Completion, Selection, Settings, check_photos
@@ -89,6 +88,7 @@ class Reconstructor:
         if cameras.cameras is not None:
             return self._reconstruct_views(sources, cameras, settings)
         from humanlrm.completion import complete
+        from humanlrm.photo.upright import turn_upright
 
         timer = StageTimer()
         with timer("photo"):

@@ -238,3 +238,14 @@ def test_a_person_is_surer_than_things(avatar, found, detector):
     for name, rgb in odd_pictures(10):
         for pose in detector.survey(rgb)[:1]:
             assert measure_signs(rgb, pose, detector).confidence < found.confidence - 0.2, name
+
+
+def test_a_small_person_in_a_large_photo_is_found(avatar, found, detector):
+    """A twentieth of the photo's longer side."""
+    rows, columns = np.flatnonzero((found.mask > 0.5).any(1)), np.flatnonzero((found.mask > 0.5).any(0))
+    person = avatar.rgb[rows[0] - 9 : rows[-1] + 9, columns[0] - 9 : columns[-1] + 9]
+    small = Image.fromarray(person).resize((round(102 * person.shape[1] / person.shape[0]), 102))
+    photo = Image.new("RGB", (2048, 1536), (140, 150, 160))
+    photo.paste(small, (900, 700))
+    (pose, *_) = detector.survey(np.asarray(photo))
+    np.testing.assert_allclose(pose.landmarks[INDEX["head"], :2], [900 + small.width / 2, 712], atol=20)

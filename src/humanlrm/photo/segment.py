@@ -172,8 +172,8 @@ def _nobody(photo: Photo) -> PhotoError:
             f"nobody is recognized in the opaque part of {photo.name}; give a photo of a person, or insist with --mask"
         )
     return PhotoError(
-        f"no person found in {photo.name}; give a photo with one clearly visible person, at least a twelfth as high as "
-        "the photo's longer side, or a cut-out"
+        f"no person found in {photo.name}; give a photo with one clearly visible person, at least a twentieth as "
+        "high as the photo's longer side, or a cut-out"
     )
 
 
