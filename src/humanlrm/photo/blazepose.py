@@ -184,7 +184,7 @@ class PoseDetector:
     def _search(
         self, rgb: UInt8[np.ndarray, "H W 3"], windows: Sequence[tuple[int, int, int, int]] | None = None
     ) -> list[Region]:
-        """People in the windows or the whole picture, else in overlapping tiles, large ones first; the main one first."""
+        """People in the windows or the whole picture, else in overlapping tiles, large first; the main one first."""
         height, width = rgb.shape[:2]
         rois = [roi for window in windows or [(0, 0, width, height)] for roi in self._detect(rgb, window)]
         for share in _TILE_SHARES if windows is None else ():
