@@ -20,7 +20,7 @@ _SKULL = 0.06
 #: How far from its bone a lost part may reach (same units): heads are wider than necks.
 _REACH, _HEAD_REACH = 0.03, 0.10
 #: Bone of each part that is named; left and right limbs are the others.
-_HEAD = int(np.flatnonzero(([LANDMARKS.index("neck"), LANDMARKS.index("head")] == BONES).all(1))[0])
+_HEAD = BONES.tolist().index([LANDMARKS.index("neck"), LANDMARKS.index("head")])
 
 
 def mend(
@@ -45,8 +45,9 @@ def mend(
         cores |= _core(bone, pose, points)
         distance = skeleton_distance(pose, points, np.array([bone]))
         reach |= distance < (_HEAD_REACH if bone == _HEAD else _REACH)
-    sure = replace(pose, mask=np.where(cores, np.float32(1), mask))
-    share = compete(rgb, [sure])[0]
+    # Around a lost part the mask says nothing: skeleton and edges decide.
+    open_mask = np.where(reach, np.maximum(mask, np.float32(0.5)), mask)
+    share = compete(rgb, [replace(pose, mask=np.where(cores, np.float32(1), open_mask))])[0]
     grown = np.where(cores | (reach & (share > 0.5)), np.maximum(mask, np.float32(1)), mask)
     if others is not None:
         grown = np.where(others, mask, grown)
