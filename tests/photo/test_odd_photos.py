@@ -85,7 +85,7 @@ def test_an_outline_without_anybody_is_refused(shape, detector):
         rgb = next(pixels for name, pixels in odd_pictures(4) if name.startswith("car"))
         alpha = np.zeros(rgb.shape[:2], np.float32)
         alpha[170:372, 60:420] = 1
-    with pytest.raises(PhotoError, match="nobody is recognized in the opaque part|no person found"):
+    with pytest.raises(PhotoError, match=r"nobody is recognized in the opaque part|no person found"):
         segment(Photo(rgb, alpha, "x.png"), detector)
 
 
