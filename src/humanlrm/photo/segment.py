@@ -101,7 +101,10 @@ def _segment_outline(
         ignored = _disagreement(photo, mask, window, people, detector)
         if ignored is not None:
             plain = replace(photo, alpha=None, remarks=(*photo.remarks, ignored))
-            return segment(plain, detector, selection)
+            found = segment(plain, detector, selection)
+            if found.confidence < UNSURE_BELOW:
+                raise _nobody(photo)  # neither in the outline nor surely elsewhere
+            return found
     if pose is None:
         remark = Remark("nobody-in-mask", "Nobody is recognized in the mask; it was believed.")
         return Segmentation(mask, None, 0, 0.0, (*remarks, remark))
