@@ -1,6 +1,7 @@
 """Laws of what a result says about itself, and of the command's report and exit codes."""
 
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -90,6 +91,22 @@ def test_addresses_are_refused(address, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["reconstruct", address]) == 3
     assert f"{address} is an address, and nothing is downloaded" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+def test_devices_pipes_and_dead_links_are_named(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
+    for path, kind in (("/dev/null", "a device"), (tmp_path / "pipe", "a pipe"), (tmp_path / "link.jpg", "a link to")):
+        assert main(["reconstruct", str(path), "-o", str(tmp_path / "a.glb")]) == 3
+        assert kind in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_mistyped_option_suggests_the_nearest(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["reconstruct", "a.jpg", "--hight-m", "1.8"])
+    assert ended.value.code == 2
+    assert "--height-m" in capsys.readouterr().err
 
 
 def test_the_version_is_said(capsys):

@@ -113,7 +113,7 @@ def _write_one(
     metric = replace(mesh, vertices=placement.apply(mesh.vertices).astype(np.float32))
     model = PersonModel(
         metric,
-        path.stem,
+        "person",
         normal_map=normal_map,
         attributes=attributes,
         provenance=facts,

@@ -21,7 +21,7 @@ from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.photo.load import PhotoSource, load_photo
+from humanlrm.photo.load import PhotoSource, load_photo, with_mask
 from humanlrm.photo.segment import segment
 from humanlrm.photo.visibility import measure_visibility, visibility_remarks
 from humanlrm.reconstruction import Reconstruction, StageTimer
@@ -88,11 +88,15 @@ class Reconstructor:
         if cameras.cameras is not None:
             return self._reconstruct_views(sources, cameras, settings)
         from humanlrm.completion import complete
+        from humanlrm.photo.upright import turn_upright
 
         timer = StageTimer()
         with timer("photo"):
             photo = load_photo(sources[0])
+            if selection is not None and selection.mask is not None:
+                photo = with_mask(photo, selection.mask)
         with timer("person"):
+            photo = turn_upright(photo, self.detector, selection or Selection())
             person = segment(photo, self.detector, selection)
             subject = person.crop(photo, self.model.config.image_px)
             hidden = measure_visibility(subject)

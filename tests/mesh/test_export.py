@@ -12,6 +12,8 @@ from humanlrm.mesh.export import metric_vertices, save
 from humanlrm.mesh.surface import TexturedMesh
 from humanlrm.texture.bake import bake
 
+not_on_windows = pytest.mark.skipif(os.name == "nt", reason="names are text there")
+
 
 @pytest.fixture(scope="module")
 def mesh() -> TexturedMesh:
@@ -71,6 +73,25 @@ def test_glb_keeps_texture_normals_and_material(mesh: TexturedMesh, tmp_path: Pa
     assert material.metallicFactor == 0
     assert 0.9 <= material.roughnessFactor <= 1
     assert b'"generator":"humanlrm' in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["my person.obj", "ümit 李.obj", pytest.param(os.fsdecode(b"caf\xe9.obj"), marks=not_on_windows)]
+)
+def test_an_obj_of_any_name_finds_its_texture(mesh: TexturedMesh, tmp_path: Path, name: str):
+    """White space ends a name in these files, and bytes that are no text cannot be written."""
+    path = save(tmp_path / name, mesh, height_m=1.7)
+    (material,), (texture,) = (list(tmp_path.glob(f"*.{end}")) for end in ("mtl", "png"))
+    assert not any(letter.isspace() for letter in material.name + texture.name)
+    assert f"mtllib {material.name}" in path.read_text(encoding="utf-8")
+    assert f"map_Kd {texture.name}" in material.read_text(encoding="utf-8")
+    assert texture.stat().st_size > 100
+
+
+def test_what_is_in_a_file_does_not_depend_on_its_name(mesh: TexturedMesh, tmp_path: Path):
+    for suffix in (".glb", ".ply"):
+        contents = {save(tmp_path / f"{name}{suffix}", mesh, height_m=1.7).read_bytes() for name in ("anna", "otto")}
+        assert len(contents) == 1
 
 
 def test_obj_brings_its_material_and_texture(mesh: TexturedMesh, tmp_path: Path):

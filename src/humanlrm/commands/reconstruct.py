@@ -13,7 +13,7 @@ from humanlrm import __version__
 from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib, say
 from humanlrm.files import atomic_write, sha256, write_text
 from humanlrm.output_settings import CLIP_NAMES, PLANS, OutputSettings, Purpose
-from humanlrm.settings import Calibration, Completion, Settings, check_photos
+from humanlrm.settings import Calibration, Completion, Selection, Settings, check_photos
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,6 +86,7 @@ class Reconstruct:
     files: tyro.conf.OmitArgPrefixes[FileOptions] = field(default_factory=FileOptions)
     completion: tyro.conf.OmitArgPrefixes[Completion] = field(default_factory=Completion)
     calibration: tyro.conf.OmitArgPrefixes[Calibration] = field(default_factory=Calibration)
+    selection: tyro.conf.OmitArgPrefixes[Selection] = field(default_factory=Selection)
     network: tyro.conf.OmitArgPrefixes[NetworkOptions] = field(default_factory=NetworkOptions)
 
     def run(self) -> int:
@@ -119,7 +120,8 @@ class Reconstruct:
     def _reconstruct(self, reconstructor: "Reconstructor") -> "tuple[Reconstruction, ...]":
         """All people and samples."""
         if not self.everyone:
-            return reconstructor(self._sources(), self.calibration, self.settings, self.completion).samples
+            options = self.calibration, self.settings, self.completion, self.selection
+            return reconstructor(self._sources(), *options).samples
         from humanlrm.everyone import reconstruct_everyone
 
         people = reconstruct_everyone(reconstructor, self._sources()[0], self.settings, self.completion)
@@ -194,6 +196,8 @@ class Reconstruct:
         check_photos(len(self.photos), self.calibration, self.completion)
         if self.everyone and self.calibration.cameras is not None:
             raise ValueError("--everyone is for one photo, without --cameras")
+        if self.everyone and self.selection != Selection():
+            raise ValueError("--everyone takes all people of the photo; leave out --person, --mask and --rotate")
         self._check_files()
         check_device(self.network.device)
 
@@ -204,7 +208,11 @@ class Reconstruct:
         if self.preview is not None and self.preview.resolve() in {path.resolve() for path in files}:
             raise ValueError(f"--preview {self.preview} is also a file of --output {self.output}; choose another name")
         picture = self._picture(self.completion.samples)
-        inputs = [path for path in (*self.photos, self.calibration.cameras) if path is not None and path.exists()]
+        inputs = [
+            path
+            for path in (*self.photos, self.calibration.cameras, self.selection.mask)
+            if path is not None and path.exists()
+        ]
         if self.json is not None and self.json.resolve() in {path.resolve() for path in (*files, picture) if path}:
             raise ValueError(f"--json {self.json} is also another file that is written; choose another name")
         files += [file for mesh in meshes for file in self.files.files(mesh)]

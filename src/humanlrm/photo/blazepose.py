@@ -31,13 +31,14 @@ _SHA256 = {
     "pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
 }
 _DETECTOR_PX = 224
-_MIN_SCORE, _MIN_PRESENCE = 0.5, 0.5
+_MIN_SCORE, _MIN_PRESENCE, _FAINT_SCORE = 0.5, 0.5, 0.05
 #: Least mean of a person's mask where it is over one half (people: 0.95, in heavy blur 0.74; a moon: 0.6), and largest
 #: share of the photo that one person fills.
 _LEAST_CERTAINTY, _MOST_COVERAGE = 0.7, 0.95
 _ROI_POINTS = [33, 34]
-#: Side of the square tiles that are searched when the whole picture shows nobody, as a share of the longer side.
-_TILE_SHARES = (0.6, 0.35)
+#: Side of the square tiles that are searched when the whole picture shows nobody, as a share of the longer side. The
+#: smallest are not magnified: they find people of 90 px in a photo of 2048 px.
+_TILE_SHARES = (0.6, 0.35, 0.18)
 #: Shapes of the landmark net's inner maps that are sampled at the landmarks: the last of each size before its heads.
 _FEATURE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
 assert sum(shape[1] for shape in _FEATURE_MAPS) == DETECTOR_FEATURE_CHANNELS
@@ -57,6 +58,7 @@ class DetectedPose:
         detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
             hold more about depth than the net's own 3D points (docs/log/decisions-2026-11.md).
         region: the square that the landmark net looked at; ``None`` for poses that are not from the detector.
+        looks: landmarks in further squares, which a careful detector averages.
     """
 
     landmarks: Float[np.ndarray, "J 4"]
@@ -64,6 +66,7 @@ class DetectedPose:
     score: float
     detector_features: Float32[np.ndarray, "J 2 C"]
     region: Region | None = None
+    looks: tuple[Float[np.ndarray, "J 4"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,30 +147,55 @@ class PoseDetector:
         """The pose, averaged over further squares around the same person, if this detector is careful."""
         if not self._careful or pose.region is None:
             return pose
-        looks = [(pose.landmarks, pose.detector_features)]
+        looks = [(pose.landmarks, pose.detector_features), *self._varied_looks(rgb, pose.region)]
+        landmarks, features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
+        further = tuple(points for points, _ in looks[1:])
+        return replace(pose, landmarks=landmarks, detector_features=features.astype(np.float32), looks=further)
+
+    def looks(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> list[Float[np.ndarray, "J 4"]]:
+        """Landmarks in further squares around the same person; fewer than four if some squares show nobody."""
+        return [] if pose.region is None else [landmarks for landmarks, _ in self._varied_looks(rgb, pose.region)]
+
+    def search_score(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> float:
+        """Score of the search in a window around the pose's region, in [0, 1]; 0: nobody is seen there."""
+        if pose.region is None:
+            return 0.0
+        reach = 0.75 * pose.region.side
+        left, top = np.maximum(pose.region.center - reach, 0).astype(int)
+        right, low = np.minimum(pose.region.center + reach, rgb.shape[1::-1]).astype(int)
+        if right - left < 1 or low - top < 1:
+            return 0.0
+        regions = self._detect(rgb, (int(left), int(top), int(right), int(low)), _FAINT_SCORE)
+        return max((region.score for region in regions if region.is_same_head(pose.region)), default=0.0)
+
+    def _varied_looks(
+        self, rgb: UInt8[np.ndarray, "H W 3"], region: Region
+    ) -> list[tuple[Float[np.ndarray, "J 4"], np.ndarray]]:
+        """Landmarks and features in the squares of ``_VARIATIONS`` that show a person."""
+        looks = []
         for variation in _VARIATIONS:
-            varied = pose.region.varied(*variation)
+            varied = region.varied(*variation)
             patch = warp(rgb, varied)
             pair = self._run(patch, varied), self._run(patch[:, ::-1], varied, mirrored=True)
             if min(pair[0].presence, pair[1].presence) > _MIN_PRESENCE:
                 looks.append(_average(*pair))
-        landmarks, detector_features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
-        return replace(pose, landmarks=landmarks, detector_features=detector_features.astype(np.float32))
+        return looks
 
     def _search(
         self, rgb: UInt8[np.ndarray, "H W 3"], windows: Sequence[tuple[int, int, int, int]] | None = None
     ) -> list[Region]:
-        """People in the windows, or in the whole picture, else in overlapping square tiles, large ones first; the main
-        person first."""
+        """People in the windows or the whole picture, else in overlapping tiles, large first; the main one first."""
         height, width = rgb.shape[:2]
         rois = [roi for window in windows or [(0, 0, width, height)] for roi in self._detect(rgb, window)]
         for share in _TILE_SHARES if windows is None else ():
-            if rois:
+            if rois or (share == _TILE_SHARES[-1] and share * max(width, height) < _DETECTOR_PX):
                 break
             rois = [roi for tile in tiles(width, height, share) for roi in self._detect(rgb, tile)]
         return sorted(suppress(rois), key=lambda roi: _prominence(roi, rgb.shape[:2]), reverse=True)
 
-    def _detect(self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int]) -> list[Region]:
+    def _detect(
+        self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int], least_score: float = _MIN_SCORE
+    ) -> list[Region]:
         """Detections in the window (left, top, right, bottom) of the photo, letterboxed to a square."""
         left, top, right, bottom = window
         longest = max(right - left, bottom - top)
@@ -179,7 +207,7 @@ class PoseDetector:
         pixels = np.asarray(square, dtype=np.float32)[None] / 127.5 - 1
         raw = self._detector(pixels)
         scores = _sigmoid(raw[1][0, :, 0])
-        keep = np.flatnonzero(scores > _MIN_SCORE)
+        keep = np.flatnonzero(scores > least_score)
         # Centre and size of a box, then the alignment points: middle of the hips, point that encodes size and rotation.
         points = raw[0][0, keep, :8].reshape(-1, 4, 2) / _DETECTOR_PX + self._anchors[keep, None]
         points = (points * _DETECTOR_PX - np.array(offset)) / scale + np.array([left, top])

@@ -5,7 +5,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,8 @@ MAX_PIXELS = 80_000_000
 _MIN_SIDE_PX = 16
 #: An alpha channel that covers more of the picture than this is a frame or rounded corners, not a person's outline.
 _OPAQUE_SHARE = 0.98
+#: Largest difference of the shapes (width over height) of a photo and its mask.
+_MASK_SHAPE = 0.02
 _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 #: A file, its bytes, an open binary file, or an image in memory.
 PhotoSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
@@ -62,6 +64,7 @@ class Photo:
         name: of the photo in messages.
         remarks: what the user should know about the file.
         scale: pixels here per pixel of the upright file.
+        trusted: True if the outline was given as a mask: it is believed as it is.
     """
 
     rgb: UInt8[np.ndarray, "H W 3"]
@@ -69,6 +72,7 @@ class Photo:
     name: str
     remarks: tuple[Remark, ...] = ()
     scale: float = 1.0
+    trusted: bool = False
 
 
 def load_photo(source: PhotoSource) -> Photo:
@@ -86,15 +90,38 @@ def load_photo(source: PhotoSource) -> Photo:
     """
     path, opened = _opened(source)
     with _one_error(path):
-        image, remarks = _upright(opened, path) if isinstance(opened, Image.Image) else _decode(opened, path)
+        image, remarks, scale = _upright(opened, path) if isinstance(opened, Image.Image) else _decode(opened, path)
     rgb = np.asarray(image.convert("RGB"))
     if image.mode != "RGBA":
-        return Photo(rgb, None, path.name, remarks)
+        return Photo(rgb, None, path.name, remarks, scale)
     alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
+    if not alpha.any():
+        raise PhotoError(f"{path} is transparent everywhere; give a picture in which the person is opaque")
     covered = float((alpha > 0.5).mean())
     if covered == 0:
-        raise PhotoError(f"{path} is transparent everywhere; give a picture in which the person is opaque")
-    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name, remarks)
+        sentence = f"{path} is hardly opaque anywhere: its alpha channel was ignored."
+        return Photo(rgb, None, path.name, (*remarks, Remark("outline-faint", sentence)), scale)
+    return Photo(rgb, alpha if covered < _OPAQUE_SHARE else None, path.name, remarks, scale)
+
+
+def with_mask(photo: Photo, path: Path) -> Photo:
+    """The photo with the outline of a picture: its alpha channel if it has one, else white on black.
+
+    Raises:
+        PhotoError: not a picture, of another shape than the photo, or empty.
+    """
+    check_is_file(path)
+    with _one_error(path), Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        plane = upright.convert("RGBA").getchannel("A") if upright.has_transparency_data else upright.convert("L")
+    height, width = photo.rgb.shape[:2]
+    if abs(plane.width / plane.height - width / height) > _MASK_SHAPE * width / height:
+        size = f"{plane.width} x {plane.height}"
+        raise PhotoError(f"the mask {path} has {size} px, the photo {width} x {height}; give one of the photo's shape")
+    mask = np.asarray(plane.resize((width, height), Image.Resampling.BOX), dtype=np.float32) / 255
+    if not (mask > 0.5).any():
+        raise PhotoError(f"the mask {path} is empty; give one in which the person is white or opaque")
+    return replace(photo, alpha=mask, trusted=True)
 
 
 def _opened(source: PhotoSource) -> tuple[Path, Path | BytesIO | Image.Image]:
@@ -147,16 +174,25 @@ def check_is_file(path: Path) -> None:
             raise PhotoError(f"{path} is {kind}; give one picture file, or - to read standard input")
 
 
-def _decode(source: Path | BytesIO, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
-    """An upright "RGB" or "RGBA" image of working size, in sRGB, and remarks about the file."""
+def _decode(source: Path | BytesIO, path: Path) -> tuple[Image.Image, tuple[Remark, ...], float]:
+    """See :func:`_upright`."""
     _check_header(source, path)
     with Image.open(source) as image:
+        longest = max(image.size)
         image.draft(None, (WORKING_SIDE_PX, WORKING_SIDE_PX))
-        return _upright(image, path)
+        return _upright(image, path, longest)
 
 
-def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:
+def _upright(
+    image: Image.Image, path: Path, longest_px: int | None = None
+) -> tuple[Image.Image, tuple[Remark, ...], float]:
+    """An upright "RGB" or "RGBA" image of working size, in sRGB, remarks about the file, and the working scale.
+
+    Args:
+        longest_px: longer side of the file; ``None``: as the image.
+    """
     width, height = image.size
+    longest_px = longest_px or max(width, height)
     if width * height > MAX_PIXELS:
         raise PhotoError(f"{path} has {width} x {height} px; at most {MAX_PIXELS:,} are read: reduce it first")
     if min(width, height) < _MIN_SIDE_PX:
@@ -164,7 +200,8 @@ def _upright(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[Remark,
     image.load()
     upright = ImageOps.exif_transpose(_eight_bit(image, path))
     upright.thumbnail((WORKING_SIDE_PX, WORKING_SIDE_PX), Image.Resampling.BOX)
-    return _in_srgb(upright, image.info.get("icc_profile"), path)
+    converted, remarks = _in_srgb(upright, image.info.get("icc_profile"), path)
+    return converted, remarks, max(converted.size) / longest_px
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None, path: Path) -> tuple[Image.Image, tuple[Remark, ...]]:

@@ -46,7 +46,7 @@ def save(
     path = Path(path)
     check_suffix(path)
     metric = replace(mesh, vertices=metric_vertices(mesh, height_m, metres_per_unit))
-    return write_model(path, PersonModel(metric, path.stem, attributes=attributes or {}))
+    return write_model(path, PersonModel(metric, "person", attributes=attributes or {}))
 
 
 def check_suffix(path: Path) -> None:
@@ -67,6 +67,9 @@ def write_model(path: Path, model: PersonModel) -> Path:
     with ExitStack() as stack:
         for file, data in files.items():
             stack.enter_context(atomic_write(file)).write_bytes(data)
+    for file, data in files.items():
+        if not file.is_file() or file.read_bytes() != data:
+            raise OSError(f"{file} does not hold what was written; is the disk full or the name not allowed there?")
     return path
 
 
@@ -82,8 +85,8 @@ def _obj(path: Path, model: PersonModel) -> dict[Path, bytes]:
     """The mesh itself comes first here and gets its name last, when the others are there."""
     # White and matt: viewers multiply the texture with it.
     white, black = [255, 255, 255], [0, 0, 0]
-    # The format ends a name at a space.
-    name = "_".join(path.stem.split())
+    # The format ends a name at a space, and bytes that are no text cannot be written.
+    name = "_".join(path.stem.encode("utf-8", "replace").decode("utf-8").replace("?", "_").split())
     material = SimpleMaterial(
         Image.fromarray(model.mesh.texture), name=name, ambient=white, diffuse=white, specular=black
     )
