@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from humanlrm.mesh.clean import simplify
 from humanlrm.mesh.export.tangents import vertex_tangents
@@ -74,7 +74,7 @@ def _nearest_hits(
             np.zeros(len(detailed.vertices), np.int64),
         )
         vertex_face[corners], vertex_corner[corners] = np.divmod(np.arange(len(corners)), 3)
-        nearest = cKDTree(detailed.vertices).query(points[lost])[1]
+        nearest = KDTree(detailed.vertices).query(points[lost])[1]
         face[lost] = vertex_face[nearest]
         barycentric[lost] = np.eye(3, dtype=np.float32)[vertex_corner[nearest]]
     return Hits(face, barycentric.astype(np.float32), distance), scene

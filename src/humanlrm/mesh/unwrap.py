@@ -187,7 +187,7 @@ def _hidden_faces(
 ) -> Bool[np.ndarray, "F"]:
     """Faces behind another face of their own chart."""
     above, below = _faces_over_and_under(surface, axis, chart, np.arange(len(chart)))
-    hidden = (above >= 0).any(axis=1)
+    hidden = np.asarray((above >= 0).any(axis=1))
     hidden[below[below >= 0]] = True
     return hidden
 

@@ -1,5 +1,8 @@
 """USDZ for phones: mesh, material and texture in an uncompressed archive, as ARKit wants it."""
 
+# usd-core has no types: its names come from binary modules.
+# pyright: reportAttributeAccessIssue=false
+
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
