@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from PIL import Image
 from scipy.stats import spearmanr
 
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
@@ -58,10 +57,10 @@ def main(options: Options) -> None:
     truth, found = [], []
     views = [(i, view) for i, entry in enumerate(shards.entries) for view in range(entry.views)]
     for index, view in np.random.default_rng(0).permutation(views)[: options.count].tolist():
-        record, _ = shards.load(index, view, ("amodal",))
-        if record.amodal is None:
+        (record, _), (layers, _) = shards.load(index, view), shards.layers(index, view)
+        if layers is None:
             continue
-        whole = np.asarray(Image.fromarray(record.amodal).resize(record.alpha.shape[::-1])) > 127
+        whole = layers.alpha > 127
         seen = (record.alpha > 127) & (record.known > 127)
         truth.append(1 - (whole & seen).sum() / max(whole.sum(), 1))
         found.append(measure_visibility(crop_of(record, options.size_px)).hidden)

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -178,7 +179,8 @@ class ShardFolder:
             rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
             arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
             light = {field: arrays[name][view] for name, field in _LIGHT_ARRAYS.items() if name in arrays}
-            truth = {name: arrays[name][view] for name in _VIEW_ARRAYS}
+            truth: dict[str, Any] = {name: arrays[name][view] for name in _VIEW_ARRAYS}
+            drawn: dict[str, Any] = {name: _decode_map(name, file) for name, file in files.items()}
             check_finite(truth, "detected", "to_frame")
             record = ViewRecord(
                 rgb,
@@ -187,7 +189,7 @@ class ShardFolder:
                 **truth,
                 light=Light(**light),
                 detector_features=read_detector_features(entry, view),
-                **{name: _decode_map(name, file) for name, file in files.items()},
+                **drawn,
             )
             return record, PointSamples(*(samples[name] for name in _SAMPLE_ARRAYS))
 

@@ -1,6 +1,7 @@
 """A rendered person: photographs with their ground truth, and points in space. A shard record holds one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int8, UInt8
@@ -89,7 +90,7 @@ class Subject:
     samples: PointSamples
 
 
-def crop_arrays(crop: SubjectCrop) -> dict[str, np.ndarray]:
+def crop_arrays(crop: SubjectCrop) -> dict[str, Any]:
     """Pixels and detections of a crop as a :class:`ViewRecord` holds them."""
     rgb, alpha, known = (
         (pixels.numpy() * 255 + 0.5).astype(np.uint8)

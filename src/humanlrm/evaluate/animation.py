@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse import csr_matrix
 from scipy.spatial import KDTree
 
 from humanlrm.data.scan import Scan
@@ -106,7 +105,8 @@ def measure_person(
         moved = [TriangleSurface(p.vertices_in(turned) * np.float32(scale), surface.faces) for p in (rigged, exact)]
         target = TriangleSurface(true_vertices, avatar.faces)
         longer = _edge_lengths(moved[0].vertices, surface.faces) > _STRETCHED * np.maximum(edges, 1e-4)
-        yield AnimationCase(avatar.id, *(_chamfer_cm(m, target) for m in moved), photo_cm, float(longer.mean()))
+        ours_cm, exact_cm = (_chamfer_cm(person, target) for person in moved)
+        yield AnimationCase(avatar.id, ours_cm, exact_cm, photo_cm, float(longer.mean()))
 
 
 def summarize(cases: list[AnimationCase]) -> dict[str, Interval | None]:
@@ -141,8 +141,9 @@ def _with_true_weights(
     ours: list[int] = []
     for name, parent in zip(avatar.armature.names, avatar.armature.parents, strict=True):
         ours.append(JOINT[_OURS[name]] if name in _OURS else ours[parent])
-    merge = csr_matrix((np.ones(len(ours)), (np.arange(len(ours)), ours)), (len(ours), len(JOINTS)))
-    dense = np.asarray((avatar.weights @ merge).todense())
+    merge = np.zeros((len(ours), len(JOINTS)))
+    merge[np.arange(len(ours)), ours] = 1
+    dense = np.asarray(avatar.weights @ merge)
     hips = skeleton_from_landmarks(landmarks).positions[0] - person.skeleton.positions[0] * scale
     nearest = KDTree(vertices).query(person.mesh.vertices * scale + hips)[1]
     return replace(person, weights=strongest(dense[nearest]))
