@@ -13,12 +13,14 @@ from torch import Tensor
 
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
-from humanlrm.encoding import correct_estimate, encode, encode_poses, expand_frame
+from humanlrm.diffusion.view_prior import GeneratedViews, complete_photo, generate_views
+from humanlrm.encoding import correct_estimate, encode, encode_completed, encode_poses, expand_frame
 from humanlrm.extraction import distance_of
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
-from humanlrm.model.pretrained import pose_denoiser_from_pretrained
+from humanlrm.model.pretrained import pose_denoiser_from_pretrained, view_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
+from humanlrm.model.view_denoiser import ViewDenoiser
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.photo.visibility import share_below_photo
 from humanlrm.reconstruction import Reconstruction
@@ -26,6 +28,8 @@ from humanlrm.settings import MOST_SAMPLES, Completion
 
 #: Folder of the denoiser of landmarks within a weights folder.
 POSES = "poses"
+#: Folder of the denoiser of layered views within a weights folder.
+VIEWS = "views"
 #: Samples that uncertainty is measured on, at least; and samples that the frame has room for.
 _UNCERTAINTY_SAMPLES, _FRAME_SAMPLES = 6, 16
 #: Share of the body below the photo from which on a sample is nearer to the truth than the estimate
@@ -68,6 +72,33 @@ def open_pose_prior(weights: Path, device: str | torch.device = "cpu") -> PoseDe
         CheckpointError: it is damaged or of another kind.
     """
     return pose_denoiser_from_pretrained(weights / POSES, device) if (weights / POSES).is_dir() else None
+
+
+def open_view_prior(weights: Path, device: str | torch.device = "cpu") -> ViewDenoiser | None:
+    """The denoiser of layered views that belongs to a weights folder; ``None``: the folder has none.
+
+    Raises:
+        CheckpointError: it is damaged or of another kind.
+    """
+    return view_denoiser_from_pretrained(weights / VIEWS, device) if (weights / VIEWS).is_dir() else None
+
+
+@torch.no_grad()
+def complete_views(
+    model: HumanLRM, prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 1
+) -> tuple[Triplane, GeneratedViews | None]:
+    """Generate what the photo does not show of a person, and encode the completed photo if much was hidden.
+
+    Args:
+        prior: ``None``: nothing is generated.
+        seed, steps: of the sample (:func:`humanlrm.diffusion.view_prior.generate_views`).
+    """
+    landmarks = triplane.inputs.landmarks
+    if prior is None or landmarks is None:
+        return triplane, None
+    views = generate_views(prior, subject, landmarks[0], seed, steps)
+    completed = complete_photo(subject.inputs.to(landmarks.device), views.body)
+    return (triplane if completed is None else encode_completed(model, completed, triplane)), views
 
 
 @torch.no_grad()

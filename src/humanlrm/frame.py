@@ -18,6 +18,8 @@ from humanlrm.camera import Cameras
 SUBJECT_SPAN = 1.8
 VIEW_SPAN = 2.1
 CAMERA_DISTANCE = 4.0
+#: Side of the square around a head, in sides of the crop.
+HEAD_SQUARE_SHARE = 0.25
 #: Focal length in half image widths.
 FOCAL = CAMERA_DISTANCE / (VIEW_SPAN / 2)
 
@@ -59,6 +61,12 @@ def square_crop(mask: Bool[np.ndarray, "H W"], points_px: Float[np.ndarray, "J 2
         low, high = np.minimum(low, points_px.min(0)), np.maximum(high, points_px.max(0))
     center, longest = (low + high) / 2, float((high - low).max())
     return SquareCrop((float(center[0]), float(center[1])), longest * VIEW_SPAN / SUBJECT_SPAN)
+
+
+def square_around(crop: SquareCrop, point: Float[np.ndarray, "3"], share: float = HEAD_SQUARE_SHARE) -> SquareCrop:
+    """The square of the photo around a point (box units) that is ``share`` times as large as the crop."""
+    middle = crop.to_px(project_ndc(torch.from_numpy(np.asarray(point, np.float64))).numpy())
+    return SquareCrop((float(middle[0]), float(middle[1])), crop.side_px * share)
 
 
 def canonical_camera(size_px: int) -> Cameras:

@@ -44,10 +44,11 @@ class Reconstructor:
     """
 
     def __init__(self, weights: str | Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
-        from humanlrm.completion import open_pose_prior
+        from humanlrm.completion import open_pose_prior, open_view_prior
 
         self.model = from_pretrained(Path(weights), device)
         self.pose_prior = open_pose_prior(Path(weights), device)
+        self.view_prior = open_view_prior(Path(weights), device)
         self.detector = PoseDetector(threads, careful=True)
         self._weights_sha256 = sha256(Path(weights) / "model.safetensors")
 
@@ -87,7 +88,7 @@ class Reconstructor:
         check_photos(len(sources), cameras, completion)
         if cameras.cameras is not None:
             return self._reconstruct_views(sources, cameras, settings)
-        from humanlrm.completion import complete
+        from humanlrm.completion import complete, complete_views
         from humanlrm.photo.upright import turn_upright
 
         timer = StageTimer()
@@ -105,8 +106,12 @@ class Reconstructor:
             completed = complete(self.model, self.pose_prior, subject, estimate, completion)
         remarks = (*person.remarks, *visibility_remarks(hidden, completed.subject.truncated, completed.sampled))
         samples = []
-        for triplane in completed.triplanes:
-            sample = build_person(self.model, completed.subject, triplane, settings, StageTimer(timer.seconds))
+        for k, estimated in enumerate(completed.triplanes):
+            stages = StageTimer(timer.seconds)
+            with stages("views"):
+                seed = completion.seed + k
+                triplane, views = complete_views(self.model, self.view_prior, completed.subject, estimated, seed)
+            sample = build_person(self.model, completed.subject, triplane, settings, stages, views)
             sample = replace(sample, hidden=hidden, sampled=completed.sampled, warnings=remarks)
             sample = replace(sample, confidence=person.confidence, people_seen=person.people_seen)
             sample = replace(sample, provenance=self._provenance(settings, completion))
@@ -143,9 +148,17 @@ class Reconstructor:
 
 @torch.no_grad()
 def build_person(
-    model: HumanLRM, subject: SubjectCrop, triplane: Triplane, settings: Settings, timer: StageTimer
+    model: HumanLRM,
+    subject: SubjectCrop,
+    triplane: Triplane,
+    settings: Settings,
+    timer: StageTimer,
+    views: Any = None,
 ) -> Reconstruction:
     """The textured, metric mesh of a triplane.
+
+    Args:
+        views: ``GeneratedViews`` of what the photo does not show. ``None``: the field and rules color it.
 
     Raises:
         ValueError: the field has no surface inside the box.
@@ -159,8 +172,10 @@ def build_person(
     with timer("texture"):
         corrected = triplane.inputs.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
-        color = color_of(model, triplane, subject)
-        mesh = bake(surface, color, [photo_of(subject)], settings.texture_px, anatomy=anatomy_from_landmarks(landmarks))
+        color, anatomy = color_of(model, triplane, subject), anatomy_from_landmarks(landmarks)
+        generated = () if views is None else views.pictures(subject.crop)
+        photos = [photo_of(subject)]
+        mesh = bake(surface, color, photos, settings.texture_px, anatomy=anatomy, generated=generated)
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     complete_skeleton = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     height = standing_height(landmarks) if complete_skeleton else float(np.ptp(mesh.vertices[:, 1]))

@@ -19,8 +19,7 @@ from humanlrm.data.render.shoot import RenderSettings, render_subject
 from humanlrm.data.render.solid import SolidScan
 from humanlrm.data.scan import Scan
 from humanlrm.data.shards import ShardFolder, write_shard
-from humanlrm.data.subject import HEAD_SQUARE_SHARE
-from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN, canonical_camera, project_ndc
+from humanlrm.frame import CAMERA_DISTANCE, HEAD_SQUARE_SHARE, SUBJECT_SPAN, canonical_camera, project_ndc
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.people.procedural.person import make_person
 

@@ -110,12 +110,12 @@ def batches(data: TrainingDataset, batch: int, start: int = 0, stride: int = 1, 
         sampler=range(start, sys.maxsize, stride),
         collate_fn=collate,
         num_workers=workers,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=ignore_signals,
         **options,
     )
 
 
-def _ignore_signals(worker: int) -> None:
+def ignore_signals(worker: int) -> None:
     """Leave SIGTERM and Ctrl-C to the training loop, which saves its state before it ends the workers."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

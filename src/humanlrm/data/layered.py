@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from einops import reduce
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
@@ -14,8 +15,8 @@ from humanlrm.body.landmarks import INDEX, MIRROR
 from humanlrm.data import augment
 from humanlrm.data.augment import hide
 from humanlrm.data.shards import ShardFolder
-from humanlrm.data.subject import HEAD_SQUARE_SHARE, Layers, ViewRecord
-from humanlrm.frame import project_ndc
+from humanlrm.data.subject import Layers, ViewRecord
+from humanlrm.frame import HEAD_SQUARE_SHARE, project_ndc
 
 #: Share of the samples that are squares around heads.
 _HEADS = 0.35
@@ -64,7 +65,7 @@ class LayeredDataset(Dataset[LayeredSample]):
 
     folder: ShardFolder
     seed: int
-    image_px: int = 256
+    image_px: int = 128
 
     def __getitem__(self, index: int) -> LayeredSample:
         rng = np.random.default_rng([self.seed, index])
@@ -78,25 +79,35 @@ class LayeredDataset(Dataset[LayeredSample]):
 
 
 def build_layered_sample(
-    record: ViewRecord, layers: Layers, head_layers: Layers | None, image_px: int, rng: np.random.Generator
+    record: ViewRecord,
+    layers: Layers,
+    head_layers: Layers | None,
+    image_px: int,
+    rng: np.random.Generator,
+    plain: bool = False,
 ) -> LayeredSample:
     """Build an augmented sample of one view: of the whole crop, or of the square around the head.
 
     Args:
         head_layers: ``None``: the sample is of the whole crop.
+        plain: the photo shows the whole front layer, without errors; of the head if ``head_layers`` are given.
     """
-    landmarks = augment.add_teacher_noise(record.landmarks, rng)
+    landmarks = record.landmarks if plain else augment.add_teacher_noise(record.landmarks, rng)
     middle, zoom = np.zeros(2, np.float32), 1.0
-    if head_layers is not None and rng.random() < _HEADS:
+    if head_layers is not None and (plain or rng.random() < _HEADS):
         middle = project_ndc(torch.from_numpy(record.landmarks[INDEX["head"]])).numpy()
         zoom, layers = 1 / HEAD_SQUARE_SHARE, head_layers
         photo = _as_photo(layers)
-        photo = _coarser(photo, int(np.exp(rng.uniform(np.log(_LEAST_HEAD_PX), np.log(1.2 * len(photo))))))
-    elif rng.random() < _FROM_SHARD:
+        side_px = np.exp(rng.uniform(np.log(_LEAST_HEAD_PX), np.log(1.2 * len(photo))))
+        photo = photo if plain else _coarser(photo, int(side_px))
+    elif not plain and rng.random() < _FROM_SHARD:
         photo = np.dstack([record.rgb, record.alpha, record.known]).astype(np.float32) / 255
     else:
         photo = _as_photo(layers)
-    target = np.dstack([layers.front, layers.alpha, layers.back]).astype(np.float32) / 255
+    photo = _reduced(photo, image_px)
+    target = _reduced(np.dstack([layers.front, layers.alpha, layers.back]).astype(np.float32) / 255, image_px)
+    if plain:
+        return _packed(photo, target, landmarks, middle, zoom)
     tone = augment.random_tone(rng)
     inside = target[..., 3:4]
     target[..., :3], target[..., 4:] = tone(target[..., :3]) * inside, tone(target[..., 4:]) * inside
@@ -104,13 +115,25 @@ def build_layered_sample(
     if rng.random() < _HIDDEN:
         photo = hide.hidden(photo, rng)
     photo = augment.camera_errors(augment.mask_errors(photo, rng), rng)
-    photo[..., :3] *= photo[..., 3:4] * photo[..., 4:]
-    photo[..., 3:4] *= photo[..., 4:]
     if rng.random() < 0.5:
         photo, target = photo[:, ::-1], target[:, ::-1]
         landmarks, middle = landmarks[MIRROR] * [-1, 1, 1], middle * [-1, 1]
-    planes = [_at_size(image, image_px) for image in (photo, target)]
+    return _packed(photo, target, landmarks, middle, zoom)
+
+
+def _packed(
+    photo: Float[np.ndarray, "H W 5"],
+    target: Float[np.ndarray, "H W 7"],
+    landmarks: Float[np.ndarray, "J 3"],
+    middle: Float[np.ndarray, "2"],
+    zoom: float,
+) -> LayeredSample:
+    """Tensors, channels first; the photo premultiplied."""
+    photo = photo.copy()
+    photo[..., 3:4] *= photo[..., 4:]
+    photo[..., :3] *= photo[..., 3:4]
     tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))  # noqa: E731
+    planes = [tensor(image.transpose(2, 0, 1)) for image in (photo, target)]
     return LayeredSample(planes[0], tensor(landmarks), tensor(middle), torch.tensor(zoom), planes[1])
 
 
@@ -132,7 +155,7 @@ def _coarser(photo: Float[np.ndarray, "H W 5"], side_px: int) -> Float[np.ndarra
     return np.dstack([*(np.asarray(plane) for plane in planes), photo[..., 4]])
 
 
-def _at_size(image: Float[np.ndarray, "H W C"], size_px: int) -> Float[Tensor, "C S S"]:
-    """Channels first, averaged to a size that divides the image's."""
-    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32))
-    return torch.nn.functional.avg_pool2d(planes, planes.shape[-1] // size_px)
+def _reduced(image: Float[np.ndarray, "H W C"], size_px: int) -> Float[np.ndarray, "S S C"]:
+    """Averaged to a size that divides the image's."""
+    factor = len(image) // size_px
+    return reduce(image, "(h p) (w q) c -> h w c", "mean", p=factor, q=factor) if factor > 1 else image

@@ -27,10 +27,6 @@ class Layers:
     alpha: UInt8[np.ndarray, "H W"]
 
 
-#: Side of the square around the head, in sides of the crop. It is centered on the head landmark.
-HEAD_SQUARE_SHARE = 0.25
-
-
 @dataclass(frozen=True)
 class ViewRecord:
     """One photograph as the network gets it, and the truth in its frame (box units).
@@ -48,7 +44,7 @@ class ViewRecord:
         normal: unit normals of the surface that ``depth[0]`` shows, times 127; 0 where the ray misses.
         target: the whole person over black under ``light`` without cast shadows.
         layers: of the crop.
-        head_layers: of the square around the head, at ``1 / HEAD_SQUARE_SHARE`` times the resolution.
+        head_layers: of the square around the head landmark, at ``1 / HEAD_SQUARE_SHARE`` times the resolution.
         detector_features: the detector's features at its landmarks (:class:`humanlrm.photo.blazepose.DetectedPose`).
     """
 

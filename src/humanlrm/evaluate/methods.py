@@ -8,7 +8,7 @@ import torch
 
 from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
-from humanlrm.completion import POSES
+from humanlrm.completion import POSES, complete_views, open_view_prior
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.encoding import correct_estimate, encode, encode_poses
 from humanlrm.evaluate.baselines import BASELINES, program
@@ -23,6 +23,7 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
 from humanlrm.model.pretrained import SHIPPED, from_pretrained, pose_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
+from humanlrm.model.view_denoiser import ViewDenoiser
 from humanlrm.multiview import fuse
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.calibrated import CaptureView
@@ -52,7 +53,7 @@ def open_method(name: str, weights: Path | None, resolution: int, template: str 
     folder = weights or SHIPPED
     model = from_pretrained(folder)
     if name == TEXTURED:
-        return lrm_textured(model, resolution)
+        return lrm_textured(model, resolution, open_view_prior(folder))
     if name in (SAMPLED, MEAN, BEST):
         denoiser = pose_denoiser_from_pretrained(folder / POSES)
         several = lrm_sampled(model, denoiser, resolution, 1 if name == SAMPLED else _SEVERAL)
@@ -72,18 +73,21 @@ def lrm(model: HumanLRM, resolution: int = 128) -> Method:
     return run
 
 
-def lrm_textured(model: HumanLRM, resolution: int = 128) -> Method:
+def lrm_textured(model: HumanLRM, resolution: int = 128, prior: ViewDenoiser | None = None) -> Method:
     """The surface in the colors that are saved, at the vertices as those of the other methods."""
     model = _with_landmarks(model)
 
     @torch.no_grad()
     def run(case: Case) -> ColoredSurface:
-        planes = encode(model, _inputs(model, case.shown))
+        estimate = encode(model, _inputs(model, case.shown))
+        planes, views = complete_views(model, prior, case.shown, estimate)
         surface, landmarks = fitted_surface(model, planes, resolution), planes.inputs.landmarks
         assert landmarks is not None
+        anatomy, generated = anatomy_from_landmarks(landmarks[0].numpy()), ()
+        if views is not None:
+            generated = views.pictures(case.shown.crop)
         color, photos = color_of(model, planes, case.shown), [photo_of(case.shown)]
-        colors = color_vertices(surface, color, photos, anatomy_from_landmarks(landmarks[0].numpy()))
-        return ColoredSurface(surface, colors)
+        return ColoredSurface(surface, color_vertices(surface, color, photos, anatomy, generated))
 
     return run
 

@@ -39,7 +39,7 @@ class ViewDenoiserConfig:
     """
 
     family: Literal["view-denoiser"] = "view-denoiser"
-    image_px: int = 256
+    image_px: int = 128
     patch: int = 4
     widths: tuple[int, ...] = (80, 128, 192, 224)
     depth: int = 2

@@ -79,7 +79,11 @@ class SubjectCrop:
 
     def image_at(self, size_px: int) -> Float[Tensor, "5 {size_px} {size_px}"]:
         """RGB, alpha and known of the same square at another resolution, from the photo."""
-        return _image(self.photo_rgb, self.photo_alpha, self.crop, size_px)
+        return self.image_of(self.crop, size_px)
+
+    def image_of(self, square: SquareCrop, size_px: int) -> Float[Tensor, "5 {size_px} {size_px}"]:
+        """RGB, alpha and known of any square of the photo."""
+        return _image(self.photo_rgb, self.photo_alpha, square, size_px)
 
 
 def assemble_crop(

@@ -13,6 +13,7 @@ from humanlrm.mesh.unwrap import Unwrapped, unwrap
 from humanlrm.texture.complete import complete_colors
 from humanlrm.texture.observations import FieldColor, query_colors
 from humanlrm.texture.project import PhotoProjection, PhotoView, PhotoViews, normalize
+from humanlrm.texture.spread import color_texels
 
 #: Colors of a heat map at shares from 0 to 1.
 _HEAT_STOPS = (0.0, 0.25, 0.5, 1.0)
@@ -27,6 +28,7 @@ def bake(
     size_px: int = 1024,
     match_colors: bool = True,
     anatomy: Anatomy = _NO_ANATOMY,
+    generated: Sequence[Sequence[PhotoProjection]] = (),
 ) -> TexturedMesh:
     """Texture a closed surface.
 
@@ -37,6 +39,8 @@ def bake(
         size_px: side of the texture.
         match_colors: make the field's colors go with the photos' (``texture.complete``).
         anatomy: of the person.
+        generated: groups of generated views (``diffusion.view_prior``), the most trusted first. With them no rule
+            completes hidden colors; the colors of photos and views spread to what neither shows.
 
     Raises:
         ValueError: a size below 16, or a photo whose arrays do not fit together.
@@ -46,7 +50,7 @@ def bake(
     unwrapped = unwrap(surface, size_px, _detailed_faces(surface, anatomy))
     normals = vertex_normals(surface)
     texels = rasterize(unwrapped, size_px)
-    colors = _color_texels(surface, normals, texels, field_color, photos, match_colors, anatomy)
+    colors = _color_texels(surface, normals, texels, field_color, photos, match_colors, anatomy, generated)
     texture, welded = paint(texels, colors, size_px), unwrapped.welded
     return TexturedMesh(surface.vertices[welded], unwrapped.faces, unwrapped.uv, texture, normals[welded], welded)
 
@@ -68,6 +72,7 @@ def color_vertices(
     field_color: FieldColor,
     photos: Sequence[PhotoProjection] = (),
     anatomy: Anatomy = _NO_ANATOMY,
+    generated: Sequence[Sequence[PhotoProjection]] = (),
 ) -> Float[np.ndarray, "V 3"]:
     """The colors, sRGB in [0, 1], that :func:`bake` puts on the vertices of a surface, without a texture."""
     vertices = np.arange(len(surface.vertices))
@@ -76,7 +81,7 @@ def color_vertices(
     face[surface.faces], corner[surface.faces] = np.indices(surface.faces.shape)
     texels = Texels(vertices, np.zeros_like(vertices), face, np.eye(3, dtype=np.float32)[corner])
     normals = vertex_normals(surface)
-    return np.clip(_color_texels(surface, normals, texels, field_color, photos, True, anatomy), 0, 1)
+    return np.clip(_color_texels(surface, normals, texels, field_color, photos, True, anatomy, generated), 0, 1)
 
 
 def _color_texels(
@@ -87,7 +92,11 @@ def _color_texels(
     photos: Sequence[PhotoProjection],
     match_colors: bool,
     anatomy: Anatomy,
+    generated: Sequence[Sequence[PhotoProjection]],
 ) -> Float[np.ndarray, "P 3"]:
+    if generated:
+        groups = [PhotoViews([PhotoView(p, surface) for p in group]) for group in (photos, *generated)]
+        return color_texels(groups, surface, normals, texels, field_color)
     points = texels.interpolate(surface, surface.vertices)
     directions = normalize(texels.interpolate(surface, normals))
     weight = np.zeros(len(points), dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import scipy
@@ -40,12 +41,17 @@ class PhotoProjection:
         alpha: the person's share of each pixel, in [0, 1].
         crop: the square of the photo that the box stands for.
         to_frame: similarity from the surface's box to the photo's own frame; ``None``: they are the same.
+        side: the surface that the picture shows: where its rays enter the person, or where they leave.
+        ends: True if the picture's border is an edge, beyond which another picture goes on. A photo's border is none: a
+            person who is cut off there does not end there.
     """
 
     rgb: Float[np.ndarray, "H W 3"]
     alpha: Float[np.ndarray, "H W"]
     crop: SquareCrop
     to_frame: Float[np.ndarray, "4 4"] | None = None
+    side: Literal["front", "back"] = "front"
+    ends: bool = False
 
     def __post_init__(self):
         if self.rgb.ndim != 3 or self.rgb.shape[2] != 3 or self.alpha.shape != self.rgb.shape[:2]:
@@ -62,9 +68,8 @@ class PhotoView:
         self.to_frame = np.eye(4) if photo.to_frame is None else photo.to_frame
         self.turn = self.to_frame[:3, :3] / np.linalg.norm(self.to_frame[0, :3])
         self.scene = RayScene(self._to_frame(surface.vertices), surface.faces)
-        # Distances inside the mask in box units at z = 0; a pixel that is half background is background. The photo's
-        # border is no edge: a person who is cut off there does not end there.
-        inside = np.pad(photo.alpha >= 0.5, 1, mode="edge")
+        # Distances inside the mask in box units at z = 0; a pixel that is half background is background.
+        inside = np.pad(photo.alpha >= 0.5, 1, mode="constant" if photo.ends else "edge")
         self.alpha_edge = _distances(inside)[1:-1, 1:-1] * (VIEW_SPAN / photo.crop.side_px)
         self.depth_edge = self._distance_to_depth_edges()
 
@@ -76,7 +81,8 @@ class PhotoView:
         half = VIEW_SPAN / 2
         line = np.linspace(-half, half, _DEPTH_SIZE_PX, dtype=np.float32)
         x, y = np.meshgrid(line, line)
-        hits = self.scene.first_hit(_EYE, np.stack([x, y, np.full_like(x, -CAMERA_DISTANCE)], axis=-1))
+        cast = self.scene.first_hit if self.photo.side == "front" else self.scene.last_hit
+        hits = cast(_EYE, np.stack([x, y, np.full_like(x, -CAMERA_DISTANCE)], axis=-1))
         depth = np.where(hits.hit, hits.distance, 2.0) * CAMERA_DISTANCE
         edge = np.zeros(depth.shape, dtype=bool)
         for axis in (0, 1):
@@ -115,8 +121,9 @@ class PhotoView:
         return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (margin > _OTHER_LIMB)
 
     def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """Cosine between normal and view direction."""
-        return ((normals @ self.turn.T) * normalize(_EYE - self._to_frame(points))).sum(axis=-1)
+        """Cosine between normal and view direction, toward the eye or, of a back, away from it."""
+        cosine = ((normals @ self.turn.T) * normalize(_EYE - self._to_frame(points))).sum(axis=-1)
+        return cosine if self.photo.side == "front" else -cosine
 
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
         """Bilinear samples of the photo at its original resolution."""
@@ -140,7 +147,8 @@ class PhotoView:
         trust *= ~self._outside(pixels)
         shown = trust > 0
         lifted = points[shown] + 2e-3 * normals[shown]
-        trust[shown] *= ~self.scene.occluded(lifted, _EYE, offset=0.0)
+        toward = _EYE if self.photo.side == "front" else lifted + (lifted - _EYE)
+        trust[shown] *= ~self.scene.occluded(lifted, toward, offset=0.0)
         weight[facing] *= trust
         return weight, cosine
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from humanlrm.data.dataset import ignore_signals
 from humanlrm.data.layered import LayeredDataset, LayeredSample
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.process import NoiseLevels, add_noise, denoised, velocity_errors
@@ -78,7 +79,8 @@ def train_views(
         for start in range(seen, plan.samples, _ROUND):
             samples = LayeredDataset(ShardFolder(data), plan.seed, config.image_px)
             numbers = range(start, min(start + _ROUND, plan.samples))
-            yield from DataLoader(samples, plan.batch, sampler=numbers, num_workers=workers, drop_last=True)
+            options = {"num_workers": workers, "worker_init_fn": ignore_signals, "drop_last": True}
+            yield from DataLoader(samples, plan.batch, sampler=numbers, **options)
 
     def draw(batch: LayeredSample, _: torch.Generator) -> tuple[Tensor, _Condition]:
         batch = LayeredSample(*(part.to(device) for part in batch))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int8, UInt8
 
 from humanlrm.body.landmarks import COUNT, INDEX
@@ -17,7 +16,7 @@ from humanlrm.data.render.points import sample_points
 from humanlrm.data.render.renderer import RenderedPhoto, SceneRenderer, Solid
 from humanlrm.data.scan import Scan
 from humanlrm.data.settings import RenderSettings
-from humanlrm.data.subject import HEAD_SQUARE_SHARE, Layers, Subject, ViewRecord, crop_arrays
+from humanlrm.data.subject import Layers, Subject, ViewRecord, crop_arrays
 from humanlrm.frame import (
     CAMERA_DISTANCE,
     SquareCrop,
@@ -25,7 +24,7 @@ from humanlrm.frame import (
     crop_camera,
     crop_frame,
     frame_axes,
-    project_ndc,
+    square_around,
 )
 from humanlrm.mesh.raycast import RayScene, pixel_rays
 from humanlrm.photo.blazepose import DetectedPose, PoseDetector
@@ -190,16 +189,10 @@ class Photographer:
         squares = [crop]
         head = landmarks[INDEX["head"]]
         if np.isfinite(head).all():
-            squares.append(head_square(crop, head))
+            squares.append(square_around(crop, head))
         light = self.surroundings.light
         layers = [render_layers(self.renderer, crop_camera(view.camera, s, size_px), light, rng) for s in squares]
         return layers[0], layers[1] if len(layers) > 1 else None
-
-
-def head_square(crop: SquareCrop, head: Float[np.ndarray, "3"]) -> SquareCrop:
-    """The square of the photograph around a head landmark (box units of the crop's frame)."""
-    middle = crop.to_px(project_ndc(torch.from_numpy(np.asarray(head, np.float64))).numpy())
-    return SquareCrop((float(middle[0]), float(middle[1])), crop.side_px * HEAD_SQUARE_SHARE)
 
 
 def _iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:

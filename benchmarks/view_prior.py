@@ -1,0 +1,131 @@
+"""The view prior on people that it has not seen: what it generates against the truth, beside the photo copied through.
+
+    python -m benchmarks.view_prior --data data/held-out [--weights DIR] [--count 200] [--picture FILE]
+
+For each photo that shows the whole person: color error (CIEDE2000, mean over the person's pixels) of the back, of the
+whole person and of the square around the head, for the copy of the front, for one step (the mean), and for samples by
+four steps of Heun's method. Then for the same photos, cut off at the hips: the error of front and silhouette below the
+cut. The deviations of the copy's errors scale the network's outputs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from jaxtyping import Float
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from skimage.color import deltaE_ciede2000, rgb2lab
+from torch import Tensor
+
+from humanlrm.completion import VIEWS
+from humanlrm.data.layered import LayeredSample, build_layered_sample, is_usable
+from humanlrm.data.shards import ShardFolder
+from humanlrm.diffusion.view_prior import sample_layers
+from humanlrm.model.pretrained import SHIPPED, view_denoiser_from_pretrained
+from humanlrm.train.views import condition_of
+
+#: Height of the person, from the top, below which the cut photos end.
+_CUT = 0.5
+_ROWS = ("back, whole", "back, head", "front below the cut", "back below the cut")
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        data: folder of shards with layers, of people that the weights have not seen.
+        weights: folder that holds the folder "views".
+        count: photos, spread over the people.
+        picture: contact sheet to write.
+    """
+
+    data: Path
+    weights: Path = SHIPPED
+    count: int = 200
+    picture: Path | None = None
+
+
+@torch.no_grad()
+def main(options: Options) -> None:
+    torch.set_num_threads(1)
+    denoiser, folder = view_denoiser_from_pretrained(options.weights / VIEWS), ShardFolder(options.data)
+    methods = {"copy": 0, "mean": 1, "sample": 4}
+    errors: dict[tuple[str, str], list[float]] = {}
+    silhouettes: dict[str, list[float]] = {name: [] for name in methods}
+    copied, rows = [], []
+    for sample in _samples(folder, options.count, denoiser.config.image_px):
+        condition = condition_of(sample)
+        zoomed, cut = float(sample.zoom[0]) > 1, bool((sample.photo[:, 4] == 0).any())
+        person = sample.layers[0, 3] > 0.5
+        below = person & (sample.photo[0, 4] == 0) if cut else person
+        if int(below.sum()) < 50:
+            continue
+        copied.append(((sample.layers - condition.copy) * person)[0].square().sum((1, 2)) / person.sum())
+        shown = [sample.photo[0, :3], sample.layers[0, :3], sample.layers[0, 4:]]
+        for name, steps in methods.items():
+            layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, steps=steps)
+            if cut:
+                errors.setdefault((name, _ROWS[2]), []).append(_difference(layers[0, :3], sample.layers[0, :3], below))
+                errors.setdefault((name, _ROWS[3]), []).append(_difference(layers[0, 4:], sample.layers[0, 4:], below))
+                silhouettes[name].append(_iou(layers[0, 3] > 0.5, person))
+            else:
+                row = _ROWS[1] if zoomed else _ROWS[0]
+                errors.setdefault((name, row), []).append(_difference(layers[0, 4:], sample.layers[0, 4:], person))
+            shown += [layers[0, :3], layers[0, 4:]] if name != "copy" else []
+        rows.append(torch.cat(shown, dim=2))
+    table = Table("CIEDE2000", *methods, title=f"{len(copied)} pictures of {len(folder)} people")
+    for row in _ROWS:
+        table.add_row(row, *(f"{np.mean(errors[name, row]):.2f}" for name in methods))
+    table.add_row("IoU of the silhouette", *(f"{np.mean(silhouettes[name]):.3f}" for name in methods))
+    Console().print(table)
+    deviations = torch.stack(copied).mean(0).sqrt().tolist()
+    Console().print("deviations of the copy's errors:", " ".join(f"{value:.2f}" for value in deviations))
+    if options.picture is not None:
+        chosen = torch.cat(rows[:: max(1, len(rows) // 24)][:24], dim=1)
+        Image.fromarray((chosen.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(options.picture)
+
+
+def _samples(folder: ShardFolder, count: int, image_px: int):
+    """Whole photos, squares around heads, and photos cut off at the hips, one after the other."""
+    kinds, made = 0, 0
+    for subject in range(len(folder)):
+        if made >= count:
+            return
+        for view in range(0, folder.entries[subject].views, 2):
+            record, _ = folder.load(subject, view)
+            layers, head_layers = folder.layers(subject, view)
+            if layers is None or head_layers is None or not is_usable(record, layers):
+                continue
+            rng = np.random.default_rng([subject, view])
+            zoomed = kinds % 3 == 1
+            sample = build_layered_sample(record, layers, head_layers if zoomed else None, image_px, rng, plain=True)
+            if kinds % 3 == 2:
+                sample = _cut_off(sample)
+            kinds, made = kinds + 1, made + 1
+            yield LayeredSample(*(part[None] for part in sample))
+
+
+def _cut_off(sample: LayeredSample) -> LayeredSample:
+    """The sample as if the photo ended at the person's hips."""
+    rows = torch.nonzero((sample.layers[3] > 0.5).any(1))[:, 0]
+    photo = sample.photo.clone()
+    photo[:, int(rows[0] + _CUT * (rows[-1] - rows[0])) :] = 0
+    return sample._replace(photo=photo)
+
+
+def _difference(ours: Float[Tensor, "3 H W"], truth: Float[Tensor, "3 H W"], where: Tensor) -> float:
+    """Mean CIEDE2000 of some pixels."""
+    colors = [rgb2lab(image.permute(1, 2, 0)[where].numpy()[None]) for image in (ours, truth)]
+    return float(deltaE_ciede2000(*colors).mean())
+
+
+def _iou(ours: Tensor, truth: Tensor) -> float:
+    return float((ours & truth).sum() / (ours | truth).sum().clamp(min=1))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))

@@ -1,0 +1,155 @@
+"""What a photo does not show: front, silhouette and back of the whole person, generated along the photo's rays.
+
+The paper's second version diffuses views. Ours are two layers of the photo's own view: where rays enter the person and
+where they leave.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from humanlrm.body.landmarks import INDEX
+from humanlrm.diffusion.process import MOST_NOISE
+from humanlrm.diffusion.sample import Denoise, corrected, draw_noise, guided, noise_levels, sample_heun
+from humanlrm.frame import HEAD_SQUARE_SHARE, SquareCrop, square_around
+from humanlrm.model.view_denoiser import CHANNELS, ViewCondition, ViewDenoiser, in_square
+from humanlrm.photo.crop import SubjectCrop
+from humanlrm.texture.project import PhotoProjection
+from humanlrm.views import Inputs
+
+#: Share of the person that has to be hidden before the completed photo takes the photo's place.
+_HIDDEN_SHARE = 0.06
+#: Photos are this much finer than the generated layers; a back that differs so much from the photo has none of its
+#: detail (sRGB).
+_DETAIL, _CHANGED = 4, 0.15
+#: Colors of pixels with less of the person are not divided by their alpha.
+_LEAST_ALPHA = 0.1
+
+
+@dataclass(frozen=True)
+class GeneratedView:
+    """Layers of one square of a photo.
+
+    Attributes:
+        layers: premultiplied front, alpha, premultiplied back.
+        square: the square of the photo, in its pixels.
+    """
+
+    layers: Float[Tensor, "7 S S"]
+    square: SquareCrop
+
+    def projections(self, crop: SquareCrop) -> tuple[PhotoProjection, PhotoProjection]:
+        """Front and back as projectors onto the person of a crop."""
+        pixels = self.layers.cpu().permute(1, 2, 0).numpy()
+        scale = len(pixels) / self.square.side_px
+        offset = (np.array(crop.center_px) - np.array(self.square.center_px)) * scale + len(pixels) / 2
+        box = SquareCrop((float(offset[0]), float(offset[1])), crop.side_px * scale)
+        colors = (pixels / np.maximum(pixels[..., 3:4], _LEAST_ALPHA)).clip(0, 1)
+        front = PhotoProjection(colors[..., :3], pixels[..., 3], box, ends=True)
+        return front, replace(front, rgb=colors[..., 4:], side="back")
+
+
+@dataclass(frozen=True)
+class GeneratedViews:
+    """Layers of a person.
+
+    Attributes:
+        body: of the crop.
+        head: of the square around the head, finer.
+    """
+
+    body: GeneratedView
+    head: GeneratedView
+
+    def pictures(self, crop: SquareCrop) -> list[list[PhotoProjection]]:
+        """Groups of projectors in the order of their trust (``texture.bake``)."""
+        heads, bodies = self.head.projections(crop), self.body.projections(crop)
+        return [[head_or_body] for pair in zip(heads, bodies, strict=True) for head_or_body in pair]
+
+
+@torch.no_grad()
+def generate_views(
+    denoiser: ViewDenoiser, subject: SubjectCrop, landmarks: Float[Tensor, "J 3"], seed: int = 0, steps: int = 1
+) -> GeneratedViews:
+    """Generate the layers of a person in a pose.
+
+    Args:
+        landmarks: box units.
+        seed: of the sample.
+        steps: 1: the mean of all that the photo allows; more: a sample by so many steps of Heun's method.
+    """
+    device, size_px = denoiser.deviations.device, denoiser.config.image_px
+    squares = [subject.crop, square_around(subject.crop, landmarks[INDEX["head"]].cpu().numpy())]
+    fine = torch.stack([premultiplied(subject.image_of(square, _DETAIL * size_px)) for square in squares])
+    photo = torch.nn.functional.avg_pool2d(fine, _DETAIL)
+    middles = torch.from_numpy(np.stack([subject.crop.to_ndc(np.array(s.center_px)) for s in squares])).float()
+    zoom = torch.tensor([1.0, 1 / HEAD_SQUARE_SHARE])
+    placed = in_square(landmarks.cpu().float().expand(2, -1, -1), middles, zoom)
+    known = torch.ones(2, dtype=torch.bool)
+    condition = ViewCondition(*(part.to(device) for part in (known, photo, placed, zoom)))
+    layers = with_detail(sample_layers(denoiser, condition, seed, steps), condition, fine.to(device))
+    body, head = (GeneratedView(part, square) for part, square in zip(layers, squares, strict=True))
+    return GeneratedViews(body, head)
+
+
+def with_detail(
+    layers: Float[Tensor, "B 7 h w"], condition: ViewCondition, fine: Float[Tensor, "B 5 H W"]
+) -> Float[Tensor, "B 7 H W"]:
+    """Layers at a finer photo's resolution.
+
+    The front is the photo where that shows the person. A back has the photo's detail as far as it resembles the photo:
+    a pattern of cloth goes on, a face behind hair does not.
+
+    Args:
+        fine: the condition's photo, finer.
+    """
+    grow = lambda x: torch.nn.functional.interpolate(x, size=fine.shape[-2:], mode="bilinear")  # noqa: E731
+    change = (layers[:, 4:] - condition.copy[:, 4:]).abs().amax(1, keepdim=True)
+    resembles = (1 - grow(change) / _CHANGED).clamp(0, 1)
+    detail = fine[:, :3] - grow(condition.photo[:, :3])
+    coarse, shown = grow(layers), (fine[:, 3:4] > 0.5).to(fine)
+    front = coarse[:, :4] + shown * (fine[:, :4] - coarse[:, :4])
+    return torch.cat([front, (coarse[:, 4:] + resembles * detail).clamp(0, 1)], dim=1)
+
+
+def premultiplied(image: Float[Tensor, "5 H W"]) -> Float[Tensor, "5 H W"]:
+    """Colors times alpha."""
+    return torch.cat([image[:3] * image[3:4], image[3:]])
+
+
+def sample_layers(
+    denoiser: ViewDenoiser, condition: ViewCondition, seed: int = 0, steps: int = 1
+) -> Float[Tensor, "B 7 H W"]:
+    """Layers for conditions. All of a batch get the same noise. What the photo shows of the front is imposed."""
+    side = denoiser.config.image_px
+    noise = draw_noise(seed, 1, (CHANNELS, side, side)).to(condition.photo).expand(len(condition.photo), -1, -1, -1)
+    shown = condition.visible
+
+    def impose(errors: Tensor, _: float) -> Tensor:
+        return torch.cat([errors[:, :4] * (1 - shown), errors[:, 4:]], dim=1)
+
+    denoise: Denoise = corrected(guided(denoiser, condition), impose)
+    if steps == 1:  # noqa: SIM108
+        errors = denoise(noise * MOST_NOISE, MOST_NOISE)
+    else:
+        errors = sample_heun(denoise, noise, noise_levels(steps))
+    return denoiser.restored(errors, condition)
+
+
+def complete_photo(inputs: Inputs, view: GeneratedView) -> Inputs | None:
+    """The network's inputs with the generated front; ``None`` if the photo shows nearly all of the person.
+
+    Args:
+        view: of the whole crop.
+    """
+    layers = view.layers.to(inputs.image)[None]
+    layers = torch.nn.functional.interpolate(layers, size=inputs.image.shape[-2:], mode="bilinear", antialias=True)
+    alpha = layers[:, 3:4]
+    hidden = (alpha > 0.5) & (inputs.image[:, 3:4] < 0.5)
+    if float(hidden.sum() / (alpha > 0.5).sum().clamp(min=1)) < _HIDDEN_SHARE:
+        return None
+    rgb = layers[:, :3] / alpha.clamp(min=_LEAST_ALPHA)
+    return replace(inputs, image=torch.cat([rgb.clamp(0, 1), alpha, torch.ones_like(alpha)], dim=1))

@@ -1,0 +1,103 @@
+"""Laws of what is generated beside a photo."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from humanlrm.body.landmarks import COUNT, INDEX
+from humanlrm.diffusion.view_prior import complete_photo, generate_views, sample_layers, with_detail
+from humanlrm.frame import HEAD_SQUARE_SHARE
+from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, tiny_view_denoiser
+from humanlrm.photo.crop import SubjectCrop, assemble_crop
+from humanlrm.views import Inputs
+
+LANDMARKS = torch.zeros(COUNT, 3)
+LANDMARKS[INDEX["head"], 1] = 0.7
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> ViewDenoiser:
+    torch.manual_seed(0)
+    model = ViewDenoiser(tiny_view_denoiser())
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def subject() -> SubjectCrop:
+    """A colored column with a red head."""
+    rgb, alpha = np.full((200, 120, 3), 90, np.uint8), np.zeros((200, 120), np.float32)
+    alpha[20:190, 40:80] = 1
+    rgb[20:60, 40:80] = (200, 30, 30)
+    return assemble_crop(rgb, alpha, None, 64)
+
+
+def test_the_same_seed_gives_the_same_views_and_another_gives_others(denoiser, subject):
+    first, again, other = (generate_views(denoiser, subject, LANDMARKS, seed, 2) for seed in (1, 1, 2))
+    torch.testing.assert_close(first.body.layers, again.body.layers)
+    assert not torch.allclose(first.body.layers, other.body.layers)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_front_is_the_photo_where_the_photo_shows_the_person(denoiser, subject, steps):
+    body = generate_views(denoiser, subject, LANDMARKS, 0, steps).body.layers
+    image = subject.image_at(body.shape[-1])
+    shown = image[3] > 0.5
+    torch.testing.assert_close(body[:3, shown], (image[:3] * image[3:4])[:, shown], atol=1e-5, rtol=0)
+
+
+def test_the_head_has_its_own_square(denoiser, subject):
+    views = generate_views(denoiser, subject, LANDMARKS)
+    assert views.head.square.side_px == pytest.approx(HEAD_SQUARE_SHARE * subject.crop.side_px)
+    assert views.head.square.center_px[1] < subject.crop.center_px[1]
+
+
+def test_a_point_projects_to_the_same_color_in_crop_and_head_square(denoiser, subject):
+    """Both pictures count the box of the whole crop."""
+    views = generate_views(denoiser, subject, LANDMARKS)
+    for view in (views.body, views.head):
+        front, back = view.projections(subject.crop)
+        assert (front.side, back.side, front.ends, back.ends) == ("front", "back", True, True)
+        row, column = (front.crop.to_px(np.array([0.0, 0.62]))[::-1] - 0.5).round().astype(int)
+        assert front.rgb[row, column, 0] > 2 * front.rgb[row, column, 1]
+
+
+def test_detail_goes_on_where_the_back_resembles_the_photo_and_ends_where_it_does_not():
+    rng = torch.Generator().manual_seed(0)
+    weave = 0.4 + 0.1 * torch.rand(1, 1, 64, 64, generator=rng).expand(-1, 3, -1, -1)
+    fine = torch.cat([weave, torch.ones(1, 2, 64, 64)], dim=1)
+    photo = torch.nn.functional.avg_pool2d(fine, 4)
+    condition = ViewCondition(torch.ones(1, dtype=torch.bool), photo, LANDMARKS[None], torch.ones(1))
+    layers = condition.copy.clone()
+    layers[:, 4:, :, 8:] += 0.3
+    back = with_detail(layers, condition, fine)[:, 4:]
+    torch.testing.assert_close(back[..., :24], fine[:, :3, :, :24])
+    assert back[..., 40:].std() < 0.5 * fine[:, :3, :, 40:].std()
+
+
+def test_a_photo_that_shows_all_is_left_alone_and_one_that_hides_much_is_completed(denoiser, subject):
+    view = generate_views(denoiser, subject, LANDMARKS).body
+    layers = torch.zeros_like(view.layers)
+    layers[:, 8:-8, 40:-40] = 0.5
+    layers[3] = (layers[3] > 0).float()
+    whole = replace(view, layers=layers)
+    hidden = Inputs(torch.zeros(1, 5, 64, 64), torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, 33))
+    shown = replace(hidden, image=torch.ones(1, 5, 64, 64))
+    completed = complete_photo(hidden, whole)
+    assert completed is not None
+    assert (completed.image[0, 4] == 1).all()
+    assert (completed.image[0, :3][:, completed.image[0, 3] > 0.9] > 0.45).all()
+    assert complete_photo(shown, whole) is None
+
+
+def test_guesses_of_one_step_do_not_depend_on_the_noise_of_a_zero_network():
+    model = ViewDenoiser(tiny_view_denoiser())
+    photo = torch.rand(1, 5, 32, 32)
+    condition = ViewCondition(torch.ones(1, dtype=torch.bool), photo, LANDMARKS[None], torch.ones(1))
+    first, other = (sample_layers(model, condition, seed) for seed in (0, 1))
+    torch.testing.assert_close(first, other, atol=0.05, rtol=0)
+    torch.testing.assert_close(first, condition.copy, atol=0.05, rtol=0)
