@@ -91,5 +91,5 @@ def test_the_base_preset_fits_one_gpu():
 
 
 def test_the_small_family_takes_one_view():
-    with pytest.raises(ValueError, match="at most 1 views, got 2"):
+    with pytest.raises(ValueError, match="takes one view, got 2"):
         describe(tiny(), views=2)
