@@ -13,8 +13,8 @@ from torch import Tensor
 
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
-from humanlrm.diffusion.view_prior import GeneratedViews, complete_photo, generate_views
-from humanlrm.encoding import correct_estimate, encode, encode_completed, encode_poses, expand_frame
+from humanlrm.diffusion.view_prior import GeneratedViews, generate_views, hidden_share
+from humanlrm.encoding import correct_estimate, encode, encode_poses, expand_frame
 from humanlrm.extraction import distance_of
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
@@ -35,6 +35,8 @@ _UNCERTAINTY_SAMPLES, _FRAME_SAMPLES = 6, 16
 #: Share of the body below the photo from which on a sample is nearer to the truth than the estimate
 #: (docs/completion.md: half of a body's height is 0.22 to 0.46 of it, three tenths less than 0.2).
 _BELOW_SHARE = 0.25
+#: Share of the person that the photo may hide for generated views to color the person.
+_MOST_HIDDEN_SHARE = 0.06
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,12 @@ def open_view_prior(weights: Path, device: str | torch.device = "cpu") -> ViewDe
 
 @torch.no_grad()
 def complete_views(
-    model: HumanLRM, prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 1
-) -> tuple[Triplane, GeneratedViews | None]:
-    """Generate what the photo does not show of a person, and encode the completed photo if much was hidden.
+    prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 1
+) -> GeneratedViews | None:
+    """Generate what the photo does not show of a person; ``None`` if the photo hides much.
+
+    The prior's mean of hidden legs is grey and too wide yet: people who are cut off keep their rules
+    (``texture.complete``).
 
     Args:
         prior: ``None``: nothing is generated.
@@ -95,10 +100,9 @@ def complete_views(
     """
     landmarks = triplane.inputs.landmarks
     if prior is None or landmarks is None:
-        return triplane, None
+        return None
     views = generate_views(prior, subject, landmarks[0], seed, steps)
-    completed = complete_photo(subject.inputs.to(landmarks.device), views.body)
-    return (triplane if completed is None else encode_completed(model, completed, triplane)), views
+    return views if hidden_share(subject.inputs.image.to(views.body.layers), views.body) < _MOST_HIDDEN_SHARE else None
 
 
 @torch.no_grad()

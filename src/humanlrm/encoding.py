@@ -1,7 +1,5 @@
 """From a subject crop to a triplane, in a frame that has room for the whole person."""
 
-from dataclasses import replace
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -43,12 +41,6 @@ def encode_poses(model: HumanLRM, inputs: Inputs, poses: Float[Tensor, "K J 3"])
     """The planes of one person in each of K poses. The image is encoded once."""
     features = model.extract_features(inputs.image)
     return tuple(model.decode(features, pose[None]) for pose in poses)
-
-
-def encode_completed(model: HumanLRM, inputs: Inputs, triplane: Triplane) -> Triplane:
-    """The planes of a person on the landmarks of an earlier triplane, from other pixels: those of a completed photo."""
-    decoded = model.decode(model.extract_features(inputs.image), triplane.inputs.landmarks)
-    return replace(decoded, inputs=replace(decoded.inputs, estimated=triplane.inputs.estimated))
 
 
 def correct_estimate(

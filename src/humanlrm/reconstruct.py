@@ -106,11 +106,10 @@ class Reconstructor:
             completed = complete(self.model, self.pose_prior, subject, estimate, completion)
         remarks = (*person.remarks, *visibility_remarks(hidden, completed.subject.truncated, completed.sampled))
         samples = []
-        for k, estimated in enumerate(completed.triplanes):
+        for k, triplane in enumerate(completed.triplanes):
             stages = StageTimer(timer.seconds)
             with stages("views"):
-                seed = completion.seed + k
-                triplane, views = complete_views(self.model, self.view_prior, completed.subject, estimated, seed)
+                views = complete_views(self.view_prior, completed.subject, triplane, completion.seed + k)
             sample = build_person(self.model, completed.subject, triplane, settings, stages, views)
             sample = replace(sample, hidden=hidden, sampled=completed.sampled, warnings=remarks)
             sample = replace(sample, confidence=person.confidence, people_seen=person.people_seen)

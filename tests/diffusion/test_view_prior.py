@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import COUNT, INDEX
-from humanlrm.diffusion.view_prior import complete_photo, generate_views, sample_layers, with_detail
+from humanlrm.diffusion.view_prior import generate_views, hidden_share, sample_layers, with_detail
 from humanlrm.frame import HEAD_SQUARE_SHARE
 from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, tiny_view_denoiser
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
-from humanlrm.views import Inputs
 
 LANDMARKS = torch.zeros(COUNT, 3)
 LANDMARKS[INDEX["head"], 1] = 0.7
@@ -79,19 +78,16 @@ def test_detail_goes_on_where_the_back_resembles_the_photo_and_ends_where_it_doe
     assert back[..., 40:].std() < 0.5 * fine[:, :3, :, 40:].std()
 
 
-def test_a_photo_that_shows_all_is_left_alone_and_one_that_hides_much_is_completed(denoiser, subject):
+def test_the_hidden_share_is_that_of_the_generated_person_beside_the_photos(denoiser, subject):
     view = generate_views(denoiser, subject, LANDMARKS).body
     layers = torch.zeros_like(view.layers)
-    layers[:, 8:-8, 40:-40] = 0.5
-    layers[3] = (layers[3] > 0).float()
+    layers[3, 32:96, 32:96] = 1
     whole = replace(view, layers=layers)
-    hidden = Inputs(torch.zeros(1, 5, 64, 64), torch.zeros(1, COUNT, 4), torch.zeros(1, COUNT, 2, 33))
-    shown = replace(hidden, image=torch.ones(1, 5, 64, 64))
-    completed = complete_photo(hidden, whole)
-    assert completed is not None
-    assert (completed.image[0, 4] == 1).all()
-    assert (completed.image[0, :3][:, completed.image[0, 3] > 0.9] > 0.45).all()
-    assert complete_photo(shown, whole) is None
+    image = torch.zeros(1, 5, *layers.shape[-2:])
+    image[:, 3, 32:80, 32:96] = 1
+    assert hidden_share(image, whole) == pytest.approx(0.25, abs=0.02)
+    image[:, 3] = 1
+    assert hidden_share(image, whole) == 0
 
 
 def test_guesses_of_one_step_do_not_depend_on_the_noise_of_a_zero_network():

@@ -18,10 +18,7 @@ from humanlrm.frame import HEAD_SQUARE_SHARE, SquareCrop, square_around
 from humanlrm.model.view_denoiser import CHANNELS, ViewCondition, ViewDenoiser, in_square
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.texture.project import PhotoProjection
-from humanlrm.views import Inputs
 
-#: Share of the person that has to be hidden before the completed photo takes the photo's place.
-_HIDDEN_SHARE = 0.06
 #: Photos are this much finer than the generated layers; a back that differs so much from the photo has none of its
 #: detail (sRGB).
 _DETAIL, _CHANGED = 4, 0.15
@@ -139,17 +136,13 @@ def sample_layers(
     return denoiser.restored(errors, condition)
 
 
-def complete_photo(inputs: Inputs, view: GeneratedView) -> Inputs | None:
-    """The network's inputs with the generated front; ``None`` if the photo shows nearly all of the person.
+def hidden_share(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> float:
+    """Share of the generated person that the network's input does not show.
 
     Args:
         view: of the whole crop.
     """
-    layers = view.layers.to(inputs.image)[None]
-    layers = torch.nn.functional.interpolate(layers, size=inputs.image.shape[-2:], mode="bilinear", antialias=True)
-    alpha = layers[:, 3:4]
-    hidden = (alpha > 0.5) & (inputs.image[:, 3:4] < 0.5)
-    if float(hidden.sum() / (alpha > 0.5).sum().clamp(min=1)) < _HIDDEN_SHARE:
-        return None
-    rgb = layers[:, :3] / alpha.clamp(min=_LEAST_ALPHA)
-    return replace(inputs, image=torch.cat([rgb.clamp(0, 1), alpha, torch.ones_like(alpha)], dim=1))
+    size = image.shape[-2:]
+    alpha = torch.nn.functional.interpolate(view.layers[None, 3:4], size=size, mode="bilinear", antialias=True)
+    hidden = (alpha > 0.5) & (image[:, 3:4] < 0.5)
+    return float(hidden.sum() / (alpha > 0.5).sum().clamp(min=1))
