@@ -69,7 +69,7 @@ def test_the_report_holds_what_the_result_knows(avatar, tmp_path, capsys):
     (person,) = report["people"]
     assert report["settings"]["faces"] == 1000
     assert len(report["weights"]["sha256"]) == 64
-    assert set(person["seconds"]) == {"photo", "person", "network", "surface", "texture"}
+    assert set(person["seconds"]) == {"photo", "person", "network", "views", "surface", "texture"}
     assert {name: person[name] for name in ("warnings", "people_seen", "hidden", "height_m", "landmarks_m")} == {
         name: avatar.report()[name] for name in ("warnings", "people_seen", "hidden", "height_m", "landmarks_m")
     }

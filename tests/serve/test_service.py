@@ -78,7 +78,7 @@ def test_a_result_has_its_formats_its_picture_and_its_report(person):
     assert len(trimesh.load(io.BytesIO(person.to_bytes("ply")), file_type="ply").vertices) > 300
     assert person.preview().width > 1000
     assert person.report()["people_seen"] == 1
-    assert set(person.seconds) == {"photo", "person", "network", "surface", "texture", "files"}
+    assert set(person.seconds) == {"photo", "person", "network", "views", "surface", "texture", "files"}
     with pytest.raises(ServiceError, match=r"no model\.stl"):
         person.to_bytes("stl")
 
