@@ -71,7 +71,7 @@ _EXAMPLE = {
     "progress": 1.0,
     "reason": None,
     "people": 1,
-    "seconds": {"photo": 0.01, "person": 0.9, "network": 0.2, "views": 0.2, "surface": 1.6, "texture": 1.6, "files": 0.4},
+    "seconds": {"photo": 0.01, "person": 0.9, "network": 0.2, "views": 0.2, "surface": 1.6, "texture": 1.6},
     "warnings": [],
     "files": {"model.glb": "/v1/reconstructions/6c7e0f0de0cf4b0c9a4b4b0e1a8f0b57/model.glb"},
     "options": {"formats": ["glb"], "everyone": False},
