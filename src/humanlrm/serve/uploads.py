@@ -19,6 +19,10 @@ _PHOTO_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "H
 _FORM_BYTES = 100_000
 
 
+#: Seconds for which a refused body is read on.
+_DRAIN_S = 2.0
+
+
 class BodyLimit:
     """ASGI middleware: a body has a largest size and a latest end, whatever its headers say."""
 
@@ -32,6 +36,7 @@ class BodyLimit:
         most = MAX_UPLOAD_BYTES + _FORM_BYTES
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > most:
+            await _drain(receive)
             await _too_large()(scope, receive, send)
             return
         deadline_s, received, more_body = time.monotonic() + self._timeout_s, 0, True
@@ -64,7 +69,17 @@ class BodyLimit:
             if refusal is None:
                 raise
         if refusal is not None:
+            if more_body:
+                await _drain(receive)
             await refusal(scope, receive, send)
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a moment: a connection that is closed on a client who still sends loses the answer."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_S):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+                pass
 
 
 def _too_large() -> Response:
