@@ -96,7 +96,7 @@ def _samples(folder: ShardFolder, count: int, image_px: int):
         if made >= count:
             return
         for view in range(0, folder.entries[subject].views, 2):
-            record, _ = folder.load(subject, view)
+            record = folder.load_view(subject, view)
             layers, head_layers = folder.layers(subject, view)
             if layers is None or head_layers is None or not is_usable(record, layers):
                 continue

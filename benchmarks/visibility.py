@@ -57,7 +57,7 @@ def main(options: Options) -> None:
     truth, found = [], []
     views = [(i, view) for i, entry in enumerate(shards.entries) for view in range(entry.views)]
     for index, view in np.random.default_rng(0).permutation(views)[: options.count].tolist():
-        (record, _), (layers, _) = shards.load(index, view), shards.layers(index, view)
+        record, (layers, _) = shards.load_view(index, view), shards.layers(index, view)
         if layers is None:
             continue
         whole = layers.alpha > 127

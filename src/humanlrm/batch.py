@@ -67,7 +67,7 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class PhotoRecord:
-    """What became of a photo.
+    """Outcome of a photo.
 
     Attributes:
         photo: its path within the folder of photos.

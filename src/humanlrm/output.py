@@ -1,4 +1,4 @@
-"""What is written of a person: rest pose, skeleton and motions, levels of detail, in the format of each file."""
+"""Contents of a person's files: rest pose, skeleton and motions, levels of detail, in the format of each file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -12,7 +12,7 @@ FILM_SUFFIXES = (".gif", ".webp", ".mp4")
 
 
 class Plan(NamedTuple):
-    """What a purpose sets.
+    """Settings that a purpose stands for.
 
     Attributes:
         suffixes: files that are written; the first one is the default format.

@@ -53,7 +53,7 @@ class Reconstructor:
         self._weights_sha256 = sha256(Path(weights) / "model.safetensors")
 
     def _provenance(self, *settings: object) -> dict[str, Any]:
-        """How a person is made, for the files."""
+        """Origin of a person, for the files: weights and settings."""
         return {"weights_sha256": self._weights_sha256, "settings": plain_values(*settings)}
 
     @torch.no_grad()

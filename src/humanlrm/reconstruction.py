@@ -127,7 +127,7 @@ class Reconstruction:
             return path.read_bytes()
 
     def report(self) -> dict[str, Any]:
-        """What is known about the result, as plain values for JSON. Landmarks are in metres, as in :meth:`save`."""
+        """Facts about the result, as plain values for JSON. Landmarks are in metres, as in :meth:`save`."""
         hidden = None if self.hidden is None else {"share": self.hidden.hidden, "reasons": list(self.hidden.reasons)}
         low, high = self.mesh.vertices.min(axis=0), self.mesh.vertices.max(axis=0)
         ground = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])

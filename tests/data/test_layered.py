@@ -8,6 +8,7 @@ import torch
 
 from humanlrm.data.augment import hide
 from humanlrm.data.layered import LayeredDataset, build_layered_sample, is_usable
+from humanlrm.data.records import ShardError
 from humanlrm.data.render.shoot import render_subject
 from humanlrm.data.settings import RenderSettings
 from humanlrm.data.shards import ShardFolder, write_shard
@@ -29,6 +30,14 @@ def test_equal_seeds_give_equal_samples_of_a_folder(person, detector, tmp_path):
         for a, b in zip(first[index], second[index], strict=True):
             torch.testing.assert_close(a, b)
     assert not torch.equal(first[0].photo, first[1].photo)
+
+
+def test_a_folder_without_whole_people_is_refused(person, detector, tmp_path):
+    subject = render_subject(person, detector, SETTINGS, seed=3)
+    views = [replace(view, layers=None, head_layers=None) for view in subject.views]
+    write_shard(tmp_path / "a.tar", [("a", replace(subject, views=views))])
+    with pytest.raises(ShardError, match="layers of a whole person"):
+        LayeredDataset(ShardFolder(tmp_path), seed=1)[0]
 
 
 def test_the_photo_shows_the_front_layer_of_the_sample(view):

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from humanlrm.body.landmarks import INDEX, MIRROR
 from humanlrm.data import augment
 from humanlrm.data.augment import hide
+from humanlrm.data.records import ShardError
 from humanlrm.data.shards import ShardFolder
 from humanlrm.data.subject import Layers, ViewRecord
 from humanlrm.frame import HEAD_SQUARE_SHARE, project_ndc
@@ -26,6 +27,8 @@ _HIDDEN = 0.45
 _FROM_SHARD = 0.5
 #: Least side of a head's square in photo pixels: heads of real photos are small.
 _LEAST_HEAD_PX = 40
+#: Views that are drawn for one sample, at most.
+_DRAWS = 500
 
 
 class LayeredSample(NamedTuple):
@@ -69,13 +72,16 @@ class LayeredDataset(Dataset[LayeredSample]):
 
     def __getitem__(self, index: int) -> LayeredSample:
         rng = np.random.default_rng([self.seed, index])
-        while True:
+        for _ in range(_DRAWS):
             subject = int(rng.integers(len(self.folder)))
             view = int(rng.integers(self.folder.entries[subject].views))
-            record, _ = self.folder.load(subject, view)
             layers, head_layers = self.folder.layers(subject, view)
-            if layers is not None and is_usable(record, layers):
-                return build_layered_sample(record, layers, head_layers, self.image_px, rng)
+            if layers is None or not is_usable(record := self.folder.load_view(subject, view), layers):
+                continue
+            return build_layered_sample(record, layers, head_layers, self.image_px, rng)
+        raise ShardError(
+            f"{self.folder.folder}: none of {_DRAWS} views has layers of a whole person; render or prepare people again"
+        )
 
 
 def build_layered_sample(

@@ -172,17 +172,28 @@ class ShardFolder:
         entry = self.entries[index]
         if entry.kind == CAPTURE:
             return load_input(entry, view)
-        picture, mask, views, points = read_files(entry, f"{view}.webp", f"{view}.mask.png", "views.npz", "points.npz")
+        record = self.load_view(index, view, maps)
+        (points,) = read_files(entry, "points.npz")
+        with name_damage(entry, f"view {view}"):
+            samples = np.load(points, allow_pickle=False)
+            return record, PointSamples(*(samples[name] for name in _SAMPLE_ARRAYS))
+
+    def load_view(self, index: int, view: int, maps: tuple[str, ...] = ()) -> ViewRecord:
+        """Load one view of one subject without the points in space; as :meth:`load`."""
+        entry = self.entries[index]
+        if entry.kind == CAPTURE:
+            return load_input(entry, view)[0]
+        picture, mask, views = read_files(entry, f"{view}.webp", f"{view}.mask.png", "views.npz")
         extras = {name: f"{view}.{_MAPS[name]}" for name in maps if f"{view}.{_MAPS[name]}" in entry.files}
         files = dict(zip(extras, read_files(entry, *extras.values()), strict=True))
         with name_damage(entry, f"view {view}"):
             rgb, masks = np.asarray(Image.open(picture)), np.asarray(Image.open(mask))
-            arrays, samples = np.load(views, allow_pickle=False), np.load(points, allow_pickle=False)
+            arrays = np.load(views, allow_pickle=False)
             light = {field: arrays[name][view] for name, field in _LIGHT_ARRAYS.items() if name in arrays}
             truth: dict[str, Any] = {name: arrays[name][view] for name in _VIEW_ARRAYS}
             drawn: dict[str, Any] = {name: _decode_map(name, file) for name, file in files.items()}
             check_finite(truth, "detected", "to_frame")
-            record = ViewRecord(
+            return ViewRecord(
                 rgb,
                 masks[..., 0],
                 masks[..., 1],
@@ -191,7 +202,6 @@ class ShardFolder:
                 detector_features=read_detector_features(entry, view),
                 **drawn,
             )
-            return record, PointSamples(*(samples[name] for name in _SAMPLE_ARRAYS))
 
     def layers(self, index: int, view: int) -> tuple[Layers | None, Layers | None]:
         """Load the layers of one view: of the crop, and of the square around the head. ``None``: the shard lacks them.

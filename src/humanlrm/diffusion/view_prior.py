@@ -1,4 +1,4 @@
-"""What a photo does not show: front, silhouette and back of the whole person, generated along the photo's rays.
+"""Sides that a photo does not show: front, silhouette and back of the whole person, generated along the photo's rays.
 
 The paper's second version diffuses views. Ours are two layers of the photo's own view: where rays enter the person and
 where they leave.
@@ -23,7 +23,7 @@ from humanlrm.texture.project import PhotoProjection
 #: detail (sRGB).
 _DETAIL, _CHANGED = 4, 0.15
 #: Colors of pixels with less of the person are not divided by their alpha.
-_LEAST_ALPHA = 0.1
+_LEAST_DIVISOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class GeneratedView:
         scale = len(pixels) / self.square.side_px
         offset = (np.array(crop.center_px) - np.array(self.square.center_px)) * scale + len(pixels) / 2
         box = SquareCrop((float(offset[0]), float(offset[1])), crop.side_px * scale)
-        colors = (pixels / np.maximum(pixels[..., 3:4], _LEAST_ALPHA)).clip(0, 1)
+        colors = (pixels / np.maximum(pixels[..., 3:4], _LEAST_DIVISOR)).clip(0, 1)
         front = PhotoProjection(colors[..., :3], pixels[..., 3], box, ends=True)
         return front, replace(front, rgb=colors[..., 4:], side="back")
 

@@ -165,7 +165,7 @@ class RemoteReconstruction:
 
     @property
     def warnings(self) -> list[dict[str, str]]:
-        """What the user should know: code and sentence."""
+        """Remarks for the user: code and sentence."""
         return self.job["warnings"]
 
     @property
@@ -174,7 +174,7 @@ class RemoteReconstruction:
         return tuple(dataclasses.replace(self, number=number) for number in range(self.job["people"]))
 
     def report(self) -> dict[str, Any]:
-        """What is known about the result, see ``Reconstruction.report``."""
+        """Facts about the result, see ``Reconstruction.report``."""
         import json
 
         return json.loads(self.client.fetch(self.job["files"]["report.json"]))["people"][self.number]

@@ -1,4 +1,4 @@
-"""Who a request comes from."""
+"""Clients that requests come from."""
 
 import hashlib
 import hmac
@@ -9,7 +9,7 @@ from humanlrm.serve.problems import ProblemError
 
 
 class Clients:
-    """Who a request comes from: an API key if keys are needed, else an address."""
+    """Clients that requests come from: an API key if keys are needed, else an address."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._keys = keys

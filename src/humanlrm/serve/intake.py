@@ -15,7 +15,7 @@ from humanlrm.settings import PhotoOptions
 
 @dataclass(frozen=True)
 class Intake:
-    """What accepts photos.
+    """Acceptance of photos.
 
     Attributes:
         settings: of the service.

@@ -50,7 +50,7 @@ class LocalService:
 
     @property
     def log(self) -> str:
-        """What the service has printed since its first start."""
+        """Lines that the service has printed since its first start."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 
     def start(self, wait_until_ready: bool = True) -> None:

@@ -161,7 +161,7 @@ def _build_result(inputs: list[Any], start: Any) -> _Widgets:
 
 
 class PageHandlers:
-    """What the page's buttons do."""
+    """Actions of the page's buttons."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
