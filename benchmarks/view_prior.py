@@ -4,7 +4,7 @@
 
 For each photo that shows the whole person: color error (CIEDE2000, mean over the person's pixels) of the back, of the
 whole person and of the square around the head, for the copy of the front, for one step (the mean), and for samples by
-four steps of Heun's method. Then for the same photos, cut off at the hips: the error of front and silhouette below the
+several steps. Then for the same photos, cut off at the hips: the error of front and silhouette below the
 cut. The deviations of the copy's errors scale the network's outputs.
 """
 
@@ -40,12 +40,14 @@ class Options:
         data: folder of shards with layers, of people that the weights have not seen.
         weights: folder that holds the folder "views".
         count: photos, spread over the people.
+        steps: of the samples.
         picture: contact sheet to write.
     """
 
     data: Path
     weights: Path = SHIPPED
     count: int = 200
+    steps: int = 8
     picture: Path | None = None
 
 
@@ -53,7 +55,7 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     denoiser, folder = view_denoiser_from_pretrained(options.weights / VIEWS), ShardFolder(options.data)
-    methods = {"copy": 0, "mean": 1, "sample": 4}
+    methods = {"copy": 0, "mean": 1, "sample": options.steps}
     errors: dict[tuple[str, str], list[float]] = {}
     silhouettes: dict[str, list[float]] = {name: [] for name in methods}
     copied, rows = [], []

@@ -75,6 +75,18 @@ def denoised(
     return c_skip * noisy + c_out * network(c_in * noisy, sigma.log() / 4, condition)
 
 
+def predicted(
+    network: Network[Condition], noisy: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"], condition: Condition
+) -> Float[Tensor, "B *D"]:
+    """The expected clean sample of a network that outputs it as it is: ``F(c_in x, log(sigma) / 4)``.
+
+    Pictures are few numbers' worth among all pixels, noise is not: a network whose tokens have fewer channels than
+    pixels can output the one but not the other (Li & He 2025).
+    """
+    _, _, c_in = (append_dims(c, noisy) for c in scalings(sigma))
+    return network(c_in * noisy, sigma.log() / 4, condition)
+
+
 def denoising_loss(
     network: Network[Condition],
     clean: Float[Tensor, "B *D"],
@@ -86,13 +98,13 @@ def denoising_loss(
 
     A network that outputs 0 has a loss of 1 at every noise level if the data's deviation is 1.
     """
-    predicted = denoised(network, add_noise(clean, noise, sigma), sigma, condition)
-    return velocity_errors(predicted, clean, sigma).flatten(1).mean(1)
+    guess = denoised(network, add_noise(clean, noise, sigma), sigma, condition)
+    return velocity_errors(guess, clean, sigma).flatten(1).mean(1)
 
 
 def velocity_errors(
-    predicted: Float[Tensor, "B *D"], clean: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"]
+    guess: Float[Tensor, "B *D"], clean: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"]
 ) -> Float[Tensor, "B *D"]:
-    """Squared errors of clean samples predicted at noise levels, as errors of the network's raw output."""
+    """Squared errors of clean samples guessed at noise levels, as errors of the velocity."""
     _, c_out, _ = scalings(sigma)
-    return ((predicted - clean) / append_dims(c_out, clean)).square()
+    return ((guess - clean) / append_dims(c_out, clean)).square()

@@ -32,6 +32,20 @@ def noise_levels(steps: int, most: float = MOST_NOISE) -> list[float]:
     return [math.tan(math.atan(most) * (1 - k / steps) ** 2) for k in range(steps)] + [0.0]
 
 
+def geometric_levels(steps: int, most: float = MOST_NOISE, least: float = 0.1) -> list[float]:
+    """``steps`` falling levels, each by the same factor, and 0, for pictures and :func:`sample_ddim`.
+
+    Neighbouring pixels are alike, so the large forms of a picture are decided while the noise is many times stronger
+    than one pixel; below ``least`` only grain is left.
+
+    Raises:
+        ValueError: fewer than two steps, or no fall.
+    """
+    if steps < 2 or not most > least > 0:
+        raise ValueError(f"geometric_levels: expected steps >= 2 and most > least > 0, got {steps}, {most}, {least}")
+    return [most * (least / most) ** (k / (steps - 1)) for k in range(steps)] + [0.0]
+
+
 def draw_noise(seed: int, samples: int, shape: tuple[int, ...]) -> Float[Tensor, "B *D"]:
     """Noise of samples 0, 1, ... of a seed. Sample k is the same whatever the number of samples."""
     noise = []

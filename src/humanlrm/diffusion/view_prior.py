@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.diffusion.process import MOST_NOISE
-from humanlrm.diffusion.sample import Denoise, corrected, draw_noise, guided, noise_levels, sample_heun
+from humanlrm.diffusion.process import MOST_NOISE, predicted
+from humanlrm.diffusion.sample import draw_noise, geometric_levels, sample_ddim
 from humanlrm.frame import HEAD_SQUARE_SHARE, SquareCrop, square_around
 from humanlrm.model.view_denoiser import CHANNELS, ViewCondition, ViewDenoiser, in_square
 from humanlrm.photo.crop import SubjectCrop
@@ -76,7 +76,7 @@ def generate_views(
     Args:
         landmarks: box units.
         seed: of the sample.
-        steps: 1: the mean of all that the photo allows; more: a sample by so many steps of Heun's method.
+        steps: 1: the mean of all that the photo allows; more: a sample by so many steps (DDIM).
     """
     device, size_px = denoiser.deviations.device, denoiser.config.image_px
     squares = [subject.crop, square_around(subject.crop, landmarks[INDEX["head"]].cpu().numpy())]
@@ -125,15 +125,12 @@ def sample_layers(
     noise = draw_noise(seed, 1, (CHANNELS, side, side)).to(condition.photo).expand(len(condition.photo), -1, -1, -1)
     shown = condition.visible
 
-    def impose(errors: Tensor, _: float) -> Tensor:
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        errors = predicted(denoiser, noisy, noisy.new_full((len(noisy),), sigma), condition)
         return torch.cat([errors[:, :4] * (1 - shown), errors[:, 4:]], dim=1)
 
-    denoise: Denoise = corrected(guided(denoiser, condition), impose)
-    if steps == 1:  # noqa: SIM108
-        errors = denoise(noise * MOST_NOISE, MOST_NOISE)
-    else:
-        errors = sample_heun(denoise, noise, noise_levels(steps))
-    return denoiser.restored(errors, condition)
+    levels = [MOST_NOISE, 0.0] if steps == 1 else geometric_levels(steps)
+    return denoiser.restored(sample_ddim(denoise, noise, levels), condition)
 
 
 def hidden_share(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> float:

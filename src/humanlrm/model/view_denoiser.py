@@ -144,7 +144,7 @@ class ViewDenoiser(nn.Module):
     def forward(
         self, noisy: Float[Tensor, "B 7 H W"], log_noise: Float[Tensor, "B"], condition: ViewCondition
     ) -> Float[Tensor, "B 7 H W"]:
-        """The raw output, zero for a new network.
+        """The clean errors (``diffusion.process.predicted``), zero for a new network.
 
         Args:
             noisy: normalized errors and noise, together of size 1.

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from humanlrm.data.dataset import ignore_signals
 from humanlrm.data.layered import LayeredDataset, LayeredSample
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.process import NoiseLevels, add_noise, denoised, velocity_errors
+from humanlrm.diffusion.process import NoiseLevels, add_noise, predicted, velocity_errors
 from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, ViewDenoiserConfig, in_square
 from humanlrm.train.denoise import DenoisingConfig, run_denoising
@@ -22,13 +22,15 @@ from humanlrm.train.perceptual import PerceptualLoss
 
 #: Samples after which the folder is listed anew: it may have got new people.
 _ROUND = 2_000
-#: Weight of pixels beside the person, and of the features of the back; one sample in so many is compared in features,
-#: which take nearly as long as the network.
-_BESIDE, _FEATURES, _FEATURED = 0.1, 0.5, 4
+#: Weight of pixels beside the person, and of features; of so many samples one's back and one's front are compared in
+#: features, which take nearly as long as the network.
+_BESIDE, _FEATURES, _FEATURED = 0.1, 0.5, 8
+#: Errors at less noise count as at this.
+_LEAST_NOISE = 0.2
 
 
 def view_recipe(photos: int = 200_000, seed: int = 0, batch: int = 8, bf16: bool = False) -> DenoisingConfig:
-    """Settings of a run that sees ``photos``. Half of them show nothing but noise: the mean has to be good first.
+    """Settings of a run that sees ``photos``. A third of them show nothing but noise: there the mean is learned.
 
     The errors of a copy are smooth over many pixels, so the noise is stronger than that of landmarks.
     """
@@ -41,7 +43,7 @@ def view_recipe(photos: int = 200_000, seed: int = 0, batch: int = 8, bf16: bool
         ema=0.999,
         seed=seed,
         drop=0.0,
-        noise=NoiseLevels(0.6, 1.6, pure=0.5),
+        noise=NoiseLevels(1.0, 1.6, pure=0.35),
         bf16=bf16,
     )
 
@@ -109,7 +111,7 @@ class _Condition(ViewCondition):
 
 
 class ViewLoss(nn.Module):
-    """Errors of the network's output, weighted by what matters, and of the features of the back.
+    """Errors of the network's output, weighted by what matters, and of its features.
 
     What the photo shows of the front is known, and pixels beside the person are many and easy.
     """
@@ -120,11 +122,14 @@ class ViewLoss(nn.Module):
 
     def forward(self, network: Any, clean: Tensor, noise: Tensor, sigma: Tensor, condition: _Condition) -> Tensor:
         """Loss of each sample."""
-        predicted = denoised(network, add_noise(clean, noise, sigma), sigma, condition).float()
-        errors = velocity_errors(predicted, clean, sigma)
+        guess = predicted(network, add_noise(clean, noise, sigma), sigma, condition).float()
+        errors = velocity_errors(guess, clean, sigma.clamp(min=_LEAST_NOISE))
         person = torch.maximum(condition.layers[:, 3:4], condition.photo[:, 3:4]) > 0
         weight = torch.where(person, 1.0, _BESIDE).expand(-1, clean.shape[1], -1, -1).clone()
         weight[:, :4] *= 1 - condition.visible
         pixels = (errors * weight).flatten(1).sum(1) / (weight.flatten(1).sum(1) + 1)
-        back = self.model.restored(predicted, condition)[::_FEATURED, 4:]
-        return pixels + _FEATURES * self.features(back, condition.layers[::_FEATURED, 4:])
+        sides = [
+            torch.cat([layers[::_FEATURED, 4:], layers[_FEATURED // 2 :: _FEATURED, :3]])
+            for layers in (self.model.restored(guess, condition), condition.layers)
+        ]
+        return pixels + _FEATURES * self.features(*sides)
