@@ -120,7 +120,8 @@ def test_what_belongs_to_cameras_is_refused_without_them(capsys, tmp_path, optio
 @pytest.mark.parametrize(
     "arguments",
     [("people", "--out", "p"), ("train", "tiny", "--data", "."), ("train-poses", "--data", "."), ("evaluate",),
-     ("export", "--run", "r", "--data", ".", "--out", "o"), ("prepare", "scans", "--source", ".", "--out", "o")],
+     ("export-weights", "--run", "r", "--data", ".", "--out", "o"), ("prepare", "scans", "--source", ".", "--out", "o"),
+    ],
 )  # fmt: skip
 def test_an_extra_that_is_not_installed_is_named(capsys, tmp_path, monkeypatch, arguments):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -202,7 +203,7 @@ def test_training_without_data_is_refused(capsys, tmp_path, folder):
     assert_refused(capsys, tmp_path, ("train-poses", "--data", folder), "humanlrm people")
 
 
-@pytest.mark.parametrize("option", ["--samples", "--batch"])
+@pytest.mark.parametrize("option", ["--photos", "--batch"])
 def test_training_on_nothing_is_refused(capsys, tmp_path, option):
     assert_refused(capsys, tmp_path, ("train", "tiny", "--data", ".", option, 0), "positive")
 
@@ -275,26 +276,26 @@ def test_a_card_is_written_anew(tmp_path, weights, capsys):
 
 def test_an_exported_run_tells_all_the_data_that_it_has_seen(tmp_path, shards, capsys):
     copy = shutil.copytree(shards, tmp_path / "other")
-    options = ("--run", "run", "--samples", 2, "--batch", 2, "--workers", 0)
+    options = ("--run", "run", "--photos", 2, "--batch", 2, "--workers", 0)
     assert run("train", "tiny", "--data", shards, copy, *options) == 0
-    assert run("export", "--run", "run", "--out", "weights", "--count", 1) == 0
+    assert run("export-weights", "--run", "run", "--out", "weights", "--count", 1) == 0
     assert "4 procedural" in (tmp_path / "weights" / "MODEL_CARD.md").read_text(encoding="utf-8")
     shutil.rmtree(copy)
     capsys.readouterr()
-    assert run("export", "--run", "run", "--out", "weights2", "--count", 1) == 2
+    assert run("export-weights", "--run", "run", "--out", "weights2", "--count", 1) == 2
     assert "other, which is gone; name its folders of shards with --data" in capsys.readouterr().err
 
 
 def test_a_run_says_what_it_trains_and_does_not_go_on_with_something_else(tmp_path, shards, capsys):
     begin = ("train", "tiny", "--data", shards, "--run", "run", "--batch", 2, "--workers", 0, "--seed", 5)
-    assert run(*begin, "--samples", 2, "--part", "landmarks") == 0
+    assert run(*begin, "--photos", 2, "--part", "landmarks") == 0
     capsys.readouterr()
-    assert run(*begin, "--samples", 4, "--part", "field") == 2
+    assert run(*begin, "--photos", 4, "--part", "field") == 2
     assert "run trains the part 'landmarks'" in capsys.readouterr().err
-    assert run(*begin, "--samples", 4, "--part", "landmarks") == 0
+    assert run(*begin, "--photos", 4, "--part", "landmarks") == 0
     assert "going on from 2 of 4 samples" in capsys.readouterr().out
     assert list((tmp_path / "run" / "log").iterdir())
-    assert run("export", "--run", "run", "--out", "weights", "--count", 1) == 0
+    assert run("export-weights", "--run", "run", "--out", "weights", "--count", 1) == 0
     assert "weights cannot sample half bodies until" in capsys.readouterr().out
     (stage,) = read_history(tmp_path / "weights")
     assert (stage.part, stage.seed, stage.samples) == ("landmarks", 5, 4)
@@ -312,9 +313,11 @@ def test_what_the_system_says_of_a_file_is_said_without_a_number(tmp_path, capsy
 
 
 def test_a_run_is_no_folder_of_weights(tmp_path, shards, astronaut, capsys):
-    assert run("train", "tiny", "--data", shards, "--run", "run", "--samples", 2, "--batch", 2, "--workers", 0) == 0
+    assert run("train", "tiny", "--data", shards, "--run", "run", "--photos", 2, "--batch", 2, "--workers", 0) == 0
     assert run("reconstruct", astronaut, "-o", "a.glb", "--weights", "run") == 2
-    assert "run is a training run; `humanlrm export --run run --out DIR` makes weights" in capsys.readouterr().err
+    assert (
+        "run is a training run; `humanlrm export-weights --run run --out DIR` makes weights" in capsys.readouterr().err
+    )
 
 
 def test_options_that_a_folder_of_photos_does_not_know_are_refused(tmp_path, capsys):
@@ -325,7 +328,9 @@ def test_options_that_a_folder_of_photos_does_not_know_are_refused(tmp_path, cap
 
 
 def test_exporting_a_run_without_checkpoints_is_refused(capsys, tmp_path):
-    assert_refused(capsys, tmp_path, ("export", "--run", "none", "--data", ".", "--out", "out"), "no checkpoint")
+    assert_refused(
+        capsys, tmp_path, ("export-weights", "--run", "none", "--data", ".", "--out", "out"), "no checkpoint"
+    )
 
 
 @pytest.mark.parametrize("arguments", [(), ("dance",), ("reconstruct", "a.jpg", "--wings", "2")])
@@ -346,8 +351,8 @@ def test_reconstructing_nothing_is_refused(capsys, tmp_path):
 def test_people_train_and_reconstruct_make_a_sound_textured_person(tmp_path, astronaut, capsys):
     assert run("people", "--out", "people", "--count", 2, "--views", 2, "--points", 3000) == 0
     assert len(ShardFolder(tmp_path / "people")) == 2
-    train = ("train", "tiny", "--data", "people", "--run", "run", "--samples", 8, "--batch", 4, "--workers", 0)
-    assert run(*train, "--export", "weights") == 0
+    train = ("train", "tiny", "--data", "people", "--run", "run", "--photos", 8, "--batch", 4, "--workers", 0)
+    assert run(*train, "--weights-out", "weights") == 0
     sizes = ("--resolution", 64, "--texture-px", 128, "--faces", 2000)
     assert run("reconstruct", astronaut, "-o", "out/a.glb", "--weights", "weights", *sizes, "--preview", "a.png") == 0
     assert "a.glb" in capsys.readouterr().out
@@ -359,8 +364,8 @@ def test_people_train_and_reconstruct_make_a_sound_textured_person(tmp_path, ast
 
 
 def test_training_on_several_folders_with_rendering_logs_its_terms(tmp_path, shards, capsys):
-    options = ("--samples", 4, "--batch", 2, "--accumulate", 2, "--workers", 0, "--run", "run", "--fall", "cosine")
-    mixed = ("--data", shards, shards, "--weights", 2, 1)
+    options = ("--photos", 4, "--batch", 2, "--accumulate", 2, "--workers", 0, "--run", "run", "--fall", "cosine")
+    mixed = ("--data", shards, shards, "--shares", 2, 1)
     assert run("train", "tiny", *mixed, "--rendering", *options) == 0
     assert (tmp_path / "run" / "step-0000001" / "density.safetensors").exists()
 

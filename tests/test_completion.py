@@ -38,7 +38,7 @@ def weights(tmp_path_factory, plain, shards):
     folder, run = tmp_path_factory.mktemp("weights"), tmp_path_factory.mktemp("run")
     for path in plain.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
-    options = ("--photos", 12, "--samples", 640, "--run", run)
+    options = ("--photos", 12, "--examples", 640, "--run", run)
     assert main([str(a) for a in ("train-poses", "--data", shards, "--weights", folder, *options)]) == 0
     assert (run / "examples" / "examples-0000000.safetensors").is_file()
     return folder

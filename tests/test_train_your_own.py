@@ -13,7 +13,7 @@ from humanlrm.cli import main
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "train-your-own.md").read_text(encoding="utf-8")
 #: Sizes of the page, and those of this test.
-SMALLER = {"--count 20": "--count 1", "--count 8": "--count 1", "--samples 2000": "--samples 2 --batch 2 --workers 0"}
+SMALLER = {"--count 20": "--count 1", "--count 8": "--count 1", "--photos 2000": "--photos 2 --batch 2 --workers 0"}
 SMALLEST_MESH = ("--resolution", "64", "--texture-px", "64", "--faces", "1000")
 
 
@@ -23,7 +23,7 @@ def test_from_a_folder_of_scans_to_own_weights(tmp_path, monkeypatch, capsys):
         "examples/make_scans.py",
         "prepare",
         "train",
-        "export",
+        "export-weights",
         "reconstruct",
     ]
     monkeypatch.chdir(tmp_path)

@@ -18,7 +18,7 @@ COMMANDS = {
     "train-poses": ("train", "TrainPoses"),
     "train-views": ("views", "TrainViews"),
     "evaluate": ("evaluate", "Evaluate"),
-    "export": ("evaluate", "Export"),
+    "export-weights": ("evaluate", "ExportWeights"),
     "ablate": ("ablate", "Ablate"),
     "describe": ("train", "Describe"),
 }
@@ -76,10 +76,11 @@ def _complain(line: str) -> None:
 def _exit_code(error: ValueError | OSError) -> int:
     from humanlrm.mesh.surface import EmptySurfaceError
     from humanlrm.photo.load import PhotoError
+    from humanlrm.train.stop import StopRequested
 
     if isinstance(error, OSError):
         return 1
-    codes = {PhotoError: UNUSABLE_PHOTO, EmptySurfaceError: NOTHING_RECONSTRUCTED}
+    codes = {PhotoError: UNUSABLE_PHOTO, EmptySurfaceError: NOTHING_RECONSTRUCTED, StopRequested: STOPPED}
     return next((code for kind, code in codes.items() if isinstance(error, kind)), BAD_USAGE)
 
 

@@ -113,6 +113,16 @@ def test_who_lies_down_is_named(tmp_path, person):
     assert planned.todo[0][1][0].id in said["lie, or stand on their head"]
 
 
+@pytest.mark.parametrize(("scale", "named"), [(0.5, True), (1, False)])
+def test_who_is_a_dwarf_or_a_giant_is_named(tmp_path, person, scale, named):
+    layouts.scans_glb(tmp_path, replace(person, vertices=scale * person.vertices, landmarks=None))
+    settings = RenderSettings(views=1, points=600, cropped=0, own_mask=1)
+    small = job(tmp_path, settings=settings, options=Options(unit="m"))
+    planned = plan(small)
+    said = dict(summarize(small, planned, [ShardPreparer(small)(planned.todo[0])]))
+    assert (planned.todo[0][1][0].id in said.get("under 1.0 m or over 2.3 m", "")) == named
+
+
 def test_another_process_makes_what_this_one_makes(tmp_path, capture_tree):
     whole = job(tmp_path, name="multiview", source=capture_tree)
     items = ADAPTERS["multiview"].find(capture_tree)

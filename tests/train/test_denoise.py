@@ -190,7 +190,7 @@ def test_models_of_different_latents_are_refused(lrm, data, tmp_path):
 def test_the_command_trains_and_exports(lrm, data, tmp_path, capsys):
     save_pretrained(tmp_path / "lrm", lrm.config, dict(trained_parameters(lrm)))
     arguments = ["train-diffusion", "tiny", "--data", data, "--latents", tmp_path / "latents", "--workers", "0"]
-    arguments += ["--samples", "4", "--batch", "2", "--run", tmp_path / "run", "--export", tmp_path / "out"]
+    arguments += ["--photos", "4", "--batch", "2", "--run", tmp_path / "run", "--weights-out", tmp_path / "out"]
     assert main([*map(str, arguments), "--student", str(tmp_path / "lrm")]) == 0
     assert denoiser_from_pretrained(tmp_path / "out").config.mean != ()
     save_pretrained(tmp_path / "small", tiny(), dict(trained_parameters(build(tiny()))))

@@ -1,4 +1,6 @@
 import io
+import os
+import signal
 import tarfile
 
 import numpy as np
@@ -8,8 +10,9 @@ import torch
 from humanlrm.body.landmarks import COUNT, DETECTOR_FEATURE_CHANNELS
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.landmark_head import Lifter
-from humanlrm.train.lift import fit_lifter
+from humanlrm.train.lift import FitProgress, fit_lifter
 from humanlrm.train.losses import landmark_loss
+from humanlrm.train.stop import StopRequested
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,25 @@ def test_the_seed_decides_the_fit(folder):
 
     assert all(torch.equal(a, b) for a, b in zip(fitted(0), fitted(0), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(fitted(0), fitted(1), strict=True))
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(folder, tmp_path):
+    def lifter() -> Lifter:
+        torch.manual_seed(5)
+        return Lifter(64, 1)
+
+    whole, stopped, resumed = lifter(), lifter(), lifter()
+    fit_lifter(whole, folder, 30, seed=0)
+    asked = FitProgress(tmp_path / "fit.safetensors", lambda done, _: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(StopRequested, match="after 1 of the 30 steps"):
+        fit_lifter(stopped, folder, 30, seed=0, progress=asked)
+    reported: list[tuple[int, int]] = []
+    progress = FitProgress(asked.file, lambda *steps: reported.append(steps))
+    fit_lifter(resumed, folder, 30, seed=0, progress=progress)
+    assert reported[-1] == (30, 30)
+    for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_the_lifter_learns_from_partly_known_landmarks_and_ignores_wholly_unknown_views(folder, tmp_path):

@@ -3,7 +3,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,14 +107,6 @@ def test_a_killed_process_goes_on_and_ends_with_the_same_weights(shards, uninter
     assert list_checkpoints(tmp_path)[-1].name == "step-0000002"
     run_training(tiny(), plan(8, 2), shards, tmp_path)
     assert same(tmp_path, uninterrupted)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """It interrupts, also where the tests run in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")

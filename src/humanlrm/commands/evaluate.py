@@ -254,7 +254,7 @@ def _print_report(report: "Report", out: Path) -> int:
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportWeights:
     """Write a run's newest weights (float16) with a model card that says how good they are.
 
     Attributes:
@@ -264,7 +264,7 @@ class Export:
         out: e.g. src/humanlrm/weights/small.
         count: held-out people to measure, a few seconds each.
         preset: name for the card. Default: of the preset that they have the config of.
-        landmarks: another run that trained the landmarks alone (small family): the estimate of them is taken from it.
+        landmarks_run: another run, which trained the landmarks alone (small family): their estimate is taken from it.
     """
 
     run_folder: Annotated[Path, tyro.conf.arg(name="run")]
@@ -272,7 +272,7 @@ class Export:
     data: tuple[Path, ...] = ()
     count: int = 64
     preset: str | None = None
-    landmarks: Path | None = None
+    landmarks_run: Path | None = None
 
     def run(self) -> int:
         needs_train()
@@ -286,10 +286,10 @@ class Export:
         config, tensors, state = load_averaged_weights(self.run_folder)
         sources, licences = describe_data(map(ShardFolder, self._folders()))
         stages = read_history(self.run_folder)
-        if self.landmarks is not None:
-            other, theirs, seen = load_averaged_weights(self.landmarks)
+        if self.landmarks_run is not None:
+            other, theirs, seen = load_averaged_weights(self.landmarks_run)
             tensors = with_landmarks(config, tensors, other, theirs)
-            stages.append(_stage(self.landmarks, sources, licences, seen))
+            stages.append(_stage(self.landmarks_run, sources, licences, seen))
         stages.append(_stage(self.run_folder, sources, licences, state))
         save_pretrained(self.out, config, tensors)
         write_history(self.out, stages)
@@ -303,7 +303,7 @@ class Export:
     def _folders(self) -> list[Path]:
         from humanlrm.model.history import read_notes
 
-        runs = [self.run_folder] if self.landmarks is None else [self.run_folder, self.landmarks]
+        runs = [self.run_folder] if self.landmarks_run is None else [self.run_folder, self.landmarks_run]
         notes = [found for run in runs if (found := read_notes(run)) is not None]
         noted = list(dict.fromkeys(Path(folder) for found in notes for folder in found.data))
         gone = [folder for folder in noted if not folder.is_dir()]

@@ -22,11 +22,11 @@ class Train:
     Attributes:
         preset: model to train: tiny, small, base or paper.
         data: folders of shards.
-        weights: how often each folder's turn comes, e.g. 2 1 1. none: all alike.
+        shares: how often each folder's turn comes, e.g. 2 1 1. none: all alike.
         run_folder: folder of checkpoints and logs.
         validation: folder of shards to validate on.
         rendering: also compare renderings of other views (color, perceptual, mask, normal, depth).
-        export: folder to write the finished weights to (float16), e.g. src/humanlrm/weights/small.
+        weights_out: folder to write the finished weights to (float16), e.g. src/humanlrm/weights/small.
         assets: asset pack whose poses a new run's landmark lifter learns beside those of the shards. Default:
             $HUMANLRM_ASSETS.
         threads: torch threads; more than one pays only on an otherwise idle machine.
@@ -35,11 +35,11 @@ class Train:
     preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
     data: tuple[Path, ...]
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
-    weights: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="WEIGHT ...")] = None
+    shares: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="SHARE ...")] = None
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/small")
     validation: Path | None = None
     rendering: bool = False
-    export: Path | None = None
+    weights_out: Path | None = None
     assets: Path | None = None
     threads: int = 1
 
@@ -54,7 +54,7 @@ class Train:
         from humanlrm.train.processes import own_group
         from humanlrm.train.report import TrainingReport
         from humanlrm.train.setup import setup
-        from humanlrm.train.stop import stop_message
+        from humanlrm.train.stop import StopRequested, stop_message
 
         if self.preset not in PRESETS:
             raise ValueError(f"unknown preset {self.preset!r}; there are {', '.join(PRESETS)}")
@@ -63,25 +63,25 @@ class Train:
         model_config, plan = PRESETS[self.preset](), self._plan()
         data = self._mixture()
         begun = load_counters(self.run_folder).seen if list_checkpoints(self.run_folder) else 0
-        if plan.initial is None and getattr(model_config, "landmarks", True) and not begun:
-            console.print("A new run begins by fitting the landmark lifter, which takes some minutes.", highlight=False)
         if begun:
             console.print(f"going on from {begun:,} of {plan.samples:,} samples", highlight=False)
         with TrainingReport(self.run_folder, plan.samples, console, plan.device, plan.bf16, begun) as report:
             figures = self._figures() if plan.initial is None else None
             with own_group():
-                state = setup(model_config, plan, data, self.run_folder, figures)
+                state = setup(model_config, plan, data, self.run_folder, figures, report.show_fit)
                 train(state, data, report.hooks(self.validation))
             model = state.averaged_model()
         if console.quiet:  # what the first process writes may not be there yet
             return 0
         seen = load_counters(self.run_folder).seen
         if seen < plan.samples:
-            raise ValueError(stop_message(seen, plan.samples))
+            raise StopRequested(stop_message(seen, plan.samples))
         console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
-        if self.export is not None:
-            save_pretrained(self.export, model_config, {name: p.cpu() for name, p in trained_parameters(model).items()})
-            console.print(f"weights written to {self.export}", highlight=False)
+        if self.weights_out is not None:
+            save_pretrained(
+                self.weights_out, model_config, {name: p.cpu() for name, p in trained_parameters(model).items()}
+            )
+            console.print(f"weights written to {self.weights_out}", highlight=False)
         return 0
 
     def _plan(self) -> TrainConfig:
@@ -100,12 +100,10 @@ class Train:
     def _mixture(self):
         from humanlrm.data.shards import Mixture, ShardFolder
 
-        weights = self.weights or (1.0,) * len(self.data)
-        if len(weights) != len(self.data):
-            raise ValueError(
-                f"--weights: {len(weights)} numbers for {len(self.data)} folders; give one for each --data"
-            )
-        mixture = Mixture([(ShardFolder(folder), weight) for folder, weight in zip(self.data, weights, strict=True)])
+        shares = self.shares or (1.0,) * len(self.data)
+        if len(shares) != len(self.data):
+            raise ValueError(f"--shares: {len(shares)} numbers for {len(self.data)} folders; give one for each --data")
+        mixture = Mixture([(ShardFolder(folder), share) for folder, share in zip(self.data, shares, strict=True)])
         for problem in mixture.problems:
             complain(f"skipped {problem}")
         return mixture
@@ -123,12 +121,12 @@ class TrainDiffusion:
         run_folder: folder of checkpoints and logs.
         teacher: weights folder of the multi-view teacher. Default: the student, given several views.
         views: number of views of each person that the teacher sees.
-        samples: photos to see in all.
+        photos: photos to see in all.
         batch: photos per step.
         workers: processes that load data.
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
-        export: folder to write the finished weights to (float16).
+        weights_out: folder to write the finished weights to (float16).
     """
 
     preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")]
@@ -138,12 +136,12 @@ class TrainDiffusion:
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/diffusion")
     teacher: Path | None = None
     views: int = 4
-    samples: int = 200_000
+    photos: int = 200_000
     batch: int = 8
     workers: int = 1
     device: str = "cpu"
     threads: int = 1
-    export: Path | None = None
+    weights_out: Path | None = None
 
     def run(self) -> int:
         needs_train()
@@ -163,13 +161,13 @@ class TrainDiffusion:
         student = from_pretrained(self.student, self.device)
         model = student if self.teacher is None else from_pretrained(self.teacher, self.device)
         teacher = Teacher(model, self.latents, self.views)
-        plan, sizes = DenoisingConfig(samples=self.samples, batch=self.batch), DENOISERS[self.preset]()
-        with TrainingReport(self.run_folder, self.samples, console) as report:
+        plan, sizes = DenoisingConfig(samples=self.photos, batch=self.batch), DENOISERS[self.preset]()
+        with TrainingReport(self.run_folder, self.photos, console) as report:
             show = report.show_progress
             denoiser = distill(sizes, plan, student, teacher, self.data, self.run_folder, show, self.workers)
-        if self.export is not None:
+        if self.weights_out is not None:
             save_pretrained(
-                self.export, denoiser.config, {name: p.cpu() for name, p in trained_parameters(denoiser).items()}
+                self.weights_out, denoiser.config, {name: p.cpu() for name, p in trained_parameters(denoiser).items()}
             )
         return 0
 
@@ -183,22 +181,22 @@ class TrainPoses:
         weights: folder of a model of the small family. Default: a copy of the shipped ones in the run's folder.
         run_folder: folder of examples, checkpoints and logs.
         photos: augmented photos from which examples are collected, once.
-        samples: examples that the denoiser sees in all, each one several times.
+        examples: examples that the denoiser sees in all, each one several times.
         seed: seed of initial weights, noise and augmentation.
         workers: processes that collect examples.
         threads: torch threads of the training.
-        export: folder to write the finished weights to (float16). Default: the folder "poses" of the model's.
+        weights_out: folder to write the finished weights to (float16). Default: the folder "poses" of the model's.
     """
 
     data: tuple[Path, ...]
     weights: Path | None = None
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/poses")
     photos: int = 20_000
-    samples: int = 200_000
+    examples: int = 200_000
     seed: int = 0
     workers: int = 1
     threads: int = 1
-    export: Path | None = None
+    weights_out: Path | None = None
 
     def run(self) -> int:
         needs_train()
@@ -220,13 +218,13 @@ class TrainPoses:
             ShardFolder(folder)  # what is missing is said here, not by every process
         # The package's own weights stay as they are.
         weights = self.weights or copied(SHIPPED, self.run_folder / "weights")
-        out = self.export or weights / POSES
+        out = self.weights_out or weights / POSES
         with console.status(f"Looking at {self.photos:,} photos"):
             examples = collect_examples(
                 weights, list(self.data), self.run_folder / "examples", self.photos, self.seed, self.workers
             )
-        plan = pose_recipe(self.samples, self.seed)
-        with TrainingReport(self.run_folder, self.samples, console) as report:
+        plan = pose_recipe(self.examples, self.seed)
+        with TrainingReport(self.run_folder, self.examples, console) as report:
             model = train_poses(PoseDenoiserConfig(), plan, examples, self.run_folder, report.show_progress)
         state = load_averaged_weights(self.run_folder)[2]
         save_pretrained(out, model.config, dict(trained_parameters(model)))

@@ -19,12 +19,12 @@ class TrainViews:
     Attributes:
         data: folder of shards, made by this version of `humanlrm people` or `humanlrm prepare`.
         run: folder of checkpoints and logs.
-        samples: how many photos to see in all.
+        photos: how many photos to see in all.
         batch: photos per step.
         bf16: compute the network in bfloat16, where this device is faster in it.
         seed: of initial weights, noise, order and augmentation.
         initial: folder of exported weights that a new run starts from.
-        export: where to write the finished weights (float16).
+        weights_out: where to write the finished weights (float16).
         workers: processes that load data.
         device: cpu, cuda or mps.
         threads: torch threads; more than one pays only on an otherwise idle machine.
@@ -32,12 +32,12 @@ class TrainViews:
 
     data: Path
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/views")
-    samples: int = 200_000
+    photos: int = 200_000
     batch: int = 8
     bf16: bool = False
     seed: int = 0
     initial: Path | None = None
-    export: Path | None = None
+    weights_out: Path | None = None
     workers: int = 1
     device: str = "cpu"
     threads: int = 1
@@ -54,10 +54,10 @@ class TrainViews:
 
         check_device(self.device)
         torch.set_num_threads(self.threads)
-        plan = view_recipe(self.samples, self.seed, self.batch, check_bf16(self.bf16, self.device))
+        plan = view_recipe(self.photos, self.seed, self.batch, check_bf16(self.bf16, self.device))
         initial = None if self.initial is None else view_denoiser_from_pretrained(self.initial)
         config = ViewDenoiserConfig() if initial is None else initial.config
-        with TrainingReport(self.run_folder, self.samples, console) as report:
+        with TrainingReport(self.run_folder, self.photos, console) as report:
             model = train_views(
                 config,
                 plan,
@@ -68,7 +68,7 @@ class TrainViews:
                 self.device,
                 None if initial is None else initial.state_dict(),
             )
-        if self.export is not None:
-            save_pretrained(self.export, model.config, dict(trained_parameters(model)))
-            say(f"weights written to {self.export}")
+        if self.weights_out is not None:
+            save_pretrained(self.weights_out, model.config, dict(trained_parameters(model)))
+            say(f"weights written to {self.weights_out}")
         return 0

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from humanlrm.body.height import standing_height
 from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.data.capture import Capture, encode_capture, encode_inputs, prepare_inputs
 from humanlrm.data.importers.adapter import Item
@@ -31,18 +32,28 @@ from humanlrm.workers import WorkerKilledError, map_tasks
 SHARD = 20
 #: Least cosine between the vertical and the trunk of an upright person; the summary names so many others.
 _UPRIGHT_COS, _MOST_NAMED = 0.35, 5
+#: Heights in metres outside of which a unit is probably wrong.
+_PLAUSIBLE_M = (1.0, 2.3)
 #: Named lists of held-out ids for ``--split``.
 SPLITS: dict[str, frozenset[str]] = {"thuman2": HELD_OUT}
 
 
 @dataclass(frozen=True)
 class PreparedItem:
-    """One item in a shard: id, source of its unit, number of known landmarks, and if its trunk is upright."""
+    """One item in a shard.
+
+    Attributes:
+        unit: source of its unit.
+        landmarks: number of known ones.
+        upright: True if its trunk is.
+        height_m: as if it stood upright; NaN where that is unknown.
+    """
 
     id: str
     unit: str
     landmarks: int
     upright: bool
+    height_m: float
 
 
 @dataclass(frozen=True)
@@ -142,7 +153,9 @@ def prepare_item(item: Item, job: PrepareJob, detector: PoseDetector) -> tuple[d
     assert person.landmarks is not None
     landmarks, key = person.landmarks, record_key(item.id)
     known = int(np.isfinite(landmarks).all(1).sum())
-    done = PreparedItem(item.id, str(person.tags.get("unit", "m")), known, _is_upright(landmarks))
+    unit = str(person.tags.get("unit", "m"))
+    height_m = float("nan") if unit.startswith("unknown") else _height_m(person, landmarks)
+    done = PreparedItem(item.id, unit, known, _is_upright(landmarks), height_m)
     if isinstance(person, Capture):
         inputs = prepare_inputs(person, detector, job.settings.image_px, job.settings.depth_px)
         return encode_capture(person, key) | encode_inputs(inputs), done
@@ -154,6 +167,13 @@ def _is_upright(landmarks: Float[np.ndarray, "J 3"]) -> bool:
     """True if the trunk goes up (+Y) more than sideways, or is unknown."""
     trunk = landmarks[INDEX["neck"]] - (landmarks[INDEX["left_hip"]] + landmarks[INDEX["right_hip"]]) / 2
     return not trunk[1] < _UPRIGHT_COS * np.linalg.norm(trunk)
+
+
+def _height_m(person: Scan | Capture, landmarks: Float[np.ndarray, "J 3"]) -> float:
+    """Height as if the person stood upright; of a scan without all landmarks its longest side."""
+    if np.isfinite(landmarks).all():
+        return standing_height(landmarks)
+    return float(np.ptp(person.vertices, axis=0).max()) if isinstance(person, Scan) else float("nan")
 
 
 class ShardPreparer:
@@ -233,7 +253,6 @@ def summarize(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutco
     """Rows of the final table."""
     done = [item for outcome in outcomes for item in outcome.done]
     skipped = planned.skipped + [line for outcome in outcomes for line in outcome.skipped]
-    lying = [item.id for item in done if not item.upright]
     rows = [
         ("data set", f"{job.adapter.title} ({job.options.licence or job.adapter.licence})"),
         ("found", f"{planned.found}"),
@@ -245,8 +264,20 @@ def summarize(job: PrepareJob, planned: PreparePlan, outcomes: list[PrepareOutco
     rows += [(f"unit: {unit}", f"{count}") for unit, count in Counter(item.unit for item in done).most_common()]
     if done:
         rows.append(("landmarks per person", f"{np.mean([item.landmarks for item in done]):.1f} of {COUNT}"))
+    lying = [item.id for item in done if not item.upright]
     if lying:
-        named = ", ".join(lying[:_MOST_NAMED])
-        named += f" and {len(lying) - _MOST_NAMED} more" if len(lying) > _MOST_NAMED else ""
-        rows.append(("lie, or stand on their head", f"{named}: if they should not, give --up, and another --out"))
+        rows.append(
+            ("lie, or stand on their head", f"{_named(lying)}: if they should not, give --up and another --out")
+        )
+    low, high = _PLAUSIBLE_M
+    odd = [f"{item.id} ({item.height_m:.2f} m)" for item in done if item.height_m < low or item.height_m > high]
+    if odd:
+        outside = f"under {low} m or over {high} m"
+        rows.append((outside, f"{_named(odd)}: if not, give --unit and another --out"))
     return rows
+
+
+def _named(people: list[str]) -> str:
+    """The first of some people, and how many there are beside them."""
+    more = f" and {len(people) - _MOST_NAMED} more" if len(people) > _MOST_NAMED else ""
+    return ", ".join(people[:_MOST_NAMED]) + more

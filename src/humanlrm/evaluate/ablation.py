@@ -24,7 +24,7 @@ from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import train
 from humanlrm.train.processes import own_group
 from humanlrm.train.setup import setup
-from humanlrm.train.stop import TrainingStopped, stop_message
+from humanlrm.train.stop import StopRequested, stop_message
 from humanlrm.workers import map_tasks
 
 #: Columns of the table; "failed" follows.
@@ -50,7 +50,7 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
 
     Raises:
         ValueError: no readable data, or ``figures`` or ``out`` holds another study.
-        TrainingStopped: by SIGTERM or SIGINT; a row that is not finished is not measured.
+        StopRequested: by SIGTERM or SIGINT; a row that is not finished is not measured.
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
@@ -168,7 +168,7 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
         train(setup(config, schedule, data, folder / "run"), data, [SaveCheckpoints()])
     _, weights, state = load_averaged_weights(folder / "run")
     if state.seen < samples:
-        raise TrainingStopped(f"{variant.name}: {stop_message(state.seen, samples)}")
+        raise StopRequested(f"{variant.name}: {stop_message(state.seen, samples)}")
     save_pretrained(folder / "weights", config, weights)
 
 

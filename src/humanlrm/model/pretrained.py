@@ -140,7 +140,7 @@ def read_denoiser(folder: Path, kind: type[Sizes], wrong: str) -> tuple[Sizes, d
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not (folder / "config.json").exists() and any(folder.glob("step-*")):
         raise CheckpointError(
-            f"{folder} is a training run; `humanlrm export --run {folder} --out DIR` makes weights of it"
+            f"{folder} is a training run; `humanlrm export-weights --run {folder} --out DIR` makes weights of it"
         )
     with _reading(folder):
         fields = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))

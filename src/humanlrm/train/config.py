@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -190,7 +190,7 @@ class TrainConfig:
     """A training run.
 
     Attributes:
-        samples: training samples (one photo of one person each) in the whole run.
+        samples: training samples, one photo of one person each, in the whole run (--photos).
         batch: samples per process that are computed at once; more needs more memory.
         accumulate: batches per process whose gradients make one step: a larger batch without more memory.
         learning_rate: highest learning rate (AdamW), reached after warm-up.
@@ -215,7 +215,7 @@ class TrainConfig:
         rendering: losses on renderings of other views, beside the direct ones; None: no view is rendered.
     """
 
-    samples: int = 60_000
+    samples: Annotated[int, tyro.conf.arg(name="photos")] = 60_000
     batch: int = 8
     accumulate: int = 1
     learning_rate: float = 8e-4

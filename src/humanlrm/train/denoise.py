@@ -16,7 +16,8 @@ from humanlrm.diffusion.process import NoiseLevels, denoising_loss
 from humanlrm.model.pose_denoiser import DenoiserCondition
 from humanlrm.train.checkpoint import Counters, list_checkpoints, load_checkpoint, save_checkpoint, trained_parameters
 from humanlrm.train.hooks import Progress
-from humanlrm.train.stop import TrainingStopped, catch_stop_signals, stop_message
+from humanlrm.train.randomness import seed_of
+from humanlrm.train.stop import StopRequested, TrainingStopped, catch_stop_signals, stop_message
 
 Item = TypeVar("Item")
 #: ``diffusion.latent.denoiser.Denoiser``, ``model.pose_denoiser.PoseDenoiser`` or ``model.view_denoiser.ViewDenoiser``.
@@ -130,7 +131,7 @@ def run_denoising(
                 save_checkpoint(run, model, average, optimizer, state, config.keep)
                 last_saved = now
             if asked and state.seen < config.samples:
-                raise TrainingStopped(stop_message(state.seen, config.samples))
+                raise StopRequested(stop_message(state.seen, config.samples))
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(average[name])
@@ -146,7 +147,7 @@ def _step(
     state: Counters,
 ) -> float:
     """One step: condition, noise, loss, clipped update, counters."""
-    seed = (config.seed << 32) + state.step
+    seed = seed_of(config.seed, state.step)
     torch.manual_seed(seed)  # dropout
     rng = torch.Generator().manual_seed(seed)
     for group in optimizer.param_groups:

@@ -37,6 +37,11 @@ class TrainingReport:
         self._run = run
         self._device, self._dtype = device, torch.bfloat16 if bf16 else torch.float32
 
+    def show_fit(self, done: int, steps: int) -> None:
+        """Show the first fit of a new run, whose samples are counted after it."""
+        text = f"landmark lifter, step {done:,} of {steps:,}" if done < steps else ""
+        self._bar.update(self._task, text=text)
+
     @cached_property
     def _writer(self) -> SummaryWriter:
         """Made when there is something to write: a run that cannot start leaves no folder."""

@@ -1,6 +1,6 @@
 """Set-up of a training run: model, losses, optimizer and processes, new or from the newest checkpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,11 +24,15 @@ from humanlrm.train.checkpoint import (
     trained_parameters,
 )
 from humanlrm.train.config import TrainConfig
-from humanlrm.train.lift import fit_lifter
+from humanlrm.train.lift import FitProgress, fit_lifter
 from humanlrm.train.objective import Objective, StepContext
 from humanlrm.train.optimizer import averaged_model, make_optimizer
 from humanlrm.train.processes import make_accelerator
+from humanlrm.train.randomness import seed_of
 from humanlrm.views import Batch
+
+#: File of the lifter's fit in a run's folder.
+_FIT = "lifter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class TrainState:
         run goes on as if nothing had happened.
         """
         numbers = (self.config.seed, self.counters.step, self.accelerator.process_index, micro_batch)
-        seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+        seed = seed_of(*numbers)
         torch.manual_seed(seed)
         every = self.config.rendering.patch_every if self.config.rendering is not None else 1
         progress = self.counters.seen / self.config.samples
@@ -87,6 +91,7 @@ def setup(
     data: ShardFolder | Mixture,
     run: Path,
     figures: Float[np.ndarray, "N J 3"] | None = None,
+    report_fit: Callable[[int, int], None] = lambda done, steps: None,
 ) -> TrainState:
     """Build a new run, or take up the newest checkpoint of ``run`` if there is one.
 
@@ -96,10 +101,12 @@ def setup(
         data: what is trained on; a new run fits the landmark lifter to it.
         run: folder of checkpoints.
         figures: people of whom the lifter learns, too; see ``train.lift.fit_lifter``.
+        report_fit: called with the steps of the lifter's fit that are done, and all of them.
 
     Raises:
         ValueError: the encoder's weights are missing or of another network; or the run trained another part.
         CheckpointError: a checkpoint of another model, or a damaged one.
+        StopRequested: SIGTERM or Ctrl-C came during the fit, which is saved.
     """
     torch.manual_seed(config.seed)
     saved = list_checkpoints(run)
@@ -107,7 +114,7 @@ def setup(
         check_goes_on(run, config.part)
     model = build(model_config).train()
     if not saved:
-        _initialize(model, config, data, figures)
+        _initialize(model, config, data, figures, FitProgress(run / _FIT, report_fit))
     objective = Objective(model, config).to(config.device)
     optimizer = make_optimizer(model, config, objective.density)
     average = {name: p.detach().clone() for name, p in trained_parameters(model, objective.density).items()}
@@ -124,7 +131,11 @@ def setup(
 
 
 def _initialize(
-    model: HumanLRM, config: TrainConfig, data: ShardFolder | Mixture, figures: Float[np.ndarray, "N J 3"] | None
+    model: HumanLRM,
+    config: TrainConfig,
+    data: ShardFolder | Mixture,
+    figures: Float[np.ndarray, "N J 3"] | None,
+    progress: FitProgress,
 ) -> None:
     """Load the weights that a new run starts from, or else fit its landmark lifter."""
     if config.encoder is not None:
@@ -134,9 +145,8 @@ def _initialize(
     if config.initial is not None:
         load_grown(model, load_initial_weights(config.initial), config.initial)
     elif model.landmark_head is not None:
-        fit_lifter(
-            model.landmark_head.lifter, data, min(config.steps.lifter_steps, config.samples), config.seed, figures
-        )
+        steps = min(config.steps.lifter_steps, config.samples)
+        fit_lifter(model.landmark_head.lifter, data, steps, config.seed, figures, progress)
 
 
 def training_batches(state: TrainState, data: ShardFolder | Mixture) -> Iterator[Batch]:

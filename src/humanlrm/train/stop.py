@@ -15,6 +15,10 @@ class TrainingStopped(ValueError):
     """Training ended early; the message says why, and where the batch lies if the loss was no number."""
 
 
+class StopRequested(TrainingStopped):
+    """A signal asked to stop; what was learned is saved."""
+
+
 def stop_message(seen: int, samples: int) -> str:
     """Return the message about a run that was stopped by a signal."""
     return f"asked to stop after {seen:,} of {samples:,} samples, which are saved; run the same command again to go on"
