@@ -13,6 +13,7 @@ from gltf_files import GltfFile, gltf_issues, validator_missing
 from jointed_bodies import arms_out, capsule_body
 from PIL import Image
 
+from humanlrm import __version__
 from humanlrm.mesh.export.model import PersonModel
 from humanlrm.mesh.export.save import write_model
 from humanlrm.mesh.surface import TexturedMesh
@@ -165,6 +166,25 @@ def test_every_gltf_says_where_it_comes_from(person, tmp_path):
     assert asset["extras"]["humanlrm"]["weights_sha256"] == "0" * 64
     assert asset["extras"]["humanlrm"]["output"] == {"albedo": True, "rig": True}
     assert asset["extras"]["humanlrm"]["light"] == "removed by estimate"
+
+
+@pytest.mark.parametrize("suffix", [".gltf", ".obj", ".mtl", ".ply", ".stl", ".3mf", ".usdz", ".vrm"])
+def test_every_format_says_where_it_comes_from(person, tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write(path.with_suffix(".obj") if suffix == ".mtl" else path, person, OutputSettings())
+    if suffix == ".3mf":
+        text = zipfile.ZipFile(path).read("3D/3dmodel.model").decode()
+    elif suffix == ".usdz":
+        usd = pytest.importorskip("pxr.Usd")
+        stage = usd.Stage.Open(str(path))  # the layer does not live longer
+        layer = stage.GetRootLayer()
+        text = layer.customLayerData["humanlrm"] + layer.comment
+    else:
+        text = path.read_bytes().decode("latin-1")
+    assert f"humanlrm {__version__}" in text
+    assert "0" * 16 in text
+    if suffix != ".stl":  # 80 bytes are free there
+        assert "Rights to the photo and of the person shown are theirs" in text
 
 
 def test_a_read_only_folder_gets_nothing(person, tmp_path, monkeypatch):

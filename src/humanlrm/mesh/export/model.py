@@ -1,5 +1,6 @@
 """A person as files hold it: metres, with skeleton, clips and provenance where there are any."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -86,3 +87,8 @@ class PersonModel:
     extensions: Mapping[str, Any] = field(default_factory=dict)
     base: bool = False
     print_height_mm: float | None = None
+
+    @property
+    def provenance_text(self) -> str:
+        """Provenance as one line of ASCII (JSON), for formats whose only place for it is a comment."""
+        return json.dumps(dict(self.provenance), default=str) if self.provenance else ""

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from xml.sax.saxutils import escape
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -39,7 +40,15 @@ def encode_stl(model: PersonModel) -> bytes:
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     records["normal"] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     records["corners"] = corners
-    return b"humanlrm, millimetres".ljust(80) + np.uint32(len(faces)).astype("<u4").tobytes() + records.tobytes()
+    return _stl_header(model) + np.uint32(len(faces)).astype("<u4").tobytes() + records.tobytes()
+
+
+def _stl_header(model: PersonModel) -> bytes:
+    """The 80 bytes that the format leaves free: who made it, unit, beginning of the weights' hash."""
+    generator = str(model.provenance.get("generator", "humanlrm"))
+    weights = str(model.provenance.get("weights_sha256", ""))[:16]
+    words = [generator, "millimetres", *([f"weights {weights}"] if weights else [])]
+    return ", ".join(words).encode("ascii", "replace")[:80].ljust(80)
 
 
 def encode_3mf(model: PersonModel) -> bytes:
@@ -50,7 +59,7 @@ def encode_3mf(model: PersonModel) -> bytes:
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<model unit="millimeter" xml:lang="en-US" '
         'xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02">'
-        '<metadata name="Application">humanlrm</metadata>'
+        f"{_metadata(model)}"
         f'<resources><object id="1" name="person" type="model"><mesh><vertices>{points}</vertices>'
         f'<triangles>{triangles}</triangles></mesh></object></resources><build><item objectid="1"/></build></model>'
     )
@@ -59,6 +68,15 @@ def encode_3mf(model: PersonModel) -> bytes:
         for name, part in (("[Content_Types].xml", _TYPES), ("_rels/.rels", _RELATIONS), ("3D/3dmodel.model", text)):
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), part, zipfile.ZIP_DEFLATED)
     return data.getvalue()
+
+
+def _metadata(model: PersonModel) -> str:
+    """The format's own fields; all of the provenance is its description."""
+    facts = model.provenance
+    fields = {"Application": facts.get("generator", "humanlrm")}
+    if facts:
+        fields |= {"Copyright": facts.get("copyright", ""), "Description": model.provenance_text}
+    return "".join(f'<metadata name="{name}">{escape(str(text))}</metadata>' for name, text in fields.items())
 
 
 def printable(model: PersonModel) -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"]]:

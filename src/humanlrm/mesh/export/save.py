@@ -95,7 +95,9 @@ def _obj(path: Path, model: PersonModel) -> dict[Path, bytes]:
         model.mesh.vertices, model.mesh.faces, vertex_normals=model.mesh.normals, visual=visual, process=False
     )
     text, extra = export_obj(mesh, include_normals=True, return_texture=True, mtl_name=f"{name}.mtl")
-    return {path: text.encode(), **{path.parent / file: data for file, data in extra.items()}}
+    comment = f"# {model.provenance_text}\n" if model.provenance else ""
+    extra[f"{name}.mtl"] = comment.encode() + extra[f"{name}.mtl"]
+    return {path: (comment + text).encode(), **{path.parent / file: data for file, data in extra.items()}}
 
 
 def _ply(path: Path, model: PersonModel) -> dict[Path, bytes]:
@@ -108,6 +110,9 @@ def _ply(path: Path, model: PersonModel) -> dict[Path, bytes]:
     for name, values in model.attributes.items():
         mesh.vertex_attributes[name] = np.ascontiguousarray(values[first], dtype=np.float32)
     data: Any = mesh.export(file_type="ply", vertex_normal=True)
+    if model.provenance:
+        head, end = b"\nelement vertex", f"\ncomment {model.provenance_text}\nelement vertex".encode()
+        data = data.replace(head, end, 1)
     return {path: data}
 
 

@@ -45,6 +45,9 @@ def _write_stage(path: Path, model: PersonModel) -> None:
     stage.SetDefaultPrim(root.GetPrim())
     Usd.ModelAPI(root.GetPrim()).SetKind("component")
     root.GetPrim().SetCustomDataByKey("generator", str(model.provenance.get("generator", "humanlrm")))
+    if model.provenance:
+        stage.GetRootLayer().comment = str(model.provenance.get("copyright", ""))
+        stage.GetRootLayer().customLayerData = {"humanlrm": model.provenance_text}
     mesh = UsdGeom.Mesh.Define(stage, "/person/mesh")
     _fill_mesh(mesh, model)
     material = UsdShade.Material.Define(stage, "/person/material")
