@@ -26,7 +26,7 @@ _LEAST_COSINE = 0.2
 _VOTE, _VOTING_ROUNDS = 0.25, 8
 _SEPARATION_ROUNDS = 6
 #: Charts of fewer faces are specks: they cost gutters and show as seams.
-_SMALL_CHART_FACES, _LEAST_SPECK_COSINE = 12, 0.1
+_SMALL_CHART_FACES, _LEAST_SPECK_COSINE = 12, 0.05
 #: Rounds in which specks that were cut off because they hid something try the charts beside them.
 _ABSORBING_ROUNDS = 3
 #: Texels per length on detailed faces, in those of the others.
@@ -113,7 +113,8 @@ def _absorb_specks(
     axis: Int[np.ndarray, "F"],
     layer: Int[np.ndarray, "F"],
 ) -> tuple[Int[np.ndarray, "F"], Int[np.ndarray, "F"]]:
-    """Axes and layers with fewer charts: faces of specks join a chart beside them where they hide nothing."""
+    """Axes and layers with fewer charts: faces of specks join a chart beside them, or each other, where they hide
+    nothing."""
     cosine = unit_face_normals(surface) @ _AXES.T
     face = np.arange(len(axis))
     for turn in range(_ABSORBING_ROUNDS):
@@ -129,10 +130,34 @@ def _absorb_specks(
         above, below = _faces_over_and_under(surface, tried_axis, tried_chart, joining)
         joins[joining] = ((above < 0) & (below < 0)).all(axis=1)
         axis, layer = np.where(joins, axis[other], axis), np.where(joins, layer[other], layer)
+    axis, layer = _join_specks(surface, neighbours, axis, layer)
     # A face that is thinner than the distance of the tested points may still hide something.
     hidden = np.flatnonzero(_hidden_faces(surface, axis, _connected(neighbours, axis + 6 * layer)))
     layer[hidden] += layer.max() // 2 * 2 + 2 * (1 + np.arange(len(hidden)))
     return axis, layer
+
+
+def _join_specks(
+    surface: TriangleSurface,
+    neighbours: Int[np.ndarray, "F 3"],
+    axis: Int[np.ndarray, "F"],
+    layer: Int[np.ndarray, "F"],
+) -> tuple[Int[np.ndarray, "F"], Int[np.ndarray, "F"]]:
+    """Axes and layers with one chart for specks that touch, where all of their faces are seen from one side."""
+    chart = _connected(neighbours, axis + 6 * layer)
+    small = np.bincount(chart)[chart] < _SMALL_CHART_FACES
+    _, region = np.unique(np.where(small, _connected(neighbours, 2 * small + layer % 2), -1), return_inverse=True)
+    worst = np.full((region.max() + 1, 6), np.inf)
+    np.minimum.at(worst, region, unit_face_normals(surface) @ _AXES.T)
+    joins = small & (worst.max(axis=1)[region] > _LEAST_SPECK_COSINE)
+    joined_axis = np.where(joins, worst.argmax(axis=1)[region], axis)
+    joined_layer = np.where(joins, layer.max() // 2 * 2 + 2 + layer % 2, layer)
+    tested = np.flatnonzero(joins)
+    joined = _connected(neighbours, joined_axis + 6 * joined_layer)
+    above, below = _faces_over_and_under(surface, joined_axis, joined, tested)
+    overlapping = region[tested[((above >= 0) | (below >= 0)).any(axis=1)]]
+    joins &= ~np.isin(region, overlapping)
+    return np.where(joins, joined_axis, axis), np.where(joins, joined_layer, layer)
 
 
 def _vote_axes(surface: TriangleSurface, neighbours: Int[np.ndarray, "F 3"]) -> Int[np.ndarray, "F"]:
