@@ -254,6 +254,7 @@ def malformed(folder: Path) -> None:
             while (job := tally.see(job_id)) and job["state"] in ("queued", "running"):
                 time.sleep(0.3)
             states[job["state"] if job else "gone"] += 1
+            tally.request("DELETE", f"{URL}/{job_id}")
         tally.accepted = [job_id for job_id in [tally.post()] if job_id]
         tally.settle()
         ended = " ".join(f"{state}:{count}" for state, count in sorted(states.items()))
