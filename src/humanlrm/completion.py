@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
 from humanlrm.diffusion.uncertainty import SampledPoses, Sdf, measure_uncertainty
-from humanlrm.diffusion.view_prior import GeneratedViews, generate_views, hidden_share
+from humanlrm.diffusion.view_prior import GeneratedViews, completed_picture, generate_views, hidden_share
 from humanlrm.encoding import correct_estimate, encode, encode_poses, expand_frame
 from humanlrm.extraction import distance_of
 from humanlrm.model.lrm import HumanLRM
@@ -35,8 +35,9 @@ _UNCERTAINTY_SAMPLES, _FRAME_SAMPLES = 6, 16
 #: Share of the body below the photo from which on a sample is nearer to the truth than the estimate
 #: (docs/completion.md: half of a body's height is 0.22 to 0.46 of it, three tenths less than 0.2).
 _BELOW_SHARE = 0.25
-#: Share of the person that the photo may hide for generated views to color the person.
-_MOST_HIDDEN_SHARE = 0.06
+#: Share of the person that a photo hides from which on the person is built on a completed picture: less is the error of
+#: masks.
+_HIDDEN_SHARE = 0.03
 
 
 @dataclass(frozen=True)
@@ -87,22 +88,29 @@ def open_view_prior(weights: Path, device: str | torch.device = "cpu") -> ViewDe
 
 @torch.no_grad()
 def complete_views(
-    prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 1
-) -> GeneratedViews | None:
-    """Generate what the photo does not show of a person; ``None`` if the photo hides much.
+    model: HumanLRM, prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 8
+) -> tuple[Triplane, GeneratedViews | None]:
+    """Generate what the photo does not show of a person, and build a person of whom it hides much anew.
 
-    The prior's mean of hidden legs is grey and too wide yet: people who are cut off keep their rules
-    (``texture.complete``).
+    The network then sees the completed front as its photo: a skirt that was generated is a skirt of the surface, too.
 
     Args:
         prior: ``None``: nothing is generated.
-        seed, steps: of the sample (:func:`humanlrm.diffusion.view_prior.generate_views`).
+        triplane: of the photo; its landmarks stay.
+        seed, steps: of the sample (:func:`humanlrm.diffusion.view_prior.generate_views`). Of people whom the photo
+            shows whole the mean is taken.
     """
     landmarks = triplane.inputs.landmarks
     if prior is None or landmarks is None:
-        return None
-    views = generate_views(prior, subject, landmarks[0], seed, steps)
-    return views if hidden_share(subject.inputs.image.to(views.body.layers), views.body) < _MOST_HIDDEN_SHARE else None
+        return triplane, None
+    views = generate_views(prior, subject, landmarks[0], seed)
+    inputs = subject.inputs.to(views.body.layers.device)
+    if hidden_share(inputs.image, views.body) < _HIDDEN_SHARE:
+        return triplane, views
+    if steps > 1:
+        views = generate_views(prior, subject, landmarks[0], seed, steps)
+    whole = replace(inputs, image=completed_picture(inputs.image, views.body)).to(landmarks.device)
+    return encode(model, whole, landmarks, estimate=False), views
 
 
 @torch.no_grad()

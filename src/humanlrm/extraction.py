@@ -111,13 +111,15 @@ def color_of(model: HumanLRM, triplane: Triplane, subject: SubjectCrop) -> Field
     """Colors of surface points by the field.
 
     The field reads the photo's pixels at the photo's own resolution (at most ``_COLOR_SIDE_PX``), finer than the
-    network's input.
+    network's input, and the network's input where that was completed.
     """
     device = next(model.parameters()).device
     side_px = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _COLOR_SIDE_PX))
-    image = subject.image_at(side_px).to(device)
-    premultiplied = torch.cat([image[:3] * image[3:4], image[3:]])
-    sharp = replace(triplane, inputs=replace(triplane.inputs, image=premultiplied[None]))
+    photo = subject.image_at(side_px)[None].to(device)
+    premultiplied = torch.cat([photo[:, :3] * photo[:, 3:4], photo[:, 3:]], dim=1)
+    seen = torch.nn.functional.interpolate(triplane.inputs.image.to(premultiplied), photo.shape[-2:], mode="bilinear")
+    image = torch.where((photo[:, 3:4] <= 0.5) & (seen[:, 3:4] > 0.5), seen, premultiplied)
+    sharp = replace(triplane, inputs=replace(triplane.inputs, image=image))
 
     @torch.no_grad()
     def color(points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:

@@ -109,8 +109,9 @@ class Reconstructor:
         for k, triplane in enumerate(completed.triplanes):
             stages = StageTimer(timer.seconds)
             with stages("views"):
-                views = complete_views(self.view_prior, completed.subject, triplane, completion.seed + k)
-            sample = build_person(self.model, completed.subject, triplane, settings, stages, views)
+                draw = completion.seed + k, completion.steps
+                whole, views = complete_views(self.model, self.view_prior, completed.subject, triplane, *draw)
+            sample = build_person(self.model, completed.subject, whole, settings, stages, views)
             sample = replace(sample, hidden=hidden, sampled=completed.sampled, warnings=remarks)
             sample = replace(sample, confidence=person.confidence, people_seen=person.people_seen)
             sample = replace(sample, provenance=self._provenance(settings, completion))

@@ -9,6 +9,8 @@ from typing import Any, Literal
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 #: Samples that can be asked for at once.
 MOST_SAMPLES = 64
+#: Steps of a sample of the view prior.
+_VIEW_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Completion:
         guidance: 1 samples what the photo allows; more exaggerates what the photo shows.
         uncertainty: also measure how far the samples' surfaces are apart at each vertex: vertex attributes, and a heat
             map beside a GLB or OBJ.
+        draft: take the mean of what fits the hidden parts instead of a sample: faster and blurred.
         prior: diffusion model that is sampled: pose (landmarks; shipped) or latent (triplanes; for weights that have
             one).
     """
@@ -100,6 +103,7 @@ class Completion:
     seed: int = 0
     guidance: float = 1.0
     uncertainty: bool = False
+    draft: bool = False
     prior: Literal["pose", "latent"] = "pose"
 
     def __post_init__(self) -> None:
@@ -108,6 +112,11 @@ class Completion:
         if self.prior not in ("pose", "latent"):
             raise ValueError(f"prior must be pose or latent, got {self.prior!r}")
         check_sampling(self.samples, self.seed, self.guidance)
+
+    @property
+    def steps(self) -> int:
+        """Steps in which the hidden parts are sampled; 1 gives their mean."""
+        return 1 if self.draft else _VIEW_STEPS
 
     @property
     def requested(self) -> bool:

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import COUNT, INDEX
-from humanlrm.diffusion.view_prior import generate_views, hidden_share, sample_layers, with_detail
+from humanlrm.diffusion.view_prior import (
+    completed_picture,
+    generate_views,
+    hidden_share,
+    sample_layers,
+    with_detail,
+)
 from humanlrm.frame import HEAD_SQUARE_SHARE
 from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, tiny_view_denoiser
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
@@ -97,3 +103,21 @@ def test_guesses_of_one_step_do_not_depend_on_the_noise_of_a_zero_network():
     first, other = (sample_layers(model, condition, seed) for seed in (0, 1))
     torch.testing.assert_close(first, other, atol=0.05, rtol=0)
     torch.testing.assert_close(first, condition.copy, atol=0.05, rtol=0)
+
+
+def test_a_completed_picture_is_the_photo_where_that_shows_the_person_and_the_generated_front_elsewhere(
+    denoiser, subject
+):
+    view = generate_views(denoiser, subject, LANDMARKS).body
+    layers = torch.zeros_like(view.layers)
+    layers[3, 32:96, 32:96] = 1
+    layers[0, 32:96, 32:96] = 0.7
+    image = torch.zeros(1, 5, 64, 64)
+    image[:, :5, 16:32, 16:48] = 0.3
+    image[:, 3:, 16:32, 16:48] = 1
+    picture = completed_picture(image, replace(view, layers=layers))
+    torch.testing.assert_close(picture[:, :, 16:32, 16:48], image[:, :, 16:32, 16:48])
+    below = torch.tensor([0.7, 0, 0, 1, 1]).view(1, 5, 1, 1).expand(1, 5, 12, 28)
+    torch.testing.assert_close(picture[:, :, 34:46, 18:46], below, atol=1e-4, rtol=0)
+    assert float(picture[:, 3, :14].max()) == 0
+    assert float(picture[:, 4].min()) == 1

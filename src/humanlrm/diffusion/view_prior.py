@@ -133,6 +133,21 @@ def sample_layers(
     return denoiser.restored(sample_ddim(denoise, noise, levels), condition)
 
 
+def completed_picture(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> Float[Tensor, "1 5 H W"]:
+    """The network's input with the generated front where the photo does not show the person; nothing is unknown.
+
+    Args:
+        view: of the whole crop.
+    """
+    size = image.shape[-2:]
+    layers = torch.nn.functional.interpolate(view.layers[None, :4], size=size, mode="bilinear", antialias=True)
+    colors = layers[:, :3] / layers[:, 3:4].clamp(min=_LEAST_DIVISOR)
+    shown = (image[:, 3:4] > 0.5).to(image)
+    generated = torch.cat([colors.clamp(0, 1), layers[:, 3:4]], dim=1)
+    picture = generated + shown * (image[:, :4] - generated)
+    return torch.cat([picture, torch.ones_like(shown)], dim=1)
+
+
 def hidden_share(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> float:
     """Share of the generated person that the network's input does not show.
 

@@ -80,7 +80,7 @@ def lrm_textured(model: HumanLRM, resolution: int = 128, prior: ViewDenoiser | N
     @torch.no_grad()
     def run(case: Case) -> ColoredSurface:
         planes = encode(model, _inputs(model, case.shown))
-        views = complete_views(prior, case.shown, planes)
+        planes, views = complete_views(model, prior, case.shown, planes)
         surface, landmarks = fitted_surface(model, planes, resolution), planes.inputs.landmarks
         assert landmarks is not None
         anatomy, generated = anatomy_from_landmarks(landmarks[0].numpy()), ()
