@@ -18,7 +18,7 @@ from humanlrm.encoding import correct_estimate, encode, encode_poses, expand_fra
 from humanlrm.extraction import distance_of
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseDenoiser
-from humanlrm.model.pretrained import pose_denoiser_from_pretrained, view_denoiser_from_pretrained
+from humanlrm.model.pretrained import SHIPPED, pose_denoiser_from_pretrained, view_denoiser_from_pretrained
 from humanlrm.model.triplane import Triplane
 from humanlrm.model.view_denoiser import ViewDenoiser
 from humanlrm.photo.crop import SubjectCrop
@@ -77,13 +77,15 @@ def open_pose_prior(weights: Path, device: str | torch.device = "cpu") -> PoseDe
     return pose_denoiser_from_pretrained(weights / POSES, device) if (weights / POSES).is_dir() else None
 
 
-def open_view_prior(weights: Path, device: str | torch.device = "cpu") -> ViewDenoiser | None:
-    """The denoiser of layered views that belongs to a weights folder; ``None``: the folder has none.
+def open_view_prior(weights: Path, device: str | torch.device = "cpu") -> ViewDenoiser:
+    """The denoiser of layered views that belongs to a weights folder, else the shipped one: it sees photo and skeleton
+    alone, so that it serves any weights.
 
     Raises:
         CheckpointError: it is damaged or of another kind.
     """
-    return view_denoiser_from_pretrained(weights / VIEWS, device) if (weights / VIEWS).is_dir() else None
+    own = weights / VIEWS
+    return view_denoiser_from_pretrained(own if own.is_dir() else SHIPPED / VIEWS, device)
 
 
 @torch.no_grad()

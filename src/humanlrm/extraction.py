@@ -16,8 +16,8 @@ from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.photo.crop import SubjectCrop
-from humanlrm.texture.observations import FieldColor
 from humanlrm.texture.project import PhotoProjection
+from humanlrm.texture.spread import FieldColor
 
 #: Farther than this from all bones nobody is, whatever is worn (box units).
 _EMPTY_DISTANCE = 0.35

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from humanlrm.body.height import standing_height
-from humanlrm.body.parts import Anatomy, anatomy_from_landmarks, head_mirror
+from humanlrm.body.parts import detail_membership
 from humanlrm.encoding import encode_reframed
 from humanlrm.files import plain_values, sha256
 from humanlrm.model.lrm import HumanLRM
@@ -136,8 +136,8 @@ class Reconstructor:
         with timer("surface"):
             surface = person.surface(settings.resolution, settings.faces)
         with timer("texture"):
-            anatomy = Anatomy(mirror=head_mirror(person.landmarks))
-            mesh = bake(surface, person.color, person.projections(), settings.texture_px, anatomy=anatomy)
+            detail = detail_membership(person.landmarks)
+            mesh = bake(surface, person.color, person.projections(), settings.texture_px, detail=detail)
         scale = person.metres_per_unit(calibration.metres, settings.height_m)
         first, *others = (view.subject for view in person.views)
         provenance = self._provenance(settings)
@@ -158,7 +158,7 @@ def build_person(
     """The textured, metric mesh of a triplane.
 
     Args:
-        views: ``GeneratedViews`` of what the photo does not show. ``None``: the field and rules color it.
+        views: ``GeneratedViews`` of what the photo does not show. ``None``: the field colors it.
 
     Raises:
         ValueError: the field has no surface inside the box.
@@ -172,10 +172,9 @@ def build_person(
     with timer("texture"):
         corrected = triplane.inputs.landmarks
         landmarks = (subject.landmarks[..., :3] if corrected is None else corrected[0]).cpu().numpy()
-        color, anatomy = color_of(model, triplane, subject), anatomy_from_landmarks(landmarks)
+        color, detail = color_of(model, triplane, subject), detail_membership(landmarks)
         generated = () if views is None else views.pictures(subject.crop)
-        photos = [photo_of(subject)]
-        mesh = bake(surface, color, photos, settings.texture_px, anatomy=anatomy, generated=generated)
+        mesh = bake(surface, color, [photo_of(subject)], settings.texture_px, generated, detail)
     # Without a landmark head a point may be missing; then the mesh's own height has to do, though people may sit.
     complete_skeleton = corrected is not None or bool((subject.landmarks[:, 3] > 0).all())
     height = standing_height(landmarks) if complete_skeleton else float(np.ptp(mesh.vertices[:, 1]))

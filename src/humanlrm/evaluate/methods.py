@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from humanlrm.body.parts import anatomy_from_landmarks
 from humanlrm.camera import Cameras
 from humanlrm.completion import POSES, complete_views, open_view_prior
 from humanlrm.diffusion.pose_prior import k_medoids, pose_condition, sample_poses
@@ -30,7 +29,7 @@ from humanlrm.photo.calibrated import CaptureView
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.settings import MOST_SAMPLES
 from humanlrm.texture.bake import color_vertices
-from humanlrm.texture.observations import FieldColor
+from humanlrm.texture.spread import FieldColor
 from humanlrm.views import Inputs
 
 _POINTS_PER_CHUNK = 65_536
@@ -81,13 +80,10 @@ def lrm_textured(model: HumanLRM, resolution: int = 128, prior: ViewDenoiser | N
     def run(case: Case) -> ColoredSurface:
         planes = encode(model, _inputs(model, case.shown))
         planes, views = complete_views(model, prior, case.shown, planes)
-        surface, landmarks = fitted_surface(model, planes, resolution), planes.inputs.landmarks
-        assert landmarks is not None
-        anatomy, generated = anatomy_from_landmarks(landmarks[0].numpy()), ()
-        if views is not None:
-            generated = views.pictures(case.shown.crop)
+        surface = fitted_surface(model, planes, resolution)
+        generated = () if views is None else views.pictures(case.shown.crop)
         color, photos = color_of(model, planes, case.shown), [photo_of(case.shown)]
-        return ColoredSurface(surface, color_vertices(surface, color, photos, anatomy, generated))
+        return ColoredSurface(surface, color_vertices(surface, color, photos, generated))
 
     return run
 

@@ -41,7 +41,7 @@ def remove_light(mesh: TexturedMesh, landmarks: Float[np.ndarray, "J 3"]) -> Tex
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     step = max(len(normals) // _SAMPLES, 1)
     points = texels.interpolate(surface, mesh.vertices)[::step]
-    clothes = part_segmenter(landmarks)(points).clothes
+    clothes = part_segmenter(landmarks)(points)
     linear = to_linear(mesh.texture[texels.row, texels.column].astype(np.float32) / 255)
     light = fit_light((linear @ _LUMA)[::step], normals[::step], clothes)
     shading = normals @ light

@@ -9,7 +9,6 @@ import scipy
 import torch
 from jaxtyping import Bool, Float
 
-from humanlrm.body.mirror import Membership
 from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
 from humanlrm.mesh.raycast import RayScene, bilinear
 from humanlrm.mesh.surface import TriangleSurface
@@ -23,13 +22,6 @@ _FADE_EDGE = (0.003, 0.013)
 _DEPTH_SIZE_PX, _DEPTH_JUMP = 512, 0.03
 #: Power of the weights of several photos that show a place: blended photos blur a shift of a millimetre.
 _BLEND_POWER = 4
-#: Cosines of normal and view direction up to which a surface runs along the rays, and from which on it does not.
-_GRAZING_COSINE = (0.25, 0.6)
-#: Cosines between which a surface turns away from a photo, and the largest grazing of a head that does.
-_AWAY_COSINE, _HEAD_GRAZING = (0.0, 0.3), 0.86
-#: A place is covered by another limb if it lies this far behind the visible surface, and that surface is this much
-#: nearer to another limb than to the place's own, box units: at a hip trunk and leg are one.
-_BEHIND, _OTHER_LIMB = 0.01, 0.1
 
 
 @dataclass(frozen=True)
@@ -95,30 +87,8 @@ class PhotoView:
         """(row, column) of points of the photo's frame; pixel centres are whole numbers."""
         return self.photo.crop.to_px(project_ndc(torch.from_numpy(points)).numpy())[:, ::-1] - 0.5
 
-    def outside(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """True for points beyond the photo's border."""
-        return self._outside(self._pixels(self._to_frame(points)))
-
     def _outside(self, pixels: Float[np.ndarray, "P 2"]) -> Bool[np.ndarray, "P"]:
         return np.any((pixels < 0) | (pixels > np.array(self.photo.alpha.shape) - 1), axis=1)
-
-    def shows(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """True for points that project into the person's mask, whatever side of the person is visible there."""
-        pixels = self._pixels(self._to_frame(points))
-        return (bilinear(self.alpha_edge, pixels) > 0) & ~self._outside(pixels)
-
-    def covered(self, points: Float[np.ndarray, "P 3"], limbs: Float[np.ndarray, "P L"]) -> Bool[np.ndarray, "P"]:
-        """True for vertices of the surface with another limb in front of them.
-
-        Args:
-            limbs: distance of each vertex from each limb, box units; it belongs to the nearest.
-        """
-        hits = self.scene.first_hit(_EYE, self._to_frame(points) - _EYE)
-        corner = hits.barycentric.argmax(-1)[:, None]
-        front = limbs[np.take_along_axis(self.scene.faces[hits.face], corner, axis=1)[:, 0]]
-        limb = limbs.argmin(axis=1)
-        margin = np.take_along_axis(front, limb[:, None], axis=1)[:, 0] - front.min(axis=1)
-        return (hits.distance < 1 - _BEHIND / CAMERA_DISTANCE) & (margin > _OTHER_LIMB)
 
     def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
         """Cosine between normal and view direction, toward the eye or, of a back, away from it."""
@@ -154,14 +124,10 @@ class PhotoView:
 
 
 class PhotoViews:
-    """Several photos projected onto one surface; the most trusted one counts most at each place.
+    """Several photos projected onto one surface; the most trusted one counts most at each place."""
 
-    Args:
-        head: membership in the head (``Anatomy.head``).
-    """
-
-    def __init__(self, views: Sequence[PhotoView], head: Membership | None = None):
-        self.views, self.head = views, head
+    def __init__(self, views: Sequence[PhotoView]):
+        self.views = views
 
     def sample(
         self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
@@ -178,27 +144,6 @@ class PhotoViews:
             best = np.maximum(best, weight)
         colors[shares > 0] /= shares[shares > 0, None]
         return best, colors
-
-    def grazing(
-        self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
-    ) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
-        """Share of a place's color that comes from around it, and how far the place turns away from all photos.
-
-        The share is 1 where the surface runs along the rays of every photo, 0 where it faces one; parts of the head
-        that turn away have a share, too.
-        """
-        cosines = np.stack([view.cosine(points, normals) for view in self.views])
-        grazing = 1 - _smoothstep(np.abs(cosines).max(axis=0), *_GRAZING_COSINE)
-        away = _smoothstep(-cosines.max(axis=0), *_AWAY_COSINE)
-        return grazing if self.head is None else np.maximum(grazing, _HEAD_GRAZING * self.head(points) * away), away
-
-    def outside(self, points: Float[np.ndarray, "P 3"]) -> Bool[np.ndarray, "P"]:
-        """True for points beyond the border of every photo."""
-        return np.logical_and.reduce([view.outside(points) for view in self.views])
-
-    def shows(self, points: Float[np.ndarray, "P 3"], limbs: Float[np.ndarray, "P L"]) -> Bool[np.ndarray, "P"]:
-        """True for vertices in the person's mask of any photo, without another limb in front (``limbs``: box units)."""
-        return np.logical_or.reduce([view.shows(points) & ~view.covered(points, limbs) for view in self.views])
 
 
 def _distances(inside: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:

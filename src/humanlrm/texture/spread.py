@@ -1,19 +1,25 @@
 """Colors of places that no picture shows well: those of the places around them, spread over the mesh."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import cg
+from torch import Tensor
 
 from humanlrm.mesh.clean import adjacency
 from humanlrm.mesh.surface import TriangleSurface, face_normals
 from humanlrm.mesh.texels import Texels
-from humanlrm.texture.observations import FieldColor, query_colors
 from humanlrm.texture.project import PhotoViews, normalize
 
+#: Points and unit normals to sRGB in [0, 1].
+FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor, "P 3"]]
+
+#: Points per evaluation of the field.
+_CHUNK_POINTS = 65536
 #: Box units over which the pictures' colors reach into what they do not show, before the field's count.
 _REACH = 0.12
 #: Support of the pictures from which on the field is not evaluated.
@@ -57,6 +63,18 @@ def color_texels(
     w = trust[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     return colors
+
+
+@torch.no_grad()
+def query_colors(
+    field_color: FieldColor, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]
+) -> Float[np.ndarray, "P 3"]:
+    """The field's colors of points on a surface, sRGB in [0, 1]; ``normals`` are unit vectors."""
+    out = np.zeros((len(points), 3), dtype=np.float32)
+    for first in range(0, len(points), _CHUNK_POINTS):
+        part = slice(first, first + _CHUNK_POINTS)
+        out[part] = field_color(torch.from_numpy(points[part]), torch.from_numpy(normals[part])).float().cpu().numpy()
+    return out
 
 
 def sample_groups(
