@@ -54,6 +54,7 @@ class OutputSettings:
         albedo: estimate the photo's light and take it out of the texture, for relighting.
         texture_format: png or webp, inside of .glb, .gltf and .vrm.
         base: .stl and .3mf: put the person on a disc.
+        without_base: leave out the disc that print brings.
         height_mm: .stl and .3mf: height of the print in millimetres; else the person's own.
         author: of the person, in a .vrm.
     """
@@ -66,6 +67,7 @@ class OutputSettings:
     albedo: bool = False
     texture_format: Literal["png", "webp"] = "png"
     base: bool = False
+    without_base: bool = False
     height_mm: float | None = None
     author: str | None = None
 
@@ -75,6 +77,8 @@ class OutputSettings:
             if (value := getattr(self, name)) not in known:
                 words = ", ".join(word for word in known if word is not None)
                 raise ValueError(f"{'for' if name == 'purpose' else name} must be one of {words}; got {value!r}")
+        if self.base and self.without_base:
+            raise ValueError("--base and --without-base exclude each other")
         if self.height_mm is not None and not 5 <= self.height_mm <= 5000:
             raise ValueError(f"height_mm must be between 5 and 5000, got {self.height_mm}")
         for motion in self.animate:
@@ -108,7 +112,8 @@ class OutputSettings:
             return self
         plan = PLANS[self.purpose]
         height_mm = plan.height_mm if self.height_mm is None else self.height_mm
-        return replace(self, rig=self.rig or plan.rig, base=self.base or plan.base, height_mm=height_mm)
+        base = (self.base or plan.base) and not self.without_base
+        return replace(self, rig=self.rig or plan.rig, base=base, height_mm=height_mm)
 
     def files(self, path: Path) -> list[Path]:
         """The asked file, and others that the purpose brings."""

@@ -108,6 +108,13 @@ def test_prints_are_closed_and_in_millimetres(person, metric, tmp_path, suffix, 
     assert loaded.body_count == (2 if base else 1)
 
 
+@pytest.mark.parametrize("without", [False, True])
+def test_a_print_stands_on_a_base_unless_it_is_left_out(without):
+    assert OutputSettings(purpose="print", without_base=without).completed().base != without
+    with pytest.raises(ValueError, match="exclude"):
+        OutputSettings(base=True, without_base=True)
+
+
 def test_3mf_says_its_unit(person, tmp_path):
     with zipfile.ZipFile(write(tmp_path / "a.3mf", person, OutputSettings())[0]) as archive:
         assert b'unit="millimeter"' in archive.read("3D/3dmodel.model")
