@@ -27,7 +27,18 @@ def test_a_new_network_copies_the_photo_to_front_and_back(model):
     out = model(torch.randn(2, 7, 32, 32), torch.zeros(2), condition)
     layers = model.restored(out, condition)
     torch.testing.assert_close(layers[:, :3], condition.photo[:, :3])
-    torch.testing.assert_close(layers[:, 4:], condition.photo[:, :3])
+    torch.testing.assert_close(layers[:, 4:], condition.photo[:, :3], atol=0.05, rtol=0)
+
+
+def test_what_is_painted_over_the_back_hides_the_copy_there_and_nowhere_else():
+    painter = ViewDenoiser(tiny_view_denoiser()).eval()
+    with torch.no_grad():
+        bias = painter.leave.bias.view(11, -1)
+        bias[7:10], bias[10] = 0.4 / painter.deviations[0, 4:, 0], 20.0
+    condition = some_condition()
+    layers = painter.restored(painter(torch.randn(2, 7, 32, 32), torch.zeros(2), condition), condition)
+    torch.testing.assert_close(layers[:, 4:], torch.full((2, 3, 32, 32), 0.4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(layers[:, :3], condition.photo[:, :3])
 
 
 def test_restored_inverts_normalized_but_for_what_the_photo_shows(model):

@@ -1,7 +1,8 @@
 """Denoiser of layered views: a photo and a skeleton to the whole person's front, silhouette and back.
 
 The diffused variable is the error of a copy: the layers minus what the photo shows, front and back alike. A new network
-therefore predicts the photo copied through to the back.
+therefore predicts the photo copied through to the back, nearly. Where the back is another thing, such as hair behind a
+face, the network paints over the copy: a mask and a color are smooth where the negative of a face is not.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ CHANNELS = 7
 _ERROR_DEVIATIONS = (0.25, 0.25, 0.25, 0.5, 0.2, 0.2, 0.2)
 #: Channels of the photo (premultiplied sRGB, alpha, known) and of a rasterized skeleton.
 _PHOTO, _SKELETON = 5, 4
+#: Channels with which the network paints over the back's copy: colors and the mask's logit, which begins here.
+_PAINT, _FIRST_LOGIT = 4, -3.0
 _HEADS = 4
 
 
@@ -129,7 +132,7 @@ class ViewDenoiser(nn.Module):
         for width in widths[-2:]:
             self.attention.append(Block(width, _HEADS))
         self.norm = ChannelNorm(widths[0])
-        self.leave = zero_init(conv(widths[0], CHANNELS * config.patch**2))
+        self.leave = zero_init(conv(widths[0], (CHANNELS + _PAINT) * config.patch**2))
 
     def normalized(self, layers: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
         """Errors of the copy, of deviation about 1; 0 in the front where the photo shows the person."""
@@ -144,7 +147,7 @@ class ViewDenoiser(nn.Module):
     def forward(
         self, noisy: Float[Tensor, "B 7 H W"], log_noise: Float[Tensor, "B"], condition: ViewCondition
     ) -> Float[Tensor, "B 7 H W"]:
-        """The clean errors (``diffusion.process.predicted``), zero for a new network.
+        """The clean errors (``diffusion.process.predicted``), nearly zero for a new network.
 
         Args:
             noisy: normalized errors and noise, together of size 1.
@@ -157,7 +160,14 @@ class ViewDenoiser(nn.Module):
         level = self.level(log_noise, condition.present) + self.zoom(condition.zoom.log()[:, None])
         x = torch.cat([tokens, skeleton], dim=1).contiguous(memory_format=torch.channels_last)
         x = self._unet(self.enter(x), level)
-        return nn.functional.pixel_shuffle(self.leave(nn.functional.silu(self.norm(x))), self.config.patch)
+        raw = nn.functional.pixel_shuffle(self.leave(nn.functional.silu(self.norm(x))), self.config.patch)
+        return self._painted(raw, condition)
+
+    def _painted(self, raw: Float[Tensor, "B 11 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
+        """The errors of all layers, the back's with what is painted over its copy."""
+        errors, paint, logit = raw.split([CHANNELS, _PAINT - 1, 1], dim=1)
+        over = torch.sigmoid(logit + _FIRST_LOGIT) * (paint - condition.copy[:, 4:] / self.deviations[:, 4:])
+        return torch.cat([errors[:, :4], errors[:, 4:] + over], dim=1)
 
     def _unet(self, x: Float[Tensor, "B C h w"], level: Float[Tensor, "B L"]) -> Float[Tensor, "B C h w"]:
         skips, last = [], len(self.down) - 1
