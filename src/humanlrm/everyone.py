@@ -3,6 +3,7 @@
 from humanlrm.mesh.surface import EmptySurfaceError
 from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.load import PhotoError, PhotoSource, load_photo
+from humanlrm.photo.upright import turn_upright
 from humanlrm.reconstruct import Completion, Reconstruction, Reconstructor, Selection, Settings
 
 
@@ -40,10 +41,13 @@ def reconstruct_everyone(
 
 
 def count_people(photo: PhotoSource, detector: PoseDetector) -> int:
-    """People that the detector sees; 1 in a cut-out.
+    """People that the detector sees in the upright photo; 1 in a cut-out.
 
     Raises:
         PhotoError: the photo cannot be read.
     """
     loaded = load_photo(photo)
-    return 1 if loaded.alpha is not None else len(detector.survey(loaded.rgb))
+    if loaded.alpha is not None:
+        return 1
+    upright = turn_upright(loaded, detector, Selection())
+    return len(detector.survey(upright.photo.rgb) if upright.poses is None else upright.poses)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from hashlib import file_digest
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 from jaxtyping import Float
@@ -17,10 +18,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path`` to write to; make the folder if it is missing.
 
     When the block ends the file gets its name. If the block raises, the temporary file is removed and an older file
-    stays.
+    stays. Every call has a temporary name of its own: of several writers of one file, the last one wins, whole. A
+    process that is killed leaves its temporary file behind, which no one reads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{token_hex(4)}.partial")
     try:
         yield partial
         partial.replace(path)

@@ -97,9 +97,9 @@ class Reconstructor:
             if selection is not None and selection.mask is not None:
                 photo = with_mask(photo, selection.mask)
         with timer("person"):
-            photo = turn_upright(photo, self.detector, selection or Selection())
-            person = segment(photo, self.detector, selection)
-            subject = person.crop(photo, self.model.config.image_px)
+            upright = turn_upright(photo, self.detector, selection or Selection())
+            person = segment(upright.photo, self.detector, selection, upright.poses)
+            subject = person.crop(upright.photo, self.model.config.image_px)
             hidden = measure_visibility(subject)
         with timer("network"):
             subject, estimate = encode_reframed(self.model, subject)

@@ -203,11 +203,11 @@ def test_a_pixelated_head_stays_on_its_shoulders(avatar, found, detector):
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_turned_photo_is_turned_back_with_a_remark(avatar, detector, degrees):
     turned = replace(avatar, rgb=np.ascontiguousarray(np.rot90(avatar.rgb, degrees // 90)))
-    upright = turn_upright(turned, detector, Selection())
+    upright = turn_upright(turned, detector, Selection()).photo
     np.testing.assert_array_equal(upright.rgb, avatar.rgb)
     assert f"turned by {degrees} degrees" in upright.remarks[0].sentence
-    assert turn_upright(turned, detector, Selection(rotate=0)).rgb is not avatar.rgb
-    np.testing.assert_array_equal(turn_upright(turned, detector, Selection(rotate=degrees)).rgb, avatar.rgb)
+    np.testing.assert_array_equal(turn_upright(turned, detector, Selection(rotate=0)).photo.rgb, turned.rgb)
+    np.testing.assert_array_equal(turn_upright(turned, detector, Selection(rotate=degrees)).photo.rgb, avatar.rgb)
 
 
 def test_somebody_who_lies_on_a_floor_stays_lying(avatar, found, detector):
@@ -216,13 +216,13 @@ def test_somebody_who_lies_on_a_floor_stays_lying(avatar, found, detector):
     floor = np.where(np.arange(len(person)) > 0.45 * len(person), 60, 215).astype(np.uint8)
     scene = np.where(person[..., None], np.rot90(avatar.rgb), floor[:, None, None])
     photo = replace(avatar, rgb=np.ascontiguousarray(scene))
-    assert turn_upright(photo, detector, Selection()) is photo
+    assert turn_upright(photo, detector, Selection()).photo is photo
 
 
 def test_a_photo_of_a_camera_that_rolls_is_levelled(avatar, detector):
-    assert turn_upright(avatar, detector, Selection()) is avatar
+    assert turn_upright(avatar, detector, Selection()).photo is avatar
     rolled = np.asarray(Image.fromarray(avatar.rgb).rotate(20, Image.Resampling.BICUBIC, fillcolor=(120, 120, 120)))
-    level = turn_upright(replace(avatar, rgb=rolled), detector, Selection())
+    level = turn_upright(replace(avatar, rgb=rolled), detector, Selection()).photo
     assert codes(level) == ["turned"]
     (pose, *_) = detector.survey(level.rgb)
     ankles = pose.landmarks[[INDEX["left_ankle"], INDEX["right_ankle"]], :2].mean(0)
@@ -241,11 +241,34 @@ def test_a_person_is_surer_than_things(avatar, found, detector):
 
 
 def test_a_small_person_in_a_large_photo_is_found(avatar, found, detector):
-    """A twentieth of the photo's longer side."""
+    """60 px of 2048."""
     rows, columns = np.flatnonzero((found.mask > 0.5).any(1)), np.flatnonzero((found.mask > 0.5).any(0))
-    person = avatar.rgb[rows[0] - 9 : rows[-1] + 9, columns[0] - 9 : columns[-1] + 9]
-    small = Image.fromarray(person).resize((round(102 * person.shape[1] / person.shape[0]), 102))
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    size = (round(60 * np.ptp(columns) / np.ptp(rows)), 60)
+    small, outline = (
+        Image.fromarray(plane[box]).resize(size, Image.Resampling.BOX)
+        for plane in (avatar.rgb, (found.mask * 255).astype(np.uint8))
+    )
     photo = Image.new("RGB", (2048, 1536), (140, 150, 160))
-    photo.paste(small, (900, 700))
-    (pose, *_) = detector.survey(np.asarray(photo))
-    np.testing.assert_allclose(pose.landmarks[INDEX["head"], :2], [900 + small.width / 2, 712], atol=20)
+    photo.paste(small, (900, 700), outline)
+    again = segment(Photo(np.asarray(photo), None, "large"), detector)
+    np.testing.assert_allclose(again.pose.landmarks[INDEX["head"], :2], [900 + size[0] / 2, 706], atol=12)
+    shown = np.zeros(again.mask.shape, dtype=bool)
+    shown[700:760, 900 : 900 + size[0]] = np.asarray(outline) > 127
+    assert iou(again.mask > 0.5, shown) > 0.6
+
+
+def test_where_nobody_is_found_the_least_size_is_said(detector):
+    """In pixels of the file, of which the photo in memory has half."""
+    with pytest.raises(PhotoError, match="at least 120 px high"):
+        segment(Photo(np.full((64, 64, 3), 127, np.uint8), None, "x", scale=0.5), detector)
+
+
+def test_of_an_upright_photo_one_survey_is_enough(avatar, detector):
+    """The survey that looks for the photo's up is that of the photo which is segmented."""
+    turned = replace(avatar, rgb=np.ascontiguousarray(np.rot90(avatar.rgb)))
+    for photo in (avatar, turned):
+        upright = turn_upright(photo, detector, Selection())
+        again = detector.survey(upright.photo.rgb)
+        assert len(upright.poses) == len(again) == 1
+        np.testing.assert_array_equal(upright.poses[0].landmarks, again[0].landmarks)

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.segment import Segments
 from rich.table import Table as RichTable
 
 from humanlrm.commands.terminal import asset_pack, commit, console, needs_train, say
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Different reasons of failures that are printed; the report holds all.
 _PRINTED_REASONS = 5
+#: Columns of the terminal between the cells of a table.
+_CELL_PADDING = 3
 
 
 @dataclass(frozen=True)
@@ -206,17 +206,31 @@ def _bar(what: str):
 
 
 def _print(table: "Table") -> None:
-    shown = RichTable(title=table.title or None)
-    for place, name in enumerate(table.columns):
-        shown.add_column(name, justify="left" if place < table.words else "right")
-    for line in table.lines:
-        shown.add_row(*line)
-    # In too narrow a terminal no cell would show its number: lines may be longer than it.
-    options = console.options.update(width=1000)
-    options = options.update(width=max(console.width, Measurement.get(console, options, shown).maximum))
-    for segments in console.render_lines(shown, options, pad=False):
-        console.print(Segments(segments), end="", soft_wrap=True)
-        console.print()
+    """Print a table in parts that fit the terminal, each with all its words and as many numbers as find room."""
+    for part in _parts(table, console.width):
+        shown = RichTable(title=table.title or None)
+        for place in part:
+            is_word = place < table.words
+            shown.add_column(table.columns[place], justify="left" if is_word else "right", no_wrap=not is_word)
+        for line in table.lines:
+            shown.add_row(*(line[place] for place in part))
+        console.print(shown)
+
+
+def _parts(table: "Table", width: int) -> list[list[int]]:
+    """Columns of each part of a table."""
+    cells = zip(table.columns, *table.lines, strict=True)
+    widths = [max(map(len, column)) + _CELL_PADDING for column in cells]
+    words = list(range(table.words))
+    room = width - 1 - min(sum(widths[: table.words]), width // 2)
+    parts, used = [list(words)], 0
+    for place in range(table.words, len(widths)):
+        if used and used + widths[place] > room:
+            parts.append(list(words))
+            used = 0
+        parts[-1].append(place)
+        used += widths[place]
+    return parts
 
 
 def _print_units(plan: EvaluationPlan) -> None:

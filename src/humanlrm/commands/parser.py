@@ -1,6 +1,11 @@
 """Words of the command line to a command's dataclass, by tyro."""
 
+import io
+import re
+import shutil
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import wraps
 from types import NoneType
@@ -31,9 +36,45 @@ def parse(command: Any, words: list[str], program: str, description: str | None 
     registry.primitive_rule(_hide_none)
     registry.struct_rule(_ForwardErrors())
     try:
-        return tyro.cli(command, args=words, prog=program, description=description, registry=registry)
+        with redirect_stdout(_FoldedHelp(sys.stdout)):
+            return tyro.cli(command, args=words, prog=program, description=description, registry=registry)
     except _RejectedError as rejected:
         raise rejected.args[0] from None
+
+
+class _FoldedHelp(io.TextIOBase):
+    """Standard output on which a command's help fits the terminal; tyro folds neither usage nor description."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._is_help = stream, False
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        self._is_help |= "usage:" in text[:20]  # after codes of bold letters; a script for completion stays as it is
+        if self._is_help:
+            width = shutil.get_terminal_size().columns
+            text = "\n".join(_fold(line, width) for line in text.split("\n"))
+        return self._stream.write(text)
+
+
+def _fold(line: str, width: int) -> str:
+    """Break a line after words and commas, if it is too long."""
+    if _columns(line) <= width:
+        return line
+    rows = [""]
+    for part in re.findall(r" *[^ ,]*,?", line):
+        if rows[-1] and _columns(rows[-1] + part) > width:
+            rows.append(part.lstrip())
+        else:
+            rows[-1] += part
+    return "\n".join(rows)
+
+
+def _columns(text: str) -> int:
+    """Columns of a text in the terminal; codes of colors take none."""
+    return len(re.sub(r"\x1b\[[0-9;]*m", "", text))
 
 
 def _hide_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:

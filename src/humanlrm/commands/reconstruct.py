@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from json import dumps
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -238,7 +239,8 @@ def _print_result(people: "tuple[Reconstruction, ...]", written: list[Path]) -> 
             )
     for person in people:
         stages = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
-        say(f"seconds: {stages}  all {sum(person.seconds.values()):.2f}")
+        line = f"seconds: {stages}  all {sum(person.seconds.values()):.2f}"
+        say(fill(line, console.width, subsequent_indent="  "))
     if (peak_mib := peak_memory_mib()) is not None:
         say(f"peak memory: {peak_mib:,.0f} MiB")
 

@@ -31,13 +31,15 @@ _SHA256 = {
     "pose_landmark_heavy.tflite": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
 }
 _DETECTOR_PX = 224
+#: Height from which on people are found in a photo of working size.
+LEAST_HEIGHT_PX = 60
 _MIN_SCORE, _MIN_PRESENCE, _FAINT_SCORE = 0.5, 0.5, 0.05
 #: Least mean of a person's mask where it is over one half (people: 0.95, in heavy blur 0.74; a moon: 0.6), and largest
 #: share of the photo that one person fills.
 _LEAST_CERTAINTY, _MOST_COVERAGE = 0.7, 0.95
 _ROI_POINTS = [33, 34]
-#: Side of the square tiles that are searched when the whole picture shows nobody, as a share of the longer side. The
-#: smallest are not magnified: they find people of 90 px in a photo of 2048 px.
+#: Sides of the square tiles that are searched when the whole picture shows nobody, as shares of the longer side. Where
+#: they show nobody either, tiles follow that are not reduced: in a photo of 2048 px these find people of 60 px.
 _TILE_SHARES = (0.6, 0.35, 0.18)
 #: Shapes of the landmark net's inner maps that are sampled at the landmarks: the last of each size before its heads.
 _FEATURE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
@@ -187,10 +189,10 @@ class PoseDetector:
         """People in the windows or the whole picture, else in overlapping tiles, large first; the main one first."""
         height, width = rgb.shape[:2]
         rois = [roi for window in windows or [(0, 0, width, height)] for roi in self._detect(rgb, window)]
-        for share in _TILE_SHARES if windows is None else ():
-            if rois or (share == _TILE_SHARES[-1] and share * max(width, height) < _DETECTOR_PX):
+        for side_px in _tile_sides(max(width, height)) if windows is None else ():
+            if rois:
                 break
-            rois = [roi for tile in tiles(width, height, share) for roi in self._detect(rgb, tile)]
+            rois = [roi for tile in tiles(width, height, side_px) for roi in self._detect(rgb, tile)]
         return sorted(suppress(rois), key=lambda roi: _prominence(roi, rgb.shape[:2]), reverse=True)
 
     def _detect(
@@ -254,6 +256,12 @@ class PoseDetector:
         points = np.column_stack([roi.to_photo(image[:, :2] / PATCH_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
         return _LandmarkOutput(points, world, float(raw[1].reshape(())), mask, detector_features)
+
+
+def _tile_sides(longest_px: int) -> list[int]:
+    """Sides of the tiles, large first; small ones are left out where they would be magnified."""
+    *coarse, fine = (max(1, round(share * longest_px)) for share in _TILE_SHARES)
+    return [*coarse, *sorted({side for side in (fine, _DETECTOR_PX) if _DETECTOR_PX <= side <= fine}, reverse=True)]
 
 
 def _prominence(roi: Region, shape: tuple[int, int]) -> float:

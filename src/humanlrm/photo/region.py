@@ -57,9 +57,8 @@ class Region:
         return bool(shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12)))
 
 
-def tiles(width: int, height: int, share: float) -> list[tuple[int, int, int, int]]:
-    """Square windows of ``share`` x the longer side that cover the picture and overlap by half."""
-    side = max(1, round(share * max(width, height)))
+def tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]:
+    """Square windows of a side that cover the picture and overlap by half."""
 
     def starts(length: int) -> list[int]:
         rest = max(0, length - side)

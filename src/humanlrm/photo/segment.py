@@ -1,12 +1,13 @@
 """Segmentation: which pixels of a photo are the person, and how sure that is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from humanlrm.body.landmarks import INDEX
-from humanlrm.photo.blazepose import DetectedPose, PoseDetector
+from humanlrm.photo.blazepose import LEAST_HEIGHT_PX, DetectedPose, PoseDetector
 from humanlrm.photo.competition import Separation, separate
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
 from humanlrm.photo.load import Photo, PhotoError, Remark
@@ -54,12 +55,20 @@ def find_subject(photo: Photo, detector: PoseDetector, size_px: int = 256) -> Su
     return segment(photo, detector).crop(photo, size_px)
 
 
-def segment(photo: Photo, detector: PoseDetector, selection: Selection | None = None) -> Segmentation:
+def segment(
+    photo: Photo,
+    detector: PoseDetector,
+    selection: Selection | None = None,
+    poses: Sequence[DetectedPose] | None = None,
+) -> Segmentation:
     """The chosen person's mask and pose.
 
     An outline in ``photo.alpha`` is compared with what the detector sees (``outline.py``). Without one the detector
     gives the mask, refined against the photo's edges. People who touch are separated (``competition.py``), and parts
     that the mask has lost are added (``missing_parts.py``).
+
+    Args:
+        poses: the detector's survey of this photo, if there is one already.
 
     Raises:
         PhotoError: nobody found, or nobody who looks like a person.
@@ -68,7 +77,7 @@ def segment(photo: Photo, detector: PoseDetector, selection: Selection | None = 
     selection = selection or Selection()
     if photo.alpha is not None:
         return _segment_outline(photo, photo.alpha, detector, selection)
-    poses = detector.survey(photo.rgb)
+    poses = list(detector.survey(photo.rgb) if poses is None else poses)
     if not poses:
         raise _nobody(photo)
     person, seen = _chosen(photo, photo.rgb, poses, detector, selection)
@@ -175,8 +184,8 @@ def _nobody(photo: Photo) -> PhotoError:
             f"nobody is recognized in the opaque part of {photo.name}; give a photo of a person, or insist with --mask"
         )
     return PhotoError(
-        f"no person found in {photo.name}; give a photo with one clearly visible person, at least a twentieth as "
-        "high as the photo's longer side, or a cut-out"
+        f"no person found in {photo.name}; give a photo with one clearly visible person, at least "
+        f"{round(LEAST_HEIGHT_PX / photo.scale)} px high, or a cut-out"
     )
 
 

@@ -1,6 +1,7 @@
 """Photos that lie on their side or stand on their head, though no EXIF says so."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,26 +25,39 @@ _LEAST_ROLL_DEG, _MOST_BEND_DEG, _MOST_KNEE_DEG = 12.0, 10.0, 50.0
 _FLOOR_LEVELS = 12.0
 
 
-def turn_upright(photo: Photo, detector: PoseDetector, selection: "Selection") -> Photo:
+@dataclass(frozen=True)
+class UprightPhoto:
+    """A photo in which people stand.
+
+    Attributes:
+        poses: the detector's survey of it; ``None``: there was no need of one.
+    """
+
+    photo: Photo
+    poses: Sequence[DetectedPose] | None = None
+
+
+def turn_upright(photo: Photo, detector: PoseDetector, selection: "Selection") -> UprightPhoto:
     """The photo, turned as asked, or as the person in it shows; with a remark if it was turned unasked.
 
     Somebody who stands lies on the side in a photo that was turned. People who truly lie have their floor below them:
     the backdrop differs between top and bottom, not between the sides of head and feet.
     """
     if selection.rotate is not None:
-        return _turned(photo, selection.rotate)
+        return UprightPhoto(_turned(photo, selection.rotate))
     if photo.alpha is not None:
-        return photo
+        return UprightPhoto(photo)
     poses = detector.survey(photo.rgb)
     degrees = 0 if not poses else _needed_turn(photo.rgb, poses[0])
     if degrees == 0:
-        return _levelled(photo, poses[0]) if poses else photo
+        level = _levelled(photo, poses[0]) if poses else photo
+        return UprightPhoto(level, poses if level is photo else None)
     turned = _turned(photo, degrees)
     upright = detector.survey(turned.rgb)
     if not upright or abs(trunk_deg(upright[0])) > _TILTED_DEG or upright[0].score < 0.9 * poses[0].score:
-        return photo
+        return UprightPhoto(photo, poses)
     sentence = f"The photo was turned by {degrees} degrees, so that the person stands; --rotate 0 leaves it."
-    return replace(turned, remarks=(*turned.remarks, Remark("turned", sentence)))
+    return UprightPhoto(replace(turned, remarks=(*turned.remarks, Remark("turned", sentence))), upright)
 
 
 def _levelled(photo: Photo, pose: DetectedPose) -> Photo:

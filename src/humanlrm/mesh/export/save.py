@@ -66,10 +66,13 @@ def write_model(path: Path, model: PersonModel) -> Path:
     files = FORMATS[path.suffix.lower()](path, model)
     with ExitStack() as stack:
         for file, data in files.items():
-            stack.enter_context(atomic_write(file)).write_bytes(data)
-    for file, data in files.items():
-        if not file.is_file() or file.read_bytes() != data:
-            raise OSError(f"{file} does not hold what was written; is the disk full or the name not allowed there?")
+            partial = stack.enter_context(atomic_write(file))
+            partial.write_bytes(data)
+            if partial.read_bytes() != data:  # before it gets its name, which another writer may replace
+                raise OSError(f"{file} would not hold what was written; is the disk full?")
+    for file in files:
+        if not file.is_file():
+            raise OSError(f"{file} was written, but is not there; is the name not allowed there?")
     return path
 
 
