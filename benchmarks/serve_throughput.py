@@ -3,7 +3,7 @@
     python -m benchmarks.serve_throughput [--workers 1] [--jobs 6] [--memory-jobs 200] [--resolution 256]
 
 Times are also given as multiples of one 4096 x 4096 float32 matrix product of the same run, which can be compared
-between machines. The first lines compare with a cold command and a warm call of the library. The jobs of the memory part
+between machines. The first lines compare with a cold command and a warm call of the library. Jobs of the memory part
 are small (64 cells per side), since only their number counts; the first and the last tenth are compared.
 """
 
