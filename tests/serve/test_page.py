@@ -100,6 +100,9 @@ def wait_for_change(page: Page, before: np.ndarray, viewer: int = 0) -> None:
 
 def test_a_photo_becomes_a_model_in_the_viewer_and_files_equal_to_those_of_the_interface(browser, service):
     page = open_page(browser, service.address, 1280, 900)
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+    page.reload()
     keep(page, "desktop-start")
     page.get_by_text("More", exact=True).click()
     page.get_by_label("64", exact=True).check()
@@ -131,6 +134,7 @@ def test_a_photo_becomes_a_model_in_the_viewer_and_files_equal_to_those_of_the_i
     page.mouse.up()
     wait_for_change(page, before)
     page.close()
+    assert {url for url in addresses if not url.startswith((service.address, "blob:", "data:"))} == set()
 
 
 def test_an_example_becomes_two_samples_with_uncertainty_walk_and_a_file_of_each_format(browser, service):
