@@ -7,7 +7,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY src src
 # Options of pip, e.g. the index of torch's smaller builds without CUDA.
 ARG PIP_OPTIONS=""
-RUN pip install --no-cache-dir $PIP_OPTIONS -c constraints.txt '.[serve,heif]'
+RUN pip install --no-cache-dir $PIP_OPTIONS -c constraints.txt '.[serve,heif,usd]'
 
 USER humanlrm
 VOLUME /data

@@ -22,7 +22,7 @@ demo: install
 	@echo "A page for photos: make serve"
 
 $(VENV)/installed-serve: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[serve]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[serve,usd]'
 	touch $@
 
 serve: $(VENV)/installed-serve

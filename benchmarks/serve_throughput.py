@@ -1,9 +1,10 @@
-"""Throughput of the service at 1, 2 and 4 clients, p50 and p95 of the time from upload to result, and its memory.
+"""Throughput of the service at 1, 2 and 4 clients, time from upload to result (p50, p95), and memory over many jobs.
 
-    python -m benchmarks.serve_throughput [--workers 1] [--jobs 12] [--memory-jobs 200]
+    python -m benchmarks.serve_throughput [--workers 1] [--jobs 6] [--memory-jobs 200] [--resolution 256]
 
 Times are also given as multiples of one 4096 x 4096 float32 matrix product of the same run, which can be compared
-between machines. The first lines compare with a cold command and a warm call of the library.
+between machines. The first lines compare with a cold command and a warm call of the library. Jobs of the memory part
+are small (64 cells per side), since only their number counts; the first and the last tenth are compared.
 """
 
 import argparse
@@ -13,9 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import torch
 
@@ -24,18 +28,67 @@ from humanlrm.serve import Client
 from humanlrm.serve.local import LocalService
 
 PHOTO = Path(__file__).parent.parent / "examples" / "avatar.jpg"
+SMALL = Settings(resolution=64, texture_px=64, faces=1000)
 
 
-def matmul_s(size: int = 4096) -> float:
-    """Median time of one square float32 product."""
-    a = torch.rand(size, size)
-    return statistics.median([seconds_of(lambda: torch.mm(a, a)) for _ in range(4)][1:])
+class Table:
+    """Lines of seconds, also as multiples of a matrix product that is measured when the table is made."""
+
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        a = torch.rand(4096, 4096)
+        self.product_s = statistics.median([seconds_of(lambda: torch.mm(a, a)) for _ in range(4)][1:])
+        print(f"matrix product of {threads} threads: {self.product_s:.2f} s", flush=True)
+
+    def add(self, name: str, seconds: float) -> None:
+        print(f"{name:34s} {seconds:7.2f} s {seconds / self.product_s:7.1f} products", flush=True)
 
 
-def seconds_of(call) -> float:
+def seconds_of(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def measure_library(table: Table, settings: Settings, threads: int, calls: int = 4) -> None:
+    """A cold command, and the median of warm calls."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "humanlrm.cli", "reconstruct", str(PHOTO), "-o", f"{folder}/cold.glb"]
+        command += ["--resolution", str(settings.resolution)]
+        quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": str(threads)}}
+        table.add("cold command", seconds_of(lambda: subprocess.run(command, check=True, **quiet)))
+    reconstructor = Reconstructor(threads=threads)
+    times_s = [seconds_of(lambda: reconstructor(PHOTO, settings=settings).to_bytes()) for _ in range(calls)]
+    table.add("warm call", statistics.median(times_s[1:]))
+
+
+def measure_throughput(table: Table, client: Client, settings: Settings, jobs: int) -> None:
+    """Stages of one job; then photos per minute and the times of the jobs, at 1, 2 and 4 clients."""
+    for stage, seconds in client(PHOTO, settings=settings).seconds.items():
+        table.add(f"stage {stage}", seconds)
+    for clients in (1, 2, 4):
+        with ThreadPoolExecutor(clients) as pool:
+            start = time.perf_counter()
+            times_s = list(pool.map(lambda _: seconds_of(lambda: client(PHOTO, settings=settings)), range(jobs)))
+            photos_per_s = jobs / (time.perf_counter() - start)
+        for percentile in (50, 95):
+            table.add(f"{clients} clients, p{percentile}", float(np.percentile(times_s, percentile)))
+        rates = f"{60 * photos_per_s:.1f} photos/min, {photos_per_s * table.product_s:.4f} photos per product"
+        print(f"{clients} clients: {rates}", flush=True)
+
+
+def measure_memory(service: LocalService, client: Client, jobs: int) -> None:
+    """Mean memory over the first tenth of small jobs, and over the last tenth."""
+    client(PHOTO, settings=SMALL).delete()
+    sizes_mb, start = [], time.perf_counter()
+    for number in range(1, jobs + 1):
+        client(PHOTO, settings=SMALL).delete()
+        sizes_mb.append(memory_mb(service))
+        if number % max(1, jobs // 10) == 0:
+            print(f"  {number} of {jobs} jobs, {time.perf_counter() - start:.0f} s, {sizes_mb[-1]:.0f} MB", flush=True)
+    tenth = max(1, jobs // 10)
+    first, last = statistics.mean(sizes_mb[:tenth]), statistics.mean(sizes_mb[-tenth:])
+    print(f"memory of {jobs} jobs: first {tenth} {first:.0f} MB, last {tenth} {last:.0f} MB, ratio {last / first:.3f}")
 
 
 def memory_mb(service: LocalService) -> float:
@@ -48,47 +101,30 @@ def memory_mb(service: LocalService) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=12, help="of each number of clients")
-    parser.add_argument("--memory-jobs", type=int, default=200)
-    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1, help="of each worker, and of the matrix product")
+    parser.add_argument("--jobs", type=int, default=6, help="of each number of clients")
+    parser.add_argument("--memory-jobs", type=int, default=200, help="0: leave this part out")
+    parser.add_argument("--resolution", type=int, default=256, help="of all but the memory part")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    unit_s, settings = matmul_s(), Settings(resolution=options.resolution)
-    print(f"matrix product {unit_s:.2f} s, {options.threads} threads per worker, {options.workers} workers")
-
-    def say(name: str, seconds: float) -> None:
-        print(f"{name:34s} {seconds:7.2f} s {seconds / unit_s:7.1f} products", flush=True)
-
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "humanlrm.cli", "reconstruct", str(PHOTO), "-o", f"{folder}/cold.glb"]
-        quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": str(options.threads)}}
-        resolution = ["--resolution", str(options.resolution)]
-        say("cold command", seconds_of(lambda: subprocess.run([*command, *resolution], check=True, **quiet)))
-        reconstructor = Reconstructor(threads=options.threads)
-        calls = [seconds_of(lambda: reconstructor(PHOTO, settings=settings).to_bytes()) for _ in range(4)]
-        say("warm call", statistics.median(calls[1:]))
-        arguments = ("--no-page", "--workers", str(options.workers), "--threads", str(options.threads))
-        with LocalService(Path(folder) / "data", (*arguments, "--per-client", "100"), timeout_s=1800) as service:
-            client = Client(service.address, timeout_s=3600)
-            stages = client(PHOTO, settings=settings).seconds
-            for stage, seconds in stages.items():
-                say(f"stage {stage}", seconds)
-            for clients in (1, 2, 4):
-                with ThreadPoolExecutor(clients) as pool:
-                    start = time.perf_counter()
-                    one_s = lambda _: seconds_of(lambda: client(PHOTO, settings=settings))  # noqa: E731
-                    times = sorted(pool.map(one_s, range(options.jobs)))
-                    rate = options.jobs / (time.perf_counter() - start)
-                say(f"{clients} clients, p50", times[len(times) // 2])
-                say(f"{clients} clients, p95", times[min(len(times) - 1, round(0.95 * len(times)))])
-                print(f"{clients} clients: {60 * rate:.1f} photos/min, {rate * unit_s:.3f} per product", flush=True)
-            quick, marks = Settings(resolution=64, texture_px=64, faces=1000), []
-            for number in range(options.memory_jobs + 1):
-                if number in (options.memory_jobs // 10, options.memory_jobs):
-                    marks.append((number, memory_mb(service)))
-                client(PHOTO, settings=quick).delete()
-            print("memory: " + ", ".join(f"{mb:.0f} MB after {number} jobs" for number, mb in marks))
+    table, settings = Table(options.threads), Settings(resolution=options.resolution)
+    measure_library(table, settings, options.threads)
+    arguments = [
+        "--no-page",
+        "--per-client",
+        "100",
+        "--workers",
+        str(options.workers),
+        "--threads",
+        str(options.threads),
+    ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalService(Path(folder) / "data", arguments, timeout_s=1800) as service,
+    ):
+        client = Client(service.address, timeout_s=3600)
+        measure_throughput(table, client, settings, options.jobs)
+        if options.memory_jobs:
+            measure_memory(service, client, options.memory_jobs)
 
 
 if __name__ == "__main__":

@@ -112,14 +112,10 @@ class DyingTask:
 
 def test_a_photo_whose_process_dies_takes_no_other_with_it(tmp_path, monkeypatch):
     plan = BatchPlan(tmp_path, tmp_path, OPTIONS)
-    monkeypatch.setattr(humanlrm.batch, "_begin_task", begin_dying_task)
+    monkeypatch.setattr(humanlrm.batch, "PhotoTask", DyingTask)
     rows = [{"photo": str(number)} for number in range(4)]
     records = {record.photo: record.state for record in map_in_processes(rows, plan, workers=2)}
     assert records == {"0": "done", "1": "failed", "2": "done", "3": "done"}
-
-
-def begin_dying_task(plan: BatchPlan) -> None:
-    humanlrm.batch._task = DyingTask(plan)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (extra 'cluster')")

@@ -62,16 +62,17 @@ class Adder:
         return self.number + task, os.getpid()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_task_has_its_result_from_this_process_or_from_others(workers):
-    results = dict(map_tasks(Adder, (10,), range(4), workers))
+@pytest.mark.parametrize(("workers", "isolated"), [(1, False), (1, True), (2, False)])
+def test_every_task_has_its_result_from_this_process_or_from_others(workers, isolated):
+    results = dict(map_tasks(Adder, (10,), range(4), workers, isolated=isolated))
     assert {task: value for task, (value, _) in results.items()} == {task: 10 + task for task in range(4)}
-    assert ({pid for _, pid in results.values()} == {os.getpid()}) == (workers == 1)
+    assert ({pid for _, pid in results.values()} == {os.getpid()}) == (workers == 1 and not isolated)
 
 
-def test_the_task_of_a_killed_process_is_named():
+@pytest.mark.parametrize(("workers", "isolated"), [(1, True), (2, False)])
+def test_the_task_of_a_killed_process_is_named(workers, isolated):
     with pytest.raises(WorkerKilledError) as caught:
-        list(map_tasks(Adder, (10,), [-1, -1], 2))
+        list(map_tasks(Adder, (10,), [-1, -1], workers, isolated=isolated))
     assert caught.value.task == -1
 
 

@@ -6,8 +6,6 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from PIL import Image
 
 from humanlrm.files import atomic_write, read_json, write_text
 from humanlrm.settings import PhotoOptions
-from humanlrm.workers import processes
+from humanlrm.workers import WorkerKilledError, map_tasks
 
 #: Endings of files that are taken for photos.
 PHOTO_SUFFIXES = frozenset(
@@ -196,42 +194,19 @@ def map_in_processes(rows: list[dict[str, Any]], plan: BatchPlan, workers: int) 
     """
     todo, suspects = list(rows), []
     while todo:
-        in_flight: dict[Future[dict[str, Any]], dict[str, Any]] = {}
         try:
-            with processes(min(workers, len(todo)), _begin_task, (plan,)) as pool:
-                while todo or in_flight:
-                    while todo and len(in_flight) < workers:
-                        row = todo.pop(0)
-                        in_flight[pool.submit(_do_task, row)] = row
-                    for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
-                        answer = future.result()
-                        del in_flight[future]
-                        yield PhotoRecord.from_plain(json.loads(answer["record"]))
-        except BrokenProcessPool:
-            suspects += in_flight.values()
+            for row, answer in map_tasks(PhotoTask, (plan,), tuple(todo), workers, isolated=True):
+                todo.remove(row)
+                yield PhotoRecord.from_plain(json.loads(answer["record"]))
+        except WorkerKilledError:  # tasks begin in their order: the processes had the first ones that are left
+            suspects += todo[:workers]
+            del todo[:workers]
     for row in suspects:
-        yield _try_alone(row, plan)
-
-
-def _try_alone(row: dict[str, Any], plan: BatchPlan) -> PhotoRecord:
-    try:
-        with processes(1, _begin_task, (plan,)) as pool:
-            return PhotoRecord.from_plain(json.loads(pool.submit(_do_task, row).result()["record"]))
-    except BrokenProcessPool:
-        return PhotoRecord(row["photo"], "failed", "its process ended, twice; there may be too little memory")
-
-
-_task: PhotoTask | None = None
-
-
-def _begin_task(plan: BatchPlan) -> None:
-    global _task
-    _task = PhotoTask(plan)
-
-
-def _do_task(row: dict[str, Any]) -> dict[str, Any]:
-    assert _task is not None
-    return _task(row)
+        try:
+            ((_, answer),) = map_tasks(PhotoTask, (plan,), (row,), 1, isolated=True)
+            yield PhotoRecord.from_plain(json.loads(answer["record"]))
+        except WorkerKilledError:
+            yield PhotoRecord(row["photo"], "failed", "its process ended, twice; there may be too little memory")
 
 
 def _rows(plan: BatchPlan) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,20 +17,28 @@ from humanlrm.mesh.export import FORMATS
 from humanlrm.output_settings import OutputSettings
 from humanlrm.photo.load import PhotoSource
 from humanlrm.reconstruct import Reconstruction, Reconstructor
+from humanlrm.rig.turntable import can_write_mp4
 from humanlrm.settings import PhotoOptions
 
 #: Formats by name.
 FORMAT_NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
 
 
+def writable_formats() -> tuple[str, ...]:
+    """Formats that can be written here: all, but USDZ only with the extra ``usd``."""
+    return tuple(name for name in FORMAT_NAMES if name != "usdz" or find_spec("pxr") is not None)
+
+
 def check_formats(options: PhotoOptions) -> None:
-    """Refuse formats that nobody writes here.
+    """Refuse formats that cannot be written here, before anything is reconstructed.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or one whose extra is not installed.
     """
     if unknown := [name for name in options.formats if name not in FORMAT_NAMES]:
         raise ValueError(f"formats must be some of {', '.join(FORMAT_NAMES)}; got {', '.join(unknown)}")
+    if set(options.formats) - set(writable_formats()):
+        raise ValueError("formats: a usdz needs usd-core: pip install 'humanlrm[usd]'")
 
 
 def reconstruct_photo(
@@ -83,7 +92,7 @@ def _write_motion(person: Reconstruction, stem: Path, options: PhotoOptions) -> 
         path = stem.with_name(f"{stem.name}.walk.glb")
         written.append(person.save(path, OutputSettings(animate=("walk",))))
     if options.turntable:
-        film = stem.with_name(f"{stem.name}.turntable.webp")
+        film = stem.with_name(f"{stem.name}.turntable.{'mp4' if can_write_mp4() else 'webp'}")
         with TemporaryDirectory() as folder:
             person.write(Path(folder) / "person.glb", OutputSettings(turntable=film))
         written.append(film)

@@ -149,7 +149,8 @@ class PhotoOptions:
         formats: mesh formats to write: glb, obj (an archive with material and texture), ply...
         preview: also write a picture of each person: the photo, front, left, back, right, normals.
         walk: also write each person with a skeleton, walking (.walk.glb).
-        turntable: also write a film of each person, turning (.turntable.webp).
+        turntable: also write a film of each person, turning: .turntable.mp4 if humanlrm[video] is installed, else
+            .turntable.webp.
     """
 
     settings: Settings = field(default_factory=Settings)

@@ -22,13 +22,19 @@ class WorkerKilledError(ValueError):
 
 
 def map_tasks(
-    worker: Callable[..., Callable[[Task], Result]], arguments: tuple[Any, ...], tasks: Sequence[Task], workers: int
+    worker: Callable[..., Callable[[Task], Result]],
+    arguments: tuple[Any, ...],
+    tasks: Sequence[Task],
+    workers: int,
+    *,
+    isolated: bool = False,
 ) -> Iterator[tuple[Task, Result]]:
     """Yield each task with its result, in the order in which they are done.
 
     Args:
         worker: makes what maps a task, of ``arguments``; called once per process.
         workers: processes. With 1 none is started: the tasks are done here.
+        isolated: start a process for one worker, too; this process survives its end.
 
     Raises:
         ValueError: no positive number of workers.
@@ -38,7 +44,7 @@ def map_tasks(
         raise ValueError(f"workers must be positive, got {workers}")
     if len(tasks) == 0:
         return
-    if workers == 1:
+    if workers == 1 and not isolated:
         do_task = worker(*arguments)
         yield from ((task, do_task(task)) for task in tasks)
         return

@@ -171,3 +171,16 @@ def test_films_turn_once(free, tmp_path, suffix, monkeypatch):
         first = np.asarray(picture.convert("RGB"), int)
         picture.seek(picture.n_frames // 2)
         assert np.abs(np.asarray(picture.convert("RGB"), int) - first).mean() > 1
+
+
+def test_an_mp4_is_a_film_of_one_turn(free, tmp_path, monkeypatch):
+    pytest.importorskip("av", reason="PyAV is not installed (extra 'video')")
+    import imageio.v3
+
+    from humanlrm.rig import turntable
+
+    monkeypatch.setattr(turntable, "_SIZE_PX", 24)
+    monkeypatch.setattr(turntable, "_TURN_S", 0.6)
+    frames = imageio.v3.imread(film(tmp_path / "a.mp4", free.mesh, None, []), plugin="pyav")
+    assert frames.shape == (round(0.6 * turntable._FRAMES_PER_S), 24, 24, 3)
+    assert np.abs(frames[0].astype(int) - frames[len(frames) // 2]).mean() > 1

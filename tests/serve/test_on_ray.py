@@ -2,8 +2,10 @@
 
 import importlib.util
 import socket
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from humanlrm.serve import Client, ServiceError
@@ -40,6 +42,20 @@ def test_a_cluster_gives_the_bytes_that_the_library_gives(address, tmp_path):
     expected = Reconstructor(threads=1)(AVATAR, settings=SMALL).save(tmp_path / "model.glb")
     person = Client(address)(AVATAR, settings=SMALL)
     assert person.save(tmp_path / "remote.glb").read_bytes() == expected.read_bytes()
+
+
+def test_a_job_on_a_cluster_reports_its_stages(address):
+    url, progress = f"{address}/v1/reconstructions", {}
+    form = {"resolution": "64", "texture_px": "64", "faces": "1000"}
+    with httpx.Client(trust_env=False, timeout=60) as http:
+        job = http.post(url, files={"photo": AVATAR.read_bytes()}, data=form).json()
+        while job["state"] in ("queued", "running"):
+            time.sleep(0.02)
+            job = http.get(f"{url}/{job['id']}").json()
+            progress[job["stage"]] = job["progress"]
+    assert {"person", "surface", "texture"} <= set(progress)
+    assert 0 <= progress["person"] < progress["surface"] < progress["texture"] < 1
+    assert progress.keys() - {None} <= job["seconds"].keys()
 
 
 def test_a_photo_of_nobody_fails_on_a_cluster_with_the_same_reason(address):

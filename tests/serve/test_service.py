@@ -157,6 +157,10 @@ def test_impossible_options_are_refused_with_their_name(http, field, value):
     assert_problem(post(http, AVATAR.read_bytes(), **{field: value}), 422, field)
 
 
+def test_a_film_that_was_not_asked_for_is_explained(http, person):
+    assert_problem(http.get(f"{URL}/{person.job['id']}/turntable.mp4"), 404, "turntable=true")
+
+
 def test_a_photo_of_nobody_fails_with_the_reason(http):
     job = wait(http, post(http, picture("RGB", (64, 64), "PNG")).json()["id"])
     assert job["state"] == "failed"
@@ -188,7 +192,13 @@ def test_a_name_that_is_not_the_services_own_is_refused(service):
 def test_the_interface_describes_itself_with_examples(http, person):
     paths = http.get("/openapi.json").json()["paths"]
     assert {URL, f"{URL}/{{job_id}}", f"{URL}/{{job_id}}/{{name}}", "/healthz", "/readyz", "/metrics"} <= set(paths)
-    assert "example" in paths[URL]["post"]["responses"]["202"]["content"]["application/json"]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            answers = [answer for status, answer in operation["responses"].items() if status < "300"]
+            shown = [content for answer in answers for content in answer.get("content", {}).values()]
+            named = any("examples" in parameter["schema"] for parameter in operation.get("parameters", ()))
+            assert named or any("example" in content for content in shown), (method, path)
+    assert "example" in paths[URL]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert 'humanlrm_jobs_total{state="done"}' in http.get("/metrics").text
     assert http.get("/readyz").json()["ready"]
 

@@ -1,6 +1,7 @@
 """Films of a person: turning, or moving in front of a camera that walks around once."""
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ def film(path: Path, mesh: TexturedMesh, person: RiggedPerson | None, movements:
     Raises:
         ValueError: .mp4 without the packages that write it.
     """
-    if path.suffix.lower() == ".mp4":
-        _require_video()
+    if path.suffix.lower() == ".mp4" and not can_write_mp4():
+        raise ValueError("an .mp4 needs PyAV: pip install 'humanlrm[video]'; .gif and .webp need nothing")
     meshes = [mesh] if person is None or not movements else _moving(person, movements)
     count = max(len(meshes), round(_TURN_S * _FRAMES_PER_S))
     count = math.ceil(count / len(meshes)) * len(meshes)
@@ -32,6 +33,11 @@ def film(path: Path, mesh: TexturedMesh, person: RiggedPerson | None, movements:
     with atomic_write(path) as partial:
         _encode(partial, path.suffix.lower(), frames)
     return path
+
+
+def can_write_mp4() -> bool:
+    """True if the packages of the extra ``video`` are installed."""
+    return find_spec("av") is not None and find_spec("imageio") is not None
 
 
 def _moving(person: RiggedPerson, movements: list[Movement]) -> list[TexturedMesh]:
@@ -59,10 +65,3 @@ def _encode(path: Path, suffix: str, frames: list[UInt8[np.ndarray, "S S 3"]]) -
         pictures[0].save(path, "WEBP", quality=80, method=4, **options)
     else:
         pictures[0].save(path, "GIF", **options)
-
-
-def _require_video() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("av") is None or find_spec("imageio") is None:
-        raise ValueError("an .mp4 needs PyAV: pip install 'humanlrm[video]'; .gif and .webp need nothing")

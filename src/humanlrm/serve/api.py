@@ -3,17 +3,18 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Depends, Form, Header, Path, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from humanlrm.serve.folder import STEM
 from humanlrm.serve.form import PhotoForm, options_of
 from humanlrm.serve.intake import Intake
+from humanlrm.serve.names import file_of, public_name, why_missing
 from humanlrm.serve.problems import ProblemError
 from humanlrm.serve.store import Job, State
 from humanlrm.serve.supervisor import Supervisor
+from humanlrm.serve.worker import STAGES
 
 _MEDIA_TYPES = {
     ".glb": "model/gltf-binary",
@@ -44,7 +45,7 @@ class JobState(BaseModel):
     id: str
     state: State
     position: int | None = Field(description="Jobs before this one, while it waits.")
-    stage: str | None = Field(description="What is being done: photo, person, network, surface, texture, files.")
+    stage: str | None = Field(description=f"What is being done: {', '.join(STAGES)}.")
     progress: float = Field(description="Share of the work that is done, in [0, 1].")
     reason: str | None = Field(description="Why it failed.")
     people: int | None = Field(description="People and samples that were reconstructed.")
@@ -86,7 +87,14 @@ _PROBLEM = {
         }
     },
 }
-_JOB_ANSWER: dict[str, Any] = {"content": {"application/json": {"example": _EXAMPLE}}}
+_READY = {"ready": True, "workers": 1, "disk": "ok"}
+_FORM_EXAMPLE = {"photo": "(the file)", "height_m": 1.75, "formats": "glb,usdz", "turntable": True}
+_FORM: dict[str, Any] = {"requestBody": {"content": {"multipart/form-data": {"example": _FORM_EXAMPLE}}}}
+
+
+def _answer(example: Any, media_type: str = "application/json", **more: Any) -> dict[str, Any]:
+    """Description of an answer, by an example."""
+    return {"content": {media_type: {"example": example}}, **more}
 
 
 def _intake(request: Request) -> Intake:
@@ -106,7 +114,9 @@ def _client_with_room(intake: TheIntake, client: TheClient) -> str:
     return client
 
 
-def _owned_job(job_id: str, request: Request, intake: TheIntake, client: TheClient) -> Job:
+def _owned_job(
+    job_id: Annotated[str, Path(examples=[_EXAMPLE["id"]])], request: Request, intake: TheIntake, client: TheClient
+) -> Job:
     """A job that the client may see: its own, or any by its unguessable id if no keys are in use."""
     job = intake.store.get(job_id)
     if job is None or (request.app.state.clients.closed and job.client != client):
@@ -124,7 +134,8 @@ operation = APIRouter(tags=["operation"])
     "",
     status_code=202,
     response_model=JobState,
-    responses={202: _JOB_ANSWER, **dict.fromkeys((401, 408, 413, 415, 422, 429, 507), _PROBLEM)},
+    responses={202: _answer(_EXAMPLE), **dict.fromkeys((401, 408, 413, 415, 422, 429, 507), _PROBLEM)},
+    openapi_extra=_FORM,
     summary="Reconstruct a photo",
 )
 async def create(
@@ -148,7 +159,12 @@ async def create(
     return show_job(job, intake)
 
 
-@jobs.get("", response_model=JobPage, responses={401: _PROBLEM}, summary="List your jobs")
+@jobs.get(
+    "",
+    response_model=JobPage,
+    responses={200: _answer({"items": [_EXAMPLE], "next": f"{jobs.prefix}?limit=1&after=1"}), 401: _PROBLEM},
+    summary="List your jobs",
+)
 def list_jobs(
     client: TheClient,
     intake: TheIntake,
@@ -163,7 +179,7 @@ def list_jobs(
     return {"items": [show_job(job, intake) for job in page], "next": more}
 
 
-@jobs.get("/{job_id}", response_model=JobState, responses={200: _JOB_ANSWER, 404: _PROBLEM}, summary="See a job")
+@jobs.get("/{job_id}", response_model=JobState, responses={200: _answer(_EXAMPLE), 404: _PROBLEM}, summary="See a job")
 def read(job: OwnedJob, intake: TheIntake) -> dict[str, Any]:
     """State, stage, progress; when it is done also seconds, warnings and files."""
     return show_job(job, intake)
@@ -179,23 +195,34 @@ def delete(job: OwnedJob, intake: TheIntake) -> None:
 @jobs.get(
     "/{job_id}/{name}", response_class=FileResponse, responses={404: _PROBLEM, 409: _PROBLEM}, summary="Get a file"
 )
-def download(job: OwnedJob, name: str, intake: TheIntake) -> FileResponse:
+def download(
+    job: OwnedJob,
+    name: Annotated[str, Path(examples=["model.glb", "preview.png", "turntable.mp4", "report.json"])],
+    intake: TheIntake,
+) -> FileResponse:
     """A file of the result: `model.glb`, `preview.png`, `report.json`...; `model.1.glb` is of the second person."""
     if job.state in ("queued", "running"):
         raise ProblemError(409, f"the job is {job.state}; its files exist when it is done")
     path = intake.folder.served_file(job, file_of(name))
     if path is None:
-        raise ProblemError(404, "the job has no such file; its files are listed in its state")
+        raise ProblemError(404, why_missing(job, name))
     return FileResponse(path, media_type=_MEDIA_TYPES.get(path.suffix, "application/octet-stream"), filename=name)
 
 
-@operation.get("/healthz", summary="Is the process alive?")
+@operation.get("/healthz", responses={200: _answer({"status": "ok"})}, summary="Is the process alive?")
 def health() -> dict[str, str]:
     """Answer as long as the process does."""
     return {"status": "ok"}
 
 
-@operation.get("/readyz", summary="Can it work?", responses={503: {"description": "No warm worker, or no disk."}})
+@operation.get(
+    "/readyz",
+    responses={
+        200: _answer(_READY),
+        503: _answer(_READY | {"ready": False, "workers": 0}, description="No warm worker, or no disk."),
+    },
+    summary="Can it work?",
+)
 def ready(request: Request, intake: TheIntake) -> JSONResponse:
     """Ready when a worker is warm and the disk has room."""
     supervisor: Supervisor = request.app.state.supervisor
@@ -204,7 +231,13 @@ def ready(request: Request, intake: TheIntake) -> JSONResponse:
     return JSONResponse(content, 200 if content["ready"] else 503)
 
 
-@operation.get("/metrics", summary="Counters in Prometheus' format", dependencies=[Depends(_client)])
+@operation.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={200: _answer('humanlrm_jobs_total{state="done"} 12.0', "text/plain")},
+    summary="Counters in Prometheus' format",
+    dependencies=[Depends(_client)],
+)
 def metrics(intake: TheIntake) -> Response:
     """Jobs by state, seconds per job and stage, lost workers, answers, queue."""
     return Response(intake.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -228,29 +261,6 @@ def show_job(job: Job, intake: Intake) -> dict[str, Any]:
         "created_at": _time(job.created_at),
         "finished_at": None if job.finished_at is None else _time(job.finished_at),
     }
-
-
-def public_name(file: str) -> str:
-    """Name of a result's file in addresses: ``preview.png`` for ``model.preview.png``."""
-    if file == f"{STEM}.json":
-        return "report.json"
-    head, _, tail = file.removeprefix(f"{STEM}.").rpartition(".png")
-    kind = head.rpartition(".")[2]
-    if not tail and kind in ("preview", "uncertainty"):
-        number = head.removesuffix(kind).removesuffix(".")
-        return f"{kind}.{number}.png" if number else f"{kind}.png"
-    return file
-
-
-def file_of(name: str) -> str:
-    """Inverse of :func:`public_name`."""
-    if name == "report.json":
-        return f"{STEM}.json"
-    kind, _, rest = name.partition(".")
-    if kind in ("preview", "uncertainty"):
-        number = rest.removesuffix("png").removesuffix(".")
-        return f"{STEM}.{number}.{kind}.png" if number else f"{STEM}.{kind}.png"
-    return name
 
 
 def _time(seconds: float) -> str:

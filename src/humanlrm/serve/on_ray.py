@@ -3,15 +3,17 @@
 The replica that answers holds the data folder; photos and files travel between machines as messages.
 """
 
-import importlib.util
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from humanlrm.cluster import start_ray
 from humanlrm.serve.settings import ServeSettings
 from humanlrm.serve.store import Job
 from humanlrm.serve.worker import JobError, PhotoHandler, WorkerLostError
@@ -31,8 +33,8 @@ class RayReplica:
         """Answer when it is warm."""
         return "ready"
 
-    def reconstruct(self, photo: bytes, options: dict[str, Any]) -> tuple[dict[str, bytes], dict[str, Any]]:
-        """Files by name, and seconds and warnings.
+    def reconstruct(self, photo: bytes, options: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield each stage with the share of work before it, at last the files by name with seconds and warnings.
 
         Raises:
             ValueError: the photo cannot be reconstructed.
@@ -40,10 +42,14 @@ class RayReplica:
         watchdog = threading.Timer(self._timeout_s, os._exit, (1,))
         watchdog.daemon = True
         watchdog.start()
+        stages: SimpleQueue[tuple[str, float] | None] = SimpleQueue()
         try:
-            with TemporaryDirectory() as folder:
-                summary = self._handler(photo, Path(folder), options, lambda *_: None)
-                return {path.name: path.read_bytes() for path in Path(folder).iterdir()}, summary
+            with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
+                work = pool.submit(self._handler, photo, Path(folder), options, lambda *stage: stages.put(stage))
+                work.add_done_callback(lambda _: stages.put(None))
+                yield from iter(stages.get, None)
+                summary = work.result()
+                yield {path.name: path.read_bytes() for path in Path(folder).iterdir()}, summary
         finally:
             watchdog.cancel()
 
@@ -53,7 +59,6 @@ class RayWorker:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._handle: Any = None
-        self._timeout_s = settings.timeout_s
 
     def start(self) -> None:
         from ray import serve  # pyright: ignore[reportMissingImports]
@@ -65,9 +70,14 @@ class RayWorker:
             raise WorkerLostError("no replica got ready") from error
 
     def run(self, job: Job, photo: Path, attempt: Path, report: Callable[[str, float], None]) -> dict[str, Any]:
-        response = self._handle.reconstruct.remote(photo.read_bytes(), job.options)
+        messages = self._handle.options(stream=True).reconstruct.remote(photo.read_bytes(), job.options)
+        files, summary = {}, {}
         try:
-            files, summary = response.result(timeout_s=self._timeout_s)
+            for first, second in messages:
+                if isinstance(first, str):
+                    report(first, second)
+                else:
+                    files, summary = first, second
         except ValueError as error:  # Ray raises what the replica raised, with a traceback as its text
             raise JobError(str(getattr(error, "cause", error))) from error
         except Exception as error:
@@ -91,18 +101,11 @@ def serve_on_ray(settings: ServeSettings, address: str, announce: Callable[[str]
     Raises:
         ValueError: Ray is not installed, or there is no cluster at the address.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise ValueError("--ray needs Ray Serve, which is not installed: pip install 'humanlrm[cluster]'")
-    import ray  # pyright: ignore[reportMissingImports]
+    start_ray(address, cores=settings.workers + 1)
     from ray import serve  # pyright: ignore[reportMissingImports]
 
     weights = settings.weights and settings.weights.absolute()
     settings = replace(settings, data=settings.data.absolute(), weights=weights)
-    where: dict[str, Any] = {"address": address} if address != "local" else {"num_cpus": settings.workers + 1}
-    try:
-        ray.init(**where, include_dashboard=False if address == "local" else None, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
-        raise ValueError(f"no Ray cluster at {address!r} ({error}); start one, or use --ray local") from error
     serve.start(http_options={"host": settings.host, "port": settings.port})
     options = {"num_replicas": settings.workers, "ray_actor_options": {"num_cpus": 1}, "max_ongoing_requests": 1}
     reconstruction = serve.deployment(RayReplica, name=_DEPLOYMENT, **options).bind(settings)

@@ -12,13 +12,14 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from humanlrm.results import FORMAT_NAMES
+from humanlrm.results import writable_formats
 from humanlrm.serve.clients import Clients
 from humanlrm.serve.folder import STEM
 from humanlrm.serve.intake import Intake
 from humanlrm.serve.problems import ProblemError
 from humanlrm.serve.store import Job
 from humanlrm.serve.variants import LOOKS, write_variant
+from humanlrm.serve.worker import STAGES
 from humanlrm.settings import Completion, PhotoOptions, Settings
 
 #: People or samples that are shown beside each other.
@@ -31,6 +32,9 @@ _EXAMPLES = Path(__file__).parent / "examples"
 _CSS = """
 .gradio-container {max-width: 1280px !important; width: 100% !important; margin: auto}
 #status progress {width: 100%; height: 0.6em}
+#status ol {display: flex; flex-wrap: wrap; gap: 0.2em 1em; list-style: none; padding: 0; margin: 0.4em 0}
+#status .now {font-weight: 600}
+#status .later {opacity: 0.5}
 #status .failed {border-left: 4px solid #c0392b; padding: 0.4em 0.8em; background: rgba(192, 57, 43, 0.08)}
 """
 _TITLE = """# humanlrm
@@ -120,7 +124,7 @@ def _build_form() -> tuple[list[Any], Any]:
     photo = gr.Image(
         label="Photo", sources=["upload", "webcam"], type="filepath", image_mode=None, height=360, elem_id="photo"
     )
-    gr.Examples(sorted(map(str, _EXAMPLES.glob("*.jpg"))), photo, label="Examples")
+    gr.Examples(sorted(map(str, _EXAMPLES.glob("*.jpg"))), photo, label="Examples", elem_id="examples")
     height_m = gr.Slider(0.5, 2.3, Settings.height_m, step=0.01, label="Standing height, metres")
     start = gr.Button("Reconstruct", variant="primary", elem_id="start")
     with gr.Accordion("More", open=False):
@@ -132,7 +136,7 @@ def _build_form() -> tuple[list[Any], Any]:
         turntable = gr.Checkbox(label="Film of the person turning")
         texture_px = gr.Slider(256, 4096, Settings.texture_px, step=256, label="Texture, pixels")
         resolution = gr.Radio([64, 128, 256, 512], value=Settings.resolution, label="Lattice cells per side")
-        formats = gr.CheckboxGroup(FORMAT_NAMES, value=["glb"], label="Formats")
+        formats = gr.CheckboxGroup(list(writable_formats()), value=["glb"], label="Formats")
     options = [height_m, complete, samples, uncertainty, everyone, walk, turntable, texture_px, resolution, formats]
     return [photo, *options], start
 
@@ -245,8 +249,15 @@ def _failure(reason: str) -> str:
 
 
 def _progress(job: Job, position: int) -> str:
-    text = f"Waiting; {position} before you" if job.state == "queued" else f"Working: {job.stage or 'photo'}"
-    return f'<p>{html.escape(text)}</p><progress value="{job.progress:.3f}"></progress>'
+    """Place in the queue, or the stages: those that are done, the one that is being done, and those that follow."""
+    if job.state == "queued":
+        return f'<p>Waiting; {position} before you</p><progress value="0"></progress>'
+    stage = job.stage or STAGES[0]
+    place = STAGES.index(stage)
+    marks = [("done-stage", "✓ "), ("now", "▸ "), ("later", "")]
+    items = [(*marks[(k >= place) + (k > place)], name) for k, name in enumerate(STAGES)]
+    rows = "".join(f'<li class="{kind}">{mark}{html.escape(name)}</li>' for kind, mark, name in items)
+    return f'<p>Working: {html.escape(stage)}</p><progress value="{job.progress:.3f}"></progress><ol>{rows}</ol>'
 
 
 def _success(job: Job) -> str:

@@ -20,8 +20,9 @@ from humanlrm.settings import PhotoOptions, Settings
 
 #: Seconds that loading and warming up may take.
 _START_S = 300.0
-#: Name of the stage in which files are written.
-FILES_STAGE = "files"
+#: Stages of a job in their order; in the last one files are written.
+STAGES = ("photo", "person", "network", "views", "surface", "texture", "files")
+FILES_STAGE = STAGES[-1]
 
 
 class WorkerLostError(Exception):
