@@ -24,7 +24,7 @@ def model() -> ViewDenoiser:
 
 def test_a_new_network_copies_the_photo_to_front_and_back(model):
     condition = some_condition()
-    out = model(torch.randn(2, 7, 32, 32), torch.zeros(2), condition)
+    out = model(torch.randn(2, 7, 8, 8), torch.zeros(2), condition)
     layers = model.restored(out, condition)
     torch.testing.assert_close(layers[:, :3], condition.photo[:, :3])
     torch.testing.assert_close(layers[:, 4:], condition.photo[:, :3], atol=0.05, rtol=0)
@@ -36,7 +36,7 @@ def test_what_is_painted_over_the_back_hides_the_copy_there_and_nowhere_else():
         bias = painter.leave.bias.view(11, -1)
         bias[7:10], bias[10] = 0.4 / painter.deviations[0, 4:, 0], 20.0
     condition = some_condition()
-    layers = painter.restored(painter(torch.randn(2, 7, 32, 32), torch.zeros(2), condition), condition)
+    layers = painter.restored(painter(torch.randn(2, 7, 8, 8), torch.zeros(2), condition), condition)
     torch.testing.assert_close(layers[:, 4:], torch.full((2, 3, 32, 32), 0.4), atol=1e-4, rtol=0)
     torch.testing.assert_close(layers[:, :3], condition.photo[:, :3])
 
@@ -74,7 +74,7 @@ def test_every_input_matters(part):
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.1)
-    inputs = {"noisy": torch.randn(2, 7, 32, 32), "log_noise": torch.zeros(2)} | vars(some_condition())
+    inputs = {"noisy": torch.randn(2, 7, 8, 8), "log_noise": torch.zeros(2)} | vars(some_condition())
     inputs = {name: value.requires_grad_(value.is_floating_point()) for name, value in inputs.items()}
     condition = ViewCondition(*(inputs[name] for name in ("present", "photo", "landmarks", "zoom")))
     model(inputs["noisy"], inputs["log_noise"], condition).square().sum().backward()

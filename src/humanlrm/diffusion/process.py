@@ -77,11 +77,11 @@ def denoised(
 
 def predicted(
     network: Network[Condition], noisy: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"], condition: Condition
-) -> Float[Tensor, "B *D"]:
+) -> Float[Tensor, "B *E"]:
     """The expected clean sample of a network that outputs it as it is: ``F(c_in x, log(sigma) / 4)``.
 
     Pictures are few numbers' worth among all pixels, noise is not: a network whose tokens have fewer channels than
-    pixels can output the one but not the other (Li & He 2025).
+    pixels can output the one but not the other (Li & He 2025). What is output may be finer than what is diffused.
     """
     _, _, c_in = (append_dims(c, noisy) for c in scalings(sigma))
     return network(c_in * noisy, sigma.log() / 4, condition)

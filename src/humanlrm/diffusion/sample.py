@@ -32,11 +32,11 @@ def noise_levels(steps: int, most: float = MOST_NOISE) -> list[float]:
     return [math.tan(math.atan(most) * (1 - k / steps) ** 2) for k in range(steps)] + [0.0]
 
 
-def geometric_levels(steps: int, most: float = MOST_NOISE, least: float = 1.0) -> list[float]:
-    """``steps`` falling levels, each by the same factor, and 0, for pictures and :func:`sample_ddim`.
+def geometric_levels(steps: int, most: float = MOST_NOISE, least: float = 0.25) -> list[float]:
+    """``steps`` falling levels, each by the same factor, and 0, for pictures.
 
-    Neighbouring pixels are alike, so the large forms of a picture are decided while the noise is many times stronger
-    than one pixel; of what is left at ``least`` the mean is sharp.
+    Neighbouring places are alike, so the large forms of a picture are decided while the noise is many times stronger
+    than one of them; of what is left at ``least`` the mean is sharp.
 
     Raises:
         ValueError: fewer than two steps, or no fall.

@@ -5,6 +5,7 @@ where they leave.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.diffusion.process import MOST_NOISE, predicted
-from humanlrm.diffusion.sample import draw_noise, geometric_levels, sample_ddim
+from humanlrm.diffusion.sample import draw_noise, geometric_levels
 from humanlrm.frame import HEAD_SQUARE_SHARE, SquareCrop, square_around
 from humanlrm.model.view_denoiser import CHANNELS, ViewCondition, ViewDenoiser, in_square
 from humanlrm.photo.crop import SubjectCrop
@@ -121,7 +122,7 @@ def sample_layers(
     denoiser: ViewDenoiser, condition: ViewCondition, seed: int = 0, steps: int = 1
 ) -> Float[Tensor, "B 7 H W"]:
     """Layers for conditions. All of a batch get the same noise. What the photo shows of the front is imposed."""
-    side = denoiser.config.image_px
+    side = denoiser.config.image_px // denoiser.config.patch
     noise = draw_noise(seed, 1, (CHANNELS, side, side)).to(condition.photo).expand(len(condition.photo), -1, -1, -1)
     shown = condition.visible
 
@@ -130,7 +131,12 @@ def sample_layers(
         return torch.cat([errors[:, :4] * (1 - shown), errors[:, 4:]], dim=1)
 
     levels = [MOST_NOISE, 0.0] if steps == 1 else geometric_levels(steps)
-    return denoiser.restored(sample_ddim(denoise, noise, levels), condition)
+    x, errors = noise * levels[0], torch.zeros(0)
+    for sigma, sigma_next in pairwise(levels):  # DDIM on the coarse errors; the last step gives the fine ones
+        errors = denoise(x, sigma)
+        coarse = denoiser.coarse(errors)
+        x = coarse + (sigma_next / sigma) * (x - coarse)
+    return denoiser.restored(errors, condition)
 
 
 def completed_picture(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> Float[Tensor, "1 5 H W"]:

@@ -5,6 +5,7 @@ therefore predicts the photo copied through to the back, nearly. Where the back 
 face, the network paints over the copy: a mask and a color are smooth where the negative of a face is not.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,8 +23,11 @@ from humanlrm.model.pose_denoiser import DenoiserCondition, LevelEmbedding
 CHANNELS = 7
 #: Deviation of the copy's errors, by channel (``benchmarks/view_prior.py`` prints it).
 _ERROR_DEVIATIONS = (0.25, 0.25, 0.25, 0.5, 0.2, 0.2, 0.2)
-#: Channels of the photo (premultiplied sRGB, alpha, known) and of a rasterized skeleton.
-_PHOTO, _SKELETON = 5, 4
+#: Channels of the photo (premultiplied sRGB, alpha, known) and of a rasterized skeleton, which is drawn so much finer
+#: than the tokens.
+_PHOTO, _SKELETON, _FINER = 5, 4, 2
+#: Logarithm (over 4) of the noise from which on the network is shown none of it.
+_NOTHING_LEFT = math.log(79.0) / 4
 #: Channels with which the network paints over the back's copy: colors and the mask's logit, which begins here.
 _PAINT, _FIRST_LOGIT = 4, -3.0
 _HEADS = 4
@@ -121,7 +125,7 @@ class ViewDenoiser(nn.Module):
         self.draw = SkeletonCapsules()
         self.level = LevelEmbedding(level)
         self.zoom = nn.Linear(1, level)
-        self.enter = conv((CHANNELS + _PHOTO) * config.patch**2 + _SKELETON, widths[0])
+        self.enter = conv(CHANNELS + _PHOTO * config.patch**2 + _SKELETON * _FINER**2, widths[0])
         self.down, self.up, self.attention = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for finer, width in zip((widths[0], *widths[:-1]), widths, strict=True):
             inputs = [finer] + [width] * (config.depth - 1)
@@ -134,6 +138,10 @@ class ViewDenoiser(nn.Module):
         self.norm = ChannelNorm(widths[0])
         self.leave = zero_init(conv(widths[0], (CHANNELS + _PAINT) * config.patch**2))
 
+    def coarse(self, errors: Float[Tensor, "B 7 H W"]) -> Float[Tensor, "B 7 h w"]:
+        """What is diffused: means over tokens. Noise of all pixels would be more numbers than a token has channels."""
+        return nn.functional.avg_pool2d(errors, self.config.patch)
+
     def normalized(self, layers: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
         """Errors of the copy, of deviation about 1; 0 in the front where the photo shows the person."""
         errors = (layers - condition.copy) / self.deviations
@@ -145,20 +153,21 @@ class ViewDenoiser(nn.Module):
         return (condition.copy + open_front * self.deviations).clamp(0, 1)
 
     def forward(
-        self, noisy: Float[Tensor, "B 7 H W"], log_noise: Float[Tensor, "B"], condition: ViewCondition
+        self, noisy: Float[Tensor, "B 7 h w"], log_noise: Float[Tensor, "B"], condition: ViewCondition
     ) -> Float[Tensor, "B 7 H W"]:
         """The clean errors (``diffusion.process.predicted``), nearly zero for a new network.
 
         Args:
-            noisy: normalized errors and noise, together of size 1.
+            noisy: coarse normalized errors and noise, together of size 1.
             log_noise: noise levels; numbers of about -2 to 2.
         """
-        side = self.config.image_px // self.config.patch
+        side = _FINER * self.config.image_px // self.config.patch
         skeleton = self.draw.rasterize(condition.landmarks.clamp(-8, 8), (0, 1, 2), side)
-        pixels = torch.cat([noisy, condition.photo], dim=1)
-        tokens = nn.functional.pixel_unshuffle(pixels, self.config.patch)
+        bones = nn.functional.pixel_unshuffle(skeleton, _FINER)
+        photo = nn.functional.pixel_unshuffle(condition.photo, self.config.patch)
+        noisy = noisy * (log_noise < _NOTHING_LEFT).to(noisy).view(-1, 1, 1, 1)
         level = self.level(log_noise, condition.present) + self.zoom(condition.zoom.log()[:, None])
-        x = torch.cat([tokens, skeleton], dim=1).contiguous(memory_format=torch.channels_last)
+        x = torch.cat([noisy, photo, bones], dim=1).contiguous(memory_format=torch.channels_last)
         x = self._unet(self.enter(x), level)
         raw = nn.functional.pixel_shuffle(self.leave(nn.functional.silu(self.norm(x))), self.config.patch)
         return self._painted(raw, condition)

@@ -26,14 +26,13 @@ _ROUND = 2_000
 #: features, which take nearly as long as the network.
 _BESIDE, _FEATURES, _FEATURED = 0.1, 0.5, 8
 #: Errors at less noise count as at this.
-_LEAST_NOISE = 0.5
+_LEAST_NOISE = 0.3
 
 
 def view_recipe(photos: int = 200_000, seed: int = 0, batch: int = 8, bf16: bool = False) -> DenoisingConfig:
     """Settings of a run that sees ``photos``. A third of them show nothing but noise: there the mean is learned.
 
-    The errors of a copy are smooth over many pixels, so the noise is stronger than that of landmarks: what matters is
-    decided while it is 1 to 50 times as strong as one pixel.
+    The errors of a copy are smooth over many tokens, so the noise is stronger than that of landmarks.
     """
     return DenoisingConfig(
         samples=photos,
@@ -44,7 +43,7 @@ def view_recipe(photos: int = 200_000, seed: int = 0, batch: int = 8, bf16: bool
         ema=0.999,
         seed=seed,
         drop=0.0,
-        noise=NoiseLevels(2.0, 1.2, pure=0.3),
+        noise=NoiseLevels(0.7, 1.3, pure=0.3),
         bf16=bf16,
     )
 
@@ -123,7 +122,8 @@ class ViewLoss(nn.Module):
 
     def forward(self, network: Any, clean: Tensor, noise: Tensor, sigma: Tensor, condition: _Condition) -> Tensor:
         """Loss of each sample."""
-        guess = predicted(network, add_noise(clean, noise, sigma), sigma, condition).float()
+        coarse = add_noise(self.model.coarse(clean), self.model.coarse(noise) * self.model.config.patch, sigma)
+        guess = predicted(network, coarse, sigma, condition).float()
         errors = velocity_errors(guess, clean, sigma.clamp(min=_LEAST_NOISE))
         person = torch.maximum(condition.layers[:, 3:4], condition.photo[:, 3:4]) > 0
         weight = torch.where(person, 1.0, _BESIDE).expand(-1, clean.shape[1], -1, -1).clone()

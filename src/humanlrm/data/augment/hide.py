@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 #: Shares of the photos that end at some height, at a side, and behind things in front.
 _CUT_BELOW, _CUT_BESIDE = 0.45, 0.15
 #: Height of the person, from the top, at which a photo ends: chest to shins.
-_SHOWN_HEIGHT, _SHOWN_WIDTH = (0.22, 0.92), (0.4, 0.95)
+_SHOWN_HEIGHT, _SHOWN_WIDTH = (0.12, 0.92), (0.4, 0.95)
 #: Sizes of things in front, in sides of the picture.
 _THING = (0.05, 0.3)
 
