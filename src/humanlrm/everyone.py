@@ -50,4 +50,4 @@ def count_people(photo: PhotoSource, detector: PoseDetector) -> int:
     if loaded.alpha is not None:
         return 1
     upright = turn_upright(loaded, detector, Selection())
-    return len(detector.survey(upright.photo.rgb) if upright.poses is None else upright.poses)
+    return len(detector.survey(upright.photo.seen) if upright.poses is None else upright.poses)

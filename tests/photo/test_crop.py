@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from humanlrm.body.landmarks import COUNT, INDEX
 from humanlrm.frame import SUBJECT_SPAN, VIEW_SPAN, project_ndc
@@ -67,6 +68,46 @@ def test_rounded_corners_are_no_outline(tmp_path):
     rgba = np.dstack([GRADIENT] * 3 + [np.full_like(GRADIENT, 255)])
     rgba[:2, :2, 3] = 0
     assert load_photo(saved(tmp_path, Image.fromarray(rgba))).alpha is None
+
+
+_TIFF_KINDS = {
+    "tiles": {"tile": (16, 16)},
+    "compressed tiles": {"tile": (32, 32), "compression": "deflate"},
+    "strips": {"rowsperstrip": 5},
+    "pages": {"pages": 2},
+    "planes": {"planarconfig": "separate"},
+    "big-endian": {"byteorder": ">"},
+}
+
+
+@pytest.mark.parametrize("kind", _TIFF_KINDS)
+def test_tiff_is_read_in_tiles_strips_planes_and_pages(tmp_path, kind):
+    """Of several pages the first counts."""
+    options = dict(_TIFF_KINDS[kind])
+    rgb = np.dstack([GRADIENT, GRADIENT[:, ::-1], GRADIENT])
+    pages = [rgb, 255 - rgb][: options.pop("pages", 1)]
+    with tifffile.TiffWriter(tmp_path / "x.tif", byteorder=options.pop("byteorder", "<")) as file:
+        for page in pages:
+            pixels = np.moveaxis(page, -1, 0) if "planarconfig" in options else page
+            file.write(pixels, photometric="rgb", metadata=None, **options)
+    np.testing.assert_array_equal(load_photo(tmp_path / "x.tif").rgb, rgb)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_tiff_is_read_in_every_compression(tmp_path, compression):
+    image = Image.fromarray(np.dstack([GRADIENT, GRADIENT[:, ::-1], GRADIENT]))
+    photo = load_photo(saved(tmp_path, image, "x.tif", compression=compression))
+    np.testing.assert_allclose(photo.rgb, np.asarray(image), atol=20 if compression == "jpeg" else 0)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read(tmp_path):
+    """Colors, and transparency as the outline."""
+    image = Image.new("RGB", (64, 48), (200, 60, 30))
+    np.testing.assert_allclose(load_photo(saved(tmp_path, image, "x.avif")).rgb, np.asarray(image), atol=6)
+    image.putalpha(Image.fromarray(np.where(GRADIENT > 100, 255, 0).astype(np.uint8)))
+    photo = load_photo(saved(tmp_path, image, "y.avif", quality=100))
+    np.testing.assert_array_equal(photo.alpha > 0.5, GRADIENT > 100)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp"])

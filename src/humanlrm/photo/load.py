@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from humanlrm.photo.contrast import raise_contrast
 
 #: Longest side of a photo in memory; larger ones are reduced when they are loaded. Time and memory of the mask's
 #: refinement grow with the pixels (0.7 s on one core at 2048 x 1536 px, several seconds at 4096).
@@ -73,6 +76,11 @@ class Photo:
     remarks: tuple[Remark, ...] = ()
     scale: float = 1.0
     trusted: bool = False
+
+    @cached_property
+    def seen(self) -> UInt8[np.ndarray, "H W 3"]:
+        """The pixels as the detector sees them: with more contrast if the photo is dull (``contrast.py``)."""
+        return raise_contrast(self.rgb)
 
 
 def load_photo(source: PhotoSource) -> Photo:

@@ -64,8 +64,8 @@ def segment(
     """The chosen person's mask and pose.
 
     An outline in ``photo.alpha`` is compared with what the detector sees (``outline.py``). Without one the detector
-    gives the mask, refined against the photo's edges. People who touch are separated (``competition.py``), and parts
-    that the mask has lost are added (``missing_parts.py``).
+    gives the mask, refined against the photo's edges (in a dull photo with more contrast). People who touch are
+    separated (``competition.py``), and parts that the mask has lost are added (``missing_parts.py``).
 
     Args:
         poses: the detector's survey of this photo, if there is one already.
@@ -77,16 +77,16 @@ def segment(
     selection = selection or Selection()
     if photo.alpha is not None:
         return _segment_outline(photo, photo.alpha, detector, selection)
-    poses = list(detector.survey(photo.rgb) if poses is None else poses)
+    poses = list(detector.survey(photo.seen) if poses is None else poses)
     if not poses:
         raise _nobody(photo)
-    person, seen = _chosen(photo, photo.rgb, poses, detector, selection)
-    mask = keep_main_part(refine_mask(photo.rgb, person.pose.mask))
+    person, seen = _chosen(photo, photo.seen, poses, detector, selection)
+    mask = keep_main_part(refine_mask(photo.seen, person.pose.mask))
     if not mask.any():
         raise _nobody(photo)
     pose = detector.look_closely(person.seen, person.pose)
     others = person.others if person.share is not None else None
-    mask, mended = mend(photo.rgb, mask, pose, others)
+    mask, mended = mend(photo.seen, mask, pose, others)
     remarks = (*photo.remarks, *_remarks_on_people(person, poses, seen, selection), *mended)
     confidence = measure_signs(person.seen, pose, detector).confidence
     return _checked(photo, Segmentation(mask, pose, seen, confidence, remarks, others))

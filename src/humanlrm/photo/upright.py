@@ -47,13 +47,13 @@ def turn_upright(photo: Photo, detector: PoseDetector, selection: "Selection") -
         return UprightPhoto(_turned(photo, selection.rotate))
     if photo.alpha is not None:
         return UprightPhoto(photo)
-    poses = detector.survey(photo.rgb)
-    degrees = 0 if not poses else _needed_turn(photo.rgb, poses[0])
+    poses = detector.survey(photo.seen)
+    degrees = 0 if not poses else _needed_turn(photo.seen, poses[0])
     if degrees == 0:
         level = _levelled(photo, poses[0]) if poses else photo
         return UprightPhoto(level, poses if level is photo else None)
     turned = _turned(photo, degrees)
-    upright = detector.survey(turned.rgb)
+    upright = detector.survey(turned.seen)
     if not upright or abs(trunk_deg(upright[0])) > _TILTED_DEG or upright[0].score < 0.9 * poses[0].score:
         return UprightPhoto(photo, poses)
     sentence = f"The photo was turned by {degrees} degrees, so that the person stands; --rotate 0 leaves it."
