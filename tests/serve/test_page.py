@@ -40,11 +40,16 @@ def service(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def playwright():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS.split())
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS.split())
+    yield browser
+    browser.close()
 
 
 def open_page(browser: Browser, address: str, width: int, height: int) -> Page:
@@ -186,29 +191,28 @@ def test_an_example_becomes_two_samples_with_uncertainty_walk_and_a_file_of_each
     page.close()
 
 
-def test_a_phones_camera_takes_the_photo_and_the_result_is_not_wider_than_the_phone(service, tmp_path):
+def test_a_phones_camera_takes_the_photo_and_the_result_is_not_wider_than_the_phone(playwright, service, tmp_path):
     frames = tmp_path / "camera.mjpeg"
     frames.write_bytes(AVATAR.read_bytes())
     camera = (
         f"--use-fake-ui-for-media-stream --use-fake-device-for-media-stream --use-file-for-fake-video-capture={frames}"
     )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_ARGUMENTS.split(), *camera.split()])
-        page = open_page(browser, service.address, 390, 844)
-        page.locator("#photo").get_by_label("Capture from camera").click()
-        page.locator("#photo").get_by_title("grant webcam access").click()
-        expect(page.locator("#photo video")).to_be_visible()
-        page.wait_for_timeout(2000)
-        keep(page, "phone-camera")
-        page.locator("#photo").get_by_label("capture photo").click()
-        expect(page.locator("#photo img").first).to_be_visible()
-        page.locator("#start").click()
-        expect(page.locator("#status .done")).to_contain_text("1 person")
-        wait_until(page, lambda: seen_colors(page) > 50)
-        page.locator("#status").scroll_into_view_if_needed()
-        keep(page, "phone-result")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*_ARGUMENTS.split(), *camera.split()])
+    page = open_page(browser, service.address, 390, 844)
+    page.locator("#photo").get_by_label("Capture from camera").click()
+    page.locator("#photo").get_by_title("grant webcam access").click()
+    expect(page.locator("#photo video")).to_be_visible()
+    page.wait_for_timeout(2000)
+    keep(page, "phone-camera")
+    page.locator("#photo").get_by_label("capture photo").click()
+    expect(page.locator("#photo img").first).to_be_visible()
+    page.locator("#start").click()
+    expect(page.locator("#status .done")).to_contain_text("1 person")
+    wait_until(page, lambda: seen_colors(page) > 50)
+    page.locator("#status").scroll_into_view_if_needed()
+    keep(page, "phone-result")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    browser.close()
 
 
 def test_an_error_is_shown_on_a_phone_and_nothing_is_wider_than_it(browser, service, tmp_path):

@@ -25,6 +25,8 @@ from humanlrm.settings import Completion, PhotoOptions, Settings
 #: People or samples that are shown beside each other.
 _VIEWERS = 4
 _POLL_S = 0.3
+#: A viewer that is not in the page (False) shows nothing when it gets its model and appears at once (Gradio 6.31).
+_ABSENT = "hidden"
 #: The viewer's angles of the camera, degrees, from which a person is seen from the front and from behind; its distance
 #: in standing heights.
 _FRONT_DEG, _BACK_DEG, _LEVEL_DEG, _CAMERA_DISTANCE = 90, -90, 88, 1.5
@@ -37,6 +39,8 @@ _CSS = """
 #status .later {opacity: 0.5}
 #status .failed {border-left: 4px solid #c0392b; padding: 0.4em 0.8em; background: rgba(192, 57, 43, 0.08)}
 """
+#: On a phone the status is below the form.
+_SCROLL_TO_STATUS = "() => document.querySelector('#status').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 _TITLE = """# humanlrm
 One photo of a person in, a textured 3D person out. The photo stays on this machine. Only upload photos of people who
 agree to it."""
@@ -103,6 +107,7 @@ def build_page(intake: Intake) -> Any:
                 inputs, start = _build_form()
             with gr.Column(scale=3, min_width=320):
                 widgets = _build_result(inputs, start)
+        widgets.start.click(None, js=_SCROLL_TO_STATUS)
         # The viewer gets its model from an event of its own: a second update while it loads its code stops it.
         widgets.start.click(
             pages.reconstruct,
@@ -154,7 +159,7 @@ def _build_result(inputs: list[Any], start: Any) -> _Widgets:
                 label=f"Person {place + 1}",
                 height=480,
                 clear_color=(0.93, 0.93, 0.93, 1.0),
-                visible=place == 0,
+                visible=True if place == 0 else _ABSENT,
                 min_width=240,
                 elem_id=f"viewer-{place}",
             )
@@ -220,7 +225,7 @@ class PageHandlers:
             return [
                 gr.Model3D(self._variant(job, model, look), visible=True, **moved)
                 if model.is_file()
-                else gr.Model3D(None, visible=False)
+                else gr.Model3D(None, visible=_ABSENT)
                 for model in models
             ]
         except ValueError as error:
