@@ -33,7 +33,7 @@ class TrainViews:
     data: Path
     run_folder: Annotated[Path, tyro.conf.arg(name="run")] = Path("runs/views")
     photos: int = 200_000
-    batch: int = 8
+    batch: int = 4
     bf16: bool = False
     seed: int = 0
     initial: Path | None = None
