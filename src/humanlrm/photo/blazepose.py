@@ -20,7 +20,7 @@ from PIL import Image
 
 from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS, MIRROR, select_blazepose
 from humanlrm.cache import cache_folder
-from humanlrm.photo.region import PATCH_PX, Region, suppress, suppress_repeats, tiles, unwarp, warp
+from humanlrm.photo.region import PATCH_PX, Region, suppress, suppress_repeats, tile_sides, tiles, unwarp, warp
 
 if TYPE_CHECKING:
     import openvino
@@ -38,9 +38,6 @@ _MIN_SCORE, _MIN_PRESENCE, _FAINT_SCORE = 0.5, 0.5, 0.05
 #: share of the photo that one person fills.
 _LEAST_CERTAINTY, _MOST_COVERAGE = 0.7, 0.95
 _ROI_POINTS = [33, 34]
-#: Sides of the square tiles that are searched when the whole picture shows nobody, as shares of the longer side. Where
-#: they show nobody either, tiles follow that are not reduced: in a photo of 2048 px these find people of 60 px.
-_TILE_SHARES = (0.6, 0.35, 0.18)
 #: Shapes of the landmark net's inner maps that are sampled at the landmarks: the last of each size before its heads.
 _FEATURE_MAPS = ((1, 192, 16, 16), (1, 288, 8, 8))
 assert sum(shape[1] for shape in _FEATURE_MAPS) == DETECTOR_FEATURE_CHANNELS
@@ -189,7 +186,7 @@ class PoseDetector:
         """People in the windows or the whole picture, else in overlapping tiles, large first; the main one first."""
         height, width = rgb.shape[:2]
         rois = [roi for window in windows or [(0, 0, width, height)] for roi in self._detect(rgb, window)]
-        for side_px in _tile_sides(max(width, height)) if windows is None else ():
+        for side_px in tile_sides(max(width, height), _DETECTOR_PX) if windows is None else ():
             if rois:
                 break
             rois = [roi for tile in tiles(width, height, side_px) for roi in self._detect(rgb, tile)]
@@ -256,12 +253,6 @@ class PoseDetector:
         points = np.column_stack([roi.to_photo(image[:, :2] / PATCH_PX), _sigmoid(image[:, 3])])
         world[:, :2] = world[:, :2] @ roi.axes.T
         return _LandmarkOutput(points, world, float(raw[1].reshape(())), mask, detector_features)
-
-
-def _tile_sides(longest_px: int) -> list[int]:
-    """Sides of the tiles, large first; small ones are left out where they would be magnified."""
-    *coarse, fine = (max(1, round(share * longest_px)) for share in _TILE_SHARES)
-    return [*coarse, *sorted({side for side in (fine, _DETECTOR_PX) if _DETECTOR_PX <= side <= fine}, reverse=True)]
 
 
 def _prominence(roi: Region, shape: tuple[int, int]) -> float:

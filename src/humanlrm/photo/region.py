@@ -12,6 +12,9 @@ PATCH_PX = 256
 _ROI_MARGIN = 1.25
 #: Two detections are the same person if their heads are closer than this share of the smaller region's side.
 _HEAD_DISTANCE = 0.15
+#: Sides of the square tiles that are searched when the whole picture shows nobody, as shares of the longer side. Where
+#: they show nobody either, tiles follow that are not reduced: in a photo of 2048 px these find people of 60 px.
+_TILE_SHARES = (0.6, 0.35, 0.18)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class Region:
         shift = float(np.linalg.norm(self.center - other.center)) / other.side
         turn = float(np.sum(self.axes * other.axes)) / 2
         return bool(shift > 0.06 or not 0.87 < self.side / other.side < 1.15 or turn < np.cos(np.deg2rad(12)))
+
+
+def tile_sides(longest_px: int, detector_px: int) -> list[int]:
+    """Sides of the tiles, large first; small ones are left out where the detector would see them magnified."""
+    *coarse, fine = (max(1, round(share * longest_px)) for share in _TILE_SHARES)
+    return [*coarse, *sorted({side for side in (fine, detector_px) if detector_px <= side <= fine}, reverse=True)]
 
 
 def tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]:
