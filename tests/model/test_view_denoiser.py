@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from humanlrm.body.landmarks import COUNT
-from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, ViewDenoiserConfig, in_square, tiny_view_denoiser
+from humanlrm.model.view_denoiser import (
+    ViewCondition,
+    ViewDenoiser,
+    ViewDenoiserConfig,
+    fill,
+    in_square,
+    tiny_view_denoiser,
+)
 
 
 def some_condition(count: int = 2, side: int = 32) -> ViewCondition:
@@ -39,6 +46,18 @@ def test_what_is_painted_over_the_back_hides_the_copy_there_and_nowhere_else():
     layers = painter.restored(painter(torch.randn(2, 7, 8, 8), torch.zeros(2), condition), condition)
     torch.testing.assert_close(layers[:, 4:], torch.full((2, 3, 32, 32), 0.4), atol=1e-4, rtol=0)
     torch.testing.assert_close(layers[:, :3], condition.photo[:, :3])
+
+
+def test_colors_go_on_where_the_photo_shows_nobody():
+    known = torch.zeros(1, 1, 32, 32)
+    known[..., 4:16, 12:20] = 1
+    colors = torch.zeros(1, 3, 32, 32)
+    colors[:, 0, 4:10, 12:20] = 1
+    colors[:, 1, 10:16, 12:20] = 1
+    filled = fill(colors, known)
+    torch.testing.assert_close(filled * known, colors)
+    assert filled[0, 1, 18, 16] > filled[0, 0, 18, 16]
+    torch.testing.assert_close(filled.sum(1), torch.ones(1, 32, 32))
 
 
 def test_restored_inverts_normalized_but_for_what_the_photo_shows(model):

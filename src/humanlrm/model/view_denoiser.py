@@ -2,7 +2,8 @@
 
 The diffused variable is the error of a copy: the layers minus what the photo shows, front and back alike. A new network
 therefore predicts the photo copied through to the back, nearly. Where the back is another thing, such as hair behind a
-face, the network paints over the copy: a mask and a color are smooth where the negative of a face is not.
+face, the network paints over the copy: a mask and a color are smooth where the negative of a face is not. Where the
+photo shows nothing of the person, the copy is what it shows nearest: a jacket goes on below the photo's border.
 """
 
 import math
@@ -26,6 +27,8 @@ _ERROR_DEVIATIONS = (0.25, 0.25, 0.25, 0.5, 0.2, 0.2, 0.2)
 #: Channels of the photo (premultiplied sRGB, alpha, known) and of a rasterized skeleton, which is drawn so much finer
 #: than the tokens.
 _PHOTO, _SKELETON, _FINER = 5, 4, 2
+#: Channels of the colors that the photo shows nearest.
+_NEAREST = 3
 #: Logarithm (over 4) of the noise from which on the network is shown none of it.
 _NOTHING_LEFT = math.log(79.0) / 4
 #: Channels with which the network paints over the back's copy: colors and the mask's logit, which begins here.
@@ -82,9 +85,29 @@ class ViewCondition(DenoiserCondition):
         return torch.cat([rgb, alpha, rgb], dim=1)
 
     @property
+    def nearest(self) -> Float[Tensor, "B 3 H W"]:
+        """Colors of the person everywhere: those that the photo shows, and beside them what it shows nearest."""
+        return fill(self.photo[:, :3] * self.visible, self.visible)
+
+    @property
     def visible(self) -> Float[Tensor, "B 1 H W"]:
         """1 where the photo shows the person."""
         return (self.photo[:, 3:4] > 0.5).to(self.photo)
+
+
+def fill(colors: Float[Tensor, "B 3 H W"], known: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Colors everywhere: where none is known, the mean of the smallest square around in which some are, smoothed.
+
+    Args:
+        colors: times ``known``.
+    """
+    mean = colors / known.clamp(min=1e-3)
+    side = min(colors.shape[-2:])
+    if side % 2 or side == 1:
+        return mean
+    coarser = fill(nn.functional.avg_pool2d(colors, 2), nn.functional.avg_pool2d(known, 2))
+    around = nn.functional.interpolate(coarser, scale_factor=2, mode="bilinear")
+    return around + known.clamp(max=1) * (mean - around)
 
 
 def in_square(
@@ -125,7 +148,7 @@ class ViewDenoiser(nn.Module):
         self.draw = SkeletonCapsules()
         self.level = LevelEmbedding(level)
         self.zoom = nn.Linear(1, level)
-        self.enter = conv(CHANNELS + _PHOTO * config.patch**2 + _SKELETON * _FINER**2, widths[0])
+        self.enter = conv(CHANNELS + _PHOTO * config.patch**2 + _SKELETON * _FINER**2 + _NEAREST, widths[0])
         self.down, self.up, self.attention = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for finer, width in zip((widths[0], *widths[:-1]), widths, strict=True):
             inputs = [finer] + [width] * (config.depth - 1)
@@ -167,16 +190,26 @@ class ViewDenoiser(nn.Module):
         photo = nn.functional.pixel_unshuffle(condition.photo, self.config.patch)
         noisy = noisy * (log_noise < _NOTHING_LEFT).to(noisy).view(-1, 1, 1, 1)
         level = self.level(log_noise, condition.present) + self.zoom(condition.zoom.log()[:, None])
-        x = torch.cat([noisy, photo, bones], dim=1).contiguous(memory_format=torch.channels_last)
+        nearest = condition.nearest
+        colors = nn.functional.avg_pool2d(nearest, self.config.patch)
+        x = torch.cat([noisy, photo, bones, colors], dim=1).contiguous(memory_format=torch.channels_last)
         x = self._unet(self.enter(x), level)
         raw = nn.functional.pixel_shuffle(self.leave(nn.functional.silu(self.norm(x))), self.config.patch)
-        return self._painted(raw, condition)
+        return self._painted(raw, condition, nearest)
 
-    def _painted(self, raw: Float[Tensor, "B 11 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
-        """The errors of all layers, the back's with what is painted over its copy."""
+    def _painted(
+        self, raw: Float[Tensor, "B 11 H W"], condition: ViewCondition, nearest: Float[Tensor, "B 3 H W"]
+    ) -> Float[Tensor, "B 7 H W"]:
+        """The errors of all layers: with what is painted over the back's copy, and with the nearest colors in the
+        silhouette where the photo does not show the person."""
         errors, paint, logit = raw.split([CHANNELS, _PAINT - 1, 1], dim=1)
-        over = torch.sigmoid(logit + _FIRST_LOGIT) * (paint - condition.copy[:, 4:] / self.deviations[:, 4:])
-        return torch.cat([errors[:, :4], errors[:, 4:] + over], dim=1)
+        front, alpha, back = errors.split([3, 1, 3], dim=1)
+        copy, deviation = condition.copy, self.deviations
+        over = torch.sigmoid(logit + _FIRST_LOGIT) * (paint - copy[:, 4:] / deviation[:, 4:])
+        silhouette = (copy[:, 3:4] + alpha * deviation[:, 3:4]).clamp(0, 1)
+        added = (1 - condition.visible) * (silhouette * nearest - copy[:, :3]).clamp(min=0)
+        front = front + added / deviation[:, :3]
+        return torch.cat([front, alpha, back + over + added / deviation[:, 4:]], dim=1)
 
     def _unet(self, x: Float[Tensor, "B C h w"], level: Float[Tensor, "B L"]) -> Float[Tensor, "B C h w"]:
         skips, last = [], len(self.down) - 1
