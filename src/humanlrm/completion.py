@@ -90,7 +90,7 @@ def open_view_prior(weights: Path, device: str | torch.device = "cpu") -> ViewDe
 
 @torch.no_grad()
 def complete_views(
-    model: HumanLRM, prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 8
+    model: HumanLRM, prior: ViewDenoiser | None, subject: SubjectCrop, triplane: Triplane, seed: int = 0, steps: int = 1
 ) -> tuple[Triplane, GeneratedViews | None]:
     """Generate what the photo does not show of a person, and build a person of whom it hides much anew.
 

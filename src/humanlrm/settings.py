@@ -93,7 +93,6 @@ class Completion:
         guidance: 1 samples what the photo allows; more exaggerates what the photo shows.
         uncertainty: also measure how far the samples' surfaces are apart at each vertex: vertex attributes, and a heat
             map beside a GLB or OBJ.
-        draft: take the mean of what fits the hidden parts instead of a sample: faster and blurred.
         prior: diffusion model that is sampled: pose (landmarks; shipped) or latent (triplanes; for weights that have
             one).
     """
@@ -103,7 +102,6 @@ class Completion:
     seed: int = 0
     guidance: float = 1.0
     uncertainty: bool = False
-    draft: bool = False
     prior: Literal["pose", "latent"] = "pose"
 
     def __post_init__(self) -> None:
@@ -115,8 +113,8 @@ class Completion:
 
     @property
     def steps(self) -> int:
-        """Steps in which the hidden parts are sampled; 1 gives their mean."""
-        return 1 if self.draft else _VIEW_STEPS
+        """Steps in which the hidden parts are generated: one person is the mean of what fits, several are samples."""
+        return _VIEW_STEPS if self.samples > 1 else 1
 
     @property
     def requested(self) -> bool:
