@@ -162,7 +162,7 @@ class ViewDenoiser(nn.Module):
         self.leave = zero_init(conv(widths[0], (CHANNELS + _PAINT) * config.patch**2))
 
     def coarse(self, errors: Float[Tensor, "B 7 H W"]) -> Float[Tensor, "B 7 h w"]:
-        """What is diffused: means over tokens. Noise of all pixels would be more numbers than a token has channels."""
+        """Means over tokens, which are diffused: noise of all pixels is more numbers than a token has channels."""
         return nn.functional.avg_pool2d(errors, self.config.patch)
 
     def normalized(self, layers: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
