@@ -90,7 +90,10 @@ def _close_loop(builder: "_Builder", loop: list[int], sides: list[bool]) -> None
     chord = builder.add((builder.points[loop[low]] + builder.points[loop[high]]) / 2, loop[low])
     for run in (one, other):
         half = len(run) // 2
-        builder.patch(run[: half + 1], run[: half - 1 : -1], chord)
+        if len(run) == 2:
+            builder.close_edge(run[0], run[1], chord)
+        else:
+            builder.patch(run[: half + 1], run[: half - 1 : -1], chord)
 
 
 class _Builder:
@@ -130,6 +133,10 @@ class _Builder:
         middle += [self.add(point, near) for point, near in zip((a + b) / 2, beside, strict=True)]
         self._zip(left, middle, False, chord is None)
         self._zip(right, middle, True, chord is None)
+
+    def close_edge(self, start: int, stop: int, chord: int) -> None:
+        """Close the space between one edge of the border and the chord."""
+        self._face((start, stop, chord), False)
 
     def _zip(self, chain: list[int], middle: list[int], flipped: bool, shared_start: bool) -> None:
         """Triangles between a chain and the middle line, nearest first.
