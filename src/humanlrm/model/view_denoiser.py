@@ -29,6 +29,8 @@ _ERROR_DEVIATIONS = (0.25, 0.25, 0.25, 0.5, 0.2, 0.2, 0.2)
 _PHOTO, _SKELETON, _FINER = 5, 4, 2
 #: Channels of the colors that the photo shows nearest.
 _NEAREST = 3
+#: Cells per side among which the nearest is sought, and the share of a cell that shows the person at least.
+_CELLS, _LEAST_SHOWN = 32, 0.1
 #: Logarithm (over 4) of the noise from which on the network is shown none of it.
 _NOTHING_LEFT = math.log(79.0) / 4
 #: Channels with which the network paints over the back's copy: colors and the mask's logit, which begins here.
@@ -96,18 +98,21 @@ class ViewCondition(DenoiserCondition):
 
 
 def fill(colors: Float[Tensor, "B 3 H W"], known: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Colors everywhere: where none is known, the mean of the smallest square around in which some are, smoothed.
+    """Colors everywhere: where none is known, that of the nearest of 32 x 32 cells in which some are.
 
     Args:
         colors: times ``known``.
     """
-    mean = colors / known.clamp(min=1e-3)
-    side = min(colors.shape[-2:])
-    if side % 2 or side == 1:
-        return mean
-    coarser = fill(nn.functional.avg_pool2d(colors, 2), nn.functional.avg_pool2d(known, 2))
-    around = nn.functional.interpolate(coarser, scale_factor=2, mode="bilinear")
-    return around + known.clamp(max=1) * (mean - around)
+    side = min(_CELLS, colors.shape[-1])
+    shown, share = (nn.functional.adaptive_avg_pool2d(x, side) for x in (colors, known))
+    axis = torch.arange(side, device=colors.device, dtype=torch.float32)
+    cells = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
+    empty = share.flatten(1) < _LEAST_SHOWN
+    nearest = (torch.cdist(cells, cells) + 1e6 * empty[:, None].to(colors)).argmin(-1)
+    means = (shown / share.clamp(min=1e-3)).flatten(2)
+    coarse = means.gather(2, nearest[:, None].expand(-1, 3, -1)).unflatten(2, (side, side))
+    around = nn.functional.interpolate(coarse, colors.shape[-2:], mode="bilinear")
+    return around + known.clamp(max=1) * (colors / known.clamp(min=1e-3) - around)
 
 
 def in_square(
