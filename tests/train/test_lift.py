@@ -99,7 +99,7 @@ def test_a_fit_that_was_stopped_goes_on_as_if_it_had_not_been(folder, tmp_path):
     whole, stopped, resumed = lifter(), lifter(), lifter()
     fit_lifter(whole, folder, 30, seed=0)
     asked = FitProgress(tmp_path / "fit.safetensors", lambda done, _: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(StopRequested, match="after 1 of the 30 steps"):
+    with pytest.raises(StopRequested, match="after 1 of 30 steps"):
         fit_lifter(stopped, folder, 30, seed=0, progress=asked)
     reported: list[tuple[int, int]] = []
     progress = FitProgress(asked.file, lambda *steps: reported.append(steps))
