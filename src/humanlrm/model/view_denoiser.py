@@ -29,8 +29,9 @@ _ERROR_DEVIATIONS = (0.25, 0.25, 0.25, 0.5, 0.2, 0.2, 0.2)
 _PHOTO, _SKELETON, _FINER = 5, 4, 2
 #: Channels of the colors that the photo shows nearest.
 _NEAREST = 3
-#: Cells per side among which the nearest is sought, and the share of a cell that shows the person at least.
-_CELLS, _LEAST_SHOWN = 32, 0.1
+#: Cells per side among which the nearest are sought, the share of a cell that shows the person at least, and the
+#: distance in cells at which one counts e times less than the nearest.
+_CELLS, _LEAST_SHOWN, _SOFT_CELLS = 32, 0.1, 2.0
 #: Logarithm (over 4) of the noise from which on the network is shown none of it.
 _NOTHING_LEFT = math.log(79.0) / 4
 #: Channels with which the network paints over the back's copy: colors and the mask's logit, which begins here.
@@ -98,7 +99,7 @@ class ViewCondition(DenoiserCondition):
 
 
 def fill(colors: Float[Tensor, "B 3 H W"], known: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """Colors everywhere: where none is known, that of the nearest of 32 x 32 cells in which some are.
+    """Colors everywhere: where none is known, those of the nearest of 32 x 32 cells in which some are.
 
     Args:
         colors: times ``known``.
@@ -108,9 +109,9 @@ def fill(colors: Float[Tensor, "B 3 H W"], known: Float[Tensor, "B 1 H W"]) -> F
     axis = torch.arange(side, device=colors.device, dtype=torch.float32)
     cells = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).view(-1, 2)
     empty = share.flatten(1) < _LEAST_SHOWN
-    nearest = (torch.cdist(cells, cells) + 1e6 * empty[:, None].to(colors)).argmin(-1)
+    near = torch.softmax(-torch.cdist(cells, cells) / _SOFT_CELLS - 1e6 * empty[:, None].to(colors), dim=-1)
     means = (shown / share.clamp(min=1e-3)).flatten(2)
-    coarse = means.gather(2, nearest[:, None].expand(-1, 3, -1)).unflatten(2, (side, side))
+    coarse = (means @ near.transpose(1, 2)).unflatten(2, (side, side))
     around = nn.functional.interpolate(coarse, colors.shape[-2:], mode="bilinear")
     return around + known.clamp(max=1) * (colors / known.clamp(min=1e-3) - around)
 
