@@ -20,8 +20,12 @@ from humanlrm.data.render.shoot import RenderSettings, render_subject  # noqa: E
 from humanlrm.data.scan import Scan  # noqa: E402
 from humanlrm.data.shards import ShardFolder, write_shard  # noqa: E402
 from humanlrm.data.subject import Subject  # noqa: E402
+from humanlrm.model.config import tiny  # noqa: E402
+from humanlrm.model.lrm import build  # noqa: E402
+from humanlrm.model.pretrained import save_pretrained  # noqa: E402
 from humanlrm.people.procedural.person import make_person  # noqa: E402
 from humanlrm.photo.blazepose import PoseDetector  # noqa: E402
+from humanlrm.train.checkpoint import trained_parameters  # noqa: E402
 from humanlrm.views import Batch, collate  # noqa: E402
 
 torch.set_num_threads(1)
@@ -89,3 +93,12 @@ def batch(shards) -> Batch:
     """Two samples without augmentation, at the size of the tiny preset."""
     data = TrainingDataset(ShardFolder(shards), SampleSettings(48, 24, augment=False, image_px=64), seed=0)
     return collate([data[0], data[1]])
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """An untrained tiny model: solid, because its field starts as a prior."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
+    return folder

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-import torch
 import trimesh
 from PIL import Image
 
@@ -19,22 +18,12 @@ from humanlrm.data.shards import ShardFolder
 from humanlrm.model.config import tiny
 from humanlrm.model.history import read_history
 from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import SHIPPED, save_pretrained
-from humanlrm.train.checkpoint import trained_parameters
+from humanlrm.model.pretrained import SHIPPED
 
 AVATAR = Path(__file__).parents[1] / "examples" / "avatar.jpg"
 needs_shipped_weights = pytest.mark.skipif(
     not (SHIPPED / "model.safetensors").exists(), reason="the package has no weights yet"
 )
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    """An untrained tiny model: solid, because its field starts as a prior."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,29 +10,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-import torch
 import trimesh
 
 from humanlrm.cli import main
 from humanlrm.mesh.export import save
 from humanlrm.mesh.surface import TexturedMesh
-from humanlrm.model.config import tiny
-from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import save_pretrained
-from humanlrm.train.checkpoint import trained_parameters
 
 AVATAR = Path(__file__).parents[1] / "examples" / "avatar.jpg"
 SIZES = ("--resolution", "64", "--texture-px", "64", "--faces", "1000")
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    """An untrained tiny model: solid, because its field starts as a prior."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_pretrained(folder, tiny(), dict(trained_parameters(build(tiny()))))
-    return folder
 
 
 def reconstruct(weights: Path, *words: object) -> int:

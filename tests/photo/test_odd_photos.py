@@ -1,7 +1,6 @@
 """Laws of who is found in photos that are hard: odd outlines, people who touch, lost parts, turned photos, things."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,26 +11,14 @@ from humanlrm.data.render.environment import random_surroundings
 from humanlrm.data.render.group import GroupPhoto, photograph_group, stand_in_row
 from humanlrm.data.render.odd_pictures import odd_pictures
 from humanlrm.people.procedural.person import make_person
-from humanlrm.photo.blazepose import DetectedPose, PoseDetector
+from humanlrm.photo.blazepose import DetectedPose
 from humanlrm.photo.competition import compete
 from humanlrm.photo.load import Photo, PhotoError, load_photo, with_mask
 from humanlrm.photo.missing_parts import mend, missing_remarks
 from humanlrm.photo.plausibility import measure_signs
-from humanlrm.photo.segment import Segmentation, choose_person, segment
+from humanlrm.photo.segment import choose_person, segment
 from humanlrm.photo.upright import turn_upright
 from humanlrm.settings import Selection
-
-AVATAR = Path(__file__).parents[2] / "examples" / "avatar.jpg"
-
-
-@pytest.fixture(scope="module")
-def avatar() -> Photo:
-    return load_photo(AVATAR)
-
-
-@pytest.fixture(scope="module")
-def found(avatar, detector: PoseDetector) -> Segmentation:
-    return segment(avatar, detector)
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,14 @@
 """Laws of people whose clothes have the color of the ground, of legs alone, and of tight crops."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from humanlrm.photo.blazepose import PoseDetector
 from humanlrm.photo.contrast import raise_contrast
-from humanlrm.photo.load import Photo, load_photo
-from humanlrm.photo.segment import Segmentation, segment
+from humanlrm.photo.load import Photo
+from humanlrm.photo.segment import segment
 from humanlrm.photo.visibility import measure_visibility, visibility_remarks
-
-AVATAR = Path(__file__).parents[2] / "examples" / "avatar.jpg"
-
-
-@pytest.fixture(scope="module")
-def avatar() -> Photo:
-    return load_photo(AVATAR)
-
-
-@pytest.fixture(scope="module")
-def found(avatar, detector: PoseDetector) -> Segmentation:
-    return segment(avatar, detector)
 
 
 def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -67,14 +67,6 @@ def add_noise(
     return clean + append_dims(sigma, noise) * noise
 
 
-def denoised(
-    network: Network[Condition], noisy: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"], condition: Condition
-) -> Float[Tensor, "B *D"]:
-    """The expected clean sample: ``c_skip x + c_out F(c_in x, log(sigma) / 4)`` (EDM, equation 7)."""
-    c_skip, c_out, c_in = (append_dims(c, noisy) for c in scalings(sigma))
-    return c_skip * noisy + c_out * network(c_in * noisy, sigma.log() / 4, condition)
-
-
 def predicted(
     network: Network[Condition], noisy: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"], condition: Condition
 ) -> Float[Tensor, "B *E"]:
@@ -85,6 +77,14 @@ def predicted(
     """
     _, _, c_in = (append_dims(c, noisy) for c in scalings(sigma))
     return network(c_in * noisy, sigma.log() / 4, condition)
+
+
+def denoised(
+    network: Network[Condition], noisy: Float[Tensor, "B *D"], sigma: Float[Tensor, "B"], condition: Condition
+) -> Float[Tensor, "B *D"]:
+    """The expected clean sample: ``c_skip x + c_out F(c_in x, log(sigma) / 4)`` (EDM, equation 7)."""
+    c_skip, c_out, _ = (append_dims(c, noisy) for c in scalings(sigma))
+    return c_skip * noisy + c_out * predicted(network, noisy, sigma, condition)
 
 
 def denoising_loss(

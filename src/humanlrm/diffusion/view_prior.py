@@ -124,16 +124,10 @@ def sample_layers(
     """Layers for conditions. All of a batch get the same noise. What the photo shows of the front is imposed."""
     side = denoiser.config.image_px // denoiser.config.patch
     noise = draw_noise(seed, 1, (CHANNELS, side, side)).to(condition.photo).expand(len(condition.photo), -1, -1, -1)
-    shown = condition.visible
-
-    def denoise(noisy: Tensor, sigma: float) -> Tensor:
-        errors = predicted(denoiser, noisy, noisy.new_full((len(noisy),), sigma), condition)
-        return torch.cat([errors[:, :4] * (1 - shown), errors[:, 4:]], dim=1)
-
     levels = [MOST_NOISE, 0.0] if steps == 1 else geometric_levels(steps)
     x, errors = noise * levels[0], torch.zeros(0)
     for sigma, sigma_next in pairwise(levels):  # DDIM on the coarse errors; the last step gives the fine ones
-        errors = denoise(x, sigma)
+        errors = condition.imposed(predicted(denoiser, x, x.new_full((len(x),), sigma), condition))
         coarse = denoiser.coarse(errors)
         x = coarse + (sigma_next / sigma) * (x - coarse)
     return denoiser.restored(errors, condition)

@@ -118,8 +118,7 @@ def _absorb_specks(
     cosine = unit_face_normals(surface) @ _AXES.T
     face = np.arange(len(axis))
     for turn in range(_ABSORBING_ROUNDS):
-        chart = _connected(neighbours, axis + 6 * layer)
-        small = np.bincount(chart)[chart] < _SMALL_CHART_FACES
+        small = _in_specks(neighbours, axis + 6 * layer)
         other = neighbours[:, turn % 3]
         joins = small & ~small[other] & (layer % 2 == layer[other] % 2)
         joins &= cosine[face, axis[other]] > _LEAST_SPECK_COSINE
@@ -144,8 +143,7 @@ def _join_specks(
     layer: Int[np.ndarray, "F"],
 ) -> tuple[Int[np.ndarray, "F"], Int[np.ndarray, "F"]]:
     """Axes and layers with one chart for specks that touch, where all of their faces are seen from one side."""
-    chart = _connected(neighbours, axis + 6 * layer)
-    small = np.bincount(chart)[chart] < _SMALL_CHART_FACES
+    small = _in_specks(neighbours, axis + 6 * layer)
     _, region = np.unique(np.where(small, _connected(neighbours, 2 * small + layer % 2), -1), return_inverse=True)
     worst = np.full((region.max() + 1, 6), np.inf)
     np.minimum.at(worst, region, unit_face_normals(surface) @ _AXES.T)
@@ -169,8 +167,7 @@ def _vote_axes(surface: TriangleSurface, neighbours: Int[np.ndarray, "F 3"]) -> 
         votes = axis[neighbours][..., None] == np.arange(6)
         axis = (score + _VOTE * votes.sum(axis=1)).argmax(axis=1)
     for _ in range(_VOTING_ROUNDS):
-        chart = _connected(neighbours, axis)
-        small = np.bincount(chart)[chart] < _SMALL_CHART_FACES
+        small = _in_specks(neighbours, axis)
         # Specks join a neighbouring larger chart if they can be seen from its side at all.
         votes = (axis[neighbours][..., None] == np.arange(6)) & ~small[neighbours][..., None]
         offers = votes.any(axis=1) & (cosine > _LEAST_SPECK_COSINE)
@@ -188,6 +185,12 @@ def _connected(neighbours: Int[np.ndarray, "F 3"], label: Int[np.ndarray, "F"]) 
     same = label[face] == label[other]
     links = coo_matrix((np.ones(same.sum(), dtype=np.int8), (face[same], other[same])), (len(label), len(label)))
     return connected_components(links, directed=False)[1]
+
+
+def _in_specks(neighbours: Int[np.ndarray, "F 3"], label: Int[np.ndarray, "F"]) -> Bool[np.ndarray, "F"]:
+    """True for faces of connected regions of one label that are specks."""
+    chart = _connected(neighbours, label)
+    return np.bincount(chart)[chart] < _SMALL_CHART_FACES
 
 
 def _flatten(surface: TriangleSurface, axis: Int[np.ndarray, "F"]) -> Float[np.ndarray, "F 3 3"]:

@@ -97,6 +97,10 @@ class ViewCondition(DenoiserCondition):
         """1 where the photo shows the person."""
         return (self.photo[:, 3:4] > 0.5).to(self.photo)
 
+    def imposed(self, errors: Float[Tensor, "B 7 H W"]) -> Float[Tensor, "B 7 H W"]:
+        """Errors of the copy, 0 in the front where the photo shows the person."""
+        return torch.cat([errors[:, :4] * (1 - self.visible), errors[:, 4:]], dim=1)
+
 
 def fill(colors: Float[Tensor, "B 3 H W"], known: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B 3 H W"]:
     """Colors everywhere: where none is known, those of the nearest of 32 x 32 cells in which some are.
@@ -173,13 +177,11 @@ class ViewDenoiser(nn.Module):
 
     def normalized(self, layers: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
         """Errors of the copy, of deviation about 1; 0 in the front where the photo shows the person."""
-        errors = (layers - condition.copy) / self.deviations
-        return torch.cat([errors[:, :4] * (1 - condition.visible), errors[:, 4:]], dim=1)
+        return condition.imposed((layers - condition.copy) / self.deviations)
 
     def restored(self, errors: Float[Tensor, "B 7 H W"], condition: ViewCondition) -> Float[Tensor, "B 7 H W"]:
         """Inverse of :meth:`normalized`: layers in [0, 1]. Where the photo shows the person, the front is the photo."""
-        open_front = torch.cat([errors[:, :4] * (1 - condition.visible), errors[:, 4:]], dim=1)
-        return (condition.copy + open_front * self.deviations).clamp(0, 1)
+        return (condition.copy + condition.imposed(errors) * self.deviations).clamp(0, 1)
 
     def forward(
         self, noisy: Float[Tensor, "B 7 h w"], log_noise: Float[Tensor, "B"], condition: ViewCondition
