@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import imageio.v3
+import numpy as np
 import pytest
 import trimesh
 from PIL import Image
@@ -159,6 +161,17 @@ def test_impossible_options_are_refused_with_their_name(http, field, value):
 
 def test_a_film_that_was_not_asked_for_is_explained(http, person):
     assert_problem(http.get(f"{URL}/{person.job['id']}/turntable.mp4"), 404, "turntable=true")
+
+
+def test_a_film_comes_as_an_mp4_that_turns(http):
+    pytest.importorskip("av")
+    job = wait(http, post(http, AVATAR.read_bytes(), turntable="true").json()["id"])
+    answer = http.get(f"{URL}/{job['id']}/turntable.mp4")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+    frames = imageio.v3.imread(answer.content, extension=".mp4", plugin="pyav").astype(float)
+    assert len(frames) > 20
+    half = len(frames) // 2
+    assert np.abs(frames[half] - frames[0]).mean() > 3 * np.abs(frames[-1] - frames[0]).mean()
 
 
 def test_a_photo_of_nobody_fails_with_the_reason(http):
