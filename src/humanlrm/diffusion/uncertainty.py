@@ -13,7 +13,7 @@ from humanlrm.render.density import laplace_density
 from humanlrm.render.sampling import absorbed
 
 #: Largest distance from a vertex at which a surface is looked for (box units), and evaluations along that line.
-_REACH, _PLACES = 0.15, 25
+_DEPTH_RANGE, _PLACES = 0.15, 25
 #: Distance over which a landmark's share of a vertex's motion falls by e (box units).
 _LANDMARK_FALLOFF = 0.15
 
@@ -60,7 +60,7 @@ def measure_uncertainty(
     for values in _along_normals(vertices, normals, fields):
         spreads.append(_crossing(values).std(0, correction=0))
         density = laplace_density((values[..., 1:] + values[..., :-1]) / 2, values.new_tensor(beta))
-        width = torch.full_like(density, 2 * _REACH / (_PLACES - 1))
+        width = torch.full_like(density, 2 * _DEPTH_RANGE / (_PLACES - 1))
         absences.append(1 - absorbed(density, width).sum(-1).mean(0))
     spread = torch.cat(spreads)
     if poses is not None:
@@ -103,7 +103,7 @@ def surface_offsets(
 
 def _offsets(like: Tensor) -> Float[Tensor, "S"]:
     """Offsets along a normal, from outside to inside, as light comes."""
-    return torch.linspace(_REACH, -_REACH, _PLACES).to(like)
+    return torch.linspace(_DEPTH_RANGE, -_DEPTH_RANGE, _PLACES).to(like)
 
 
 def _along_normals(

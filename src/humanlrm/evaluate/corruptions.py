@@ -17,7 +17,7 @@ from humanlrm.evaluate.renderer import EvalPhoto, EvalRenderer, Viewpoint, camer
 from humanlrm.people.procedural.person import make_person
 
 _BOTTOM, _SIDE, _BOX, _PERSON = tuple(PROTOCOLS["occlusion"])[1:]
-_LIMBS = {
+_MOVED_LIMBS = {
     f"{side} {limb}": tuple(f"{side}_{part}" for part in parts)
     for side in ("left", "right")
     for limb, parts in {"arm": ("elbow", "wrist", "hand"), "leg": ("knee", "ankle", "toe")}.items()
@@ -154,7 +154,7 @@ def corrupt_landmarks(
         raise ValueError("the landmark protocol needs true landmarks, this scan has none; leave the protocol out")
     kind, level = condition.kind, condition.level
     limb_rng = np.random.default_rng([limb_seed, 5])
-    limb = _LIMBS[str(limb_rng.choice(list(_LIMBS)))]
+    limb = _MOVED_LIMBS[str(limb_rng.choice(list(_MOVED_LIMBS)))]
     step = limb_rng.normal(size=3)
     step *= (level if kind == "limb moved cm" else 10.0) / cm_per_unit / np.linalg.norm(step)
     out = detected.clone() if kind == "detected" else exact_landmarks(truth)

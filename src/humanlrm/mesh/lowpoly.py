@@ -15,7 +15,7 @@ from humanlrm.mesh.texels import Texels, paint, rasterize
 from humanlrm.mesh.unwrap import unwrap
 
 #: The detailed surface is looked for this far along the normal, in both directions (box units).
-_REACH = 0.03
+_LARGEST_SHIFT = 0.03
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _nearest_hits(
     face = np.where(use_inward, inward.face, outward.face)
     barycentric = np.where(use_inward[:, None], inward.barycentric, outward.barycentric)
     distance = np.minimum(inward.distance, outward.distance)
-    lost = np.flatnonzero(~(distance < _REACH))
+    lost = np.flatnonzero(~(distance < _LARGEST_SHIFT))
     if len(lost):
         corners = detailed.faces.ravel()
         vertex_face, vertex_corner = (

@@ -27,12 +27,12 @@ _OUTLINE_BAND, _OUTLINE_COSINE = 1.5 * _PIXEL, 0.5
 _BLUR_PX = 2.0
 #: Largest distance to the photo's outline (box units): one farther off is that of something else, such as a thing that
 #: stands in front of the person.
-_REACH = 0.045
+_OUTWARD = 0.045
 #: The same, inward, for vertices that nothing else hides. A skull that is taken for larger than it is by more than the
 #: reach would keep a knob where all around it moves.
 _UNOCCLUDED_REACH = 0.13
 #: Pixels around the surface in which outlines are compared.
-_ROOM_PX = int(np.ceil(_REACH / _PIXEL)) + 4
+_ROOM_PX = int(np.ceil(_OUTWARD / _PIXEL)) + 4
 #: Length of the surface over which shifts are smoothed and carried on (box units), and number of smoothings.
 _SMOOTHING_LENGTH, _PASSES = 0.05, 2
 #: Shifts fade to 0 where the smoothed weight of the outline is as small as this.
@@ -156,7 +156,7 @@ def _outline_shifts(
     down, right = np.gradient(gaussian_filter(own_distance, _BLUR_PX))
     slope = np.stack([bilinear(np.asarray(part), pixels) for part in (down, right)], axis=-1)
     outward = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
-    distance, near = _distance_to_outline(photo_distance, pixels, outward, _REACH)
+    distance, near = _distance_to_outline(photo_distance, pixels, outward, _OUTWARD)
     if unoccluded is not None:
         far = np.flatnonzero(~near & unoccluded[index])
         distance[far], near[far] = _distance_to_outline(photo_distance, pixels[far], outward[far], _UNOCCLUDED_REACH)
@@ -172,9 +172,9 @@ def _distance_to_outline(
 ) -> tuple[Float[np.ndarray, "K"], Bool[np.ndarray, "K"]]:
     """Signed distance outward to the nearest place where a line leaves the photo's person, and whether there is one.
 
-    Distances are box units in the plane z = 0. Lines end ``_REACH`` outward and ``inward``.
+    Distances are box units in the plane z = 0. Lines end ``_OUTWARD`` outward and ``inward``.
     """
-    steps = np.arange(-inward, _REACH, _PIXEL / 2)
+    steps = np.arange(-inward, _OUTWARD, _PIXEL / 2)
     values = bilinear(photo, pixels[:, None] + outward[:, None] * (steps / _PIXEL)[:, None])
     inside, outside = values[:, :-1], values[:, 1:]
     leaves = (inside < 0) & (outside >= 0)

@@ -18,7 +18,7 @@ _LEAST_COVERED, _CORE = 0.35, -0.02
 #: Radius of the middle of a skull (same units).
 _SKULL = 0.06
 #: How far from its bone a lost part may reach (same units): heads are wider than necks.
-_REACH, _HEAD_REACH = 0.03, 0.10
+_LIMB_REACH, _HEAD_REACH = 0.03, 0.10
 #: Bone of each part that is named; left and right limbs are the others.
 _HEAD = BONES.tolist().index([LANDMARKS.index("neck"), LANDMARKS.index("head")])
 
@@ -44,7 +44,7 @@ def mend(
     for bone in lost:
         cores |= _core(bone, pose, points)
         distance = skeleton_distance(pose, points, np.array([bone]))
-        reach |= distance < (_HEAD_REACH if bone == _HEAD else _REACH)
+        reach |= distance < (_HEAD_REACH if bone == _HEAD else _LIMB_REACH)
     # Around a lost part the mask says nothing: skeleton and edges decide.
     open_mask = np.where(reach, np.maximum(mask, np.float32(0.5)), mask)
     share = compete(rgb, [replace(pose, mask=np.where(cores, np.float32(1), open_mask))])[0]

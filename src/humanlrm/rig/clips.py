@@ -15,7 +15,7 @@ from humanlrm.rig.pose import world_rotations
 from humanlrm.rig.skeleton import JOINT, JOINTS
 
 _FRAMES_PER_S = 30
-_SIDES = (("left", 1.0), ("right", -1.0))
+_SIGNED_SIDES = (("left", 1.0), ("right", -1.0))
 #: Turns of joints relative to their parents, by name.
 _Turns = dict[str, Rotation]
 
@@ -56,7 +56,7 @@ def _walk(phase: Float[np.ndarray, "T"]) -> _Turns:
         "chest": _turn("y", 6 * swing) * _turn("x", np.full_like(phase, 2)),
         "neck": _turn("y", -5 * swing) * _turn("x", np.full_like(phase, -3)),
     }
-    for side, sign in _SIDES:
+    for side, sign in _SIGNED_SIDES:
         own = phase if sign > 0 else (phase + 0.5) % 1
         ahead = np.cos(2 * np.pi * own)
         hip = 8 + 20 * ahead - 4 * _bump(own, 0.85, 0.1)
@@ -80,7 +80,7 @@ def _idle(phase: Float[np.ndarray, "T"]) -> _Turns:
         "neck": _turn("y", 5 * np.sin(2 * np.pi * phase + 0.8)) * _turn("x", 0.8 * breath),
         "head": _turn("y", 6 * np.sin(2 * np.pi * phase + 0.8)),
     }
-    for side, sign in _SIDES:
+    for side, sign in _SIGNED_SIDES:
         turns[f"{side}UpperLeg"] = _turn("y", -2 * sway) * _turn("z", -1.5 * sway + 2 * sign)
         turns[f"{side}Shoulder"] = _turn("z", 1.5 * sign * breath)
         turns |= _arm(side, sign, 74 - breath, 2 * sway * sign + 0 * phase, 14 + 2 * breath)

@@ -18,7 +18,7 @@ from humanlrm.rig.weights import bone_distances, nearest_on_segments
 from humanlrm.rig.wounds import CutSurface, close_wounds, smooth_border, split_vertices
 
 #: Limbs that are cut free, in this order: name in sentences, joint where the limb begins, and the joints that move it.
-_LIMBS = {
+_CUT_LIMBS = {
     "left arm": ("leftUpperArm", "leftLowerArm", "leftHand"),
     "right arm": ("rightUpperArm", "rightLowerArm", "rightHand"),
     "left leg": ("leftUpperLeg", "leftLowerLeg", "leftFoot", "leftToes"),
@@ -59,7 +59,7 @@ def part_limbs(mesh: TexturedMesh, skeleton: Skeleton) -> Parted:
     )
     bones = bone_distances(TriangleSurface(mesh.vertices[first], cut.faces), skeleton)
     sentences, source, excluded = [], np.arange(len(first)), np.zeros((len(first), len(JOINTS)), bool)
-    for name, joints in _LIMBS.items():
+    for name, joints in _CUT_LIMBS.items():
         numbers = [JOINT[joint] for joint in joints]
         parted = _part_limb(cut, bones.preference(numbers)[source], skeleton, joints)
         if parted is None:

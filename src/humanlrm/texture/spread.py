@@ -21,7 +21,7 @@ FieldColor = Callable[[Float[Tensor, "P 3"], Float[Tensor, "P 3"]], Float[Tensor
 #: Points per evaluation of the field.
 _CHUNK_POINTS = 65536
 #: Box units over which the pictures' colors reach into what they do not show, before the field's count.
-_REACH = 0.12
+_COLOR_REACH = 0.12
 #: Support of the pictures from which on the field is not evaluated.
 _SUPPORTED = 0.999
 
@@ -105,7 +105,7 @@ def spread_colors(groups: Sequence[PhotoViews], surface: TriangleSurface, normal
     length = np.sqrt(np.abs(np.linalg.norm(face_normals(surface), axis=-1)).mean() * 1.15)
     hold = degree * trust / (1.1 - trust)
     # On a regular mesh of this edge length the solution falls by e over the reach.
-    screening = degree * (1 - trust) * (length / _REACH) ** 2 / 4 + 1e-6
+    screening = degree * (1 - trust) * (length / _COLOR_REACH) ** 2 / 4 + 1e-6
     pictures = np.column_stack([shown, np.ones_like(trust)])
     lent = _solve(edges, degree + hold + screening, hold[:, None] * pictures, trust[:, None] * pictures)
     return Spread(lent[:, :3], lent[:, 3:].clip(0, 1))

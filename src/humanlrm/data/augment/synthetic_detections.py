@@ -15,7 +15,7 @@ from humanlrm.data.render.camera_sampling import MILD_PITCH_DEG, MILD_SHARE, PIT
 from humanlrm.data.settings import FOV_DEG
 from humanlrm.frame import CAMERA_DISTANCE, SUBJECT_SPAN
 
-_TRUNK = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]
+_TRUNK_CORNERS = [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "hip")]
 #: The mask's box is larger than the landmarks' by about this much, box units.
 _BOX_MARGIN = 0.14
 #: Least distance of the camera, box units.
@@ -56,7 +56,7 @@ def synthetic_detections(
     # A body that points at the camera would be enlarged until it reaches the camera.
     extent = ((turned.amax(1) - turned.amin(1)) * torch.tensor([1.0, 1.0, _DEPTH_SHARE])).amax(1)
     body = turned * ((SUBJECT_SPAN - _BOX_MARGIN - dice.normal(0.06).abs()) / extent)[:, None, None]
-    middle = 0.7 * body[:, _TRUNK, 2].mean(1) + 0.3 * body[..., 2].mean(1) + dice.normal(0.03)
+    middle = 0.7 * body[:, _TRUNK_CORNERS, 2].mean(1) + 0.3 * body[..., 2].mean(1) + dice.normal(0.03)
     z = body[..., 2] - middle[:, None]
     narrowest, widest = FOV_DEG
     fov_rad = narrowest * (widest / narrowest) ** dice.uniform(0, 1) * (math.pi / 180)
@@ -93,7 +93,7 @@ def _detected(seen: Float[Tensor, "N J 2"], truth: Float[Tensor, "N J 3"], dice:
         + dice.normal(0.12, 1) * truth[..., 1]
         + dice.normal(1, COUNT) * dice.uniform(0.03, 0.12, 1)
     )
-    z = z - 0.7 * z[:, _TRUNK].mean(1, keepdim=True)
+    z = z - 0.7 * z[:, _TRUNK_CORNERS].mean(1, keepdim=True)
     far = torch.where(dice.uniform(0, 1, COUNT, 1) < 0.1, 4.0, 1.0)
     pixels = seen + dice.normal(1, COUNT, 2) * (0.012 + dice.uniform(0, 0.03, 1, 1) * far)
     xy = pixels * (1 - z / CAMERA_DISTANCE)[..., None]

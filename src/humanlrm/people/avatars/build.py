@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from humanlrm.people.armature import Armature
 from humanlrm.people.poses.pack import POSE_INDEX, retargeted
 
-_SIDES = (("left", "Left"), ("right", "Right"))
+_SIDE_NAMES = (("left", "Left"), ("right", "Right"))
 #: Rig joint -> joint of a pose. Other rig joints follow their parent.
 RIG_JOINTS: dict[str, str] = {
     "Hips": "pelvis",
@@ -20,7 +20,7 @@ RIG_JOINTS: dict[str, str] = {
     "Head": "head",
 } | {
     f"{rig_side}{rig}": f"{side}_{joint}"
-    for side, rig_side in _SIDES
+    for side, rig_side in _SIDE_NAMES
     for rig, joint in {
         "Shoulder": "clavicle",
         "Arm": "shoulder",
@@ -99,7 +99,7 @@ def build_matrices(rig: Armature, build: Build) -> Float[np.ndarray, "J 3 3"]:
         "Neck": _trunk((build.neck, build.neck), long),
         "Head": np.eye(3) * build.head,
     }
-    for _, side in _SIDES:
+    for _, side in _SIDE_NAMES:
         stretched[f"{side}Shoulder"] = _trunk(build.chest, long)
         stretched[f"{side}Hand"] = np.eye(3) * build.hand
         stretched[f"{side}Foot"] = np.eye(3) * build.foot

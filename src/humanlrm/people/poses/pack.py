@@ -17,11 +17,11 @@ from scipy.spatial.transform import Rotation
 
 Split = Literal["train", "val"]
 
-_TRUNK = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
+_TRUNK_BONES = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
 _ARM, _LEG = ("clavicle", "shoulder", "elbow", "wrist"), ("hip", "knee", "ankle", "toe")
 #: The 22 joints of a pose, in the pack's order; parents come before children.
 POSE_JOINTS: tuple[str, ...] = (
-    *_TRUNK,
+    *_TRUNK_BONES,
     *(f"{side}_{joint}" for limb in (_ARM, _LEG) for side in ("left", "right") for joint in limb),
 )
 POSE_PARENTS: tuple[int, ...] = (-1, 0, 1, 2, 3, 4, 3, 6, 7, 8, 3, 10, 11, 12, 0, 14, 15, 16, 0, 18, 19, 20)
