@@ -155,7 +155,7 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder}: no readable config.json and model.safetensors ({error})") from error
 
 
-def fill(model: Network, tensors: dict[str, Tensor], folder: Path, device: str | torch.device) -> Network:
+def with_weights(model: Network, tensors: dict[str, Tensor], folder: Path, device: str | torch.device) -> Network:
     """A new network with the tensors of a folder, in evaluation mode.
 
     Raises:
@@ -172,7 +172,7 @@ def from_pretrained(folder: Path = SHIPPED, device: str | torch.device = "cpu") 
         CheckpointError: the folder is incomplete or damaged, or its config and tensors disagree.
     """
     config, tensors = read_pretrained(folder)
-    return fill(build(config), tensors, folder, device)
+    return with_weights(build(config), tensors, folder, device)
 
 
 def pose_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> PoseDenoiser:
@@ -183,7 +183,7 @@ def pose_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cp
     """
     wrong = "holds no denoiser of landmarks; `humanlrm train-poses` makes one"
     config, tensors = read_denoiser(folder, PoseDenoiserConfig, wrong)
-    return fill(PoseDenoiser(config), tensors, folder, device)
+    return with_weights(PoseDenoiser(config), tensors, folder, device)
 
 
 def view_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -> ViewDenoiser:
@@ -194,7 +194,7 @@ def view_denoiser_from_pretrained(folder: Path, device: str | torch.device = "cp
     """
     wrong = "holds no denoiser of layered views; `humanlrm train-views` makes one"
     config, tensors = read_denoiser(folder, ViewDenoiserConfig, wrong)
-    return fill(ViewDenoiser(config), tensors, folder, device)
+    return with_weights(ViewDenoiser(config), tensors, folder, device)
 
 
 def with_landmarks(

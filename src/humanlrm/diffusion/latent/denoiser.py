@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from humanlrm.model.blocks import Attention, zero_init
 from humanlrm.model.pose_denoiser import DenoiserCondition, LevelEmbedding
-from humanlrm.model.pretrained import fill, read_denoiser
+from humanlrm.model.pretrained import read_denoiser, with_weights
 
 _EXPANSION = 4
 
@@ -203,4 +203,4 @@ def denoiser_from_pretrained(folder: Path, device: str | torch.device = "cpu") -
     """
     wrong = "holds a reconstruction model; give the folder of a denoiser"
     config, tensors = read_denoiser(folder, DenoiserConfig, wrong)
-    return fill(Denoiser(config), tensors, folder, device)
+    return with_weights(Denoiser(config), tensors, folder, device)
