@@ -28,8 +28,10 @@ _VRM = (("hips", "spine", "chest", "neck", "head"),
 _FRAMES = 3
 
 
-def bvh_text(names=_CMU, scale: float = 10.0, bend: dict[str, float] | None = None, drop: str = "") -> str:
-    """A T-pose in a file's own units; ``bend`` turns joints about z, more in every frame."""
+def bvh_text(
+    names=_CMU, scale: float = 10.0, bend: dict[str, float] | None = None, drop: str = "", splay_deg=0.0
+) -> str:
+    """A T-pose in a file's own units; ``bend`` turns joints about z, more in every frame. Legs may be apart at rest."""
     trunk, side_names, left, right = names
     rows: list[str] = []
     order: list[str] = []
@@ -49,7 +51,8 @@ def bvh_text(names=_CMU, scale: float = 10.0, bend: dict[str, float] | None = No
         s, ua, la, h, ul, ll, f, t = (name.format(word) for name in side_names)
         hand = (h, (0.25 * sign, 0, 0), [])
         arm = (s, (0.05 * sign, 0, 0), [(ua, (0.12 * sign, 0, 0), [(la, (0.28 * sign, 0, 0), [hand])])])
-        leg = (ul, (0.1 * sign, -0.05, 0), [(ll, (0, -0.42, 0), [(f, (0, -0.42, 0), [(t, (0, -0.05, 0.14), [])])])])
+        bone = (0.42 * sign * np.sin(np.deg2rad(splay_deg)), -0.42 * np.cos(np.deg2rad(splay_deg)), 0)
+        leg = (ul, (0.1 * sign, -0.05, 0), [(ll, bone, [(f, bone, [(t, (0, -0.05, 0.14), [])])])])
         return arm, leg
 
     (left_arm, left_leg), (right_arm, right_leg) = limbs(left, 1), limbs(right, -1)
@@ -128,6 +131,14 @@ def test_a_person_does_what_a_file_says(free, tmp_path):
     np.testing.assert_allclose(arm, [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0], atol=0.03)
     forearm = movement.rotations[2, JOINT["rightLowerArm"]] @ [-1, 0, 0]
     np.testing.assert_allclose(forearm, Rotation.from_euler("z", -60, degrees=True).apply([-1, 0, 0]), atol=0.03)
+
+
+def test_legs_that_are_apart_at_rest_come_together_as_in_files_of_cmu(tmp_path):
+    bend = {"LeftUpLeg": -21.0, "RightUpLeg": 21.0}
+    apart = read_bvh(write_bvh(tmp_path / "a.bvh", bvh_text(splay_deg=21.0, bend=bend))).motion
+    straight = read_bvh(write_bvh(tmp_path / "a.bvh", bvh_text())).motion
+    legs = [JOINT[f"{side}{bone}Leg"] for side in ("left", "right") for bone in ("Upper", "Lower")]
+    np.testing.assert_allclose(apart.rotations[1, legs], straight.rotations[1, legs], atol=0.02)
 
 
 def test_the_way_of_the_hips_is_scaled_to_the_legs(free, tmp_path):
