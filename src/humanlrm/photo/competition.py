@@ -95,8 +95,8 @@ def _rivals(
 ) -> list[DetectedPose]:
     """Other people, seen in the photo with this person covered."""
     height, width = rgb.shape[:2]
-    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    own = (person.mask > 0.5) & (skeleton_distance(person, np.stack([x, y], axis=-1)) < _COVER)
+    own = person.mask > 0.5
+    own[own] = skeleton_distance(person, np.argwhere(own)[:, ::-1] + 0.5) < _COVER
     if not own.any():
         return []
     covered = _cover(rgb, own)
@@ -138,20 +138,22 @@ def unit_px(pose: DetectedPose) -> float:
 
 def skeleton_distance(
     pose: DetectedPose, points: Float[np.ndarray, "*P 2"], bones: np.ndarray | None = None
-) -> Float[np.ndarray, "*P"]:
+) -> Float32[np.ndarray, "*P"]:
     """Distance of pixels from a person's bones less the bones' radii, in box units of a standing adult.
 
     Args:
         points: x, y in photo pixels.
         bones: numbers of the bones; ``None``: all.
     """
-    scale, nearest = unit_px(pose), np.full(points.shape[:-1], np.inf)
+    x, y = np.moveaxis(points.astype(np.float32) / np.float32(unit_px(pose)), -1, 0)
+    landmarks = (pose.landmarks[:, :2] / unit_px(pose)).astype(np.float32)
+    nearest = np.full(x.shape, np.inf, np.float32)
     for number in range(len(BONES)) if bones is None else bones:
-        start, end = pose.landmarks[BONES[number], :2]
-        along = end - start
-        share = np.clip(((points - start) @ along) / max(float(along @ along), 1e-6), 0, 1)
-        away = np.linalg.norm(points - start - share[..., None] * along, axis=-1)
-        nearest = np.minimum(nearest, away / scale - BONE_RADII[number])
+        start, end = landmarks[BONES[number]]
+        along, dx, dy = end - start, x - start[0], y - start[1]
+        share = np.clip((dx * along[0] + dy * along[1]) / max(along @ along, np.float32(1e-9)), 0, 1)
+        away = np.sqrt(np.square(dx - share * along[0]) + np.square(dy - share * along[1]))
+        np.minimum(nearest, away - np.float32(BONE_RADII[number]), out=nearest)
     return nearest
 
 
