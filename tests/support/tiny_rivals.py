@@ -20,7 +20,8 @@ SIZES: dict[str, Any] = {
     "pifu": PifuConfig(image_px=64, width=16, widths=(32, 16)),
     "pifuhd": PifuHdConfig(image_px=64, width=16, fine_width=8, coarse_widths=(32, 16), fine_widths=(16,)),
     "hybrid": HybridConfig(image_px=64, width=16, widths=(32, 16), body_width=32, fit_steps=5),
-    "generic": tiny_paper(field="density"),
+    # Planes alone need thousands of steps until anything is inside; with pixel features a test sees a body.
+    "generic": tiny_paper(field="density", pixel_features=True),
     "triplane": TriplaneRivalConfig(image_px=64, width=32, depth=1, heads=2, side=8, channels=8, layers=2, samples=16),
     "ours": tiny(),
 }

@@ -95,8 +95,8 @@ class Hybrid(Rival):
         super().__init__()
         self.config = config
         self.hmr = Hmr(HmrConfig(image_px=config.image_px, width=config.body_width))
-        self.normals = NormalMaps(config.width)
-        self.encoder = PixelEncoder(config.width, trained=False)
+        self.normals = NormalMaps(config.width, self.hmr.net)
+        self.encoder = PixelEncoder(config.width, trained=False, net=self.hmr.net)
         self.occupancy = ImplicitFunction(config.width + _BODY_FEATURES, config.widths)
         self.register_buffer("faces", torch.from_numpy(self.hmr.body.faces).long(), persistent=False)
 

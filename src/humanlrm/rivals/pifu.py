@@ -82,7 +82,7 @@ class Pifu(Rival):
         self.config = config
         self.encoder = PixelEncoder(config.width)
         self.occupancy = ImplicitFunction(config.width + 1, config.widths)
-        self.color_encoder = PixelEncoder(config.width, trained=False)
+        self.color_encoder = PixelEncoder(config.width, trained=False, net=self.encoder.net)
         self.color = ImplicitFunction(2 * config.width + PICTURE + 1, _COLOR_WIDTHS, outputs=3)
 
     def maps(self, image: Float[Tensor, "B 5 H W"]) -> PixelMaps:

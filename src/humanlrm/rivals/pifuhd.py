@@ -25,6 +25,7 @@ from humanlrm.evaluate.case import Case, ColoredSurface
 from humanlrm.evaluate.methods import inputs_at
 from humanlrm.frame import project_ndc, sample_plane
 from humanlrm.model.blocks import conv
+from humanlrm.model.encoder import LiteEncoder
 from humanlrm.rivals.pixels import (
     PICTURE,
     ImplicitFunction,
@@ -80,11 +81,11 @@ class LevelMaps:
 
 
 class NormalMaps(nn.Module):
-    """A photo to normals of front and back at half its size, in the axes of the frame."""
+    """A photo to normals of front and back at half its size, in the axes of the frame. ``net`` as in the encoder."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, net: LiteEncoder | None = None) -> None:
         super().__init__()
-        self.encoder = PixelEncoder(width)
+        self.encoder = PixelEncoder(width, net=net)
         self.mix = nn.Sequential(
             conv(width + PICTURE, width), nn.SiLU(), conv(width, width), nn.SiLU(), conv(width, NORMALS)
         )
@@ -113,7 +114,7 @@ class PifuHd(Rival):
         super().__init__()
         self.config = config
         self.normals = NormalMaps(config.width)
-        self.encoder = PixelEncoder(config.width)
+        self.encoder = PixelEncoder(config.width, net=self.normals.encoder.net)
         self.coarse = ImplicitFunction(config.width + NORMALS + 1, config.coarse_widths)
         width = config.fine_width
         self.fine_encoder = nn.Sequential(

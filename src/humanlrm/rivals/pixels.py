@@ -34,11 +34,12 @@ class PixelEncoder(nn.Module):
     Args:
         width: channels.
         trained: train a copy of the encoder's coarser blocks; otherwise the whole encoder is frozen.
+        net: a frozen encoder that other parts use, too; ``None``: one of its own.
     """
 
-    def __init__(self, width: int, trained: bool = True) -> None:
+    def __init__(self, width: int, trained: bool = True, net: LiteEncoder | None = None) -> None:
         super().__init__()
-        self.net = LiteEncoder()
+        self.net = LiteEncoder() if net is None else net
         self.trunk = TrainableTrunk() if trained else None
         channels = self.net.channels[1:]
         self.norms = nn.ModuleList([ChannelNorm(count) for count in channels])
