@@ -14,8 +14,8 @@ from humanlrm.rivals.training import open_trained, read_record, train_rival
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import Hook
 
-_SAMPLES = {"hmr": 16, "pifu": 40, "pifuhd": 60, "hybrid": 24, "generic": 60, "triplane": 16, "ours": 8}
-_RATES = {"pifu": 6e-3, "hybrid": 6e-3, "generic": 6e-3}
+_SAMPLES = {"hmr": 16, "pifu": 40, "pifuhd": 60, "hybrid": 16, "generic": 60, "triplane": 16, "ours": 8}
+_RATES = {"pifu": 6e-3, "generic": 6e-3}
 
 
 class Totals(Hook):

@@ -9,6 +9,8 @@ or the unseen side (ICON's seven numbers), and on the pixel's features (PaMIR). 
 - the normals' network does not see the body's normals, and nothing is refined at test time;
 - it trains on estimated bodies, as there are no true ones; ICON trains on fitted bodies.
 
+Other than the papers: the network's output is added to the body's distance, so that a new network gives the body.
+
 The body may also be fitted to the landmarks that a case shows (exact ones, with errors, in the landmark protocol), or
 to the true landmarks and surface (an oracle). Colors are the photo's, projected through the body.
 """
@@ -25,6 +27,7 @@ from humanlrm.evaluate.baselines import photo_colors
 from humanlrm.evaluate.case import Case, ColoredSurface, Method
 from humanlrm.evaluate.methods import inputs_at
 from humanlrm.frame import project_ndc, sample_plane
+from humanlrm.model.blocks import zero_init
 from humanlrm.model.pretrained import load_tensors
 from humanlrm.rivals.body import fit_body
 from humanlrm.rivals.hmr import Hmr, HmrConfig, body_losses
@@ -43,6 +46,8 @@ BodySource = Literal["predicted", "landmarks", "true"]
 _EVERY = 8
 #: Distances are clamped to this (box units) and scaled.
 _FAR, _DISTANCE_SCALE = 0.3, 4.0
+#: Distance (box units) to the body that is one log-odds of being inside.
+_LOGIT_DISTANCE = 0.03
 #: Samples of the true surface that the true body is fitted to.
 _SURFACE_POINTS = 1_000
 #: Signed distance, the body's normal, the predicted normal.
@@ -98,6 +103,7 @@ class Hybrid(Rival):
         self.normals = NormalMaps(config.width, self.hmr.net)
         self.encoder = PixelEncoder(config.width, trained=False, net=self.hmr.net)
         self.occupancy = ImplicitFunction(config.width + _BODY_FEATURES, config.widths)
+        zero_init(self.occupancy.leave)
         self.register_buffer("faces", torch.from_numpy(self.hmr.body.faces).long(), persistent=False)
 
     faces: Tensor
@@ -116,7 +122,8 @@ class Hybrid(Rival):
         front, back = sample_plane(maps.normals.detach(), ndc).chunk(2, dim=-1)
         dressed = torch.where(normal[..., 2:] > 0, front, back)
         near = distance.clamp(-_FAR, _FAR)[..., None] * _DISTANCE_SCALE
-        return self.occupancy(torch.cat([sample_plane(maps.features, ndc), near, normal, dressed], dim=-1))[0][..., 0]
+        out = self.occupancy(torch.cat([sample_plane(maps.features, ndc), near, normal, dressed], dim=-1))[0]
+        return out[..., 0] - distance.clamp(-_FAR, _FAR) / _LOGIT_DISTANCE
 
     def losses(self, batch: Batch, context: StepContext) -> Losses:
         truth, parameters = batch.supervision, self.hmr(batch.inputs)
