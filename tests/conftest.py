@@ -4,7 +4,7 @@ from jaxtyping import install_import_hook
 
 # humanlrm.people is left out: its scalars are numpy's where ``float`` is written.
 _CHECKED = "camera rays frame views body photo mesh texture render model data diffusion train evaluate"
-_CHECKED += " rig output reconstruct reconstruction encoding extraction multiview completion cli"
+_CHECKED += " rig output reconstruct reconstruction encoding extraction multiview completion cli rivals"
 install_import_hook([f"humanlrm.{room}" for room in _CHECKED.split()], "type_checker.checked")
 
 from dataclasses import replace  # noqa: E402

@@ -87,7 +87,8 @@ def accepted(line: str) -> bool:
 @cache
 def all_options() -> frozenset[str]:
     """Options of all commands, as their help says, and of the benchmarks: words of their sources."""
-    calls = [[name] for name in COMMANDS if name != "evaluate"]
+    calls = [[name] for name in COMMANDS if name not in ("evaluate", "rivals")]
+    calls += [["rivals", name] for name in ("train", "table")]
     calls += [["evaluate", name] for name in ("people", "photos", "animation", "compare", "card")]
     benchmarks = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py"))
     return frozenset(re.findall(r"--([a-z][a-z0-9-]+)", "\n".join(map(help_of, calls)))) | frozenset(

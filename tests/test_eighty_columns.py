@@ -13,6 +13,7 @@ from humanlrm.model.config import PRESETS
 
 _MEASURES = ("people", "photos", "animation", "compare", "card")
 _HELPS = [(), *((name,) for name in COMMANDS), *(("evaluate", measure) for measure in _MEASURES)]
+_HELPS += [("rivals", "train"), ("rivals", "table")]
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Evaluate"),
     "export-weights": ("evaluate", "ExportWeights"),
     "ablate": ("ablate", "Ablate"),
+    "rivals": ("rivals", "Rivals"),
     "describe": ("train", "Describe"),
 }
 

@@ -10,7 +10,7 @@ import torch
 
 from humanlrm.data.scan import Scan
 from humanlrm.people.body_model import Topology, body_model
-from humanlrm.people.procedural.bodies import _without_teeth, rig
+from humanlrm.people.procedural.bodies import outer_vertices, rig
 from humanlrm.people.procedural.lofts import _slices
 from humanlrm.people.procedural.person import make_person
 from humanlrm.people.procedural.sites import texels, vertex_sites
@@ -29,7 +29,7 @@ def cold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def start_anew() -> None:
     """Forget what a process remembers."""
-    for remembered in (body_model, _without_teeth, rig, vertex_sites, texels, _slices):
+    for remembered in (body_model, outer_vertices, rig, vertex_sites, texels, _slices):
         remembered.cache_clear()
 
 

@@ -54,3 +54,24 @@ def test_the_cosine_starts_after_warm_up_is_half_way_down_in_the_middle_and_ends
 def test_a_rendering_schedule_without_views_or_patches_is_refused(name):
     with pytest.raises(ValueError, match=name):
         RenderSchedule(**{name: 0})
+
+
+def test_a_budget_of_hours_ends_a_run_before_its_samples():
+    plan = replace(PLAN, hours=0.5)
+    assert plan.progress(100, seconds=900) == pytest.approx(0.5)
+    assert plan.progress(900, seconds=900) == pytest.approx(0.9)
+    assert plan.progress(0, seconds=1800) == 1
+    assert PLAN.progress(500, seconds=1e9) == 0.5
+
+
+def test_the_rate_falls_with_the_budget_of_hours():
+    plan = replace(PLAN, hours=1.0)
+    assert plan.rate(200, seconds=1800) == 1
+    assert plan.rate(200, seconds=3600 * 0.875) == pytest.approx(0.5)
+    assert plan.rate(200, seconds=7200) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("hours", [0.0, -1.0, float("nan")])
+def test_a_run_without_time_is_refused(hours):
+    with pytest.raises(ValueError, match="hours"):
+        TrainConfig(hours=hours)

@@ -62,7 +62,10 @@ class EvaluatePeople:
         cluster = None if self.ray is None else partial(map_on_ray, address=self.ray, workers=self.workers)
         if not quick:
             _print_units(plan)
-        with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder, _bar("subjects") as progress:
+        with (
+            tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder,
+            progress_bar("subjects") as progress,
+        ):
             report = run(plan, Path(folder), self.workers, cluster, progress)
         if out is not None:
             report.write_all(out)
@@ -94,7 +97,7 @@ class EvaluatePhotos:
         """Reconstruct; 1 if a photo failed."""
         from humanlrm.evaluate.photos import evaluate_photos, verdict
 
-        with _bar("photos") as progress:
+        with progress_bar("photos") as progress:
             rows = evaluate_photos(self.folder, self.out, self.weights, self.resolution, progress)
         for row in rows:
             if row.failure:
@@ -171,7 +174,7 @@ class Card:
         needs_train()
         from humanlrm.evaluate.card import measured_card, write_card
 
-        with _bar("subjects") as progress:
+        with progress_bar("subjects") as progress:
             text = measured_card(self.weights, self.count, self.preset, progress)
         write_card(self.weights, text)
         say(text)
@@ -197,7 +200,7 @@ class Evaluate:
 
 
 @contextmanager
-def _bar(what: str):
+def progress_bar(what: str):
     """A progress bar; gives a function of (done, in all)."""
     columns = TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:

@@ -74,7 +74,7 @@ class Train:
         if console.quiet:  # what the first process writes may not be there yet
             return 0
         seen = load_counters(self.run_folder).seen
-        if seen < plan.samples:
+        if state.progress < 1:
             raise StopRequested(stop_message(seen, plan.samples))
         console.print(f"{seen:,} samples seen; checkpoints are in {self.run_folder}", highlight=False)
         if self.weights_out is not None:

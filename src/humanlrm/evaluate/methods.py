@@ -125,7 +125,7 @@ def lrm_of_several(model: HumanLRM, resolution: int = 128, sides: tuple[str, ...
         pictures = dict(zip(SIDES, case.truth.pictures, strict=True))
         person = fuse(model, [_posed_view(side, pictures[side]) for side in sides], detector)
         surface = person.surface(resolution)
-        colors = _colors_at_vertices(surface, person.field.color)
+        colors = colors_at_vertices(surface, person.field.color)
         back = np.linalg.inv(person.from_world)
         vertices = (surface.vertices @ back[:3, :3].T + back[:3, 3]).astype(np.float32)
         return ColoredSurface(TriangleSurface(vertices, surface.faces), colors)
@@ -141,8 +141,12 @@ def _posed_view(side: str, picture: Picture) -> CaptureView:
 
 
 def _inputs(model: HumanLRM, shown: SubjectCrop) -> Inputs:
-    """The crop at the model's resolution."""
-    inputs, size_px = shown.inputs, model.config.image_px
+    return inputs_at(shown, model.config.image_px)
+
+
+def inputs_at(shown: SubjectCrop, size_px: int) -> Inputs:
+    """The crop at a network's resolution."""
+    inputs = shown.inputs
     if inputs.image.shape[-1] != size_px:
         image = torch.nn.functional.interpolate(inputs.image, size=(size_px, size_px), mode="area")
         inputs = replace(inputs, image=image)
@@ -158,11 +162,11 @@ def _with_landmarks(model: HumanLRM) -> HumanLRM:
 def _colored(model: HumanLRM, planes: Triplane, resolution: int) -> ColoredSurface:
     surface = fitted_surface(model, planes, resolution)
     return ColoredSurface(
-        surface, _colors_at_vertices(surface, lambda p, n: model.field.color(planes, p[None], n[None])[0])
+        surface, colors_at_vertices(surface, lambda p, n: model.field.color(planes, p[None], n[None])[0])
     )
 
 
-def _colors_at_vertices(surface: TriangleSurface, color: FieldColor) -> np.ndarray:
+def colors_at_vertices(surface: TriangleSurface, color: FieldColor) -> np.ndarray:
     """The field's colors, some vertices at a time."""
     vertices, normals = (torch.from_numpy(a) for a in (surface.vertices, vertex_normals(surface)))
     chunks = zip(vertices.split(_POINTS_PER_CHUNK), normals.split(_POINTS_PER_CHUNK), strict=True)

@@ -1,9 +1,9 @@
 """Settings of an evaluation, which are the options of ``humanlrm evaluate people``: nothing heavy is imported here."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -162,6 +162,25 @@ class Shooting:
 
 
 @dataclass(frozen=True)
+class OutsideMethod:
+    """A method that a room above this one brings. Its fields belong to the settings of the evaluation.
+
+    Attributes:
+        name: in rows and tables.
+    """
+
+    name: str
+
+    def open(self, resolution: int) -> Callable[[Any], Any]:
+        """Read what the method needs; each worker does so once.
+
+        Args:
+            resolution: lattice cells per side of a surface.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
 class EvaluationPlan:
     """People, methods and measures of one evaluation.
 
@@ -180,6 +199,7 @@ class EvaluationPlan:
         resolution: lattice cells per side of our model's surface.
         command: program for the method "command", e.g. 'tool {image} -o {out}'.
         shooting: photographs and samples.
+        outside: methods of other rooms, measured after the named ones.
     """
 
     sources: Annotated[Sources, tyro.conf.arg(name="people")] = field(default_factory=Sources)
@@ -192,6 +212,7 @@ class EvaluationPlan:
     resolution: int = 128
     command: str | None = None
     shooting: Annotated[Shooting, tyro.conf.arg(name="rare")] = field(default_factory=Shooting)
+    outside: tyro.conf.Suppress[tuple[OutsideMethod, ...]] = ()
 
     def __post_init__(self) -> None:
         # Two defaults depend on the measure.
@@ -200,7 +221,7 @@ class EvaluationPlan:
         if self.sources.count is None:
             object.__setattr__(self, "sources", replace(self.sources, count=64 if self.quick else 100))
         check_choice("alignment", self.alignment, ALIGNMENTS)
-        for name in self.methods or ("",):
+        for name in self.methods or (() if self.outside else ("",)):
             check_choice("method", name, METHODS)
         if PROGRAM in self.methods:
             check_program(self.command)

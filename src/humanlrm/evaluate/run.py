@@ -25,6 +25,8 @@ def settings_of(plan: EvaluationPlan) -> dict:
     """The settings that decide the numbers; which subjects are measured may grow later."""
     content = json.loads(json.dumps(asdict(plan), default=str))
     content.pop("sources")
+    if not plan.outside:
+        content.pop("outside")
     weights = (plan.weights or SHIPPED) / "model.safetensors"
     used = _uses_weights(plan) and weights.is_file()
     content["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest() if used else None

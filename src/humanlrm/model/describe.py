@@ -97,7 +97,7 @@ def describe(config: Config, views: int = 1, queries: int = 2048, device: str | 
         with _Cost(model) as field:
             model.field.distance(planes, points)
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad) + _buffers(model.encoder)
-    parts = {name: _size(part) for name, part in model.named_children() if _size(part)}
+    parts = {name: count_parameters(part) for name, part in model.named_children() if count_parameters(part)}
     parts |= {"other": rest} if (rest := sum(p.numel() for p in model.parameters(recurse=False))) else {}
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return ModelCost(
@@ -125,7 +125,8 @@ def _sample(side: int, views: int) -> tuple[Any, ...]:
     return torch.zeros(1, views, 5, side, side), landmarks, features, cameras
 
 
-def _size(part: nn.Module) -> int:
+def count_parameters(part: nn.Module) -> int:
+    """Trained and frozen parameters of a network."""
     return sum(p.numel() for p in part.parameters()) + _buffers(part)
 
 

@@ -23,7 +23,16 @@ Topology = Literal["anny", "makehuman"]
 _CACHE_VERSION = 1
 #: How many anchors each number of a phenotype has, in the order of the columns of ``BodyModel.mask``; three origins are
 #: in front of them, mixed evenly. Ages are anchored from -1/3 (new-born) to 1, the others from 0 to 1.
-_ANCHORS = {"gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2, "cupsize": 3, "firmness": 3}
+PHENOTYPE_ANCHORS = {
+    "gender": 2,
+    "age": 5,
+    "muscle": 3,
+    "weight": 3,
+    "height": 2,
+    "proportions": 2,
+    "cupsize": 3,
+    "firmness": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,12 @@ class BodyModel:
         Raises:
             ValueError: an unknown name.
         """
-        if unknown := phenotype.keys() - _ANCHORS.keys():
-            raise ValueError(f"BodyModel: no phenotype {', '.join(sorted(unknown))}; it has {', '.join(_ANCHORS)}")
+        if unknown := phenotype.keys() - PHENOTYPE_ANCHORS.keys():
+            raise ValueError(
+                f"BodyModel: no phenotype {', '.join(sorted(unknown))}; it has {', '.join(PHENOTYPE_ANCHORS)}"
+            )
         shares = [torch.full((3,), 1 / 3)]
-        shares += [_anchor_shares(phenotype.get(name, 0.5), name, count) for name, count in _ANCHORS.items()]
+        shares += [_anchor_shares(phenotype.get(name, 0.5), name, count) for name, count in PHENOTYPE_ANCHORS.items()]
         mask, projection = torch.from_numpy(self.mask), torch.from_numpy(self.projection)
         coefficients = torch.prod(torch.cat(shares) * mask + (1 - mask), dim=-1)[None] @ projection
         return _blend(self.template, self.shapes, coefficients), _blend(self.heads, self.head_shapes, coefficients)

@@ -110,15 +110,19 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder} is damaged ({error}); delete it to go on from the one before") from error
 
 
-def load_averaged_weights(run: Path) -> tuple[Any, dict[str, Tensor], Counters]:
+def load_averaged_weights(run: Path, kind: type | None = None) -> tuple[Any, dict[str, Tensor], Counters]:
     """Read config, averaged weights and counters of a run's newest checkpoint.
+
+    Args:
+        kind: of the config, if the network is not one of those that this module knows (a rival).
 
     Raises:
         CheckpointError: the run has no checkpoint, or a damaged one.
     """
     newest = _newest(run)
     with _reading(newest):
-        return _read_config(newest), with_new_names(load_file(newest / "average.safetensors")), _read_counters(newest)
+        average = with_new_names(load_file(newest / "average.safetensors"))
+        return _read_config(newest, kind), average, _read_counters(newest)
 
 
 def load_counters(run: Path) -> Counters:
@@ -128,8 +132,10 @@ def load_counters(run: Path) -> Counters:
         return _read_counters(newest)
 
 
-def _read_config(checkpoint: Path) -> Any:
+def _read_config(checkpoint: Path, kind: type | None = None) -> Any:
     fields = dict(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
+    if kind is not None and "family" in fields and fields["family"] == getattr(kind, "family", None):
+        return from_fields(kind, fields)
     if fields.get("family") == "denoiser":
         from humanlrm.diffusion.latent.denoiser import DenoiserConfig  # only runs of this kind load it
 
@@ -197,7 +203,7 @@ def _like(moment: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _check_same_model(checkpoint: Path, model: TrainedModel) -> None:
-    config = _read_config(checkpoint)
+    config = _read_config(checkpoint, type(model.config))
     if config != model.config:
         ours, theirs = (asdict(c) | {"kind": type(c).__name__} for c in (model.config, config))
         differences = ", ".join(f"{k} {theirs.get(k)}, not {ours.get(k)}" for k in ours if ours[k] != theirs.get(k))

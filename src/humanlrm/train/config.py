@@ -191,6 +191,8 @@ class TrainConfig:
 
     Attributes:
         samples: training samples, one photo of one person each, in the whole run (--photos).
+        hours: end the run after this many hours of computing, though it has not seen all samples; the learning rate
+            falls by whichever is nearer to its end. One process only. none: samples alone decide.
         batch: samples per process that are computed at once; more needs more memory.
         accumulate: batches per process whose gradients make one step: a larger batch without more memory.
         learning_rate: highest learning rate (AdamW), reached after warm-up.
@@ -216,6 +218,7 @@ class TrainConfig:
     """
 
     samples: Annotated[int, tyro.conf.arg(name="photos")] = 60_000
+    hours: float | None = None
     batch: int = 8
     accumulate: int = 1
     learning_rate: float = 8e-4
@@ -239,17 +242,29 @@ class TrainConfig:
                 f"training needs positive samples, batch and accumulate, "
                 f"got {self.samples}, {self.batch} and {self.accumulate}"
             )
+        if self.hours is not None and not self.hours > 0:
+            raise ValueError(f"training needs positive hours, got {self.hours}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate >= 0):
             raise ValueError(f"training needs a learning rate that is not negative, got {self.learning_rate}")
 
-    def rate(self, seen: int) -> float:
+    def progress(self, seen: int, seconds: float) -> float:
+        """Return the share of the run that is over, 1 or more at its end.
+
+        Args:
+            seen: samples.
+            seconds: of computing.
+        """
+        spent = 0.0 if self.hours is None else seconds / (3600 * self.hours)
+        return max(seen / self.samples, spent)
+
+    def rate(self, seen: int, seconds: float = 0.0) -> float:
         """Return the learning rate after ``seen`` samples: linear warm-up, then ``fall``, at least a fiftieth."""
         rising = min(1.0, (seen + 1) / max(1, self.steps.warmup))
-        left = (self.samples - seen) / self.samples
+        left = 1 - self.progress(seen, seconds)
         if self.fall == "linear":
             falling = min(1.0, 4 * left)
         else:
-            after = (self.samples - seen) / max(1, self.samples - self.steps.warmup)
+            after = left * self.samples / max(1, self.samples - self.steps.warmup)
             falling = 0.5 - 0.5 * math.cos(math.pi * min(max(after, 0.0), 1.0))
         return self.learning_rate * min(rising, max(_LEAST_RATE_SHARE, falling))
 

@@ -72,14 +72,13 @@ class ReportProgress(Hook):
     def after_step(self, state: TrainState, step: Step) -> None:
         self._steps += 1
         config, counters = state.config, state.counters
-        if counters.step % config.log.log_every and counters.seen < config.samples:
+        if counters.step % config.log.log_every and state.progress < 1:
             return
         if self._flops is None:
-            progress = counters.seen / config.samples
-            self._flops = step_flops(state.objective, step.batch, progress, config.accumulate)
+            self._flops = step_flops(state.objective, step.batch, state.progress, config.accumulate)
         steps_per_s = self._steps / (step.ended_s - self._since_s)
         samples_per_s, flops_per_s = state.samples_per_step * steps_per_s, self._flops * steps_per_s
-        self._report(Progress(counters, step.losses, config.rate(counters.seen), samples_per_s, flops_per_s))
+        self._report(Progress(counters, step.losses, state.rate, samples_per_s, flops_per_s))
         self._steps, self._since_s = 0, time.monotonic()
 
 

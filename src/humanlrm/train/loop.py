@@ -48,7 +48,9 @@ class Hook:
 
 
 def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook]) -> None:
-    """Train until ``config.samples`` are seen. On SIGTERM or Ctrl-C the loop ends after its step.
+    """Train until ``config.samples`` are seen or ``config.hours`` are spent.
+
+    On SIGTERM or Ctrl-C the loop ends after its step.
 
     Processes that torchrun started share every step; together they take the samples that one process would take with
     a batch so many times as large.
@@ -61,12 +63,12 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
     stream = training_batches(state, data)
     started_s = time.monotonic()
     with catch_stop_signals() as signals:
-        while counters.seen < config.samples and not share_stop(signals, accelerator):
+        while state.progress < 1 and not share_stop(signals, accelerator):
             micro_batches = [next(stream) for _ in range(config.accumulate)]
             losses: dict[str, float] = {}
             suspect = micro_batches[-1]
             for group in state.optimizer.param_groups:
-                group["lr"] = config.rate(counters.seen) * group["share"]
+                group["lr"] = state.rate * group["share"]
             state.optimizer.zero_grad()
             for k, batch in enumerate(micro_batches):
                 # Gradients are averaged over the processes once per step, with the last batch.

@@ -1,6 +1,7 @@
 """All losses of a run in one module: a batch to one number."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from humanlrm.model.encoder import LiteEncoder
 from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.triplane import Triplane
 from humanlrm.render.density import LaplaceDensity, SoftplusDensity
-from humanlrm.train.config import TrainConfig
+from humanlrm.train.config import RenderSchedule, TrainConfig
 from humanlrm.train.losses import landmark_losses, supervision_losses, weighted_sum
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_losses import radiance_field, render_losses
@@ -34,14 +35,26 @@ class StepContext:
     patch: bool
 
 
-class Objective(nn.Module):
-    """The model and its losses as one module: DDP asks for one ``forward`` that uses everything that is trained.
+class TrainingObjective(nn.Module):
+    """A network and its losses as one module: DDP asks for one ``forward`` that uses everything that is trained.
+
+    ``forward`` takes a :class:`Batch` and a :class:`StepContext`, and returns the weighted sum of the losses and every
+    loss by name, unweighted and without gradient.
 
     Attributes:
-        model: the model.
-        density: the renderer's, with its learned width; ``None``: nothing is rendered. A density field brings its own
-            rule, in which nothing is learned.
+        model: the network, with its ``config``, which has ``image_px``.
+        density: the renderer's, with its learned width; ``None``: nothing is rendered, or nothing of it is learned.
+        rendering: views that are rendered in a step; ``None``: none.
     """
+
+    # No values here: a class attribute would hide a module of its name. Modules have no interface that is checked.
+    model: Any
+    density: Any
+    rendering: RenderSchedule | None
+
+
+class Objective(TrainingObjective):
+    """The losses of our models. A density field brings its own rule of density, in which nothing is learned."""
 
     def __init__(self, model: HumanLRM, config: TrainConfig) -> None:
         super().__init__()

@@ -1,11 +1,13 @@
 """The optimizer, and the averaged weights that follow it."""
 
+from copy import deepcopy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from humanlrm.model.encoder import TrainableTrunk
 from humanlrm.model.landmark_head import Lifter
-from humanlrm.model.lrm import HumanLRM, build
 from humanlrm.train.checkpoint import trained_parameters
 from humanlrm.train.config import TrainConfig
 
@@ -14,7 +16,7 @@ from humanlrm.train.config import TrainConfig
 _RATE_SHARES: dict[type[nn.Module], float] = {Lifter: 0.1, TrainableTrunk: 0.25}
 
 
-def make_optimizer(model: HumanLRM, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: TrainConfig, density: nn.Module | None = None) -> torch.optim.AdamW:
     """Build AdamW with a group per decay and share of the learning rate (``share``).
 
     Biases, norms, embeddings, the prior's weight and the density's width do not decay.
@@ -45,9 +47,9 @@ def update_average(average: dict[str, Tensor], parameters: dict[str, nn.Paramete
 
 
 @torch.no_grad()
-def averaged_model(model: HumanLRM, average: dict[str, Tensor]) -> HumanLRM:
-    """Copy a model, with the averaged weights, in evaluation mode."""
-    copy = build(model.config).to(next(model.parameters()).device)
+def averaged_model(model: Any, average: dict[str, Tensor]) -> Any:
+    """Copy a network, with the averaged weights, in evaluation mode."""
+    copy = deepcopy(model)
     for name, parameter in trained_parameters(copy).items():
         parameter.copy_(average[name])
     return copy.eval()

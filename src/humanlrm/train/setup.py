@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from humanlrm.train.checkpoint import (
 )
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.lift import FitProgress, fit_lifter
-from humanlrm.train.objective import Objective, StepContext
+from humanlrm.train.objective import Objective, StepContext, TrainingObjective
 from humanlrm.train.optimizer import averaged_model, make_optimizer
 from humanlrm.train.processes import make_accelerator
 from humanlrm.train.randomness import seed_of
@@ -42,7 +43,7 @@ class TrainState:
     Attributes:
         config: settings.
         run: folder of checkpoints.
-        objective: the model, its losses and the renderer's density.
+        objective: the network, its losses and the renderer's density.
         wrapped: the objective as a step calls it; in several processes it averages their gradients.
         optimizer: AdamW.
         average: averaged values of the trained parameters, by name.
@@ -52,7 +53,7 @@ class TrainState:
 
     config: TrainConfig
     run: Path
-    objective: Objective
+    objective: TrainingObjective
     wrapped: nn.Module
     optimizer: torch.optim.Optimizer
     average: dict[str, Tensor]
@@ -67,8 +68,18 @@ class TrainState:
     def samples_per_step(self) -> int:
         return self.config.batch * self.config.accumulate * self.accelerator.num_processes
 
-    def averaged_model(self) -> HumanLRM:
-        """Copy the model, with the averaged weights, in evaluation mode."""
+    @property
+    def progress(self) -> float:
+        """Share of the run that is over, 1 or more at its end."""
+        return self.config.progress(self.counters.seen, self.counters.seconds)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.config.rate(self.counters.seen, self.counters.seconds)
+
+    def averaged_model(self) -> Any:
+        """Copy the network, with the averaged weights, in evaluation mode."""
         return averaged_model(self.objective.model, self.average)
 
     def context(self, micro_batch: int) -> StepContext:
@@ -81,8 +92,7 @@ class TrainState:
         seed = seed_of(*numbers)
         torch.manual_seed(seed)
         every = self.config.rendering.patch_every if self.config.rendering is not None else 1
-        progress = self.counters.seen / self.config.samples
-        return StepContext(progress, seed, patch=(self.counters.step + 1) % every == 0)
+        return StepContext(self.progress, seed, patch=(self.counters.step + 1) % every == 0)
 
 
 def setup(
@@ -115,16 +125,36 @@ def setup(
     model = build(model_config).train()
     if not saved:
         _initialize(model, config, data, figures, FitProgress(run / _FIT, report_fit))
-    objective = Objective(model, config).to(config.device)
-    optimizer = make_optimizer(model, config, objective.density)
-    average = {name: p.detach().clone() for name, p in trained_parameters(model, objective.density).items()}
-    counters = load_checkpoint(saved[-1], model, average, optimizer, objective.density) if saved else Counters()
     # Encoders of several views have parameters that a step may not use.
     has_unused = model.encoder.max_views > 1 or config.part != "all"
+    state = take_up(Objective(model, config), config, data, run, has_unused)
+    if state.accelerator.is_main_process and config.initial is not None and not saved:
+        write_history(run, read_history(config.initial))
+    return state
+
+
+def take_up(
+    objective: TrainingObjective, config: TrainConfig, data: ShardFolder | Mixture, run: Path, has_unused: bool = False
+) -> TrainState:
+    """Start to train a network, or go on from the newest checkpoint of ``run`` if there is one.
+
+    Args:
+        has_unused: a step may leave parameters without a gradient.
+
+    Raises:
+        CheckpointError: a checkpoint of another network, or a damaged one.
+        ValueError: hours are given to several processes, whose clocks differ.
+    """
+    saved = list_checkpoints(run)
+    objective = objective.to(config.device)
+    model, density = objective.model, objective.density
+    optimizer = make_optimizer(model, config, density)
+    average = {name: p.detach().clone() for name, p in trained_parameters(model, density).items()}
+    counters = load_checkpoint(saved[-1], model, average, optimizer, density) if saved else Counters()
     accelerator = make_accelerator(config.device, has_unused)
+    if config.hours is not None and accelerator.num_processes > 1:
+        raise ValueError(f"hours={config.hours} limit a run of one process, here are {accelerator.num_processes}")
     if accelerator.is_main_process:
-        if config.initial is not None and not saved:
-            write_history(run, read_history(config.initial))
         note(run, config.part, config.seed, [folder.folder for folder, _ in data.parts])
     wrapped = accelerator.prepare_model(objective)
     return TrainState(config, run, objective, wrapped, optimizer, average, counters, accelerator)

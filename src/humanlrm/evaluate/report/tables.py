@@ -174,10 +174,10 @@ def markdown(rows: list[Row], conditions: str) -> str:
     """All tables of an evaluation."""
     out = ["# Evaluation", "", "Written by `humanlrm evaluate`; do not edit.", "", conditions, ""]
     for metrics in (MAIN, MORE) if grouped(rows) else ():
-        out += _markdown_table(mean_table(rows, metrics))
+        out += markdown_table(mean_table(rows, metrics))
     for protocol, members in curves(rows).items():
-        out += [f"## Protocol: {protocol}", "", *_markdown_table(corrupted_table(members))]
-        out += _markdown_table(curve_table(members))
+        out += [f"## Protocol: {protocol}", "", *markdown_table(corrupted_table(members))]
+        out += markdown_table(curve_table(members))
     failures = dict.fromkeys(
         f"- {r.method} on {r.set} {r.subject} ({r.condition.name}): {r.failure}" for r in rows if r.failure
     )
@@ -185,6 +185,7 @@ def markdown(rows: list[Row], conditions: str) -> str:
     return "\n".join([*out, "## Columns", "", *(f"- **{m.title}**: {m.meaning}" for m in METRICS), ""])
 
 
-def _markdown_table(table: Table) -> list[str]:
+def markdown_table(table: Table) -> list[str]:
+    """Lines of a table, and an empty one."""
     rows = (table.columns, ["---"] * len(table.columns), *table.lines)
     return [f"| {' | '.join(cells)} |" for cells in rows] + [""]

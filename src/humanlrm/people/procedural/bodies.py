@@ -78,7 +78,7 @@ class Body:
 
 
 @cache
-def _without_teeth() -> Int[np.ndarray, "V"]:
+def outer_vertices() -> Int[np.ndarray, "V"]:
     """Numbers of anny's vertices that are used."""
     faces, count = body_model("anny").faces, len(body_model("anny").template)
     edges = sp.coo_matrix((np.ones(2 * len(faces)), (faces[:, :2].T.ravel(), faces[:, 1:].T.ravel())), (count, count))
@@ -90,7 +90,7 @@ def _shape(phenotype: dict[str, float]) -> tuple[Float[np.ndarray, "V 3"], Armat
     """Vertices and bones at rest, the feet on y = 0."""
     model = body_model("anny")
     vertices, heads = model.rest(phenotype)
-    vertices = vertices[_without_teeth()]
+    vertices = vertices[outer_vertices()]
     ground = np.array([0, vertices[:, 1].min(), 0], np.float32)
     return vertices - ground, Armature(model.bones, model.parents, heads - ground)
 
@@ -98,7 +98,7 @@ def _shape(phenotype: dict[str, float]) -> tuple[Float[np.ndarray, "V 3"], Armat
 @cache
 def rig() -> BodyRig:
     """The shared rig, made once per process."""
-    model, kept = body_model("anny"), _without_teeth()
+    model, kept = body_model("anny"), outer_vertices()
     renumber = np.full(len(model.template), -1)
     renumber[kept] = np.arange(len(kept))
     faces = renumber[model.faces]
