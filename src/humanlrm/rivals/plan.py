@@ -11,7 +11,7 @@ from humanlrm.evaluate.plan import EvaluationPlan, Shooting, Sources, check_prog
 
 @dataclass(frozen=True)
 class RivalTraining:
-    """What all rivals share when they are trained.
+    """Settings that all rivals share when they are trained.
 
     Attributes:
         hours: hours of computing on one core; then the run ends. The learning rate falls over the last quarter.

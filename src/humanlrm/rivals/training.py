@@ -29,7 +29,7 @@ _RECORD = "rival.json"
 
 @dataclass(frozen=True)
 class RivalRecord:
-    """What a run says of itself, in ``rival.json``.
+    """The record of a run of a rival, ``rival.json``.
 
     Attributes:
         name: of the rival.
