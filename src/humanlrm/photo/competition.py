@@ -105,8 +105,8 @@ def _rivals(
     around = (
         max(0, int(columns[0]) - room),
         max(0, int(rows[0]) - room // 3),
-        min(width, int(columns[-1]) + room),
-        min(height, int(rows[-1]) + room // 3),
+        min(width, int(columns[-1]) + 1 + room),
+        min(height, int(rows[-1]) + 1 + room // 3),
     )
     found = detector.survey(covered, [(0, 0, width, height), around])
     again = [pose for other in neighbours if (pose := detector.look_again(covered, other)) is not None]

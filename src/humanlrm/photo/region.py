@@ -43,12 +43,6 @@ class Region:
         """Points in [0, 1]^2 of the square to photo pixels."""
         return self.center + (points - 0.5) @ self.axes.T * self.side
 
-    def mirrored(self, width_px: int) -> "Region":
-        """The same region in the mirror image of its photo, whose right is the mirrored right again."""
-        flip = np.array([[-1.0, 0.0], [0.0, 1.0]])
-        place = lambda point: np.array([width_px - point[0], point[1]])  # noqa: E731
-        return replace(self, center=place(self.center), axes=flip @ self.axes @ flip, head=place(self.head))
-
     def is_same_head(self, other: "Region") -> bool:
         """True if both are of one person."""
         return bool(np.linalg.norm(self.head - other.head) <= _HEAD_DISTANCE * min(self.side, other.side))
@@ -76,18 +70,22 @@ def tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]
     return [(x, y, min(x + side, width), min(y + side, height)) for y in starts(height) for x in starts(width)]
 
 
-def suppress_repeats(rois: list[Region]) -> list[Region]:
-    """One region per head, the first of each in the list."""
+def suppress(rois: list[Region]) -> list[Region]:
+    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
     kept: list[Region] = []
-    for roi in rois:
+    for roi in sorted(rois, key=lambda roi: roi.score, reverse=True):
         if not any(roi.is_same_head(other) for other in kept):
             kept.append(roi)
     return kept
 
 
-def suppress(rois: list[Region]) -> list[Region]:
-    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
-    return suppress_repeats(sorted(rois, key=lambda roi: roi.score, reverse=True))
+def unite(*looks: list[Region]) -> list[Region]:
+    """One region per head that any look has found: the most certain one, with the mean score of all looks."""
+    united = []
+    for roi in suppress([roi for look in looks for roi in look]):
+        scores = [max((r.score for r in look if r.is_same_head(roi)), default=0.0) for look in looks]
+        united.append(replace(roi, score=sum(scores) / len(looks)))
+    return united
 
 
 def warp(rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> Float32[np.ndarray, "256 256 3"]:
