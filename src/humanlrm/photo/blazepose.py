@@ -53,11 +53,10 @@ class DetectedPose:
         landmarks: per landmark of ``landmarks.LANDMARKS``: x and y in photo pixels (may lie outside the photo), z in
             photo pixels TOWARD the camera relative to the middle of the hips, visibility in [0, 1].
         mask: membership of each photo pixel in the person, in [0, 1]; soft, true resolution about 256 px.
-        score: the landmark net's certainty that its square holds a person, in [0, 1].
+        score: the landmark net's certainty that its square, or its mirror image, holds a person, in [0, 1].
         detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
             hold more about depth than the net's own 3D points (docs/log/decisions-2026-11.md).
         region: the square that the landmark net looked at; ``None`` for poses that are not from the detector.
-        looks: landmarks in further squares, which a careful detector averages.
     """
 
     landmarks: Float[np.ndarray, "J 4"]
@@ -65,7 +64,6 @@ class DetectedPose:
     score: float
     detector_features: Float32[np.ndarray, "J 2 C"]
     region: Region | None = None
-    looks: tuple[Float[np.ndarray, "J 4"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,12 +132,7 @@ class PoseDetector:
             return pose
         looks = [(pose.landmarks, pose.detector_features), *self._varied_looks(rgb, pose.region)]
         landmarks, features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
-        further = tuple(points for points, _ in looks[1:])
-        return replace(pose, landmarks=landmarks, detector_features=features.astype(np.float32), looks=further)
-
-    def looks(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> list[Float[np.ndarray, "J 4"]]:
-        """Landmarks in further squares around the same person; fewer than four if some squares show nobody."""
-        return [] if pose.region is None else [landmarks for landmarks, _ in self._varied_looks(rgb, pose.region)]
+        return replace(pose, landmarks=landmarks, detector_features=features.astype(np.float32))
 
     def search_score(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> float:
         """Score of the search in a window around the pose's region, in [0, 1]; 0: nobody is seen there."""
@@ -212,15 +205,14 @@ class PoseDetector:
         right hand comes out 12 cm too near, the left one does not).
         """
         pair = self._run_both(rgb, roi)
-        presence = (pair[0].presence + pair[1].presence) / 2
-        if presence < _MIN_PRESENCE / 2:
+        if max(run.presence for run in pair) < _MIN_PRESENCE / 2:
             return None
         hips, top = (pair[0].points[_ROI_POINTS, :2] + pair[1].points[_ROI_POINTS, :2]) / 2
-        tracked = Region.from_points(hips, top, roi.head, presence)
+        tracked = Region.from_points(hips, top, roi.head, roi.score)
         if roi.is_far_from(tracked):
             roi = tracked
             pair = self._run_both(rgb, roi)
-            presence = (pair[0].presence + pair[1].presence) / 2
+        presence = max(run.presence for run in pair)
         if presence < _MIN_PRESENCE:
             return None
         mask = unwarp((pair[0].mask + pair[1].mask) / 2, roi, rgb.shape[:2])

@@ -72,20 +72,28 @@ def tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]
 
 def suppress(rois: list[Region]) -> list[Region]:
     """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
-    kept: list[Region] = []
-    for roi in sorted(rois, key=lambda roi: roi.score, reverse=True):
-        if not any(roi.is_same_head(other) for other in kept):
-            kept.append(roi)
-    return kept
+    return _first_of_each(sorted(rois, key=lambda roi: roi.score, reverse=True))
 
 
 def unite(*looks: list[Region]) -> list[Region]:
-    """One region per head that any look has found: the most certain one, with the mean score of all looks."""
+    """One region per head that any look has found: the one of largest score x area, with the mean score of all looks.
+
+    Area decides between looks that are equally sure: half a person has a large region, or a small one of the head.
+    """
+    regions = [roi for look in looks for roi in suppress(look)]
     united = []
-    for roi in suppress([roi for look in looks for roi in look]):
+    for roi in _first_of_each(sorted(regions, key=lambda roi: roi.score * roi.side**2, reverse=True)):
         scores = [max((r.score for r in look if r.is_same_head(roi)), default=0.0) for look in looks]
         united.append(replace(roi, score=sum(scores) / len(looks)))
     return united
+
+
+def _first_of_each(rois: list[Region]) -> list[Region]:
+    kept: list[Region] = []
+    for roi in rois:
+        if not any(roi.is_same_head(other) for other in kept):
+            kept.append(roi)
+    return kept
 
 
 def warp(rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> Float32[np.ndarray, "256 256 3"]:
