@@ -3,7 +3,8 @@
     python -m benchmarks.not_people [--count 60] [--assets DIR] [--fit]
 
 Drawn and rendered things, and people of the engine who are seen whole, cut, small, dark, blurred or from odd sides.
-Prints, for each threshold of the certainty, how many things pass (false alarms) and how many people do not (misses).
+Prints, for each threshold of the certainty, how many things pass (false alarms) and how many people whom
+the detector sees do not (misses).
 With ``--fit`` it measures other things and other people, and prints the gate's weights.
 """
 
@@ -111,9 +112,12 @@ def main(options: Options) -> None:
     person, confidence = table[:, 0] > 0, table[:, 2]
     print(f"{(~person).sum()} things, of which the detector takes {int(table[~person, 1].sum())} for people;")
     print(f"{person.sum()} people, of whom the detector sees {int(table[person, 1].sum())}")
-    print("threshold   things that pass   people who do not")
+    print("threshold   things that pass   people who are seen and do not")
     for threshold in (0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
-        alarms, misses = (confidence[~person] >= threshold).sum(), (confidence[person] < threshold).sum()
+        alarms, misses = (
+            (confidence[~person] >= threshold).sum(),
+            (confidence[person & (table[:, 1] > 0)] < threshold).sum(),
+        )
         print(f"{threshold:9.2f} {alarms:18d} {misses:19d}")
     for index, field in enumerate(fields(Signs), start=3):
         seen = table[table[:, 1] > 0]

@@ -34,7 +34,7 @@ def pose(detector, astronaut) -> DetectedPose:
 
 def test_astronaut_nose_and_mask_are_where_the_face_is(pose):
     assert pose.landmarks.shape == (COUNT, 4)
-    assert np.linalg.norm(pose.landmarks[INDEX["nose"], :2] - NOSE_PX) < 8
+    assert np.linalg.norm(pose.landmarks[INDEX["nose"], :2] - NOSE_PX) < 10
     assert pose.mask.shape == (512, 512)
     assert pose.mask[90:140, 205:245].min() > 0.5
     assert pose.mask[:60, :60].max() < 0.1
@@ -59,7 +59,7 @@ def test_a_careful_detector_averages_looks_of_one_person(detector, astronaut, po
     seen = pose.landmarks[:, 3] > 0.9
     apart = np.linalg.norm((careful.landmarks - pose.landmarks)[seen, :2], axis=1)
     assert 0 < apart.max() < 25
-    assert np.linalg.norm(careful.landmarks[INDEX["nose"], :2] - NOSE_PX) < 8
+    assert np.linalg.norm(careful.landmarks[INDEX["nose"], :2] - NOSE_PX) < 10
     assert careful.detector_features.shape == pose.detector_features.shape
     assert not np.array_equal(careful.detector_features, pose.detector_features)
 

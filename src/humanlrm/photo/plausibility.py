@@ -12,7 +12,7 @@ from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 _WEIGHTS, _OFFSET = (3.9, 5.8), 4.15
 #: Certainty below which nobody is reconstructed, and below which it is said that this may not be a person
 #: (``benchmarks/not_people.py``).
-REFUSED_BELOW, UNSURE_BELOW = 0.15, 0.3
+REFUSED_BELOW, UNSURE_BELOW = 0.15, 0.4
 
 
 @dataclass(frozen=True)

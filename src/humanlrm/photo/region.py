@@ -97,11 +97,17 @@ def _first_of_each(rois: list[Region]) -> list[Region]:
 
 
 def warp(rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> Float32[np.ndarray, "256 256 3"]:
-    """The region's pixels in [0, 1], bilinear after a box reduction; the photo's border is repeated outside."""
+    """The region's pixels in [0, 1], bilinear after a box reduction; the photo's border is repeated outside.
+
+    The reduced pixels tile the photo exactly, so that a mirrored photo is reduced to the mirror image.
+    """
     step = max(1, int(roi.side / PATCH_PX))
-    photo = np.asarray(Image.fromarray(rgb).reduce(step) if step > 1 else rgb, dtype=np.float32) / 255
-    axes_yx = roi.axes[::-1, ::-1] * (roi.side / PATCH_PX / step)
-    corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - PATCH_PX / 2) - 0.5
+    size = np.ceil(np.array(rgb.shape[:2]) / step).astype(int)
+    image = Image.fromarray(rgb).resize((int(size[1]), int(size[0])), Image.Resampling.BOX) if step > 1 else rgb
+    photo = np.asarray(image, dtype=np.float32) / 255
+    step_yx = np.array(rgb.shape[:2]) / size
+    axes_yx = roi.axes[::-1, ::-1] * (roi.side / PATCH_PX) / step_yx[:, None]
+    corner_yx = roi.center[::-1] / step_yx + axes_yx @ np.full(2, 0.5 - PATCH_PX / 2) - 0.5
     # scipy's types know only scalar offsets.
     place: dict = {"offset": corner_yx, "output_shape": (PATCH_PX, PATCH_PX)}
     warp = lambda channel: scipy.ndimage.affine_transform(channel, axes_yx, order=1, mode="nearest", **place)  # noqa: E731
