@@ -34,20 +34,21 @@ def pose(detector, astronaut) -> DetectedPose:
 
 def test_astronaut_nose_and_mask_are_where_the_face_is(pose):
     assert pose.landmarks.shape == (COUNT, 4)
-    assert np.linalg.norm(pose.landmarks[INDEX["nose"], :2] - NOSE_PX) < 8
+    assert np.linalg.norm(pose.landmarks[INDEX["nose"], :2] - NOSE_PX) < 10
     assert pose.mask.shape == (512, 512)
     assert pose.mask[90:140, 205:245].min() > 0.5
     assert pose.mask[:60, :60].max() < 0.1
     assert pose.landmarks[INDEX["left_shoulder"], 0] > pose.landmarks[INDEX["right_shoulder"], 0]
 
 
-def test_mirrored_photo_swaps_left_and_right(detector, astronaut, pose):
-    mirrored = detector.best(np.ascontiguousarray(astronaut[:, ::-1]))
-    back = mirrored.landmarks[MIRROR] * [-1, 1, 1, 1] + [512, 0, 0, 0]
-    seen = pose.landmarks[:, 3] > 0.9
-    distance = np.linalg.norm((back - pose.landmarks)[seen, :2], axis=1)
-    assert seen.sum() >= 5
-    assert np.median(distance) < 20
+def test_the_mirrored_photo_shows_the_same_person_mirrored(detector, astronaut, pose):
+    """The only differences are of rounding: the letterbox and the nets' arithmetic."""
+    narrow = np.ascontiguousarray(astronaut[:, 3:-6])  # an odd width
+    direct, mirrored = detector.best(narrow), detector.best(np.ascontiguousarray(narrow[:, ::-1]))
+    back = mirrored.landmarks[MIRROR] * [-1, 1, 1, 1] + [narrow.shape[1], 0, 0, 0]
+    np.testing.assert_allclose(back, direct.landmarks, atol=0.5)
+    np.testing.assert_allclose(mirrored.mask[:, ::-1], direct.mask, atol=0.05)
+    assert mirrored.score == pytest.approx(direct.score, abs=1e-3)
 
 
 def test_a_careful_detector_averages_looks_of_one_person(detector, astronaut, pose):
@@ -58,7 +59,7 @@ def test_a_careful_detector_averages_looks_of_one_person(detector, astronaut, po
     seen = pose.landmarks[:, 3] > 0.9
     apart = np.linalg.norm((careful.landmarks - pose.landmarks)[seen, :2], axis=1)
     assert 0 < apart.max() < 25
-    assert np.linalg.norm(careful.landmarks[INDEX["nose"], :2] - NOSE_PX) < 8
+    assert np.linalg.norm(careful.landmarks[INDEX["nose"], :2] - NOSE_PX) < 10
     assert careful.detector_features.shape == pose.detector_features.shape
     assert not np.array_equal(careful.detector_features, pose.detector_features)
 
@@ -91,6 +92,16 @@ def test_two_people_are_two_poses_and_the_larger_comes_first(detector, astronaut
     noses = [p.landmarks[INDEX["nose"], :2] for p in poses]
     assert np.linalg.norm(noses[0] - NOSE_PX) < 15
     assert any(np.linalg.norm(n - (NOSE_PX * 360 / 512 + [940, 152])) < 15 for n in noses[1:])
+
+
+def test_people_come_in_the_same_order_in_the_mirrored_photo(detector, astronaut):
+    """Two of one size, at equal distances from the middle but for a pixel."""
+    canvas = np.full((512, 1131, 3), 128, np.uint8)
+    canvas[:, 10:522], canvas[:, 610:1122] = astronaut, astronaut
+    columns = [pose.landmarks[INDEX["nose"], 0] for pose in detector.survey(canvas)]
+    mirrored = [pose.landmarks[INDEX["nose"], 0] for pose in detector.survey(np.ascontiguousarray(canvas[:, ::-1]))]
+    assert len(columns) == 2
+    np.testing.assert_allclose(1131 - np.array(mirrored), columns, atol=0.5)
 
 
 def test_nobody_is_found_in_noise(detector):

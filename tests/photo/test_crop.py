@@ -100,6 +100,14 @@ def test_tiff_is_read_in_every_compression(tmp_path, compression):
     np.testing.assert_allclose(photo.rgb, np.asarray(image), atol=20 if compression == "jpeg" else 0)
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_bigtiff_is_refused_by_name(tmp_path, byteorder):
+    with tifffile.TiffWriter(tmp_path / "x.tif", bigtiff=True, byteorder=byteorder) as file:
+        file.write(np.dstack([GRADIENT] * 3), photometric="rgb")
+    with pytest.raises(PhotoError, match="BigTIFF"):
+        load_photo(tmp_path / "x.tif")
+
+
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 def test_avif_is_read(tmp_path):
     """Colors, and transparency as the outline."""

@@ -153,6 +153,16 @@ def test_pixels_between_two_people_go_to_the_nearer_color():
     assert (right > left)[50, 175:190].all()
 
 
+def test_what_only_one_mask_claims_is_this_persons():
+    """Also where the skeleton of somebody else, who is hidden there, is nearer."""
+    left, right = people_at(100, 114)
+    left.mask[:], right.mask[:] = 0, 0
+    left.mask[15:95, 88:112], right.mask[15:95, 112:126] = 1, 1
+    shares = compete(np.full((100, 300, 3), 120, np.uint8), [left, right])
+    assert (shares[0] > shares[1])[40:70, 100:111].all()
+    assert (shares[1] > shares[0])[40:70, 114:124].all()
+
+
 # ---- parts
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from humanlrm.body.landmarks import DETECTOR_FEATURE_CHANNELS, MIRROR, select_blazepose
 from humanlrm.cache import cache_folder
-from humanlrm.photo.region import PATCH_PX, Region, suppress, suppress_repeats, tile_sides, tiles, unwarp, warp
+from humanlrm.photo.region import PATCH_PX, Region, suppress, tile_sides, tiles, unite, unwarp, warp
 
 if TYPE_CHECKING:
     import openvino
@@ -53,11 +53,10 @@ class DetectedPose:
         landmarks: per landmark of ``landmarks.LANDMARKS``: x and y in photo pixels (may lie outside the photo), z in
             photo pixels TOWARD the camera relative to the middle of the hips, visibility in [0, 1].
         mask: membership of each photo pixel in the person, in [0, 1]; soft, true resolution about 256 px.
-        score: the landmark net's certainty that its square holds a person, in [0, 1].
+        score: the landmark net's certainty that its square, or its mirror image, holds a person, in [0, 1].
         detector_features: the landmark net's features at each landmark, in the photo and in its mirror image. They
             hold more about depth than the net's own 3D points (docs/log/decisions-2026-11.md).
         region: the square that the landmark net looked at; ``None`` for poses that are not from the detector.
-        looks: landmarks in further squares, which a careful detector averages.
     """
 
     landmarks: Float[np.ndarray, "J 4"]
@@ -65,7 +64,6 @@ class DetectedPose:
     score: float
     detector_features: Float32[np.ndarray, "J 2 C"]
     region: Region | None = None
-    looks: tuple[Float[np.ndarray, "J 4"], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,32 +101,18 @@ class PoseDetector:
 
     def __call__(self, rgb: UInt8[np.ndarray, "H W 3"]) -> list[DetectedPose]:
         """All people, the main person first (see :meth:`best`)."""
-        poses = (pose for roi in self._search(rgb) if (pose := self._look(rgb, roi)) is not None)
-        return [self.look_closely(rgb, pose) for pose in poses]
+        return [self.look_closely(rgb, pose) for pose in self.survey(rgb)]
 
     def survey(
         self, rgb: UInt8[np.ndarray, "H W 3"], windows: Sequence[tuple[int, int, int, int]] | None = None
     ) -> list[DetectedPose]:
         """All people at one look each, the main person first (see :meth:`best`).
 
-        The mirrored photo is searched, too: the order of people, and who is found, are the same in both.
-
         Args:
             windows: parts of the photo to search (left, top, right, bottom); ``None``: the whole, and smaller parts if
                 the whole shows nobody.
         """
-        width = rgb.shape[1]
-        turned = None if windows is None else [(width - r, top, width - left, low) for left, top, r, low in windows]
-        direct = self._search(rgb, windows)
-        mirrored = [roi.mirrored(width) for roi in self._search(np.ascontiguousarray(rgb[:, ::-1]), turned)]
-        weight = lambda roi: _prominence(roi, rgb.shape[:2])  # noqa: E731
-        ranked = []
-        for leader in suppress_repeats(sorted([*direct, *mirrored], key=weight, reverse=True)):
-            same = [list(filter(leader.is_same_head, rois)) for rois in (direct, mirrored)]
-            total = sum(max(map(weight, rois), default=0.0) for rois in same)
-            ranked.append((total, same[0][0] if same[0] else leader))
-        ranked.sort(key=lambda pair: -pair[0])
-        return [pose for _, roi in ranked if (pose := self._look(rgb, roi)) is not None]
+        return [pose for roi in self._search(rgb, windows) if (pose := self._look(rgb, roi)) is not None]
 
     def best(self, rgb: UInt8[np.ndarray, "H W 3"]) -> DetectedPose | None:
         """The main person: largest score x area x centrality, confirmed by the landmark net; ``None`` if nobody.
@@ -148,12 +132,7 @@ class PoseDetector:
             return pose
         looks = [(pose.landmarks, pose.detector_features), *self._varied_looks(rgb, pose.region)]
         landmarks, features = (np.mean(parts, axis=0) for parts in zip(*looks, strict=True))
-        further = tuple(points for points, _ in looks[1:])
-        return replace(pose, landmarks=landmarks, detector_features=features.astype(np.float32), looks=further)
-
-    def looks(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> list[Float[np.ndarray, "J 4"]]:
-        """Landmarks in further squares around the same person; fewer than four if some squares show nobody."""
-        return [] if pose.region is None else [landmarks for landmarks, _ in self._varied_looks(rgb, pose.region)]
+        return replace(pose, landmarks=landmarks, detector_features=features.astype(np.float32))
 
     def search_score(self, rgb: UInt8[np.ndarray, "H W 3"], pose: DetectedPose) -> float:
         """Score of the search in a window around the pose's region, in [0, 1]; 0: nobody is seen there."""
@@ -174,8 +153,7 @@ class PoseDetector:
         looks = []
         for variation in _VARIATIONS:
             varied = region.varied(*variation)
-            patch = warp(rgb, varied)
-            pair = self._run(patch, varied), self._run(patch[:, ::-1], varied, mirrored=True)
+            pair = self._run_both(rgb, varied)
             if min(pair[0].presence, pair[1].presence) > _MIN_PRESENCE:
                 looks.append(_average(*pair))
         return looks
@@ -195,49 +173,58 @@ class PoseDetector:
     def _detect(
         self, rgb: UInt8[np.ndarray, "H W 3"], window: tuple[int, int, int, int], least_score: float = _MIN_SCORE
     ) -> list[Region]:
-        """Detections in the window (left, top, right, bottom) of the photo, letterboxed to a square."""
-        left, top, right, bottom = window
-        longest = max(right - left, bottom - top)
-        scale = _DETECTOR_PX / longest
-        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
-        offset = (_DETECTOR_PX - size[0]) // 2, (_DETECTOR_PX - size[1]) // 2
+        """Detections in the window (left, top, right, bottom) of the photo, letterboxed to a square.
+
+        The square's mirror image is searched, too, and scores are the mean of both: who is found, and in which order,
+        is the same in a photo and its mirror image.
+        """
+        extent, corner = np.array(window[2:]) - window[:2], np.array(window[:2])
+        size = 2 * np.maximum(1, np.round(extent * _DETECTOR_PX / extent.max() / 2)).astype(int)
+        offset = (_DETECTOR_PX - size) // 2
         square = Image.new("RGB", (_DETECTOR_PX, _DETECTOR_PX))
-        square.paste(Image.fromarray(rgb[top:bottom, left:right]).resize(size, Image.Resampling.BILINEAR), offset)
+        part = Image.fromarray(rgb[window[1] : window[3], window[0] : window[2]])
+        square.paste(part.resize((int(size[0]), int(size[1])), Image.Resampling.BILINEAR), tuple(offset.tolist()))
         pixels = np.asarray(square, dtype=np.float32)[None] / 127.5 - 1
-        raw = self._detector(pixels)
-        scores = _sigmoid(raw[1][0, :, 0])
-        keep = np.flatnonzero(scores > least_score)
-        # Centre and size of a box, then the alignment points: middle of the hips, point that encodes size and rotation.
-        points = raw[0][0, keep, :8].reshape(-1, 4, 2) / _DETECTOR_PX + self._anchors[keep, None]
-        points = (points * _DETECTOR_PX - np.array(offset)) / scale + np.array([left, top])
-        return suppress(
-            [Region.from_points(p[2], p[3], p[0], float(s)) for p, s in zip(points, scores[keep], strict=True)]
-        )
+        pair = []
+        for flip in (1, -1):
+            raw = self._detector(np.ascontiguousarray(pixels[:, :, ::flip]))
+            scores = _sigmoid(raw[1][0, :, 0])
+            keep = np.flatnonzero(scores > least_score)
+            # Centre and size of a box, then the alignment points: middle of the hips, point of size and rotation.
+            points = raw[0][0, keep, :8].reshape(-1, 4, 2) / _DETECTOR_PX + self._anchors[keep, None] - 0.5
+            points = corner + extent * (0.5 + points * [flip, 1] * _DETECTOR_PX / size)
+            pair.append(
+                [Region.from_points(p[2], p[3], p[0], float(s)) for p, s in zip(points, scores[keep], strict=True)]
+            )
+        return unite(*pair)
 
     def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> DetectedPose | None:
         """Landmarks and mask in a region; a second look follows when the first shows that the region was off.
 
-        The last look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
+        Each look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
         right hand comes out 12 cm too near, the left one does not).
         """
-        patch = warp(rgb, roi)
-        direct = self._run(patch, roi)
-        if direct.presence < _MIN_PRESENCE / 2:
+        pair = self._run_both(rgb, roi)
+        if max(run.presence for run in pair) < _MIN_PRESENCE / 2:
             return None
-        hips, top = direct.points[_ROI_POINTS, :2]
-        tracked = Region.from_points(hips, top, roi.head, direct.presence)
+        hips, top = (pair[0].points[_ROI_POINTS, :2] + pair[1].points[_ROI_POINTS, :2]) / 2
+        tracked = Region.from_points(hips, top, roi.head, roi.score)
         if roi.is_far_from(tracked):
             roi = tracked
-            patch = warp(rgb, roi)
-            direct = self._run(patch, roi)
-        if direct.presence < _MIN_PRESENCE:
+            pair = self._run_both(rgb, roi)
+        presence = max(run.presence for run in pair)
+        if presence < _MIN_PRESENCE:
             return None
-        mirrored = self._run(patch[:, ::-1], roi, mirrored=True)
-        mask = unwarp((direct.mask + mirrored.mask) / 2, roi, rgb.shape[:2])
+        mask = unwarp((pair[0].mask + pair[1].mask) / 2, roi, rgb.shape[:2])
         if not _is_person(mask):
             return None
-        landmarks, detector_features = _average(direct, mirrored)
-        return DetectedPose(landmarks, mask, direct.presence, detector_features.astype(np.float32), roi)
+        landmarks, detector_features = _average(*pair)
+        return DetectedPose(landmarks, mask, presence, detector_features.astype(np.float32), roi)
+
+    def _run_both(self, rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> tuple[_LandmarkOutput, _LandmarkOutput]:
+        """Run the landmark net on a square and on its mirror image."""
+        patch = warp(rgb, roi)
+        return self._run(patch, roi), self._run(patch[:, ::-1], roi, mirrored=True)
 
     def _run(self, patch: Float32[np.ndarray, "256 256 3"], roi: Region, mirrored: bool = False) -> _LandmarkOutput:
         """Run the landmark net on a square; a mirrored patch's output is in the photo's place, with sides swapped."""

@@ -1,8 +1,8 @@
 """People who touch: all detected people and the backdrop compete for each pixel.
 
 People who touch hide each other from the detector, too: it is confused by a neighbour's limbs, or sees one person in
-two. So the rivals of a person are looked for in the photo with this person covered, and the person is looked at again
-with what the rivals have won covered.
+two. So the rivals of a person are looked for in the photo with this person covered. What both claim is divided. Then
+each is looked at again with the other's pixels covered, and the pixels are divided anew.
 
 Random walks with priors (Grady, "Multilabel random walker image segmentation using prior models", CVPR 2005). Each
 pixel is a node of a graph whose edges are weak where colors differ. What is sure by skeletons and by the detector's
@@ -77,17 +77,30 @@ def separate(
     contested = [(own & (rival.mask > 0.3)).sum() > _LEAST_CONTESTED * own.sum() for rival in rivals]
     if not any(contested):
         return Separation(person, rgb, None, nobody, tuple(rivals))
+    share, others = _divide(rgb, person, rivals)
+    again = None
+    if (others & (person.mask > 0.3)).sum() > _LEAST_LOST * own.sum():
+        again = detector.look_again(_cover(rgb, others), person)
+    if again is None:
+        return Separation(replace(person, mask=person.mask * share), rgb, share, others, tuple(rivals))
+    # Both sides were confused by each other: divide once more with what each shows alone.
+    seen, covered = _cover(rgb, others), _cover(rgb, again.mask * share > 0.5)
+    alone = [detector.look_again(covered, rival) for rival in rivals]
+    rivals = [
+        rival if other is None or not _apart(other, again) else other
+        for rival, other in zip(rivals, alone, strict=True)
+    ]
+    share, others = _divide(rgb, again, rivals)
+    return Separation(replace(again, mask=again.mask * share), seen, share, others, tuple(rivals))
+
+
+def _divide(
+    rgb: UInt8[np.ndarray, "H W 3"], person: DetectedPose, rivals: Sequence[DetectedPose]
+) -> tuple[Float32[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """Chance of each pixel to be the person's rather than a rival's, and the pixels of the rivals."""
     chances = compete(rgb, [person, *rivals])
     share = chances[0] / np.maximum(chances.sum(0), 1e-6)
-    others = (share < 0.5) & (np.max([rival.mask for rival in rivals], axis=0) > 0.5)
-    seen, again = rgb, None
-    if (others & (person.mask > 0.3)).sum() > _LEAST_LOST * own.sum():
-        seen = _cover(rgb, others)
-        again = detector.look_again(seen, person)
-    pose = person if again is None else again
-    return Separation(
-        replace(pose, mask=pose.mask * share), seen if again is not None else rgb, share, others, tuple(rivals)
-    )
+    return share, (share < 0.5) & (np.max([rival.mask for rival in rivals], axis=0) > 0.5)
 
 
 def _rivals(
@@ -105,8 +118,8 @@ def _rivals(
     around = (
         max(0, int(columns[0]) - room),
         max(0, int(rows[0]) - room // 3),
-        min(width, int(columns[-1]) + room),
-        min(height, int(rows[-1]) + room // 3),
+        min(width, int(columns[-1]) + 1 + room),
+        min(height, int(rows[-1]) + 1 + room // 3),
     )
     found = detector.survey(covered, [(0, 0, width, height), around])
     again = [pose for other in neighbours if (pose := detector.look_again(covered, other)) is not None]
@@ -158,7 +171,11 @@ def skeleton_distance(
 
 
 def compete(rgb: UInt8[np.ndarray, "H W 3"], poses: Sequence[DetectedPose]) -> Float32[np.ndarray, "N H W"]:
-    """Chance of each pixel to show each of N people; the rest is the backdrop's."""
+    """Chance of each pixel to show each of N people; the rest is the backdrop's.
+
+    Args:
+        poses: the person, then rivals, who were seen with the person covered.
+    """
     height, width = rgb.shape[:2]
     scale = min(1.0, _GRID_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -173,12 +190,20 @@ def compete(rgb: UInt8[np.ndarray, "H W 3"], poses: Sequence[DetectedPose]) -> F
 
 
 def _priors(masks: Float32[np.ndarray, "N h w"], distances: Float[np.ndarray, "N h w"]) -> Float[np.ndarray, "M h w"]:
-    """Pull of each person, and in the last plane of the backdrop, on each pixel."""
+    """Pull of each person, and in the last plane of the backdrop, on each pixel.
+
+    A pixel that nobody else's mask claims is the person's whatever the skeletons say: arms of a hidden rival run behind
+    the person. Where masks agree that it is theirs, the nearer skeleton has it.
+    """
+    masks = masks.copy()
+    # What was covered when the rivals were seen says nothing of them: even odds.
+    masks[1:, (masks[0] > 0.5) & (distances[0] < _COVER)] *= 0.5
     pulls = []
     for number, distance in enumerate(distances):
-        others = np.delete(distances, number, axis=0)
-        lead = (others.min(0) - distance if len(others) else np.full_like(distance, np.inf)) / _LEAD
-        pulls.append(masks[number] * np.exp(-np.maximum(distance, 0) / _REACH) * np.clip(lead, 0, 1))
+        nearest = np.delete(distances, number, axis=0).min(0, initial=np.inf)
+        claim = np.delete(masks, number, axis=0).max(0, initial=0)
+        lead = np.clip((nearest - distance) / _LEAD, 0, 1)
+        pulls.append(masks[number] * np.exp(-np.maximum(distance, 0) / _REACH) * (1 - claim * (1 - lead)))
     backdrop = (1 - masks.max(0)) ** 2
     return _STRENGTH * np.stack([*pulls, backdrop])
 

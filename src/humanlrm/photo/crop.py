@@ -16,6 +16,9 @@ from humanlrm.views import Inputs
 #: Largest distance of landmarks from the mask's box, in its longer sides. Where the mask ends at the photo's border the
 #: body goes on (a face alone needs this much for the legs); elsewhere something in front may hide a limb.
 _ROOM_CUT, _ROOM_WHOLE = 3.0, 0.5
+#: Depth from a border, in longer sides of the mask, at which whatever ends at the border is twice as wide as there
+#: (``tests/photo/test_same_color.py``).
+_TAPER_DEPTH = 0.02
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,14 @@ def assemble_crop(
 
 
 def _cut_borders(mask: Bool[np.ndarray, "H W"]) -> tuple[str, ...]:
-    """Borders of the photo that cut the person: at least 1% of the mask's longer side lies on them."""
-    longest = max(int(mask.any(0).sum()), int(mask.any(1).sum()))
-    edges = {"left": mask[:, 0], "top": mask[0], "right": mask[:, -1], "bottom": mask[-1]}
-    return tuple(name for name, edge in edges.items() if edge.sum() > max(1, 0.01 * longest))
+    """Borders of the photo that cut the person: there the mask is nearly as wide as a little further in.
+
+    A head, a foot or a hand that only touches the border of a tight crop tapers towards it.
+    """
+    depth = round(_TAPER_DEPTH * max(int(mask.any(0).sum()), int(mask.any(1).sum())))
+    views = {"left": mask.T, "top": mask, "right": mask.T[::-1], "bottom": mask[::-1]}
+    widths = {name: (rows[0].sum(), rows[min(depth, len(rows) - 1)].sum()) for name, rows in views.items()}
+    return tuple(name for name, (edge, inner) in widths.items() if edge > max(1, inner / 2))
 
 
 def _within_reach(

@@ -259,6 +259,8 @@ def _check_header(source: Path | BytesIO, path: Path) -> None:
             head = file.read(12)
     if not head:
         raise PhotoError(f"{path} is empty; give a picture file")
+    if head[:4] in (b"II\x2b\x00", b"MM\x00\x2b"):
+        raise PhotoError(f"{path} is a BigTIFF (of more than 4 GB, or written as if), which is not read; give a TIFF")
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
         return
     try:

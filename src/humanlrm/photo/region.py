@@ -43,12 +43,6 @@ class Region:
         """Points in [0, 1]^2 of the square to photo pixels."""
         return self.center + (points - 0.5) @ self.axes.T * self.side
 
-    def mirrored(self, width_px: int) -> "Region":
-        """The same region in the mirror image of its photo, whose right is the mirrored right again."""
-        flip = np.array([[-1.0, 0.0], [0.0, 1.0]])
-        place = lambda point: np.array([width_px - point[0], point[1]])  # noqa: E731
-        return replace(self, center=place(self.center), axes=flip @ self.axes @ flip, head=place(self.head))
-
     def is_same_head(self, other: "Region") -> bool:
         """True if both are of one person."""
         return bool(np.linalg.norm(self.head - other.head) <= _HEAD_DISTANCE * min(self.side, other.side))
@@ -76,8 +70,25 @@ def tiles(width: int, height: int, side: int) -> list[tuple[int, int, int, int]]
     return [(x, y, min(x + side, width), min(y + side, height)) for y in starts(height) for x in starts(width)]
 
 
-def suppress_repeats(rois: list[Region]) -> list[Region]:
-    """One region per head, the first of each in the list."""
+def suppress(rois: list[Region]) -> list[Region]:
+    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
+    return _first_of_each(sorted(rois, key=lambda roi: roi.score, reverse=True))
+
+
+def unite(*looks: list[Region]) -> list[Region]:
+    """One region per head that any look has found: the one of largest score x area, with the mean score of all looks.
+
+    Area decides between looks that are equally sure: half a person has a large region, or a small one of the head.
+    """
+    regions = [roi for look in looks for roi in suppress(look)]
+    united = []
+    for roi in _first_of_each(sorted(regions, key=lambda roi: roi.score * roi.side**2, reverse=True)):
+        scores = [max((r.score for r in look if r.is_same_head(roi)), default=0.0) for look in looks]
+        united.append(replace(roi, score=sum(scores) / len(looks)))
+    return united
+
+
+def _first_of_each(rois: list[Region]) -> list[Region]:
     kept: list[Region] = []
     for roi in rois:
         if not any(roi.is_same_head(other) for other in kept):
@@ -85,17 +96,18 @@ def suppress_repeats(rois: list[Region]) -> list[Region]:
     return kept
 
 
-def suppress(rois: list[Region]) -> list[Region]:
-    """One region per head, certain ones first; neighbours' regions overlap too much for the usual IoU."""
-    return suppress_repeats(sorted(rois, key=lambda roi: roi.score, reverse=True))
-
-
 def warp(rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> Float32[np.ndarray, "256 256 3"]:
-    """The region's pixels in [0, 1], bilinear after a box reduction; the photo's border is repeated outside."""
+    """The region's pixels in [0, 1], bilinear after a box reduction; the photo's border is repeated outside.
+
+    The reduced pixels tile the photo exactly, so that a mirrored photo is reduced to the mirror image.
+    """
     step = max(1, int(roi.side / PATCH_PX))
-    photo = np.asarray(Image.fromarray(rgb).reduce(step) if step > 1 else rgb, dtype=np.float32) / 255
-    axes_yx = roi.axes[::-1, ::-1] * (roi.side / PATCH_PX / step)
-    corner_yx = roi.center[::-1] / step + axes_yx @ np.full(2, 0.5 - PATCH_PX / 2) - 0.5
+    size = np.ceil(np.array(rgb.shape[:2]) / step).astype(int)
+    image = Image.fromarray(rgb).resize((int(size[1]), int(size[0])), Image.Resampling.BOX) if step > 1 else rgb
+    photo = np.asarray(image, dtype=np.float32) / 255
+    step_yx = np.array(rgb.shape[:2]) / size
+    axes_yx = roi.axes[::-1, ::-1] * (roi.side / PATCH_PX) / step_yx[:, None]
+    corner_yx = roi.center[::-1] / step_yx + axes_yx @ np.full(2, 0.5 - PATCH_PX / 2) - 0.5
     # scipy's types know only scalar offsets.
     place: dict = {"offset": corner_yx, "output_shape": (PATCH_PX, PATCH_PX)}
     warp = lambda channel: scipy.ndimage.affine_transform(channel, axes_yx, order=1, mode="nearest", **place)  # noqa: E731
