@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -28,7 +29,9 @@ class BatchPhotos:
 
     photos: tyro.conf.Positional[Path]
     out: Path
-    options: tyro.conf.OmitArgPrefixes[PhotoOptions] = field(default_factory=PhotoOptions)
+    options: Annotated[PhotoOptions, tyro.conf.arg(name="photo"), tyro.conf.OmitArgPrefixes] = field(
+        default_factory=PhotoOptions
+    )
     network: tyro.conf.OmitArgPrefixes[NetworkOptions] = field(default_factory=NetworkOptions)
     workers: int = 1
     ray: str | None = None
