@@ -50,8 +50,8 @@ class Options:
 
 def in_mask(rgb: Float[np.ndarray, "S S 3"], known: Bool[np.ndarray, "S S"], mask: Bool[np.ndarray, "S S"]) -> Picture:
     """Pixels of ``mask`` in the color of the nearest known pixel, the rest as background."""
-    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
-    return Picture(np.where(mask[..., None], rgb[tuple(nearest)], np.float32(BACKGROUND)), mask)
+    row, column = np.asarray(distance_transform_edt(~known, return_distances=False, return_indices=True))
+    return Picture(np.where(mask[..., None], rgb[row, column], np.float32(BACKGROUND)), mask)
 
 
 def best_gain(picture: Picture, truth: Picture) -> Float[np.ndarray, "3"]:

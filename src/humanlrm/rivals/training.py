@@ -13,7 +13,7 @@ from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.files import read_json, sha256, write_text
 from humanlrm.model.describe import count_parameters
 from humanlrm.model.lrm import build
-from humanlrm.model.pretrained import CheckpointError, fill
+from humanlrm.model.pretrained import CheckpointError, with_weights
 from humanlrm.rivals.hybrid import start_from_hmr
 from humanlrm.rivals.kinds import RivalKind, kind_of
 from humanlrm.rivals.rival import RivalObjective
@@ -156,7 +156,7 @@ def open_trained(run: Path) -> tuple[Any, Counters]:
     kind = kind_of(read_record(run).name)
     config, tensors, counters = load_averaged_weights(run, type(kind.config()))
     network = build(config) if kind.network is None else kind.network(config)
-    return fill(network, tensors, run, "cpu"), counters
+    return with_weights(network, tensors, run, "cpu"), counters
 
 
 def weights_hash(run: Path) -> str:
