@@ -101,6 +101,8 @@ def serve_on_ray(settings: ServeSettings, address: str, announce: Callable[[str]
     Raises:
         ValueError: Ray is not installed, or there is no cluster at the address.
     """
+    # Ray Serve gives its proxy 5 s, which a busy machine does not keep; it is read where the cluster starts.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_S))
     start_ray(address, cores=settings.workers + 1)
     from ray import serve  # pyright: ignore[reportMissingImports]
 
