@@ -33,7 +33,7 @@ _SHA256 = {
 _DETECTOR_PX = 224
 #: Height from which on people are found in a photo of working size.
 LEAST_HEIGHT_PX = 60
-_MIN_SCORE, _MIN_PRESENCE, _FAINT_SCORE = 0.5, 0.5, 0.05
+_MIN_SCORE, _MIN_PRESENCE, _SURE_PRESENCE, _FAINT_SCORE = 0.5, 0.5, 0.9, 0.05
 #: Least mean of a person's mask where it is over one half (people: 0.95, in heavy blur 0.74; a moon: 0.6), and largest
 #: share of the photo that one person fills.
 _LEAST_CERTAINTY, _MOST_COVERAGE = 0.7, 0.95
@@ -201,15 +201,16 @@ class PoseDetector:
     def _look(self, rgb: UInt8[np.ndarray, "H W 3"], roi: Region) -> DetectedPose | None:
         """Landmarks and mask in a region; a second look follows when the first shows that the region was off.
 
-        Each look is repeated in the mirror and both are averaged: the net's errors in depth are not symmetric (the
-        right hand comes out 12 cm too near, the left one does not).
+        An unsure look is repeated, too. Each is also taken in the mirror, and both are averaged: the net's errors in
+        depth are not symmetric (the right hand comes out 12 cm too near, the left one does not).
         """
         pair = self._run_both(rgb, roi)
-        if max(run.presence for run in pair) < _MIN_PRESENCE / 2:
+        surer = max(pair, key=lambda run: run.presence)
+        if surer.presence < _MIN_PRESENCE / 2:
             return None
-        hips, top = (pair[0].points[_ROI_POINTS, :2] + pair[1].points[_ROI_POINTS, :2]) / 2
+        hips, top = surer.points[_ROI_POINTS, :2]
         tracked = Region.from_points(hips, top, roi.head, roi.score)
-        if roi.is_far_from(tracked):
+        if roi.is_far_from(tracked) or surer.presence < _SURE_PRESENCE:
             roi = tracked
             pair = self._run_both(rgb, roi)
         presence = max(run.presence for run in pair)
