@@ -7,6 +7,7 @@ OUT ?= out
 .PHONY: demo serve docs test lint install clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Installing Python packages (PyTorch is the largest), some minutes the first time..."
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@

@@ -159,6 +159,15 @@ def test_an_unknown_suffix_is_refused_before_any_work(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("options", "extra"),
+    [(("--for", "ar"), "usd"), (("-o", "person.usdz"), "usd"), (("--turntable", "person.mp4"), "video")],
+)
+def test_a_file_whose_extra_is_missing_is_refused_before_any_work(capsys, tmp_path, monkeypatch, options, extra):
+    monkeypatch.setattr("humanlrm.output_settings.find_spec", lambda name: None)
+    assert_refused(capsys, tmp_path, ("reconstruct", AVATAR, *options), f"humanlrm[{extra}]")
+
+
+@pytest.mark.parametrize(
     ("option", "value"), [("--resolution", 100), ("--height-m", 17), ("--texture-px", 3), ("--faces", 1)]
 )
 def test_a_setting_out_of_range_is_refused(capsys, tmp_path, option, value):

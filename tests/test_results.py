@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from humanlrm import results
+from humanlrm import output_settings, results
 from humanlrm.reconstruct import Reconstructor
 from humanlrm.rig import turntable
 from humanlrm.settings import PhotoOptions, Settings
@@ -24,7 +24,8 @@ def test_a_film_is_an_mp4_only_where_one_can_be_written(person, has_video, suffi
         pytest.importorskip("av", reason="PyAV is not installed (extra 'video')")
     monkeypatch.setattr(turntable, "_SIZE_PX", 24)
     monkeypatch.setattr(turntable, "_TURN_S", 0.4)
-    monkeypatch.setattr(results, "can_write_mp4", lambda: has_video)
+    if not has_video:
+        monkeypatch.setattr(output_settings, "find_spec", lambda name: None)
     options = PhotoOptions(SETTINGS, formats=("stl",), preview=False, turntable=True)
     files = results.write_results([person], tmp_path, "model", options)
     assert [path.name for path in files] == ["model.stl", f"model.turntable.{suffix}", "model.json"]
@@ -32,7 +33,7 @@ def test_a_film_is_an_mp4_only_where_one_can_be_written(person, has_video, suffi
 
 
 def test_a_format_whose_extra_is_missing_is_refused_before_the_work(monkeypatch):
-    monkeypatch.setattr(results, "find_spec", lambda name: None)
+    monkeypatch.setattr(output_settings, "find_spec", lambda name: None)
     assert "usdz" not in results.writable_formats()
     with pytest.raises(ValueError, match=r"humanlrm\[usd\]"):
         results.check_formats(PhotoOptions(formats=("glb", "usdz")))

@@ -1,6 +1,7 @@
 """Settings of a person's files: plain values, checked when they are made. They also feed the command line."""
 
 from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -37,6 +38,15 @@ PLANS: dict[str, Plan] = {
     "game": Plan((".glb",), {"faces": 100_000, "texture_px": 2048}, (12_000, 5_000, 2_000), rig=True),
     "print": Plan((".stl",), {"faces": 200_000}, base=True, height_mm=150.0),
 }
+
+
+def missing_extra(path: Path) -> str | None:
+    """Why a file of this suffix cannot be written here: an extra that is not installed; ``None``: it can."""
+    if path.suffix.lower() == ".usdz" and find_spec("pxr") is None:
+        return "a .usdz needs usd-core: pip install 'humanlrm[usd]'"
+    if path.suffix.lower() == ".mp4" and (find_spec("av") is None or find_spec("imageio") is None):
+        return "an .mp4 needs PyAV: pip install 'humanlrm[video]'; .gif and .webp need nothing"
+    return None
 
 
 @dataclass(frozen=True)
@@ -122,12 +132,15 @@ class OutputSettings:
         return [path, *(other for other in others if other.suffix != path.suffix.lower())]
 
     def check(self, output: Path) -> None:
-        """Refuse what a format cannot hold, and motions that are not there.
+        """Refuse what a format cannot hold, files whose extra is not installed, and motions that are not there.
 
         Raises:
-            ValueError: a rig for a file that has none; a BVH file that does not exist.
+            ValueError: a rig for a file that has none; a missing extra; a BVH file that does not exist.
         """
         suffix = output.suffix.lower()
+        for path in filter(None, (output, self.turntable)):
+            if (reason := missing_extra(path)) is not None:
+                raise ValueError(reason)
         for motion in self.animate:
             if motion not in CLIP_NAMES and not Path(motion).is_file():
                 raise ValueError(f"{motion} does not exist; give the path of a BVH file")

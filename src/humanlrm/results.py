@@ -4,7 +4,6 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,10 +13,9 @@ from PIL import Image
 from humanlrm.everyone import reconstruct_everyone
 from humanlrm.files import atomic_write, write_text
 from humanlrm.mesh.export import FORMATS
-from humanlrm.output_settings import OutputSettings
+from humanlrm.output_settings import OutputSettings, missing_extra
 from humanlrm.photo.load import PhotoSource
 from humanlrm.reconstruct import Reconstruction, Reconstructor
-from humanlrm.rig.turntable import can_write_mp4
 from humanlrm.settings import PhotoOptions
 
 #: Formats by name.
@@ -26,7 +24,7 @@ FORMAT_NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
 
 def writable_formats() -> tuple[str, ...]:
     """Formats that can be written here: all, but USDZ only with the extra ``usd``."""
-    return tuple(name for name in FORMAT_NAMES if name != "usdz" or find_spec("pxr") is not None)
+    return tuple(name for name in FORMAT_NAMES if missing_extra(Path(f"a.{name}")) is None)
 
 
 def check_formats(options: PhotoOptions) -> None:
@@ -37,8 +35,8 @@ def check_formats(options: PhotoOptions) -> None:
     """
     if unknown := [name for name in options.formats if name not in FORMAT_NAMES]:
         raise ValueError(f"formats must be some of {', '.join(FORMAT_NAMES)}; got {', '.join(unknown)}")
-    if set(options.formats) - set(writable_formats()):
-        raise ValueError("formats: a usdz needs usd-core: pip install 'humanlrm[usd]'")
+    for reason in filter(None, (missing_extra(Path(f"a.{name}")) for name in options.formats)):
+        raise ValueError(f"formats: {reason}")
 
 
 def reconstruct_photo(
@@ -92,7 +90,8 @@ def _write_motion(person: Reconstruction, stem: Path, options: PhotoOptions) -> 
         path = stem.with_name(f"{stem.name}.walk.glb")
         written.append(person.save(path, OutputSettings(animate=("walk",))))
     if options.turntable:
-        film = stem.with_name(f"{stem.name}.turntable.{'mp4' if can_write_mp4() else 'webp'}")
+        suffix = "webp" if missing_extra(Path("film.mp4")) else "mp4"
+        film = stem.with_name(f"{stem.name}.turntable.{suffix}")
         with TemporaryDirectory() as folder:
             person.write(Path(folder) / "person.glb", OutputSettings(turntable=film))
         written.append(film)

@@ -61,7 +61,7 @@ class Selection:
         if self.rotate not in (None, 0, 90, 180, 270):
             raise ValueError(f"rotate must be 0, 90, 180 or 270 degrees, got {self.rotate}")
         if self.person is not None and (self.number is None) == (self.place_px is None):
-            raise ValueError(f"person must be a number such as 2, or a place such as 310,240, got {self.person!r}")
+            raise ValueError(f"person must be a number from 1 on, or a place such as 310,240, got {self.person!r}")
 
     @property
     def number(self) -> int | None:

@@ -62,5 +62,5 @@ class BatchPhotos:
         for record in failed:
             complain(f"{record.photo}: {record.reason}")
         people = sum(len(record.people) for record in records)
-        say(f"{people} people from {len(records) - len(failed)} photos in {self.out}, {len(failed)} photos failed")
+        say(f"{self.out}: {len(records) - len(failed)} photos done, people in them: {people}, failed: {len(failed)}")
         return 1 if failed else 0

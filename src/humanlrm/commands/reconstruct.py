@@ -1,6 +1,7 @@
 """``humanlrm reconstruct``: a photo to a mesh file."""
 
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from json import dumps
@@ -107,6 +108,7 @@ class Reconstruct:
         self._check()
         from humanlrm.reconstruct import SHIPPED, Reconstructor
 
+        start = time.perf_counter()
         weights, spinner = self.network.weights or SHIPPED, nullcontext() if self.quiet else console.status(self._title)
         with spinner:
             reconstructor = Reconstructor(weights, self.network.device)
@@ -116,6 +118,8 @@ class Reconstruct:
             written.append(write_text(self.json, dumps(self._report(people, weights, written), indent=2) + "\n"))
         if not self.quiet:
             _print_result(people, written)
+            memory = "" if (peak_mib := peak_memory_mib()) is None else f"; peak memory {peak_mib:,.0f} MiB"
+            say(f"with loading and files {time.perf_counter() - start:.2f} seconds{memory}")
         return 0
 
     def _reconstruct(self, reconstructor: "Reconstructor") -> "tuple[Reconstruction, ...]":
@@ -225,7 +229,7 @@ class Reconstruct:
 
 
 def _print_result(people: "tuple[Reconstruction, ...]", written: list[Path]) -> None:
-    """Files, warnings, how sure the surface is, seconds and memory."""
+    """Files, warnings, how sure the surface is, and the seconds of each stage."""
     for path in written:
         say(path)
     for remark in people[0].warnings:
@@ -241,8 +245,6 @@ def _print_result(people: "tuple[Reconstruction, ...]", written: list[Path]) -> 
         stages = "  ".join(f"{stage} {seconds:.2f}" for stage, seconds in person.seconds.items())
         line = f"seconds: {stages}  all {sum(person.seconds.values()):.2f}"
         say(fill(line, console.width, subsequent_indent="  "))
-    if (peak_mib := peak_memory_mib()) is not None:
-        say(f"peak memory: {peak_mib:,.0f} MiB")
 
 
 def _format(picture: Path) -> str | None:

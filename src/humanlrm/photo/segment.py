@@ -202,7 +202,11 @@ def choose_person(
     """
     if selection.number is not None:
         if selection.number > len(poses):
-            raise ValueError(f"--person {selection.number}: {photo.name} shows {len(poses)} people, as far as is seen")
+            seen = "1 person is" if len(poses) == 1 else f"{len(poses)} people are"
+            raise ValueError(
+                f"--person {selection.number}: {seen} seen in {photo.name}; give a place such as --person 310,240, "
+                "or an outline by --mask"
+            )
         return sorted(poses, key=_head_x)[selection.number - 1]
     if selection.place_px is not None:
         x, y = (int(v * photo.scale) - corner for v, corner in zip(selection.place_px, corner_px, strict=True))

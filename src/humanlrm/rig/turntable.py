@@ -1,7 +1,6 @@
 """Films of a person: turning, or moving in front of a camera that walks around once."""
 
 import math
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 from humanlrm.files import atomic_write
 from humanlrm.mesh.preview import render_turn
 from humanlrm.mesh.surface import TexturedMesh
+from humanlrm.output_settings import missing_extra
 from humanlrm.rig.motion import Movement
 from humanlrm.rig.skin import RiggedPerson
 
@@ -24,8 +24,8 @@ def film(path: Path, mesh: TexturedMesh, person: RiggedPerson | None, movements:
     Raises:
         ValueError: .mp4 without the packages that write it.
     """
-    if path.suffix.lower() == ".mp4" and not can_write_mp4():
-        raise ValueError("an .mp4 needs PyAV: pip install 'humanlrm[video]'; .gif and .webp need nothing")
+    if (reason := missing_extra(path)) is not None:
+        raise ValueError(reason)
     meshes = [mesh] if person is None or not movements else _moving(person, movements)
     count = max(len(meshes), round(_TURN_S * _FRAMES_PER_S))
     count = math.ceil(count / len(meshes)) * len(meshes)
@@ -33,11 +33,6 @@ def film(path: Path, mesh: TexturedMesh, person: RiggedPerson | None, movements:
     with atomic_write(path) as partial:
         _encode(partial, path.suffix.lower(), frames)
     return path
-
-
-def can_write_mp4() -> bool:
-    """True if the packages of the extra ``video`` are installed."""
-    return find_spec("av") is not None and find_spec("imageio") is not None
 
 
 def _moving(person: RiggedPerson, movements: list[Movement]) -> list[TexturedMesh]:

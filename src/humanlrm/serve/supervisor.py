@@ -68,6 +68,7 @@ class Supervisor:
                 if not ready.is_set():
                     worker.start()
                     ready.set()
+                    _log.info("a worker is ready")
                 job = self._store.claim() if self._folder.has_room else None
                 if job is None:
                     with self._store.changed:

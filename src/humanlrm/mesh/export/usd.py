@@ -11,6 +11,7 @@ import numpy as np
 
 from humanlrm.mesh.export.gltf import encode_image
 from humanlrm.mesh.export.model import ROUGHNESS, PersonModel
+from humanlrm.output_settings import missing_extra
 
 
 def encode_usdz(model: PersonModel) -> bytes:
@@ -19,10 +20,10 @@ def encode_usdz(model: PersonModel) -> bytes:
     Raises:
         ValueError: the package usd-core is not installed.
     """
-    try:
-        from pxr import UsdUtils
-    except ImportError as error:
-        raise ValueError("a .usdz needs usd-core: pip install 'humanlrm[usd]'") from error
+    if (reason := missing_extra(Path("person.usdz"))) is not None:
+        raise ValueError(reason)
+    from pxr import UsdUtils
+
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "color.png").write_bytes(encode_image(model.mesh.texture, "png"))
