@@ -14,8 +14,8 @@ from scipy.fft import irfft2, rfft2
 _LATTICE_CELLS = 128
 #: Empty texels around every chart: twice as many lie between charts, so that three mip levels do not mix them.
 _GUTTER_PX = 4
-#: The first scale tried would fill this much of the texture; each failure shrinks it.
-_FIRST_FILL, _SHRINK = 0.55, 0.95
+#: The first scale would fill this much of the texture; each step shrinks it, and so many are passed over at first.
+_FIRST_FILL, _SHRINK, _STEPS, _STRIDE = 0.55, 0.95, 60, 4
 #: Masks with more cells than this are slid over the texture by FFT instead of cell by cell.
 _FFT_CELLS = 200
 
@@ -38,15 +38,23 @@ def pack_charts(
     sides = chart_bounds(points, chart)[1]
     # Half a cell apart at the first and largest scale, so nearer at all others.
     samples, owner = _samples(corners, chart[faces[:, 0]], size_px / _LATTICE_CELLS / 2 / scale)
-    for _ in range(60):
-        places = _place(_masks(samples * scale, owner, sides * scale, size_px / _LATTICE_CELLS))
-        if places is not None:
-            texels = points * scale + places[chart] * (size_px / _LATTICE_CELLS) + _GUTTER_PX
-            return (texels / size_px).astype(np.float32)
-        scale *= _SHRINK
-    raise ValueError(
-        f"pack_charts: {chart.max() + 1} charts do not fit a texture of {size_px} px; take a larger texture"
+    cell_px = size_px / _LATTICE_CELLS
+
+    def placed(step: int) -> Float[np.ndarray, "C 2"] | None:
+        shrunk = scale * _SHRINK**step
+        return _place(_masks(samples * shrunk, owner, sides * shrunk, cell_px))
+
+    # The first of some steps that fits, and then the largest of those that were passed over.
+    last = next((step for step in range(_STRIDE - 1, _STEPS, _STRIDE) if placed(step) is not None), None)
+    if last is None:
+        raise ValueError(
+            f"pack_charts: {chart.max() + 1} charts do not fit a texture of {size_px} px; take a larger texture"
+        )
+    step, places = next(
+        (step, places) for step in range(last - _STRIDE + 1, last + 1) if (places := placed(step)) is not None
     )
+    texels = points * scale * _SHRINK**step + places[chart] * cell_px + _GUTTER_PX
+    return (texels / size_px).astype(np.float32)
 
 
 def _upright(points: Float[np.ndarray, "U 2"], chart: Int[np.ndarray, "U"]) -> Float[np.ndarray, "U 2"]:
