@@ -134,7 +134,7 @@ def test_another_person_can_be_chosen_by_number_or_place():
     assert choose_person(photo, poses, Selection("1")) is poses[1]
     assert choose_person(photo, poses, Selection("3")) is poses[2]
     assert choose_person(photo, poses, Selection("500,100")) is poses[2]
-    with pytest.raises(ValueError, match="shows 3 people"):
+    with pytest.raises(ValueError, match="3 people are seen"):
         choose_person(photo, poses, Selection("4"))
     with pytest.raises(ValueError, match="nobody is seen there; heads are at 300,"):
         choose_person(photo, poses, Selection("200,100"))

@@ -9,10 +9,10 @@ from humanlrm.photo.blazepose import DetectedPose, PoseDetector
 
 #: Weights of the signs in the order of :class:`Signs`, and the sum at which the certainty is one half: printed by
 #: ``python -m benchmarks.not_people --fit``.
-_WEIGHTS, _OFFSET = (3.9, 5.8), 4.15
+_WEIGHTS, _OFFSET = (3.81, 7.42), 4.38
 #: Certainty below which nobody is reconstructed, and below which it is said that this may not be a person
 #: (``benchmarks/not_people.py``).
-REFUSED_BELOW, UNSURE_BELOW = 0.15, 0.4
+REFUSED_BELOW, UNSURE_BELOW = 0.2, 0.5
 
 
 @dataclass(frozen=True)
