@@ -171,7 +171,7 @@ class OutsideMethod:
 
     name: str
 
-    def open(self, resolution: int) -> Callable[[Any], Any]:
+    def make(self, resolution: int) -> Callable[[Any], Any]:
         """Read what the method needs; each worker does so once.
 
         Args:

@@ -43,7 +43,7 @@ class Worker:
         self.score = quick if plan.quick else Scorer(plan.alignment, plan.shooting.points)
         self.methods: dict[str, Method | SeveralMethod] = {
             name: open_method(name, plan.weights, plan.resolution, plan.command) for name in plan.methods
-        } | {method.name: method.open(plan.resolution) for method in plan.outside}
+        } | {method.name: method.make(plan.resolution) for method in plan.outside}
 
     def __call__(self, unit: Unit) -> Path:
         """Measure a unit and write its part file; return the path."""

@@ -44,7 +44,7 @@ class TrainedRow(OutsideMethod):
     run: Path
     weights_sha256: str
 
-    def open(self, resolution: int) -> Method:
+    def make(self, resolution: int) -> Method:
         network, _ = open_trained(self.run)
         return kind_of(read_record(self.run).name).rows[self.name](network, resolution)
 
@@ -53,7 +53,7 @@ class TrainedRow(OutsideMethod):
 class UntrainedRow(OutsideMethod):
     """A row without training."""
 
-    def open(self, resolution: int) -> Method:
+    def make(self, resolution: int) -> Method:
         return UNTRAINED[self.name](resolution)
 
 
