@@ -16,19 +16,18 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
 
 from humanlrm.commands.terminal import asset_pack
-from humanlrm.evaluate.case import IMAGE_PX, SIDES, Case, ColoredSurface
+from humanlrm.evaluate.case import SIDES, ColoredSurface
 from humanlrm.evaluate.case_builder import CaseBuilder
-from humanlrm.evaluate.geometry import align, ordered_samples
-from humanlrm.evaluate.images import FeatureDistance, person_box, psnr_db, render
+from humanlrm.evaluate.images import FeatureDistance, person_box, psnr_db
 from humanlrm.evaluate.methods import open_method
 from humanlrm.evaluate.plan import Corruption, Shooting, Sources
 from humanlrm.evaluate.renderer import BACKGROUND, Picture, Viewpoint
 from humanlrm.evaluate.report.rows import bootstrap
+from humanlrm.evaluate.scores import Scorer
 from humanlrm.evaluate.sources import find_units, open_scan
-from humanlrm.mesh.preview import YAW_DEG, orbit_camera
 from humanlrm.photo.blazepose import PoseDetector
 
-_METHOD, _ALIGN_POINTS = "humanlrm-textured", 5000
+_METHOD = "humanlrm-textured"
 
 
 @dataclass(frozen=True)
@@ -85,16 +84,13 @@ def pictures(options: Options) -> Iterator[tuple[str, Picture, Picture]]:
     """Name of the person, our picture (aligned), and the truth."""
     method, detector = open_method(_METHOD, None, options.resolution, None), PoseDetector(careful=True)
     sources = Sources((options.set,), count=options.count, poses=options.poses, assets=asset_pack(None))
-    camera = orbit_camera(YAW_DEG[options.side], IMAGE_PX)
+    score, side = Scorer("scale+translation", Shooting().points), SIDES.index(options.side)
     for unit in find_units(sources):
         builder = CaseBuilder(unit, open_scan(sources, unit), detector, Shooting())
-        case: Case = builder.level(Viewpoint(0.0), Corruption("plain"))
+        case = builder.level(Viewpoint(0.0), Corruption("plain"))
         made = method(case)
         assert isinstance(made, ColoredSurface)
-        samples = ordered_samples(made.surface, _ALIGN_POINTS, seed=1)
-        moved = align(samples.points, case.truth.samples.thinned(_ALIGN_POINTS), "scale+translation", workers=1)
-        aligned = ColoredSurface(moved.surface(made.surface), made.colors)
-        yield case.person, render(aligned, [camera])[0], case.truth.pictures[SIDES.index(options.side)]
+        yield case.person, score(case, made).pictures[side], case.truth.pictures[side]
 
 
 def shown(values: list[tuple[str, float]]) -> str:

@@ -18,6 +18,7 @@ from humanlrm.model.triplane import Triplane
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.texture.project import PhotoProjection
 from humanlrm.texture.spread import FieldColor
+from humanlrm.views import premultiplied
 
 #: Farther than this from all bones nobody is, whatever is worn (box units).
 _EMPTY_DISTANCE = 0.35
@@ -116,9 +117,8 @@ def color_of(model: HumanLRM, triplane: Triplane, subject: SubjectCrop) -> Field
     device = next(model.parameters()).device
     side_px = int(min(max(subject.crop.side_px, subject.rgb.shape[-1]), _COLOR_SIDE_PX))
     photo = subject.image_at(side_px)[None].to(device)
-    premultiplied = torch.cat([photo[:, :3] * photo[:, 3:4], photo[:, 3:]], dim=1)
-    seen = torch.nn.functional.interpolate(triplane.inputs.image.to(premultiplied), photo.shape[-2:], mode="bilinear")
-    image = torch.where((photo[:, 3:4] <= 0.5) & (seen[:, 3:4] > 0.5), seen, premultiplied)
+    seen = torch.nn.functional.interpolate(triplane.inputs.image.to(photo), photo.shape[-2:], mode="bilinear")
+    image = torch.where((photo[:, 3:4] <= 0.5) & (seen[:, 3:4] > 0.5), seen, premultiplied(photo))
     sharp = replace(triplane, inputs=replace(triplane.inputs, image=image))
 
     @torch.no_grad()

@@ -40,11 +40,11 @@ PLANS: dict[str, Plan] = {
 }
 
 
-def missing_extra(path: Path) -> str | None:
-    """Why a file of this suffix cannot be written here: an extra that is not installed; ``None``: it can."""
-    if path.suffix.lower() == ".usdz" and find_spec("pxr") is None:
+def missing_extra(suffix: str) -> str | None:
+    """Why files of a suffix (small letters) cannot be written: an extra that is not installed; ``None``: they can."""
+    if suffix == ".usdz" and find_spec("pxr") is None:
         return "a .usdz needs usd-core: pip install 'humanlrm[usd]'"
-    if path.suffix.lower() == ".mp4" and (find_spec("av") is None or find_spec("imageio") is None):
+    if suffix == ".mp4" and (find_spec("av") is None or find_spec("imageio") is None):
         return "an .mp4 needs PyAV: pip install 'humanlrm[video]'; .gif and .webp need nothing"
     return None
 
@@ -139,7 +139,7 @@ class OutputSettings:
         """
         suffix = output.suffix.lower()
         for path in filter(None, (output, self.turntable)):
-            if (reason := missing_extra(path)) is not None:
+            if (reason := missing_extra(path.suffix.lower())) is not None:
                 raise ValueError(reason)
         for motion in self.animate:
             if motion not in CLIP_NAMES and not Path(motion).is_file():

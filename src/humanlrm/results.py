@@ -24,7 +24,7 @@ FORMAT_NAMES = tuple(suffix.removeprefix(".") for suffix in FORMATS)
 
 def writable_formats() -> tuple[str, ...]:
     """Formats that can be written here: all, but USDZ only with the extra ``usd``."""
-    return tuple(name for name in FORMAT_NAMES if missing_extra(Path(f"a.{name}")) is None)
+    return tuple(name for name in FORMAT_NAMES if missing_extra(f".{name}") is None)
 
 
 def check_formats(options: PhotoOptions) -> None:
@@ -35,7 +35,7 @@ def check_formats(options: PhotoOptions) -> None:
     """
     if unknown := [name for name in options.formats if name not in FORMAT_NAMES]:
         raise ValueError(f"formats must be some of {', '.join(FORMAT_NAMES)}; got {', '.join(unknown)}")
-    for reason in filter(None, (missing_extra(Path(f"a.{name}")) for name in options.formats)):
+    for reason in filter(None, (missing_extra(f".{name}") for name in options.formats)):
         raise ValueError(f"formats: {reason}")
 
 
@@ -90,7 +90,7 @@ def _write_motion(person: Reconstruction, stem: Path, options: PhotoOptions) -> 
         path = stem.with_name(f"{stem.name}.walk.glb")
         written.append(person.save(path, OutputSettings(animate=("walk",))))
     if options.turntable:
-        suffix = "webp" if missing_extra(Path("film.mp4")) else "mp4"
+        suffix = "webp" if missing_extra(".mp4") else "mp4"
         film = stem.with_name(f"{stem.name}.turntable.{suffix}")
         with TemporaryDirectory() as folder:
             person.write(Path(folder) / "person.glb", OutputSettings(turntable=film))

@@ -12,6 +12,18 @@ from torch import Tensor
 _LEAST_ALPHA = 1e-4
 
 
+def premultiplied(image: Float[Tensor, "*B 5 H W"]) -> Float[Tensor, "*B 5 H W"]:
+    """sRGB, alpha and known to sRGB times alpha, alpha and known."""
+    rgb, rest = image.split([3, 2], dim=-3)
+    return torch.cat([rgb * rest[..., :1, :, :], rest], dim=-3)
+
+
+def on_grey(image: Float[Tensor, "*B 5 H W"]) -> Float[Tensor, "*B 3 H W"]:
+    """The person in front of grey, as encoders see people: sRGB."""
+    rgb, alpha, _ = image.split([3, 1, 1], dim=-3)
+    return rgb * alpha + 0.5 * (1 - alpha)
+
+
 @dataclass(frozen=True)
 class Inputs:
     """One view per subject; single samples have no batch axis until :func:`collate`.

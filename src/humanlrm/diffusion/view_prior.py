@@ -19,6 +19,7 @@ from humanlrm.frame import HEAD_SQUARE_SHARE, SquareCrop, square_around
 from humanlrm.model.view_denoiser import CHANNELS, ViewCondition, ViewDenoiser, in_square
 from humanlrm.photo.crop import SubjectCrop
 from humanlrm.texture.project import PhotoProjection
+from humanlrm.views import premultiplied
 
 #: Photos are this much finer than the generated layers; a back that differs so much from the photo has none of its
 #: detail (sRGB).
@@ -111,11 +112,6 @@ def with_detail(
     coarse, shown = grow(layers), (fine[:, 3:4] > 0.5).to(fine)
     front = coarse[:, :4] + shown * (fine[:, :4] - coarse[:, :4])
     return torch.cat([front, (coarse[:, 4:] + resembles * detail).clamp(0, 1)], dim=1)
-
-
-def premultiplied(image: Float[Tensor, "5 H W"]) -> Float[Tensor, "5 H W"]:
-    """Colors times alpha."""
-    return torch.cat([image[:3] * image[3:4], image[3:]])
 
 
 def sample_layers(

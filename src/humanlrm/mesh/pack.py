@@ -4,6 +4,7 @@ Packing is greedy and by bitmap, large charts first. Bounding boxes would waste 
 star-shaped front; in a bitmap small charts fill the gaps.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def pack_charts(
     samples, owner = _samples(corners, chart[faces[:, 0]], size_px / _LATTICE_CELLS / 2 / scale)
     cell_px = size_px / _LATTICE_CELLS
 
+    @cache
     def placed(step: int) -> Float[np.ndarray, "C 2"] | None:
         shrunk = scale * _SHRINK**step
         return _place(_masks(samples * shrunk, owner, sides * shrunk, cell_px))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from humanlrm.model.config import ModelConfig
+from humanlrm.views import on_grey, premultiplied
 
 #: Last block of each resolution, and its channels.
 _TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 15: 320}
@@ -204,9 +205,7 @@ class PhotoEncoder(nn.Module):
         return self._features(image, self.net.fine if self.fine_landmarks else self.net)
 
     def _features(self, image: Float[Tensor, "B 5 H W"], net: Callable[[Tensor], FineMaps]) -> PhotoFeatures:
-        rgb, alpha = image[:, :3], image[:, 3:4]
-        picture = torch.cat([rgb * alpha, image[:, 3:]], dim=1)
-        return PhotoFeatures(picture, net(rgb * alpha + 0.5 * (1 - alpha)))
+        return PhotoFeatures(premultiplied(image), net(on_grey(image)))
 
 
 def reference_network() -> EfficientNet:

@@ -22,6 +22,7 @@ from humanlrm.frame import canonical_camera
 from humanlrm.model.blocks import fourier, zero_init
 from humanlrm.model.config import PaperConfig
 from humanlrm.model.encoder import ImageFeatures, LiteEncoder
+from humanlrm.views import on_grey, premultiplied
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Image side that the published weights have position embeddings for.
@@ -145,12 +146,10 @@ class ViewEncoder(nn.Module):
         views = image if image.ndim == 5 else image[:, None]
         self._check(views, cameras)
         count = views.shape[1]
-        rgb, alpha = views[:, :, :3], views[:, :, 3:4]
-        person = rearrange(rgb * alpha + 0.5 * (1 - alpha), "B V C H W -> (B V) C H W")
+        person = on_grey(views).flatten(0, 1)
         encoded = self.tokens(person, None if cameras is None else self.camera(cameras).flatten(0, 1))
         memory = rearrange(encoded.tokens, "(B V) T D -> B (V T) D", V=count)
-        picture = torch.cat([rgb * alpha, views[:, :, 3:]], dim=2)[:, 0]
-        return ViewFeatures(picture, ViewTokens(encoded.tokens[::count], encoded.grid), memory)
+        return ViewFeatures(premultiplied(views[:, 0]), ViewTokens(encoded.tokens[::count], encoded.grid), memory)
 
     def for_landmarks(self, image: Float[Tensor, "B 5 H W"]) -> ViewFeatures:
         """The features that the landmark head uses: all."""

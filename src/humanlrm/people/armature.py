@@ -19,7 +19,7 @@ SIDES = (("left", "L"), ("right", "R"))
 #: Landmarks of a side -> the bones of MakeHuman's skeleton that begin there.
 LIMB_BONES = {"shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist",
               "hip": "upperleg01", "knee": "lowerleg01", "ankle": "foot"}  # fmt: skip
-_LANDMARK_BONES = LIMB_BONES | {"hand": "finger2-1", "toe": "toe1-2"}
+LANDMARK_BONES = LIMB_BONES | {"hand": "finger2-1", "toe": "toe1-2"}
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def bone_landmarks(
     begin = {name: positions[armature.index(name)] for name in ("neck01", "head")}
     points = {"neck": begin["neck01"], "nose": nose, "head": (begin["head"] + crown) / 2}
     for side, end in SIDES:
-        for name, bone in _LANDMARK_BONES.items():
+        for name, bone in LANDMARK_BONES.items():
             points[f"{side}_{name}"] = positions[armature.index(f"{bone}.{end}")]
     return np.stack([points[name] for name in LANDMARKS]).astype(np.float32)
 

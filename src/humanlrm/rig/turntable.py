@@ -24,7 +24,7 @@ def film(path: Path, mesh: TexturedMesh, person: RiggedPerson | None, movements:
     Raises:
         ValueError: .mp4 without the packages that write it.
     """
-    if (reason := missing_extra(path)) is not None:
+    if (reason := missing_extra(path.suffix.lower())) is not None:
         raise ValueError(reason)
     meshes = [mesh] if person is None or not movements else _moving(person, movements)
     count = max(len(meshes), round(_TURN_S * _FRAMES_PER_S))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from humanlrm.body.landmarks import LANDMARKS
-from humanlrm.people.armature import LIMB_BONES, SIDES
+from humanlrm.people.armature import LANDMARK_BONES, SIDES
 from humanlrm.people.body_model import PHENOTYPE_ANCHORS, body_model
 from humanlrm.people.procedural.bodies import outer_vertices, rig
 
@@ -210,15 +210,12 @@ def _owners(bones: tuple[str, ...], parents: tuple[int, ...]) -> Int[np.ndarray,
     return owners
 
 
-_MARK_BONES = LIMB_BONES | {"hand": "finger2-1", "toe": "toe1-2"}
-
-
 def _landmark_points(bones: tuple[str, ...], owners: Int[np.ndarray, "B"]) -> tuple[list[int], list[int]]:
     """Bones of anny that begin at the landmarks (the nose's is a stand-in), and the turned bones they move with."""
     names = []
     for mark in LANDMARKS:
         side, _, part = mark.partition("_")
-        names.append(f"{_MARK_BONES[part]}.{dict(SIDES)[side]}" if part else {"neck": "neck01"}.get(mark, "head"))
+        names.append(f"{LANDMARK_BONES[part]}.{dict(SIDES)[side]}" if part else {"neck": "neck01"}.get(mark, "head"))
     begins = [bones.index(name) for name in names]
     return begins, [int(owners[bone]) for bone in begins]
 

@@ -29,11 +29,10 @@ from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.blocks import zero_init
 from humanlrm.model.encoder import LiteEncoder, TrainableTrunk
 from humanlrm.rivals.body import PARAMETERS, AnnyBody, PosedBodies
-from humanlrm.rivals.pixels import on_grey
 from humanlrm.rivals.rival import Rival
 from humanlrm.train.losses import Losses, bone_loss, inside_box, landmark_loss
 from humanlrm.train.objective import StepContext
-from humanlrm.views import Batch, Inputs, Supervision
+from humanlrm.views import Batch, Inputs, Supervision, on_grey
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,11 @@ from humanlrm.rivals.pixels import (
     PixelEncoder,
     occupancy_error,
     occupancy_surface,
-    premultiplied,
 )
 from humanlrm.rivals.rival import Rival
 from humanlrm.train.losses import Losses, inside_box, rgb_loss
 from humanlrm.train.objective import StepContext
-from humanlrm.views import Batch
+from humanlrm.views import Batch, premultiplied
 
 #: Deviation of the offset of color samples along the normal, box units (the paper: 1 cm).
 _COLOR_OFFSET = 0.01

@@ -32,13 +32,12 @@ from humanlrm.rivals.pixels import (
     PixelEncoder,
     occupancy_error,
     occupancy_surface,
-    premultiplied,
     true_normals,
 )
 from humanlrm.rivals.rival import Rival
 from humanlrm.train.losses import Losses
 from humanlrm.train.objective import StepContext
-from humanlrm.views import Batch
+from humanlrm.views import Batch, premultiplied
 
 #: Channels of the front's and the back's normals together.
 NORMALS = 6

@@ -13,19 +13,10 @@ from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.model.blocks import ChannelNorm, Pointwise, conv
 from humanlrm.model.encoder import LiteEncoder, TrainableTrunk
 from humanlrm.train.losses import inside_box
+from humanlrm.views import on_grey, premultiplied
 
 #: Channels of the picture: RGB, alpha, known.
 PICTURE = 5
-
-
-def on_grey(image: Float[Tensor, "B 5 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """The person in front of grey, sRGB in [0, 1]."""
-    return image[:, :3] * image[:, 3:4] + 0.5 * (1 - image[:, 3:4])
-
-
-def premultiplied(image: Float[Tensor, "B 5 H W"]) -> Float[Tensor, "B 5 H W"]:
-    """RGB times alpha, alpha, known."""
-    return torch.cat([image[:, :3] * image[:, 3:4], image[:, 3:]], dim=1)
 
 
 class PixelEncoder(nn.Module):

@@ -74,6 +74,11 @@ class Comparison:
                 raise ValueError(f"a program is NAME=COMMAND, got {program!r}")
             check_program(command)
 
+    @property
+    def commands(self) -> list[tuple[str, str]]:
+        """Names and commands of the programs."""
+        return [(name, command) for name, _, command in (program.partition("=") for program in self.programs)]
+
     def evaluation(self) -> EvaluationPlan:
         """The evaluation that all systems share, with our model as the method."""
         protocols = ("plain", "occlusion") if self.occluded else ("plain",)

@@ -31,8 +31,8 @@ def write_sheet(measured: Measured, folders: list[Path], path: Path, count: int 
         folders: of the systems' evaluations, which hold their strips.
     """
     chosen = choose_people(measured[0][1], count)
-    columns = [("photo, and the true back", folders[0], measured[0][1][0].method, _FIRST)]
-    columns += [(s.title, folder, s.name, _SHOWN) for (s, _), folder in zip(measured, folders, strict=True)]
+    columns = [("photo, and the true back", folders[0], measured[0][0].measured_as, _FIRST)]
+    columns += [(s.title, folder, s.measured_as, _SHOWN) for (s, _), folder in zip(measured, folders, strict=True)]
     wide = _TILE_PX * len(_SHOWN)
     sheet = Image.new("RGB", (wide * len(columns), _CAPTION_PX + _TILE_PX * len(chosen)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -51,12 +51,12 @@ def write_sheet(measured: Measured, folders: list[Path], path: Path, count: int 
 
 
 def _strip(folder: Path, row: Row, method: str) -> Image.Image | None:
-    """The strip of a case; programs are measured under the name of their method."""
-    for name in (method, "command"):
-        if (file := strip_path(folder, row, name)).is_file():
-            with Image.open(file) as image:
-                return image.convert("RGB")
-    return None
+    """The strip of a case, if there is one."""
+    file = strip_path(folder, row, method)
+    if not file.is_file():
+        return None
+    with Image.open(file) as image:
+        return image.convert("RGB")
 
 
 def _tile(strip: Image.Image, name: str) -> Image.Image:

@@ -77,6 +77,11 @@ class System:
     core_hours: float | None = None
     command: str | None = None
 
+    @property
+    def measured_as(self) -> str:
+        """Name of the method in its own evaluation: all programs have the same."""
+        return self.name if isinstance(self.method, OutsideMethod) else self.method
+
 
 def find_systems(comparison: Comparison) -> list[System]:
     """The systems of a comparison, ours first.
@@ -87,9 +92,7 @@ def find_systems(comparison: Comparison) -> list[System]:
     systems = [*_ours(comparison.weights or SHIPPED), *_trained(comparison.runs)]
     systems += [System(name, _UNTRAINED_TITLES[name], UntrainedRow(name)) for name in UNTRAINED]
     systems += [System(name, title, name) for name, title in _FLOORS.items()]
-    for program in comparison.programs:
-        name, _, command = program.partition("=")
-        systems.append(System(name, f"{name} (program)", PROGRAM, command=command))
+    systems += [System(name, f"{name} (program)", PROGRAM, command=command) for name, command in comparison.commands]
     names = [system.name for system in systems]
     for name in comparison.systems:
         check_choice("system", name, names)
@@ -114,8 +117,9 @@ def _trained(runs: Path) -> list[System]:
         record = read_record(folder)
         kind = kind_of(record.name)
         _, counters = open_trained(folder)
+        weights_sha256 = weights_hash(folder)
         for name in kind.rows:
-            method = TrainedRow(name, folder, weights_hash(folder))
+            method = TrainedRow(name, folder, weights_sha256)
             title = _ROW_TITLES.get(name, kind.title)
             systems.append(System(name, title, method, record.parameters, counters.seconds / 3600))
     order = {name: place for place, name in enumerate(_row_order())}

@@ -32,14 +32,13 @@ from humanlrm.model.field import FieldSamples
 from humanlrm.model.latent_decoder import GatedMLP
 from humanlrm.render.density import SURFACE_DENSITY, RadianceField
 from humanlrm.render.settings import Sampling
-from humanlrm.rivals.pixels import on_grey
 from humanlrm.rivals.rival import Rival
 from humanlrm.train.config import RenderSchedule, RenderStage
 from humanlrm.train.losses import Losses
 from humanlrm.train.objective import StepContext
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_losses import render_losses
-from humanlrm.views import Batch
+from humanlrm.views import Batch, on_grey
 
 #: Logarithm of the density at the middle of the blob, and the radius where that addition ends (box units).
 _BLOB, _BLOB_RADIUS = 10.0, 0.7

@@ -20,7 +20,7 @@ def encode_usdz(model: PersonModel) -> bytes:
     Raises:
         ValueError: the package usd-core is not installed.
     """
-    if (reason := missing_extra(Path("person.usdz"))) is not None:
+    if (reason := missing_extra(".usdz")) is not None:
         raise ValueError(reason)
     from pxr import UsdUtils
 
