@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from humanlrm.cli import main
+from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.ablation import METRICS, study, table
 from humanlrm.evaluate.study import VARIANTS, Study
 from humanlrm.model.config import PaperConfig
@@ -41,8 +42,8 @@ def plan(shards) -> Study:
 def test_every_row_is_trained_measured_and_not_done_twice(plan, tmp_path, monkeypatch):
     """Of every kind of row one."""
     kinds = ("density", "all three", "a tenth", "trained on with rendering")
-    chosen = tuple(next(v for v in VARIANTS if kind in v.name) for kind in kinds)
-    monkeypatch.setattr("humanlrm.evaluate.ablation.VARIANTS", chosen)
+    chosen = tuple(next(v for v in VARIANTS["parts"] if kind in v.name) for kind in kinds)
+    monkeypatch.setitem(VARIANTS, "parts", chosen)
     lines: list[str] = []
     figures = tmp_path / "figures.json"
     found = study(plan, tmp_path, figures, lines.append)
@@ -76,7 +77,8 @@ def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monk
     def stopped(state, data, hooks):
         train(replace(state, config=replace(state.config, samples=2)), data, hooks)
 
-    monkeypatch.setattr("humanlrm.evaluate.ablation.VARIANTS", VARIANTS[:1])
+    first = VARIANTS["parts"][0]
+    monkeypatch.setitem(VARIANTS, "parts", (first,))
     longer = replace(plan, samples=4)
     with monkeypatch.context() as early:
         early.setattr("humanlrm.evaluate.ablation.train", stopped)
@@ -84,7 +86,27 @@ def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monk
             study(longer, tmp_path, tmp_path / "figures.json")
     assert not list(tmp_path.rglob("weights"))
     assert not (tmp_path / "figures.json").exists()
-    assert VARIANTS[0].name in study(longer, tmp_path, tmp_path / "figures.json")
+    assert first.name in study(longer, tmp_path, tmp_path / "figures.json")
+
+
+def test_rows_of_scaling_differ_in_people_sizes_and_augmentation(plan, tmp_path, monkeypatch):
+    """Rows that ask for more people than there are do not appear; occluded photos have a column."""
+    few, many, wide = VARIANTS["scaling"][0], VARIANTS["scaling"][3], VARIANTS["scaling"][5]
+    plainly = next(v for v in VARIANTS["scaling"] if not v.augment)
+    monkeypatch.setitem(VARIANTS, "scaling", (replace(few, people=1), many, replace(wide, layers=1), plainly))
+    given = []
+    monkeypatch.setattr(
+        "humanlrm.evaluate.ablation.train",
+        lambda state, data, hooks: (given.append((state.config.draw.augment, len(data))), train(state, data, hooks)),
+    )
+    found = study(replace(plan, rows="scaling", samples=1, batch=1), tmp_path, tmp_path / "figures.json")
+    assert "6,000 people" not in found
+    assert "Chamfer cm, occluded" in found
+    assert "nan" not in found
+    count = len(ShardFolder(plan.data))
+    assert given == [(True, 1), (True, count), (False, count)]
+    assert wide.config(TINY).width == 48
+    assert wide.config(TINY).depth == TINY.depth + 2
 
 
 def test_figures_are_means_over_seeds_with_their_largest_difference(plan):

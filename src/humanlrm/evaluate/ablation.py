@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from humanlrm.data.settings import SampleSettings
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.evaluate.plan import EvaluationPlan, Sources
 from humanlrm.evaluate.report.rows import Row, count_failures, summarize
@@ -29,8 +30,10 @@ from humanlrm.workers import map_tasks
 
 #: Columns of the table; "failed" follows.
 METRICS = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "psnr_front", "psnr_back", "iou_side")
-#: Every how many people a tenth of the data keeps, and the share of the samples of a run that goes on from another.
-_TENTH, _MORE_SHARE = 10, 0.5
+#: Another column of scaling: Chamfer of photos that are cut off or have something in front.
+_OCCLUDED = "occluded"
+#: Share of the samples of a run that goes on from another.
+_MORE_SHARE = 0.5
 _LATTICE = 64
 
 Figures = dict[str, float]
@@ -54,7 +57,7 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
     """
     if workers < 1:
         raise ValueError(f"workers must be positive, got {workers}")
-    settings, variants = _settings(plan), [v for v in VARIANTS if plan.captures is not None or not v.captures]
+    settings, variants = _settings(plan), _variants(plan)
     measured: dict[tuple[str, int], Figures] = {
         (row["variant"], row["seed"]): row["figures"] for row in _read_study(figures, settings).get("rows", [])
     }
@@ -72,10 +75,19 @@ def study(plan: Study, out: Path, figures: Path, report: Callable[[str], None] |
     return table(plan, {v.name: [measured[v.name, seed] for seed in plan.seeds] for v in variants})
 
 
+def _variants(plan: Study) -> list[Variant]:
+    """The rows for which there are data."""
+    count, has_captures = len(ShardFolder(plan.data)), plan.captures is not None
+    variants = [v for v in VARIANTS[plan.rows] if has_captures or not v.captures]
+    return [v for v in variants if v.people is None or v.people <= count]
+
+
 def _settings(plan: Study) -> dict[str, Any]:
     """The settings that decide the figures of a row and a seed: people instead of folders, and no seeds."""
-    content = {k: v for k, v in asdict(plan).items() if k not in ("data", "captures", "seeds")}
+    content = {k: v for k, v in asdict(plan).items() if k not in ("data", "captures", "seeds", "rows")}
     content["people"], content["measured"] = _describe_people(plan.data), plan.people
+    if plan.rows != "parts":
+        content["rows"] = plan.rows
     content["captures"] = None if plan.captures is None else _describe_people(plan.captures)
     return content
 
@@ -138,7 +150,10 @@ def _measure_chain(plan: Study, chain: list[Variant], seed: int, out: Path) -> I
         weights = folder / "weights"
         if not (weights / "model.safetensors").is_file():
             _train(plan, variant, seed, out)
-        evaluation = EvaluationPlan(Sources(count=plan.people), views=1, weights=weights, resolution=_LATTICE)
+        protocols = ("plain", "occlusion") if plan.rows == "scaling" else ("plain",)
+        evaluation = EvaluationPlan(
+            Sources(count=plan.people), protocols=protocols, views=1, weights=weights, resolution=_LATTICE
+        )
         yield variant.name, seed, _figures(run(evaluation, folder / "evaluation").rows)
 
 
@@ -148,11 +163,10 @@ def _folder(out: Path, name: str, seed: int) -> Path:
 
 def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
     folder, data = _folder(out, variant.name, seed), ShardFolder(plan.data)
-    if variant.tenth:
-        data.entries = data.entries[::_TENTH]
+    data.entries = data.entries[:: variant.every][: variant.people]
     if variant.captures and plan.captures is not None:
         data = Mixture([(data, 2.0), (ShardFolder(plan.captures), 1.0)])
-    config = replace(plan.base, **variant.flags)  # pyright: ignore[reportArgumentType]
+    config = variant.config(plan.base)
     samples = plan.samples if variant.after is None else max(1, int(plan.samples * _MORE_SHARE))
     schedule = TrainConfig(
         samples=samples,
@@ -162,6 +176,7 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
         steps=StepSettings(warmup=max(1, samples // 10)),
         initial=None if variant.after is None else _folder(out, variant.after, seed) / "weights",
         # Captures teach by renderings alone.
+        draw=SampleSettings(augment=variant.augment),
         rendering=RenderSchedule() if variant.rendering or variant.captures else None,
     )
     with own_group():
@@ -173,32 +188,49 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
 
 
 def _figures(rows: list[Row]) -> Figures:
-    """Means of the metrics over all cases, and the share that failed."""
-    means = {name: summarize(rows, name) for name in METRICS}
+    """Means of the metrics over the plain photos, of Chamfer over the occluded ones, and the share that failed."""
+    plain = [row for row in rows if row.condition.protocol == "plain"]
+    occluded = [row for row in rows if row.condition.protocol != "plain" and row.condition.kind != "clean"]
+    means = {name: summarize(plain, name) for name in METRICS}
+    if occluded:
+        means[_OCCLUDED] = summarize(occluded, "chamfer_cm")
     values = {name: float("nan") if mean is None else mean.mean for name, mean in means.items()}
     return values | {"failed": count_failures(rows) / max(1, len(rows))}
 
 
 def table(plan: Study, figures: dict[str, list[Figures]]) -> str:
     """Markdown: means over the seeds, the largest difference of a seed from them, and the conditions."""
+    is_scaling = plan.rows == "scaling"
+    columns = [(name, METRIC[name].title, METRIC[name].digits) for name in METRICS]
+    columns += [(_OCCLUDED, "Chamfer cm, occluded", METRIC["chamfer_cm"].digits)] if is_scaling else []
     lines = [
-        "# Ablations",
+        "# Scaling" if is_scaling else "# Ablations",
         "",
-        "Written by `humanlrm ablate`; do not edit.",
+        f"Written by `humanlrm ablate{' --rows scaling' if is_scaling else ''}`; do not edit.",
         "",
         f"The paper's architecture with the frozen encoder of `small` (`evaluate.study.plain`), {plan.samples:,} "
         f"samples at batch {plan.batch}{' in bfloat16' if plan.bf16 else ''}, seeds "
         f"{', '.join(map(str, plan.seeds))}; {plan.people} held-out procedural people, one "
         "frontal photo each, exact mask, detected landmarks, scale and translation aligned. Means over the seeds, and "
-        "the largest difference of a seed from them. Rows that are trained on see half as many samples more.",
+        "the largest difference of a seed from them."
+        f"{_about_rows(plan)}",
         "",
-        f"| variant | {' | '.join(METRIC[name].title for name in METRICS)} | failed |",
-        f"|{'---|' * (len(METRICS) + 2)}",
+        f"| variant | {' | '.join(title for _, title, _ in columns)} | failed |",
+        f"|{'---|' * (len(columns) + 2)}",
     ]
     for variant, seeds in figures.items():
-        cells = [_cell([values[name] for values in seeds], METRIC[name].digits) for name in METRICS]
+        cells = [_cell([values[name] for values in seeds], digits) for name, _, digits in columns]
         lines.append(f"| {variant} | {' | '.join(cells)} | {np.mean([values['failed'] for values in seeds]):.0%} |")
     return "\n".join(lines) + "\n"
+
+
+def _about_rows(plan: Study) -> str:
+    if plan.rows == "parts":
+        return " Rows that are trained on see half as many samples more."
+    return (
+        f" All rows have pixel features, depth prior and landmarks, and are trained on all "
+        f"{len(ShardFolder(plan.data))} people, unless they say otherwise."
+    )
 
 
 def _cell(values: list[float], digits: int) -> str:

@@ -1,8 +1,8 @@
 """Settings of the ablation study, which are the options of ``humanlrm ablate``: nothing heavy is imported here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -18,14 +18,22 @@ def plain() -> PaperConfig:
     )  # fmt: skip
 
 
+#: Tables of rows.
+Rows = Literal["parts", "scaling"]
+
+
 @dataclass(frozen=True)
 class Variant:
-    """A row of the table.
+    """A row of a table.
 
     Attributes:
         name: as printed.
         flags: differences from the base configuration.
-        tenth: trained on every tenth person.
+        every: trained on every so many people.
+        people: trained on so many people; the row is left out if the data hold fewer.
+        scale: widths are multiplied by it.
+        layers: more layers of the plane decoder, or fewer.
+        augment: photographs get errors of images, masks and landmarks, and are cut off and hidden.
         captures: a third of the samples are of the folder of captures.
         after: name of the row whose weights it starts from, for half as many samples more.
         rendering: with rendering losses.
@@ -33,26 +41,46 @@ class Variant:
 
     name: str
     flags: dict[str, bool | str]
-    tenth: bool = False
+    every: int = 1
+    people: int | None = None
+    scale: float = 1.0
+    layers: int = 0
+    augment: bool = True
     captures: bool = False
     after: str | None = None
     rendering: bool = False
 
+    def config(self, base: PaperConfig) -> PaperConfig:
+        """The configuration of the row."""
+        sizes = {name: round(getattr(base, name) * self.scale) for name in _WIDTHS}
+        return replace(base, **sizes, depth=base.depth + self.layers, **self.flags)  # pyright: ignore[reportArgumentType]
 
+
+#: Widths of the trained parts.
+_WIDTHS = ("camera_width", "width", "upsample_width", "plane_channels", "field_width")
 _ALL: dict[str, bool | str] = {"pixel_features": True, "depth_prior": True, "landmarks": True}
-VARIANTS = (
+_PARTS = (
     Variant("SDF field (paper)", {}),
     Variant("density field (LRM)", {"field": "density"}),
     Variant("+ pixel features", {"pixel_features": True}),
     Variant("+ depth prior", {"depth_prior": True}),
     Variant("+ landmarks", {"landmarks": True}),
     Variant("all three", _ALL),
-    Variant("all three, a tenth of the people", _ALL, tenth=True),
+    Variant("all three, a tenth of the people", _ALL, every=10),
     Variant("all three, rendering losses from the start", _ALL, rendering=True),
     Variant("all three, rendering losses, scans and captures", _ALL, captures=True),
     Variant("all three, trained on", _ALL, after="all three"),
     Variant("all three, trained on with rendering losses", _ALL, after="all three", rendering=True),
 )
+_SCALING = (
+    *(Variant(f"{people:,} people", _ALL, people=people) for people in (6, 60, 600, 6_000)),
+    Variant("half as wide, half as deep", _ALL, scale=0.5, layers=-2),
+    Variant("half as wide again, half as deep again", _ALL, scale=1.5, layers=2),
+    Variant("density instead of distance", {"pixel_features": True, "landmarks": True, "field": "density"}),
+    Variant("the same with a distance", {"pixel_features": True, "landmarks": True}),
+    Variant("without augmentation", _ALL, augment=False),
+)
+VARIANTS: dict[Rows, tuple[Variant, ...]] = {"parts": _PARTS, "scaling": _SCALING}
 
 
 @dataclass(frozen=True)
@@ -62,6 +90,8 @@ class Study:
     Attributes:
         data: folder of shards of scans to train on.
         captures: folder of shards of multi-view captures; without it the row that mixes them in is left out.
+        rows: parts: the parts of the model, one by one. scaling: numbers of people, sizes, the field and augmentation,
+            measured on occluded photos, too.
         base: configuration that the rows vary.
         samples: training samples of each model.
         batch: samples of a step.
@@ -72,6 +102,7 @@ class Study:
 
     data: Path
     captures: Path | None = None
+    rows: Rows = "parts"
     base: Annotated[PaperConfig, tyro.conf.Suppress] = field(default_factory=plain)
     samples: int = 6_000
     batch: int = 8

@@ -1,7 +1,6 @@
 """Training of rivals by our loop, with a budget of time; and their runs, opened for the evaluation."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from humanlrm.rivals.rival import RivalObjective
 from humanlrm.train.checkpoint import Counters, list_checkpoints, load_averaged_weights
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import Hook, train
-from humanlrm.train.processes import own_group
+from humanlrm.train.processes import computing_clock, own_group
 from humanlrm.train.setup import TrainState, setup, take_up
 from humanlrm.train.stop import StopRequested, stop_message
 
@@ -104,13 +103,14 @@ def begin(
         raise ValueError(f"{run} trains the rival {read_record(run).name}; choose another --run for {name}")
     if initial is not None and name != "hybrid":
         raise ValueError(f"only the rival hybrid takes --initial (a run of hmr), got it for {name}")
-    began_s, is_new = time.monotonic(), not list_checkpoints(run)
+    clock, is_new = computing_clock(plan.device), not list_checkpoints(run)
+    began_s = clock()
     state = _state(kind, kind.plan(plan), data, run, kind.config() if config is None else config)
     if initial is not None and is_new:
         start_from_hmr(state, initial)
     if is_new and kind.network is None:
         # The fit of our landmark lifter belongs to the budget.
-        state.counters.seconds += time.monotonic() - began_s
+        state.counters.seconds += clock() - began_s
     write_record(state, name)
     return state
 

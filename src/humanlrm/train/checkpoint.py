@@ -34,7 +34,7 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass
 class Counters:
-    """Place in a run: samples seen, steps taken, seconds spent computing times processes."""
+    """Place in a run: samples seen, steps taken, seconds of computing times processes (``computing_clock``)."""
 
     seen: int = 0
     step: int = 0

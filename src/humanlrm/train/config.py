@@ -191,8 +191,9 @@ class TrainConfig:
 
     Attributes:
         samples: training samples, one photo of one person each, in the whole run (--photos).
-        hours: end the run after this many hours of computing, though it has not seen all samples; the learning rate
-            falls by whichever is nearer to its end. One process only. none: samples alone decide.
+        hours: end the run after this many hours of computing (with one thread: processor time), though it has not seen
+            all samples; the learning rate falls by whichever is nearer to its end. One process only. none: samples
+            alone decide.
         batch: samples per process that are computed at once; more needs more memory.
         accumulate: batches per process whose gradients make one step: a larger batch without more memory.
         learning_rate: highest learning rate (AdamW), reached after warm-up.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.train.optimizer import update_average
-from humanlrm.train.processes import share_stop
+from humanlrm.train.processes import computing_clock, share_stop
 from humanlrm.train.setup import TrainState, training_batches
 from humanlrm.train.stop import TrainingStopped, catch_stop_signals
 from humanlrm.views import Batch
@@ -61,7 +61,8 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
     """
     config, accelerator, counters = state.config, state.accelerator, state.counters
     stream = training_batches(state, data)
-    started_s = time.monotonic()
+    clock = computing_clock(config.device)
+    started_s = clock()
     with catch_stop_signals() as signals:
         while state.progress < 1 and not share_stop(signals, accelerator):
             micro_batches = [next(stream) for _ in range(config.accumulate)]
@@ -89,11 +90,11 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
             counters.step += 1
             counters.seen += state.samples_per_step
             update_average(state.average, state.parameters, config.steps.ema, counters.step)
-            now_s = time.monotonic()
+            now_s = clock()
             counters.seconds += (now_s - started_s) * accelerator.num_processes
             started_s = now_s
             for hook in hooks if accelerator.is_main_process else ():
-                hook.after_step(state, Step(losses, micro_batches[0], now_s))
+                hook.after_step(state, Step(losses, micro_batches[0], time.monotonic()))
         for hook in hooks if accelerator.is_main_process else ():
             hook.finish(state)
 

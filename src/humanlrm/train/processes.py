@@ -2,7 +2,8 @@
 
 import gc
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -26,6 +27,14 @@ def own_group() -> Iterator[None]:
             destroy_process_group()
             gc.collect()
             AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def computing_clock(device: str) -> Callable[[], float]:
+    """A clock (seconds) of the time that this process spends computing, whatever else the machine does.
+
+    Processor time for one thread on a processor; otherwise the time that passes, which never goes back either.
+    """
+    return time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.monotonic
 
 
 def make_accelerator(device: str, has_unused_parameters: bool) -> Accelerator:
