@@ -14,12 +14,13 @@ from rich.console import Console
 from humanlrm.commands.evaluate import CompareReports, EvaluatePeople
 from humanlrm.evaluate.baselines import BASELINES, program
 from humanlrm.evaluate.methods import best_of, open_method
-from humanlrm.evaluate.plan import Corruption, EvaluationPlan, Shooting, Sources
+from humanlrm.evaluate.plan import Corruption, EvaluationPlan, Shooting, Sources, conditions
 from humanlrm.evaluate.report.report import Report, compare_reports
 from humanlrm.evaluate.report.rows import Row
 from humanlrm.evaluate.report.tables import corrupted_table, curves, markdown
 from humanlrm.evaluate.run import prepare, read_parts, run
 from humanlrm.evaluate.sources import Unit, find_units
+from humanlrm.evaluate.worker import Worker
 from humanlrm.people.generate import VALIDATION_SEED
 
 SHOOTING = Shooting(points=1000)
@@ -95,6 +96,26 @@ def test_an_evaluation_that_grows_measures_only_what_is_new(measured):
     grown = plan(("inflated", "mean-body"), count=3, views=1)
     units, todo = prepare(grown, measured)
     assert (len(units), [unit.seed for unit in todo]) == (3, [VALIDATION_SEED + 2])
+
+
+def test_some_subjects_are_spread_over_a_set():
+    all_units = find_units(Sources(("procedural-val",), count=10))
+    some = find_units(Sources(("procedural-val",), count=10, limit=4))
+    assert [all_units.index(unit) for unit in some] == [0, 2, 5, 7]
+    assert find_units(Sources(("procedural-val",), count=3, limit=4)) == all_units[:3]
+    with pytest.raises(ValueError, match="limit must be positive"):
+        find_units(Sources(limit=0))
+
+
+def test_corrupted_photos_are_drawn_by_turns(tmp_path):
+    chosen = plan(("inflated",), protocols=("plain", "occlusion"), views=1, draws=2)
+    worker = Worker(chosen, tmp_path)
+    units = find_units(Sources(("procedural-val",), count=40))
+    drawn = [[condition for _, condition in worker._photographs(unit)] for unit in units]
+    assert all(first.protocol == "plain" and len(others) == 2 for first, *others in drawn)
+    assert {c for _, *others in drawn for c in others} == set(conditions("occlusion")[1:])
+    with pytest.raises(ValueError, match="draws must be positive"):
+        plan(("inflated",), draws=0)
 
 
 def test_a_folder_of_other_settings_is_refused(measured):

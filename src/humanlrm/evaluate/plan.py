@@ -112,6 +112,7 @@ class Sources:
             procedural-val, or nothing if --scans or --pairs is given.
         count: people per set of seeds. Default: 100, with --quick 64.
         poses: poses per avatar of valid-val.
+        limit: subjects of each set, evenly spread over all of it. none: all.
         assets: asset pack, for composed-val and valid-val. Default: $HUMANLRM_ASSETS.
         scans: folder of scans (OBJ, PLY or GLB at any depth, +Y up), rendered from --views sides.
         ids: text file with the names of the scans to take, e.g. the test list of a data set.
@@ -121,6 +122,7 @@ class Sources:
     sets: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME ...")] = None
     count: int | None = None
     poses: int = 3
+    limit: int | None = None
     assets: Path | None = None
     scans: Path | None = None
     ids: Path | None = None
@@ -193,6 +195,8 @@ class EvaluationPlan:
             distances at a height of 1.70 m, no pictures.
         protocols: plain (clean photos), occlusion, robustness, landmarks.
         views: photos per person from evenly spread sides in the plain protocol; the other protocols take one side.
+        draws: corrupted photos per person in each other protocol, other ones from person to person. none: all levels of
+            all kinds.
         alignment: of the result to the truth before they are compared: none, translation, scale+translation or icp.
             Default: scale+translation, with --quick translation.
         weights: folder of weights. Default: the shipped ones.
@@ -207,6 +211,7 @@ class EvaluationPlan:
     quick: bool = False
     protocols: tuple[str, ...] = ("plain",)
     views: int = _DEFAULT_VIEWS
+    draws: int | None = None
     alignment: str = ""
     weights: Path | None = None
     resolution: int = 128
@@ -227,8 +232,8 @@ class EvaluationPlan:
             check_program(self.command)
         for name in self.protocols or ("",):
             check_choice("protocol", name, PROTOCOLS)
-        if self.views < 1:
-            raise ValueError(f"views must be positive, got {self.views}")
+        if self.views < 1 or (self.draws is not None and self.draws < 1):
+            raise ValueError(f"views and draws must be positive, got {self.views} and {self.draws}")
         if self.quick:
             self._check_quick()
 
@@ -237,6 +242,7 @@ class EvaluationPlan:
             "--sets, --scans and --pairs": self.sources.set_names == SETS[:1] and self.sources.folders == (None, None),
             "--protocols": self.protocols == ("plain",),
             "--views": self.views == _DEFAULT_VIEWS,
+            "--draws": self.draws is None,
             "--mask, --landmarks and --points": self.shooting == Shooting(),
         }
         changed = [option for option, is_default in defaults.items() if not is_default]

@@ -57,7 +57,9 @@ def find_units(sources: Sources) -> list[Unit]:
     Raises:
         ValueError: an unknown or empty set, a set without its asset pack, or a folder without scans.
     """
-    units = [unit for name in sources.set_names for unit in _units_of_set(sources, name)]
+    if sources.limit is not None and sources.limit < 1:
+        raise ValueError(f"limit must be positive, got {sources.limit}")
+    units = [unit for name in sources.set_names for unit in _spread(_units_of_set(sources, name), sources.limit)]
     if sources.scans is not None:
         units += _units_of_files(f"scans-{sources.scans.resolve().name}", find_scans(sources.scans, sources.ids))
     if sources.pairs is not None:
@@ -87,6 +89,13 @@ def _units_of_set(sources: Sources, name: str) -> list[Unit]:
         for number, avatar in enumerate(ids)
         for pose in range(sources.poses)
     ]
+
+
+def _spread(units: list[Unit], limit: int | None) -> list[Unit]:
+    """At most ``limit`` units, evenly spread; no limit: all."""
+    if limit is None or limit >= len(units):
+        return units
+    return [units[place * len(units) // limit] for place in range(limit)]
 
 
 def _units_of_files(name: str, paths: list[Path]) -> list[Unit]:

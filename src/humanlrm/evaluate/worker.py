@@ -79,8 +79,15 @@ class Worker:
         for protocol in self.plan.protocols:
             sides = yaws if protocol == "plain" else [yaws[unit.seed % len(yaws)]]
             for yaw in sides:
-                for condition in conditions(protocol):
+                for condition in self._drawn(conditions(protocol), unit.seed):
                     yield Viewpoint(yaw), condition
+
+    def _drawn(self, corruptions: list[Corruption], seed: int) -> list[Corruption]:
+        """All corruptions, or some of them by turns; the first one, the clean photo, is then left out."""
+        draws, others = self.plan.draws, corruptions[1:]
+        if draws is None or not others:
+            return corruptions
+        return [others[(seed * draws + k) % len(others)] for k in range(min(draws, len(others)))]
 
     def _measure(self, unit: Unit, number: int, name: str, case: Case) -> Row:
         row = Row(case.set, case.subject, case.person, case.yaw_deg, case.condition, case.frontal_standing, name)

@@ -43,7 +43,9 @@ class Comparison:
         sets: held-out people.
         count: people of composed-val or procedural-val.
         poses: poses of each avatar of valid-val.
+        limit: subjects of each set, evenly spread over all of it. Default: all.
         views: photos of each subject; the occlusion protocol takes one of them.
+        draws: occluded photos of each subject, of other kinds from subject to subject. Default: all kinds and levels.
         assets: asset pack. Default: $HUMANLRM_ASSETS.
         weights: our weights. Default: the shipped ones.
         resolution: lattice cells per side of surfaces.
@@ -51,6 +53,8 @@ class Comparison:
         systems: names of the systems to measure beside ours, e.g. hmr pifu inflated. Default: all. The per-image fields
             (nerf-one, nerf-four) take minutes per photo.
         occluded: also measure occluded photos.
+        fitted: subjects of each set on whose plain photos the per-image fields are measured. If it divides --limit, they
+            are among the others.
         programs: programs of others, each as NAME=COMMAND with {image} and {out} in the command.
     """
 
@@ -58,13 +62,16 @@ class Comparison:
     sets: tuple[str, ...] = ("valid-val", "composed-val")
     count: int = 30
     poses: int = 1
+    limit: int | None = None
     views: int = 1
+    draws: int | None = None
     assets: Path | None = None
     weights: Path | None = None
     resolution: int = 128
     points: int = 50_000
     systems: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
     occluded: bool = True
+    fitted: int = 6
     programs: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=COMMAND ...")] = ()
 
     def __post_init__(self) -> None:
@@ -82,11 +89,12 @@ class Comparison:
     def evaluation(self) -> EvaluationPlan:
         """The evaluation that all systems share, with our model as the method."""
         protocols = ("plain", "occlusion") if self.occluded else ("plain",)
-        sources = Sources(self.sets, self.count, self.poses, self.assets)
+        sources = Sources(self.sets, self.count, self.poses, self.limit, self.assets)
         return EvaluationPlan(
             sources,
             protocols=protocols,
             views=self.views,
+            draws=self.draws,
             weights=self.weights,
             resolution=self.resolution,
             shooting=Shooting(points=self.points),

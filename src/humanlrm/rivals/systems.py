@@ -68,6 +68,8 @@ class System:
         parameters: of its networks, frozen ones included; ``None``: unknown, or it has none.
         core_hours: of training; ``None``: unknown, or it is not trained.
         command: of a program.
+        fitted: subjects of each set on whose plain photos alone it is measured, because it takes minutes per photo;
+            ``None``: on all photos.
     """
 
     name: str
@@ -76,6 +78,7 @@ class System:
     parameters: int | None = None
     core_hours: float | None = None
     command: str | None = None
+    fitted: int | None = None
 
     @property
     def measured_as(self) -> str:
@@ -90,7 +93,9 @@ def find_systems(comparison: Comparison) -> list[System]:
         ValueError: a damaged run, a run without a checkpoint, or a name that no system has.
     """
     systems = [*_ours(comparison.weights or SHIPPED), *_trained(comparison.runs)]
-    systems += [System(name, _UNTRAINED_TITLES[name], UntrainedRow(name)) for name in UNTRAINED]
+    systems += [
+        System(name, _UNTRAINED_TITLES[name], UntrainedRow(name), fitted=comparison.fitted) for name in UNTRAINED
+    ]
     systems += [System(name, title, name) for name, title in _FLOORS.items()]
     systems += [System(name, f"{name} (program)", PROGRAM, command=command) for name, command in comparison.commands]
     names = [system.name for system in systems]
@@ -134,6 +139,9 @@ def _row_order() -> list[str]:
 
 def evaluation_of(system: System, plan: EvaluationPlan) -> EvaluationPlan:
     """The shared evaluation with this system as its only method."""
+    if system.fitted is not None:
+        limit = min(system.fitted, plan.sources.limit or system.fitted)
+        plan = replace(plan, protocols=("plain",), sources=replace(plan.sources, limit=limit))
     if isinstance(system.method, OutsideMethod):
         return replace(plan, methods=(), outside=(system.method,), weights=None)
     return replace(plan, methods=(system.method,), command=system.command)
@@ -143,7 +151,7 @@ def evaluation_folder(system: System, plan: EvaluationPlan, out: Path) -> Path:
     """Folder of a system's measurements: another one for other weights and other photos."""
     own = evaluation_of(system, plan)
     weights = sha256(own.weights / "model.safetensors") if own.weights is not None else ""
-    text = repr((replace(own, weights=None, sources=replace(own.sources, count=None)), weights))
+    text = repr((replace(own, weights=None, sources=replace(own.sources, count=None, limit=None)), weights))
     return out / f"{system.name}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_LETTERS]}"
 
 
