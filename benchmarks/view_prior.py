@@ -59,7 +59,7 @@ def main(options: Options) -> None:
     errors: dict[tuple[str, str], list[float]] = {}
     silhouettes: dict[str, list[float]] = {name: [] for name in methods}
     copied, rows = [], []
-    for sample in _samples(folder, options.count, denoiser.config.image_px):
+    for sample in samples_of(folder, options.count, denoiser.config.image_px):
         condition = condition_of(sample)
         zoomed, cut = float(sample.zoom[0]) > 1, bool((sample.photo[:, 4] == 0).any())
         person = sample.layers[0, 3] > 0.5
@@ -71,12 +71,12 @@ def main(options: Options) -> None:
         for name, steps in methods.items():
             layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, steps=steps)
             if cut:
-                errors.setdefault((name, _ROWS[2]), []).append(_difference(layers[0, :3], sample.layers[0, :3], below))
-                errors.setdefault((name, _ROWS[3]), []).append(_difference(layers[0, 4:], sample.layers[0, 4:], below))
+                errors.setdefault((name, _ROWS[2]), []).append(difference(layers[0, :3], sample.layers[0, :3], below))
+                errors.setdefault((name, _ROWS[3]), []).append(difference(layers[0, 4:], sample.layers[0, 4:], below))
                 silhouettes[name].append(_iou(layers[0, 3] > 0.5, person))
             else:
                 row = _ROWS[1] if zoomed else _ROWS[0]
-                errors.setdefault((name, row), []).append(_difference(layers[0, 4:], sample.layers[0, 4:], person))
+                errors.setdefault((name, row), []).append(difference(layers[0, 4:], sample.layers[0, 4:], person))
             shown += [layers[0, :3], layers[0, 4:]] if name != "copy" else []
         rows.append(torch.cat(shown, dim=2))
     table = Table("CIEDE2000", *methods, title=f"{len(copied)} pictures of {len(folder)} people")
@@ -91,7 +91,7 @@ def main(options: Options) -> None:
         Image.fromarray((chosen.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(options.picture)
 
 
-def _samples(folder: ShardFolder, count: int, image_px: int):
+def samples_of(folder: ShardFolder, count: int, image_px: int):
     """Whole photos, squares around heads, and photos cut off at the hips, one after the other."""
     kinds, made = 0, 0
     for subject in range(len(folder)):
@@ -119,7 +119,7 @@ def _cut_off(sample: LayeredSample) -> LayeredSample:
     return sample._replace(photo=photo)
 
 
-def _difference(ours: Float[Tensor, "3 H W"], truth: Float[Tensor, "3 H W"], where: Tensor) -> float:
+def difference(ours: Float[Tensor, "3 H W"], truth: Float[Tensor, "3 H W"], where: Tensor) -> float:
     """Mean CIEDE2000 of some pixels."""
     colors = [rgb2lab(image.permute(1, 2, 0)[where].numpy()[None]) for image in (ours, truth)]
     return float(deltaE_ciede2000(*colors).mean())

@@ -53,8 +53,8 @@ class Comparison:
         systems: names of the systems to measure beside ours, e.g. hmr pifu inflated. Default: all. The per-image fields
             (nerf-one, nerf-four) take minutes per photo.
         occluded: also measure occluded photos.
-        fitted: subjects of each set on whose plain photos the per-image fields are measured. If it divides --limit, they
-            are among the others.
+        fitted: subjects of each set on whose plain photos the per-image fields are measured: some of the others, if it
+            divides --limit.
         programs: programs of others, each as NAME=COMMAND with {image} and {out} in the command.
     """
 

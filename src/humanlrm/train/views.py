@@ -58,6 +58,7 @@ def train_views(
     workers: int = 1,
     device: str = "cpu",
     initial: dict[str, Tensor] | None = None,
+    make_loss: Callable[[ViewDenoiser, PerceptualLoss], "ViewLoss"] | None = None,
 ) -> ViewDenoiser:
     """Train until ``plan.samples`` photos are seen; go on from the newest checkpoint of ``run`` if there is one.
 
@@ -65,6 +66,7 @@ def train_views(
         data: folder of shards with layers; it is listed again and again.
         workers: processes that load data; 0: this one.
         initial: parameters that a new run starts from.
+        make_loss: makes the loss of the network and of frozen features; ``None``: :class:`ViewLoss`.
 
     Raises:
         ShardError: no readable data.
@@ -85,13 +87,13 @@ def train_views(
             options = {"num_workers": workers, "worker_init_fn": ignore_signals, "drop_last": True}
             yield from DataLoader(samples, plan.batch, sampler=numbers, **options)
 
-    def draw(batch: LayeredSample, _: torch.Generator) -> tuple[Tensor, _Condition]:
+    def draw(batch: LayeredSample, _: torch.Generator) -> tuple[Tensor, TrueCondition]:
         batch = LayeredSample(*(part.to(device) for part in batch))
         condition = condition_of(batch)
-        weighted = _Condition(**vars(condition), layers=batch.layers)
+        weighted = TrueCondition(**vars(condition), layers=batch.layers)
         return model.normalized(batch.layers, condition), weighted
 
-    return run_denoising(model, plan, stream, draw, run, report, ViewLoss(model, features))
+    return run_denoising(model, plan, stream, draw, run, report, (make_loss or ViewLoss)(model, features))
 
 
 def condition_of(batch: LayeredSample) -> ViewCondition:
@@ -101,7 +103,7 @@ def condition_of(batch: LayeredSample) -> ViewCondition:
 
 
 @dataclass(frozen=True)
-class _Condition(ViewCondition):
+class TrueCondition(ViewCondition):
     """A condition that carries the truth to the loss.
 
     Attributes:
@@ -121,10 +123,15 @@ class ViewLoss(nn.Module):
         super().__init__()
         self.model, self.features = model, features
 
-    def forward(self, network: Any, clean: Tensor, noise: Tensor, sigma: Tensor, condition: _Condition) -> Tensor:
+    def forward(self, network: Any, clean: Tensor, noise: Tensor, sigma: Tensor, condition: TrueCondition) -> Tensor:
         """Loss of each sample."""
         coarse = add_noise(self.model.coarse(clean), self.model.coarse(noise) * self.model.config.patch, sigma)
-        guess = predicted(network, coarse, sigma, condition).float()
+        return self.of(predicted(network, coarse, sigma, condition).float(), clean, sigma, condition)
+
+    def of(
+        self, guess: Float[Tensor, "B C H W"], clean: Tensor, sigma: Tensor, condition: TrueCondition
+    ) -> Float[Tensor, "B"]:
+        """Loss of each predicted sample (normalized)."""
         errors = velocity_errors(guess, clean, sigma.clamp(min=_LEAST_NOISE))
         person = torch.maximum(condition.layers[:, 3:4], condition.photo[:, 3:4]) > 0
         weight = torch.where(person, 1.0, _BESIDE).expand(-1, clean.shape[1], -1, -1).clone()
