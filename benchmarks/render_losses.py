@@ -1,6 +1,6 @@
 """Seconds of the rendering losses of ``small`` (forward, and backward into the planes), by stage, beside a plain step.
 
-python benchmarks/render_losses.py [--threads 1] [--views 2]
+python -m benchmarks.render_losses [--threads 1] [--views 2]
 
 Random planes and targets: the time depends on the number of questions, not on the answers.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from benchmarks.train_step import random_batch, random_targets
 
 from humanlrm.encoding import encode
 from humanlrm.model.config import small
@@ -22,7 +23,6 @@ from humanlrm.train.config import RenderSchedule, RenderStage, RenderWeights, Tr
 from humanlrm.train.losses import compute_losses, weighted_sum
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.render_losses import radiance_field, render_losses
-from train_step import random_batch, random_targets
 
 
 def main() -> None:
