@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from humanlrm.files import atomic_write, write_text
+from humanlrm.files import atomic_write, write_between, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -88,3 +88,13 @@ with atomic_write(Path(sys.argv[1])) as a, atomic_write(Path(sys.argv[2])) as b,
         assert writer.wait() == -signal.SIGKILL
     assert (tmp_path / "old").read_text(encoding="utf-8") == "before"
     assert not (tmp_path / "new").exists()
+
+
+def test_only_the_part_between_the_marks_of_a_page_is_replaced(tmp_path):
+    path, begin, end = tmp_path / "page.md", "<!-- table: begin -->", "<!-- table: end -->"
+    path.write_text(f"# Title\n\nbefore\n\n{begin}\n\nold\n\n{end}\n\nafter\n", encoding="utf-8")
+    write_between(path, "table", "new")
+    assert path.read_text(encoding="utf-8") == f"# Title\n\nbefore\n\n{begin}\n\nnew\n\n{end}\n\nafter\n"
+    write_between(path, "other", "more")
+    assert path.read_text(encoding="utf-8").endswith("after\n\n<!-- other: begin -->\n\nmore\n\n<!-- other: end -->\n")
+    assert "new" in write_between(tmp_path / "empty.md", "table", "new").read_text(encoding="utf-8")

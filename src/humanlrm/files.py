@@ -50,6 +50,20 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def write_between(path: Path, name: str, text: str) -> Path:
+    """Put a part into a page of Markdown: between its marks, or at the end of a page that has none; return its path.
+
+    Args:
+        name: of the marks, e.g. the command that writes the part.
+    """
+    begin, end = (f"<!-- {name}: {word} -->" for word in ("begin", "end"))
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    head, mark, rest = before.partition(begin)
+    tail = rest.partition(end)[2] if mark else ""
+    parts = [head.rstrip(), f"{begin}\n\n{text.strip()}\n\n{end}", tail.strip()]
+    return write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+
+
 def read_lines(path: Path, keep_empty: bool = False) -> list[str]:
     """Lines without their ends and without comments (#).
 

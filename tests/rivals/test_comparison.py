@@ -11,7 +11,7 @@ from humanlrm.commands.rivals import RivalTable
 from humanlrm.data.shards import ShardFolder
 from humanlrm.evaluate.plan import Corruption
 from humanlrm.evaluate.report.rows import Row
-from humanlrm.rivals.comparison import BEGIN, END, difference_table, write_page
+from humanlrm.rivals.comparison import difference_table
 from humanlrm.rivals.plan import Comparison
 from humanlrm.rivals.sheet import choose_people
 from humanlrm.rivals.systems import System, find_systems
@@ -98,14 +98,6 @@ def test_where_ours_loses_the_row_says_so():
     (line,) = difference_table(list(zip(systems, (ours, other), strict=True))).lines
     assert line[1] == "-1.00 [-1.00, -1.00]"
     assert line[-1] == "ours wins 1 of 2, **loses Chamfer cm**"
-
-
-def test_only_the_measured_part_of_a_page_is_replaced(tmp_path):
-    path = tmp_path / "page.md"
-    path.write_text(f"# Title\n\nbefore\n\n{BEGIN}\n\nold\n\n{END}\n\nafter\n", encoding="utf-8")
-    write_page(path, "new")
-    assert path.read_text(encoding="utf-8") == f"# Title\n\nbefore\n\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
-    assert "new" in write_page(tmp_path / "empty.md", "new").read_text(encoding="utf-8")
 
 
 def test_the_people_of_the_sheet_are_spread_and_appear_once():

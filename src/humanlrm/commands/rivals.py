@@ -88,7 +88,8 @@ class RivalTable:
         from humanlrm.evaluate.report.rows import count_failures
         from humanlrm.evaluate.report.tables import describe
         from humanlrm.evaluate.run import settings_of
-        from humanlrm.rivals.comparison import page, write_page
+        from humanlrm.files import write_between
+        from humanlrm.rivals.comparison import MARKS, page
         from humanlrm.rivals.sheet import write_sheet
         from humanlrm.rivals.systems import evaluation_folder, find_systems, measure
 
@@ -100,7 +101,8 @@ class RivalTable:
                 measured.append((system, measure(system, plan, out, self.workers, progress)))
         folders = [evaluation_folder(system, plan, out) for system, _ in measured]
         sheet = write_sheet(measured, folders, self.out.with_suffix(".webp"))
-        say(write_page(self.out, page(measured, describe(settings_of(plan)), sheet.name)))
+        text = page(measured, describe(settings_of(plan)), sheet.name)
+        say(write_between(self.out, MARKS, text))
         return 1 if count_failures(measured[0][1]) else 0
 
 

@@ -36,8 +36,9 @@ class Corruption:
         return f"{self.protocol}/{self.kind}/{self.level:g}"
 
 
-#: Levels of every kind, weakest first. "clean" is the uncorrupted photograph from the same side. In the landmark
-#: protocol it comes with exact landmarks, so that the injected errors are the only ones.
+#: Protocols whose photos come with exact landmarks, so that the injected errors are the only ones.
+EXACT_LANDMARKS = ("landmarks",)
+#: Levels of every kind, weakest first. "clean" is the uncorrupted photograph from the same side.
 PROTOCOLS: dict[str, dict[str, tuple[float, ...]]] = {
     "plain": {"clean": (0,)},
     "occlusion": {

@@ -12,7 +12,7 @@ import torch
 from humanlrm.evaluate.case import Case, Method, SeveralMethod
 from humanlrm.evaluate.case_builder import CaseBuilder
 from humanlrm.evaluate.methods import open_method
-from humanlrm.evaluate.plan import Corruption, EvaluationPlan, conditions
+from humanlrm.evaluate.plan import EXACT_LANDMARKS, Corruption, EvaluationPlan, conditions
 from humanlrm.evaluate.renderer import Viewpoint
 from humanlrm.evaluate.report.rows import Row
 from humanlrm.evaluate.report.strips import save_case, strip_path
@@ -79,15 +79,17 @@ class Worker:
         for protocol in self.plan.protocols:
             sides = yaws if protocol == "plain" else [yaws[unit.seed % len(yaws)]]
             for yaw in sides:
-                for condition in self._drawn(conditions(protocol), unit.seed):
+                for condition in self._drawn(protocol, unit.seed):
                     yield Viewpoint(yaw), condition
 
-    def _drawn(self, corruptions: list[Corruption], seed: int) -> list[Corruption]:
-        """All corruptions, or some of them by turns; the first one, the clean photo, is then left out."""
-        draws, others = self.plan.draws, corruptions[1:]
+    def _drawn(self, protocol: str, seed: int) -> list[Corruption]:
+        """All conditions of a protocol, or some by turns. Its clean photo is left out if it is a plain one, too."""
+        draws, (clean, *others) = self.plan.draws, conditions(protocol)
         if draws is None or not others:
-            return corruptions
-        return [others[(seed * draws + k) % len(others)] for k in range(min(draws, len(others)))]
+            return [clean, *others]
+        chosen = [others[(seed * draws + k) % len(others)] for k in range(min(draws, len(others)))]
+        is_plain = protocol not in EXACT_LANDMARKS and "plain" in self.plan.protocols
+        return chosen if is_plain else [clean, *chosen]
 
     def _measure(self, unit: Unit, number: int, name: str, case: Case) -> Row:
         row = Row(case.set, case.subject, case.person, case.yaw_deg, case.condition, case.frontal_standing, name)

@@ -1,12 +1,9 @@
 """The page of the comparison: tables of all systems per set, and paired differences to ours."""
 
-from pathlib import Path
-
 from humanlrm.evaluate.report.report import Difference
 from humanlrm.evaluate.report.rows import Row, count_failures, paired_difference, summarize
 from humanlrm.evaluate.report.tables import Table, format_interval, markdown_table
 from humanlrm.evaluate.scores import METRIC
-from humanlrm.files import write_text
 from humanlrm.rivals.systems import System
 
 #: Columns of the tables.
@@ -14,8 +11,8 @@ GEOMETRY = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "f1", "f2", "sound"
 PICTURES = ("psnr_front", "psnr_side", "psnr_back", "feature_front", "feature_side", "feature_back")
 OCCLUDED = ("chamfer_cm", "visible_cm", "hidden_cm", "normals_abs", "psnr_back", "feature_back")
 DIFFERENCES = ("chamfer_cm", "normals_abs", "psnr_front", "psnr_back", "feature_front", "feature_back")
-#: Beginning and end of what the command writes; the rest of the page stays as it is.
-BEGIN, END = "<!-- measured by humanlrm rivals table: begin -->", "<!-- measured by humanlrm rivals table: end -->"
+#: Name of the marks between which the command writes; the rest of the page stays as it is.
+MARKS = "measured by humanlrm rivals table"
 #: Verdicts of ``evaluate`` on "the rival minus ours", from our side.
 _VERDICTS = {"better": "ours loses", "worse": "ours wins"}
 
@@ -52,14 +49,6 @@ def page(measured: Measured, conditions: str, sheet: str | None = None) -> str:
     if sheet is not None:
         lines += [f"![Held-out people, a column per system]({sheet})", ""]
     return "\n".join(lines)
-
-
-def write_page(path: Path, text: str) -> Path:
-    """Put the measured part into a page: between its marks, or at the end of a page that has none."""
-    before = path.read_text(encoding="utf-8") if path.is_file() else "# Comparison\n"
-    head, mark, rest = before.partition(BEGIN)
-    tail = rest.partition(END)[2] if mark else ""
-    return write_text(path, f"{head.rstrip()}\n\n{BEGIN}\n\n{text.strip()}\n\n{END}\n{tail.strip()}".rstrip() + "\n")
 
 
 def cost_table(measured: Measured) -> Table:

@@ -125,14 +125,17 @@ def case_name(row: Row) -> str:
 
 
 def curves(rows: list[Row]) -> dict[str, list[Curve]]:
-    """Curves per corrupting protocol, in the order of ``PROTOCOLS``."""
+    """Curves per corrupting protocol, in the order of ``PROTOCOLS``.
+
+    Plain photographs stand in for the clean ones of a protocol that has none.
+    """
     by: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         by.setdefault((row.set, row.method, row.condition.name), []).append(row)
     out: dict[str, list[Curve]] = {}
     for protocol, kinds in list(PROTOCOLS.items())[1:]:
         for name, method in dict.fromkeys((row.set, row.method) for row in rows):
-            clean = by.get((name, method, Corruption(protocol).name))
+            clean = by.get((name, method, Corruption(protocol).name)) or by.get((name, method, Corruption().name))
             for kind, levels in kinds.items():
                 members = [by.get((name, method, Corruption(protocol, kind, level).name), []) for level in levels]
                 if kind != "clean" and clean and any(members):
