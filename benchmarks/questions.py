@@ -26,7 +26,7 @@ from humanlrm.evaluate.report.rows import Row, summarize
 from humanlrm.evaluate.report.tables import Table, format_interval, markdown_table
 from humanlrm.evaluate.run import run
 from humanlrm.evaluate.scores import METRIC
-from humanlrm.files import read_json, write_between
+from humanlrm.files import atomic_write, read_json, write_between
 from humanlrm.people.describe import describe
 from humanlrm.reconstruct import Completion
 from humanlrm.rivals.plan import Comparison
@@ -110,18 +110,50 @@ def errors(options: Options) -> list[Table]:
         options.runs, ("composed-val",), options.people, systems=_SPOILT[1:], occluded=False, assets=asset_pack(None)
     )
     plan = replace(comparison.evaluation(), protocols=("landmarks",))
-    groups = {}
+    groups, curves = {}, {}
     for system in find_systems(comparison):
+        curve = curves.setdefault(system.title, ([], []))
         for row in measure(system, plan, options.measured / "errors", options.workers):
-            if row.condition.kind in ("clean", "detected", "limb moved cm"):
-                level = f" by {row.condition.level:g} cm" if row.condition.level else ""
-                groups.setdefault(f"{system.title}: {row.condition.kind.removesuffix(' cm')}{level}", []).append(row)
+            kind, level = row.condition.kind, row.condition.level
+            if kind == "detected":
+                groups.setdefault(f"{system.title}: landmarks as detected", []).append(row)
+            elif kind in ("clean", "limb moved cm"):
+                groups.setdefault(f"{system.title}: true, a limb off by {level:g} cm", []).append(row)
+        for name, rows in groups.items():
+            title, _, words = name.partition(": true, a limb off by ")
+            interval = summarize(rows, "chamfer_cm")
+            if title == system.title and words and interval is not None:
+                curve[0].append(float(words.split()[0]))
+                curve[1].append(interval.mean)
+    _draw(options, "errors", "error of a limb's landmarks, cm", "Chamfer cm", curves)
     return [_means("system: landmarks", groups, ("chamfer_cm", "limb_cm", "limb_bound_cm", "normals_abs"))]
 
 
 def scaling(options: Options) -> list[Table]:
     """Numbers of people, and sizes."""
+    by_people: dict[int, list[float]] = {}
+    for row in read_json(_DOCS / "scaling.json")["rows"]:
+        if row["variant"].endswith(" people"):
+            number = int(row["variant"].split()[0].replace(",", ""))
+            by_people.setdefault(number, []).append(row["figures"]["chamfer_cm"])
+    points = sorted((number, float(np.mean(values))) for number, values in by_people.items())
+    curve = [float(number) for number, _ in points], [value for _, value in points]
+    _draw(options, "people", "people to train on", "Chamfer cm", {"trained alike": curve}, log=True)
     return [_studied("scaling", (" people", "half as wide"))]
+
+
+def _draw(
+    options: Options, name: str, x: str, y: str, curves: dict[str, tuple[list[float], list[float]]], log: bool = False
+) -> None:
+    """Write a figure of curves beside the page."""
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.add_subplot(xlabel=x, ylabel=y, xscale="log" if log else "linear")
+    for title, (places, values) in curves.items():
+        axes.plot(places, values, marker="o", label=title)
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize="small")
+    with atomic_write(options.out.with_name(f"{options.out.stem}-{name}.webp")) as partial:
+        figure.savefig(partial, format="webp", dpi=110)
 
 
 def run_time(options: Options) -> list[Table]:
