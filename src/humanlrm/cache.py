@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 _DIGEST_BYTES = 32
 
@@ -70,6 +69,8 @@ def cached_arrays(folder: str, key: str, make: Callable[[], dict[str, np.ndarray
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Wait for other processes; file systems without locks only cost the work of making a file twice."""
+    from filelock import FileLock  # takes a tenth of a second, and most calls find their file
+
     held = FileLock(lock)
     with suppress(OSError, NotImplementedError):
         held.acquire()

@@ -59,7 +59,7 @@ class Variant:
 #: Widths of the trained parts.
 _WIDTHS = ("camera_width", "width", "upsample_width", "plane_channels", "field_width")
 _ALL: dict[str, bool | str] = {"pixel_features": True, "depth_prior": True, "landmarks": True}
-_PARTS = (
+_PART_ROWS = (
     Variant("SDF field (paper)", {}),
     Variant("density field (LRM)", {"field": "density"}),
     Variant("+ pixel features", {"pixel_features": True}),
@@ -72,7 +72,7 @@ _PARTS = (
     Variant("all three, trained on", _ALL, after="all three"),
     Variant("all three, trained on with rendering losses", _ALL, after="all three", rendering=True),
 )
-_SCALING = (
+_SCALING_ROWS = (
     *(Variant(f"{people:,} people", _ALL, people=people) for people in (6, 60, 600, 6_000)),
     Variant("half as wide, half as deep", _ALL, scale=0.5, layers=-2),
     Variant("half as wide again, half as deep again", _ALL, scale=1.5, layers=2),
@@ -80,7 +80,7 @@ _SCALING = (
     Variant("the same with a distance", {"pixel_features": True, "landmarks": True}),
     Variant("without augmentation", _ALL, augment=False),
 )
-VARIANTS: dict[Rows, tuple[Variant, ...]] = {"parts": _PARTS, "scaling": _SCALING}
+VARIANTS: dict[Rows, tuple[Variant, ...]] = {"parts": _PART_ROWS, "scaling": _SCALING_ROWS}
 
 
 @dataclass(frozen=True)

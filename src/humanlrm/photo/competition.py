@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
-from scipy.sparse import coo_array, csr_array, diags_array
-from scipy.sparse.linalg import cg
 from skimage.color import rgb2lab
 
 from humanlrm.body.landmarks import BONE_RADII, BONES
@@ -210,11 +209,13 @@ def _priors(masks: Float32[np.ndarray, "N h w"], distances: Float[np.ndarray, "N
 
 def _walk(rgb: UInt8[np.ndarray, "h w 3"], priors: Float[np.ndarray, "M h w"]) -> Float32[np.ndarray, "N h w"]:
     """Solve for all labels but the last."""
+    from scipy.sparse.linalg import cg  # nearly a tenth of the imports of the front door
+
     shape = rgb.shape[:2]
     weights = _edges(rgb2lab(rgb))
     total = priors.sum(0).ravel() + 1e-6
-    system = csr_array(diags_array(total + weights.sum(0)) - weights)
-    jacobi = diags_array(1 / system.diagonal())
+    system = scipy.sparse.csr_array(scipy.sparse.diags_array(total + weights.sum(0)) - weights)
+    jacobi = scipy.sparse.diags_array(1 / system.diagonal())
     start = priors.reshape(len(priors), -1) / total
     solved = [
         cg(system, prior.ravel(), x0=first, rtol=1e-3, maxiter=300, M=jacobi)[0]
@@ -223,7 +224,7 @@ def _walk(rgb: UInt8[np.ndarray, "h w 3"], priors: Float[np.ndarray, "M h w"]) -
     return np.stack(solved).reshape(-1, *shape).clip(0, 1).astype(np.float32)
 
 
-def _edges(lab: Float[np.ndarray, "h w 3"]) -> csr_array:
+def _edges(lab: Float[np.ndarray, "h w 3"]) -> "scipy.sparse.csr_array":
     """Symmetric strengths of the edges between neighbours."""
     number = np.arange(lab.shape[0] * lab.shape[1]).reshape(lab.shape[:2])
     pairs = [(np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])]
@@ -232,5 +233,5 @@ def _edges(lab: Float[np.ndarray, "h w 3"]) -> csr_array:
     strength = np.concatenate([np.exp(-_EDGE_FALL * c / usual) + _EDGE_LEAST for c in contrast])
     first = np.concatenate([number[a].ravel() for a, _ in pairs])
     second = np.concatenate([number[b].ravel() for _, b in pairs])
-    half = coo_array((strength, (first, second)), shape=(number.size, number.size))
-    return csr_array(half + half.T)
+    half = scipy.sparse.coo_array((strength, (first, second)), shape=(number.size, number.size))
+    return scipy.sparse.csr_array(half + half.T)
