@@ -52,7 +52,7 @@ class TrainRival:
             seed=options.seed,
             device=options.device,
             workers=options.workers,
-            steps=StepSettings(warmup=options.warmup),
+            steps=StepSettings(warmup=options.warmup, lifter_steps=options.lifter_steps),
         )
         data = Mixture([(ShardFolder(folder), 1.0) for folder in self.data])
         with TrainingReport(run, plan.samples, console, plan.device) as report:

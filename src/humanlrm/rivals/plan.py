@@ -19,6 +19,7 @@ class RivalTraining:
         batch: photos per step.
         learning_rate: highest learning rate (AdamW).
         warmup: photos over which the learning rate rises.
+        lifter_steps: steps in which our model's landmark lifter is fitted first; they count.
         seed: seed of the initial weights and of the order of the data.
         device: device to train on: cpu, cuda or mps.
         workers: processes that load and augment data; 0: the training process does.
@@ -29,6 +30,7 @@ class RivalTraining:
     batch: int = 8
     learning_rate: float = 5e-4
     warmup: int = 1_000
+    lifter_steps: int = 8_000
     seed: int = 0
     device: str = "cpu"
     workers: int = 1
