@@ -37,6 +37,8 @@ _DOCS = Path(__file__).parents[1] / "docs"
 _MOST_BARS = 6
 #: Columns of rows of ``humanlrm ablate``.
 _STUDIED = ("chamfer_cm", "normals_abs", "psnr_front", "psnr_back")
+#: Stages that take less than this of a matrix product are left out.
+_LEAST_SHARE = 0.01
 #: Systems whose landmarks are spoilt, and by how much.
 _SPOILT = ("humanlrm", "hybrid", "hybrid-landmarks-body", "hybrid-true-body")
 
@@ -170,6 +172,8 @@ def run_time(options: Options) -> list[Table]:
     names = list(dict.fromkeys(stage for column in found.values() for stage in column))
     for stage in [*names, "all"]:
         seconds = [sum(column.values()) if stage == "all" else column.get(stage, 0.0) for column in found.values()]
+        if max(seconds) < _LEAST_SHARE * unit:
+            continue
         lines.append([stage, *(f"{value / unit:.2f}" for value in seconds)])
     return [Table("", ["stage, in products of two 4096 x 4096 matrices", *found], lines, 1)]
 

@@ -52,17 +52,27 @@ def color_texels(
         normals: unit normals of the vertices.
     """
     points = texels.interpolate(surface, surface.vertices)
-    directions = normalize(texels.interpolate(surface, normals))
-    trust, colors = sample_groups(groups, points, directions)
+    trust, colors = sample_groups(groups, points, normalize(texels.interpolate(surface, normals)))
     unsure = np.flatnonzero(trust < 1)
-    spread, places = spread_colors(groups, surface, normals), texels[unsure]
-    guess, support = places.interpolate(surface, spread.color), places.interpolate(surface, spread.support)
-    open_texels = np.flatnonzero(support[:, 0] < _SUPPORTED)
-    field = query_colors(field_color, points[unsure[open_texels]], directions[unsure[open_texels]])
-    guess[open_texels] += (1 - support[open_texels]) * field
+    guess = texels[unsure].interpolate(surface, _unseen_colors(groups, surface, normals, field_color))
     w = trust[unsure, None]
     colors[unsure] = w * colors[unsure] + (1 - w) * guess
     return colors
+
+
+def _unseen_colors(
+    groups: Sequence[PhotoViews],
+    surface: TriangleSurface,
+    normals: Float[np.ndarray, "V 3"],
+    field_color: FieldColor,
+) -> Float[np.ndarray, "V 3"]:
+    """Colors of vertices as if no picture showed them; neither spread nor field have more detail than that."""
+    color, support = spread_colors(groups, surface, normals)
+    open_vertices = np.flatnonzero(support[:, 0] < _SUPPORTED)
+    points = surface.vertices[open_vertices].astype(np.float32)
+    field = query_colors(field_color, points, normals[open_vertices].astype(np.float32))
+    color[open_vertices] += (1 - support[open_vertices]) * field
+    return color
 
 
 @torch.no_grad()
