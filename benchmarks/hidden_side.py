@@ -104,11 +104,14 @@ def train_on(
 ) -> ViewDenoiser:
     """The shipped network after so many photos more, all of pure noise: one step is all that it learns."""
     plan = view_recipe(options.photos)
-    plan = replace(plan, warmup=200, learning_rate=2e-4, ema=0.99, noise=replace(plan.noise, pure=1.0))
-    given = {key: value.clone() for key, value in shipped.state_dict().items()}
-    return train_views(
-        shipped.config, plan, options.data, options.run / name, initial=given, make_loss=make_loss
-    ).eval()
+    plan = replace(
+        plan,
+        learning_rate=2e-4,
+        steps=replace(plan.steps, warmup=200, ema=0.99),
+        noise=replace(plan.noise, pure=1.0),
+        initial=options.weights / VIEWS,
+    )
+    return train_views(shipped.config, plan, options.data, options.run / name, make_loss=make_loss).eval()
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from humanlrm.model.pose_denoiser import PoseDenoiserConfig
 from humanlrm.model.pretrained import save_pretrained
 from humanlrm.reconstruct import Completion, Reconstructor, Settings
 from humanlrm.train.checkpoint import trained_parameters
+from humanlrm.train.config import LogSettings
 from humanlrm.train.poses import collect_examples, pose_recipe, train_poses
 
 SMALL = Settings(resolution=64, texture_px=128, faces=2000)
@@ -138,8 +139,9 @@ def test_training_of_the_denoiser_goes_on_where_it_was(tmp_path, shards, weights
     once = train_poses(config, pose_recipe(640), examples, tmp_path / "once")
     short = pose_recipe(640)
     stopped = tmp_path / "stopped"
+    log = LogSettings(checkpoint_s=0, log_every=1)
     with pytest.raises(KeyboardInterrupt):
-        train_poses(config, replace(short, checkpoint_s=0, log_every=1), examples, stopped, _interrupt_after(4))
+        train_poses(config, replace(short, log=log), examples, stopped, _interrupt_after(4))
     twice = train_poses(config, short, examples, stopped)
     for (name, a), (_, b) in zip(once.named_parameters(), twice.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, msg=name)

@@ -13,6 +13,7 @@ from humanlrm.evaluate.ablation import METRICS, study, table
 from humanlrm.evaluate.study import VARIANTS, Study
 from humanlrm.model.config import PaperConfig
 from humanlrm.train.loop import train
+from humanlrm.train.setup import training_batches
 from humanlrm.train.stop import TrainingStopped
 
 TINY = PaperConfig(
@@ -96,8 +97,8 @@ def test_rows_of_scaling_differ_in_people_sizes_and_augmentation(plan, tmp_path,
     monkeypatch.setitem(VARIANTS, "scaling", (replace(few, people=1), many, replace(wide, layers=1), plainly))
     given = []
     monkeypatch.setattr(
-        "humanlrm.evaluate.ablation.train",
-        lambda state, data, hooks: (given.append((state.config.draw.augment, len(data))), train(state, data, hooks)),
+        "humanlrm.evaluate.ablation.training_batches",
+        lambda state, data: (given.append((state.config.draw.augment, len(data))), training_batches(state, data))[1],
     )
     found = study(replace(plan, rows="scaling", samples=1, batch=1), tmp_path, tmp_path / "figures.json")
     assert "6,000 people" not in found

@@ -18,7 +18,7 @@ from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import Hook, Step, train
 from humanlrm.train.losses import compute_losses, weighted_sum
 from humanlrm.train.processes import own_group
-from humanlrm.train.setup import TrainState, setup
+from humanlrm.train.setup import TrainState, setup, training_batches
 from humanlrm.views import Batch
 
 STAGE = RenderStage(render_px=32, rays=24, patch_px=16)
@@ -54,7 +54,7 @@ def run_training(
     shards = ShardFolder(data) if isinstance(data, Path) else data
     with own_group():
         state = setup(model_config, config, shards, run)
-        train(state, shards, [*hooks, SaveCheckpoints()])
+        train(state, training_batches(state, shards), [*hooks, SaveCheckpoints()])
     return state.averaged_model()
 
 

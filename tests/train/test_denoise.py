@@ -20,14 +20,17 @@ from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
 from humanlrm.model.pretrained import CheckpointError, save_pretrained
 from humanlrm.train.checkpoint import list_checkpoints, load_averaged_weights, trained_parameters
-from humanlrm.train.denoise import DenoisingConfig
+from humanlrm.train.config import LogSettings
+from humanlrm.train.denoise import DenoisingConfig, denoising_steps
 from humanlrm.train.latent.distill import Teacher, distill, train_denoiser
 from humanlrm.train.latent.pairs import Pair
 from humanlrm.train.latent.targets import LatentFolder
+from humanlrm.train.optimizer import make_optimizer
 from humanlrm.train.stop import TrainingStopped
 from humanlrm.views import Inputs
 
-PLAN = DenoisingConfig(samples=8, batch=2, levels=2, warmup=1, checkpoint_s=0, keep=9, log_every=1)
+EACH = LogSettings(checkpoint_s=0, keep=9, log_every=1)
+PLAN = DenoisingConfig(samples=8, batch=2, levels=2, steps=denoising_steps(warmup=1), log=EACH, workers=0)
 
 
 class Four(Dataset[Pair]):
@@ -60,23 +63,17 @@ def config(lrm):
 @pytest.fixture(scope="module")
 def uninterrupted(lrm, config, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("run")
-    train_denoiser(config, PLAN, lrm, Four(), run, workers=0)
+    train_denoiser(config, PLAN, lrm, Four(), run)
     return run
 
 
 def test_samples_reproduce_the_person_they_are_conditioned_on(lrm, config, tmp_path):
     people = Four()
-    plan = DenoisingConfig(samples=4 * 220, batch=4, levels=8, learning_rate=4e-3, warmup=40, ema=0.95, drop=0.05)
+    steps, log = denoising_steps(warmup=40, ema=0.95), LogSettings(log_every=1)
+    plan = replace(PLAN, samples=4 * 220, batch=4, levels=8, learning_rate=4e-3, steps=steps, drop=0.05, log=log)
     losses = []
-    model = train_denoiser(
-        config,
-        replace(plan, log_every=1),
-        lrm,
-        people,
-        tmp_path,
-        lambda progress: losses.append(progress.losses["denoising"]),
-        workers=0,
-    )
+    report = lambda progress: losses.append(progress.losses["denoising"])  # noqa: E731
+    model = train_denoiser(config, plan, lrm, people, tmp_path, report)
     assert losses[0] == pytest.approx(1, abs=0.25)
     for person in range(4):
         given = people[person].inputs
@@ -95,10 +92,10 @@ def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(lrm, config, 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_denoiser(config, PLAN, lrm, Four(), tmp_path, interrupt, workers=0)
+        train_denoiser(config, PLAN, lrm, Four(), tmp_path, interrupt)
     assert list_checkpoints(tmp_path)[-1].name == "step-0000002"
     torch.manual_seed(99)
-    train_denoiser(config, PLAN, lrm, Four(), tmp_path, workers=0)
+    train_denoiser(config, PLAN, lrm, Four(), tmp_path)
     for part in ("model", "average", "optimizer"):
         one, two = (load_file(list_checkpoints(run)[-1] / f"{part}.safetensors") for run in (tmp_path, uninterrupted))
         assert one.keys() == two.keys()
@@ -106,7 +103,7 @@ def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(lrm, config, 
 
 
 def test_the_model_holds_the_averaged_weights_and_a_finished_run_changes_nothing(lrm, config, uninterrupted):
-    model = train_denoiser(config, PLAN, lrm, Four(), uninterrupted, workers=0)
+    model = train_denoiser(config, PLAN, lrm, Four(), uninterrupted)
     saved, average, state = load_averaged_weights(uninterrupted)
     assert (saved, state.seen, state.step) == (config, 8, 4)
     assert not model.training
@@ -114,22 +111,22 @@ def test_the_model_holds_the_averaged_weights_and_a_finished_run_changes_nothing
 
 
 def test_another_seed_gives_other_weights(lrm, config, uninterrupted, tmp_path):
-    other = train_denoiser(config, replace(PLAN, seed=1), lrm, Four(), tmp_path, workers=0)
+    other = train_denoiser(config, replace(PLAN, seed=1), lrm, Four(), tmp_path)
     average = load_averaged_weights(uninterrupted)[1]
     assert not all(torch.equal(p, average[name]) for name, p in trained_parameters(other).items())
 
 
 def test_a_run_of_another_denoiser_is_refused(lrm, config, uninterrupted):
     with pytest.raises(CheckpointError, match="choose another --run"):
-        train_denoiser(replace(config, depth=1), PLAN, lrm, Four(), uninterrupted, workers=0)
+        train_denoiser(replace(config, depth=1), PLAN, lrm, Four(), uninterrupted)
     statistics = {"mean": (1.0,) * 24, "scale": (1.0,) * 24}
     with pytest.raises(CheckpointError, match="choose another --run"):
-        train_denoiser(replace(config, **statistics), PLAN, lrm, Four(), uninterrupted, workers=0)
+        train_denoiser(replace(config, **statistics), PLAN, lrm, Four(), uninterrupted)
 
 
 def test_the_reconstruction_model_is_not_changed(lrm, config, tmp_path):
     before = {name: p.detach().clone() for name, p in lrm.named_parameters()}
-    train_denoiser(config, PLAN, lrm, Four(), tmp_path, workers=0)
+    train_denoiser(config, PLAN, lrm, Four(), tmp_path)
     assert all(torch.equal(p, before[name]) for name, p in lrm.named_parameters())
     assert all(p.grad is None for p in lrm.parameters())
 
@@ -138,16 +135,18 @@ def test_a_loss_that_is_no_number_stops_the_run(lrm, config, tmp_path):
     people = Four()
     people.latents[:] = torch.nan
     with pytest.raises(TrainingStopped, match="nan"):
-        train_denoiser(config, PLAN, lrm, people, tmp_path, workers=0)
+        train_denoiser(config, PLAN, lrm, people, tmp_path)
     assert list_checkpoints(tmp_path) == []
 
 
 def test_biases_and_embeddings_do_not_decay(config):
-    from humanlrm.train.denoise import _optimizer
-
     model = Denoiser(config)
     names = {id(p): name for name, p in trained_parameters(model).items()}
-    decayed, rest = ([names[id(p)] for p in group["params"]] for group in _optimizer(model, PLAN).param_groups)
+    groups = make_optimizer(model, PLAN).param_groups
+    decayed, rest = (
+        [names[id(p)] for group in groups if bool(group["weight_decay"]) is decays for p in group["params"]]
+        for decays in (True, False)
+    )
     assert all(name.endswith("weight") for name in decayed)
     assert {"place", "nothing"} <= set(rest)
     assert len(decayed) + len(rest) == len(names)
@@ -171,7 +170,7 @@ def data(tmp_path_factory) -> Path:
 
 def test_distillation_stores_the_teachers_statistics_and_goes_on(lrm, data, tmp_path):
     teacher = Teacher(lrm, tmp_path / "latents", views=3)
-    go = lambda plan: distill(tiny_denoiser(), plan, lrm, teacher, data, tmp_path / "run", workers=0)  # noqa: E731
+    go = lambda plan: distill(tiny_denoiser(), plan, lrm, teacher, data, tmp_path / "run")  # noqa: E731
     model = go(replace(PLAN, samples=4))
     cached = LatentFolder(tmp_path / "latents", lrm)
     assert (model.config.mean, model.config.scale) == cached.statistics()

@@ -1,6 +1,7 @@
 """Laws of training the view prior."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,12 +11,12 @@ from humanlrm.data.settings import RenderSettings
 from humanlrm.data.shards import write_shard
 from humanlrm.model.view_denoiser import tiny_view_denoiser
 from humanlrm.train.checkpoint import list_checkpoints, load_averaged_weights
-from humanlrm.train.denoise import DenoisingConfig
+from humanlrm.train.config import LogSettings
+from humanlrm.train.denoise import denoising_steps
 from humanlrm.train.views import train_views, view_recipe
 
-PLAN = DenoisingConfig(
-    samples=8, batch=2, levels=1, warmup=1, checkpoint_s=0, keep=9, log_every=1, noise=view_recipe().noise, drop=0
-)
+EACH = LogSettings(checkpoint_s=0, keep=9, log_every=1)
+PLAN = replace(view_recipe(8), batch=2, steps=denoising_steps(warmup=1), log=EACH, workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,10 @@ def layered_shards(person, detector, tmp_path_factory):
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(layered_shards, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train_views(tiny_view_denoiser(), PLAN, layered_shards, whole, workers=0)
+    train_views(tiny_view_denoiser(), PLAN, layered_shards, whole)
     first = list_checkpoints(whole)[1]
     shutil.copytree(first, parts / first.name)
-    train_views(tiny_view_denoiser(), PLAN, layered_shards, parts, workers=0)
+    train_views(tiny_view_denoiser(), PLAN, layered_shards, parts)
     one, other = (load_averaged_weights(run)[1] for run in (whole, parts))
     for name in one:
         torch.testing.assert_close(one[name], other[name])
@@ -39,15 +40,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(layered_shards, tmp_path
 
 def test_training_improves_on_the_copy(layered_shards, tmp_path):
     losses = []
-    plan = DenoisingConfig(
-        samples=400, batch=4, levels=1, learning_rate=3e-3, warmup=20, noise=PLAN.noise, drop=0, log_every=1
-    )
-    train_views(
-        tiny_view_denoiser(),
-        plan,
-        layered_shards,
-        tmp_path,
-        lambda progress: losses.append(progress.losses["denoising"]),
-        workers=0,
-    )
+    steps, log = denoising_steps(warmup=20), LogSettings(log_every=1)
+    plan = replace(PLAN, samples=400, batch=4, learning_rate=3e-3, steps=steps, log=log)
+    report = lambda progress: losses.append(progress.losses["denoising"])  # noqa: E731
+    train_views(tiny_view_denoiser(), plan, layered_shards, tmp_path, report)
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])

@@ -53,7 +53,7 @@ class Train:
         from humanlrm.train.loop import train
         from humanlrm.train.processes import own_group
         from humanlrm.train.report import TrainingReport
-        from humanlrm.train.setup import setup
+        from humanlrm.train.setup import setup, training_batches
         from humanlrm.train.stop import StopRequested, stop_message
 
         if self.preset not in PRESETS:
@@ -69,7 +69,7 @@ class Train:
             figures = self._figures() if plan.initial is None else None
             with own_group():
                 state = setup(model_config, plan, data, self.run_folder, figures, report.show_fit)
-                train(state, data, report.hooks(self.validation))
+                train(state, training_batches(state, data), report.hooks(self.validation))
             model = state.averaged_model()
         if console.quiet:  # what the first process writes may not be there yet
             return 0
@@ -161,10 +161,11 @@ class TrainDiffusion:
         student = from_pretrained(self.student, self.device)
         model = student if self.teacher is None else from_pretrained(self.teacher, self.device)
         teacher = Teacher(model, self.latents, self.views)
-        plan, sizes = DenoisingConfig(samples=self.photos, batch=self.batch), DENOISERS[self.preset]()
+        plan = DenoisingConfig(samples=self.photos, batch=self.batch, workers=self.workers)
+        sizes = DENOISERS[self.preset]()
         with TrainingReport(self.run_folder, self.photos, console) as report:
             show = report.show_progress
-            denoiser = distill(sizes, plan, student, teacher, self.data, self.run_folder, show, self.workers)
+            denoiser = distill(sizes, plan, student, teacher, self.data, self.run_folder, show)
         if self.weights_out is not None:
             save_pretrained(
                 self.weights_out, denoiser.config, {name: p.cpu() for name, p in trained_parameters(denoiser).items()}

@@ -1,6 +1,6 @@
 """``humanlrm train-views``: the prior of what a photo does not show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -54,20 +54,18 @@ class TrainViews:
 
         check_device(self.device)
         torch.set_num_threads(self.threads)
-        plan = view_recipe(self.photos, self.seed, self.batch, check_bf16(self.bf16, self.device))
-        initial = None if self.initial is None else view_denoiser_from_pretrained(self.initial)
-        config = ViewDenoiserConfig() if initial is None else initial.config
+        plan = replace(
+            view_recipe(self.photos),
+            batch=self.batch,
+            seed=self.seed,
+            bf16=check_bf16(self.bf16, self.device),
+            initial=self.initial,
+            workers=self.workers,
+            device=self.device,
+        )
+        config = ViewDenoiserConfig() if self.initial is None else view_denoiser_from_pretrained(self.initial).config
         with TrainingReport(self.run_folder, self.photos, console) as report:
-            model = train_views(
-                config,
-                plan,
-                self.data,
-                self.run_folder,
-                report.show_progress,
-                self.workers,
-                self.device,
-                None if initial is None else initial.state_dict(),
-            )
+            model = train_views(config, plan, self.data, self.run_folder, report.show_progress)
         if self.weights_out is not None:
             save_pretrained(self.weights_out, model.config, dict(trained_parameters(model)))
             say(f"weights written to {self.weights_out}")

@@ -24,7 +24,7 @@ from humanlrm.train.config import RenderSchedule, StepSettings, TrainConfig
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import train
 from humanlrm.train.processes import own_group
-from humanlrm.train.setup import setup
+from humanlrm.train.setup import setup, training_batches
 from humanlrm.train.stop import StopRequested, stop_message
 from humanlrm.workers import map_tasks
 
@@ -182,7 +182,8 @@ def _train(plan: Study, variant: Variant, seed: int, out: Path) -> None:
         rendering=RenderSchedule() if variant.rendering or variant.captures else None,
     )
     with own_group():
-        train(setup(config, schedule, data, folder / "run"), data, [SaveCheckpoints()])
+        state = setup(config, schedule, data, folder / "run")
+        train(state, training_batches(state, data), [SaveCheckpoints()])
     _, weights, state = load_averaged_weights(folder / "run")
     if state.seen < samples:
         raise StopRequested(f"{variant.name}: {stop_message(state.seen, samples)}")

@@ -20,7 +20,7 @@ from humanlrm.train.checkpoint import Counters, list_checkpoints, load_averaged_
 from humanlrm.train.config import TrainConfig
 from humanlrm.train.loop import Hook, train
 from humanlrm.train.processes import computing_clock, own_group
-from humanlrm.train.setup import TrainState, setup, take_up
+from humanlrm.train.setup import TrainState, folders_of, setup, take_up, training_batches
 from humanlrm.train.stop import StopRequested, stop_message
 
 _RECORD = "rival.json"
@@ -120,7 +120,7 @@ def _state(kind: RivalKind, plan: TrainConfig, data: ShardFolder | Mixture, run:
         return setup(config, plan, data, run)
     torch.manual_seed(plan.seed)
     # Renderings leave parts without a gradient in some steps.
-    return take_up(RivalObjective(kind.network(config).train()), plan, data, run, has_unused=True)
+    return take_up(RivalObjective(kind.network(config).train()), plan, folders_of(data), run, has_unused=True)
 
 
 def train_rival(
@@ -140,7 +140,7 @@ def train_rival(
     """
     with own_group():
         state = begin(name, plan, data, run, config, initial)
-        train(state, data, [*hooks, RecordRival(name)])
+        train(state, training_batches(state, data), [*hooks, RecordRival(name)])
     if state.progress < 1:
         raise StopRequested(stop_message(state.counters.seen, plan.samples))
     return read_record(run)

@@ -153,6 +153,7 @@ class StepSettings:
         weight_decay: weight decay of AdamW, on matrices only.
         warmup: samples over which the learning rate rises to its highest value.
         clip: largest norm of the gradient of a step.
+        beta2: AdamW's memory of squared gradients.
         ema: decay per step of the averaged weights, which are the ones that are evaluated and exported.
         lifter_steps: steps of fitting the landmark lifter of a new run, at most as many as samples.
     """
@@ -160,6 +161,7 @@ class StepSettings:
     weight_decay: float = 0.02
     warmup: int = 2_000
     clip: float = 1.0
+    beta2: float = 0.98
     ema: float = 0.998
     lifter_steps: int = 8_000
 

@@ -62,12 +62,17 @@ class Progress:
 
 
 class ReportProgress(Hook):
-    """Report losses and throughput every ``config.log.log_every`` steps, and at the end."""
+    """Report losses and throughput every ``config.log.log_every`` steps, and at the end.
 
-    def __init__(self, report: Callable[[Progress], None]) -> None:
+    Args:
+        flops: count the operations of a step; torch's counter cannot follow a network that is given the output of a
+            frozen one.
+    """
+
+    def __init__(self, report: Callable[[Progress], None], flops: bool = True) -> None:
         self._report = report
         self._steps, self._since_s = 0, time.monotonic()
-        self._flops: float | None = None
+        self._flops: float | None = None if flops else 0.0
 
     def after_step(self, state: TrainState, step: Step) -> None:
         self._steps += 1

@@ -1,9 +1,9 @@
 """The training loop, for one process or many, resumable after every step."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from humanlrm.data.shards import Mixture, ShardFolder
 from humanlrm.train.optimizer import update_average
 from humanlrm.train.processes import computing_clock, share_stop
-from humanlrm.train.setup import TrainState, training_batches
+from humanlrm.train.setup import TrainState
 from humanlrm.train.stop import TrainingStopped, catch_stop_signals
 from humanlrm.views import Batch
 
@@ -30,7 +29,7 @@ class Step:
     """
 
     losses: dict[str, float]
-    batch: Batch
+    batch: Any
     ended_s: float
 
 
@@ -47,7 +46,7 @@ class Hook:
         """Called once, when all samples are seen or the run is asked to stop."""
 
 
-def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook]) -> None:
+def train(state: TrainState, batches: Iterator[Any], hooks: Sequence[Hook]) -> None:
     """Train until ``config.samples`` are seen or ``config.hours`` are spent.
 
     On SIGTERM or Ctrl-C the loop ends after its step.
@@ -55,17 +54,20 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
     Processes that torchrun started share every step; together they take the samples that one process would take with
     a batch so many times as large.
 
+    Args:
+        batches: from the place of the run on, e.g. ``setup.training_batches``; on the device, as the objective takes
+            them.
+
     Raises:
         ShardError: unreadable data.
         TrainingStopped: loss or gradient became infinite or NaN.
     """
     config, accelerator, counters = state.config, state.accelerator, state.counters
-    stream = training_batches(state, data)
     clock = computing_clock(config.device)
     started_s = clock()
     with catch_stop_signals() as signals:
         while state.progress < 1 and not share_stop(signals, accelerator):
-            micro_batches = [next(stream) for _ in range(config.accumulate)]
+            micro_batches = [next(batches) for _ in range(config.accumulate)]
             losses: dict[str, float] = {}
             suspect = micro_batches[-1]
             for group in state.optimizer.param_groups:
@@ -99,16 +101,18 @@ def train(state: TrainState, data: ShardFolder | Mixture, hooks: Sequence[Hook])
             hook.finish(state)
 
 
-def _keep(batch: Batch, run: Path, process: int) -> Path:
-    """Write a batch: the inputs under their own names, the supervision under ``wanted.``."""
+def _keep(batch: Any, run: Path, process: int) -> Path:
+    """Write a batch: inputs under their own names, the supervision of our models under ``wanted.``."""
 
     def flatten(part: Any, name: str) -> dict[str, Tensor]:
         if isinstance(part, Tensor):
             return {name: part.contiguous()}
-        members = [] if part is None else [(getattr(part, f.name), f.name) for f in fields(part)]
-        return {k: v for value, key in members for k, v in flatten(value, f"{name}.{key}" if name else key).items()}
+        members = [(f.name, getattr(part, f.name)) for f in fields(part)] if is_dataclass(part) else []
+        members += list(zip(getattr(part, "_fields", ()), part, strict=True)) if isinstance(part, tuple) else []
+        return {k: v for key, value in members for k, v in flatten(value, f"{name}.{key}" if name else key).items()}
 
     run.mkdir(parents=True, exist_ok=True)
     path = run / ("not-finite.safetensors" if process == 0 else f"not-finite-{process}.safetensors")
-    save_file(flatten(batch.inputs, "") | flatten(batch.supervision, "wanted"), path)
+    parts = {"": batch.inputs, "wanted": batch.supervision} if isinstance(batch, Batch) else {"": batch}
+    save_file({k: v for name, part in parts.items() for k, v in flatten(part, name).items()}, path)
     return path

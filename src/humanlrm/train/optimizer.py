@@ -35,7 +35,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig, density: nn.Module | N
         {"params": parameters, "weight_decay": config.steps.weight_decay * decays, "share": share}
         for (decays, share), parameters in members.items()
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.steps.beta2), fused=True)
 
 
 @torch.no_grad()

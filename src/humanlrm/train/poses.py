@@ -1,8 +1,9 @@
 """Training of the pose denoiser: estimates of the reconstruction model on many photos first, then the denoiser."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from humanlrm.model.lrm import HumanLRM
 from humanlrm.model.pose_denoiser import PoseCondition, PoseDenoiser, PoseDenoiserConfig
 from humanlrm.model.pretrained import from_pretrained
 from humanlrm.photo.visibility import share_below_photo
-from humanlrm.train.denoise import DenoisingConfig, run_denoising
+from humanlrm.train.denoise import DenoisingConfig, DenoisingObjective, denoising_steps, run_denoising
 from humanlrm.train.hooks import Progress
 from humanlrm.views import Inputs, collate
 from humanlrm.workers import processes
@@ -62,9 +63,7 @@ def pose_recipe(photos: int = 1_000_000, seed: int = 0) -> DenoisingConfig:
         samples=photos,
         batch=64,
         learning_rate=1e-3,
-        weight_decay=0.05,
-        warmup=10_000,
-        ema=0.999,
+        steps=denoising_steps(weight_decay=0.05, warmup=10_000, ema=0.999),
         seed=seed,
         noise=NoiseLevels(-0.8, 1.4),
     )
@@ -91,9 +90,6 @@ def train_poses(
     torch.manual_seed(plan.seed)
     model = PoseDenoiser(filled).train()
 
-    def stream(seen: int) -> Iterable[None]:
-        return iter([None] * -((seen - plan.samples) // plan.batch))
-
     def draw_examples(_: None, rng: torch.Generator) -> tuple[Tensor, PoseCondition]:
         chosen = examples.share.multinomial(plan.batch, replacement=True, generator=rng)
         estimate = examples.estimate[chosen]
@@ -102,7 +98,8 @@ def train_poses(
         condition = PoseCondition(conditioned, examples.tokens[chosen].float(), estimate, reach)
         return model.normalised(examples.truth[chosen], estimate), condition
 
-    return run_denoising(model, plan, stream, draw_examples, run, report)
+    objective = DenoisingObjective(model, plan, draw_examples)
+    return run_denoising(objective, lambda seen: repeat(None), (), run, report)
 
 
 def collect_examples(

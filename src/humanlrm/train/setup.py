@@ -1,6 +1,6 @@
 """Set-up of a training run: model, losses, optimizer and processes, new or from the newest checkpoint."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -127,18 +127,24 @@ def setup(
         _initialize(model, config, data, figures, FitProgress(run / _FIT, report_fit))
     # Encoders of several views have parameters that a step may not use.
     has_unused = model.encoder.max_views > 1 or config.part != "all"
-    state = take_up(Objective(model, config), config, data, run, has_unused)
+    state = take_up(Objective(model, config), config, folders_of(data), run, has_unused)
     if state.accelerator.is_main_process and config.initial is not None and not saved:
         write_history(run, read_history(config.initial))
     return state
 
 
+def folders_of(data: ShardFolder | Mixture) -> list[Path]:
+    """Folders of shards, as a run notes them."""
+    return [folder.folder for folder, _ in data.parts]
+
+
 def take_up(
-    objective: TrainingObjective, config: TrainConfig, data: ShardFolder | Mixture, run: Path, has_unused: bool = False
+    objective: TrainingObjective, config: TrainConfig, sources: Sequence[Path], run: Path, has_unused: bool = False
 ) -> TrainState:
     """Start to train a network, or go on from the newest checkpoint of ``run`` if there is one.
 
     Args:
+        sources: folders of its data, to be noted.
         has_unused: a step may leave parameters without a gradient.
 
     Raises:
@@ -155,7 +161,7 @@ def take_up(
     if config.hours is not None and accelerator.num_processes > 1:
         raise ValueError(f"hours={config.hours} limit a run of one process, here are {accelerator.num_processes}")
     if accelerator.is_main_process:
-        note(run, config.part, config.seed, [folder.folder for folder, _ in data.parts])
+        note(run, config.part, config.seed, list(sources))
     wrapped = accelerator.prepare_model(objective)
     return TrainState(config, run, objective, wrapped, optimizer, average, counters, accelerator)
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
 
 from humanlrm.train.objective import StepContext, TrainingObjective
-from humanlrm.views import Batch
 
 #: Sides of the matrices whose product is timed: for the peak, and for comparing bfloat16 with float32.
 _PEAK_SIDE, _COMPARED_SIDE = 1536, 384
@@ -57,7 +56,7 @@ def bf16_pays(device: torch.device | str = "cpu", clock: Callable[[], float] = t
     return half > single
 
 
-def step_flops(objective: TrainingObjective, batch: Batch, progress: float, accumulate: int = 1) -> float:
+def step_flops(objective: TrainingObjective, batch: Any, progress: float, accumulate: int = 1) -> float:
     """Count the operations (forward and backward) of one step of one process: products, convolutions, attention.
 
     A perceptual patch, which only some steps render, counts as its share of them. Gradients are cleared afterwards.
@@ -69,7 +68,7 @@ def step_flops(objective: TrainingObjective, batch: Batch, progress: float, accu
     return flops * accumulate
 
 
-def _count_flops(objective: TrainingObjective, batch: Batch, context: StepContext) -> int:
+def _count_flops(objective: TrainingObjective, batch: Any, context: StepContext) -> int:
     with flop_counter() as counter:
         loss: Tensor = objective(batch, context)[0]
         loss.backward()

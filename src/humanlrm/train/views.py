@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from humanlrm.data.layered import LayeredDataset, LayeredSample
 from humanlrm.data.shards import ShardFolder
 from humanlrm.diffusion.process import NoiseLevels, add_noise, predicted, velocity_errors
 from humanlrm.model.encoder import LiteEncoder
+from humanlrm.model.pretrained import view_denoiser_from_pretrained
 from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, ViewDenoiserConfig, in_square
-from humanlrm.train.denoise import DenoisingConfig, run_denoising
+from humanlrm.train.denoise import DenoisingConfig, DenoisingObjective, denoising_steps, run_denoising
 from humanlrm.train.hooks import Progress
 from humanlrm.train.perceptual import PerceptualLoss
 
 #: Samples after which the folder is listed anew: it may have got new people.
-_ROUND = 2_000
+_LISTED = 2_000
 #: Weight of pixels beside the person, and of features; one sample in so many is compared in features, which take nearly
 #: as long as the network; share of the fronts among them.
 _BESIDE, _FEATURES, _FEATURED, _FRONTS = 0.1, 0.5, 4, 0.4
@@ -29,23 +31,15 @@ _BESIDE, _FEATURES, _FEATURED, _FRONTS = 0.1, 0.5, 4, 0.4
 _LEAST_NOISE = 0.3
 
 
-def view_recipe(photos: int = 200_000, seed: int = 0, batch: int = 4, bf16: bool = False) -> DenoisingConfig:
+def view_recipe(photos: int = 200_000) -> DenoisingConfig:
     """Settings of a run that sees ``photos``. A third of them show nothing but noise: there the mean is learned.
 
     The errors of a copy are smooth over many tokens, so the noise is stronger than that of landmarks. Small batches
     learn more from as many photos.
     """
+    noise = NoiseLevels(0.7, 1.3, pure=0.3)
     return DenoisingConfig(
-        samples=photos,
-        batch=batch,
-        levels=1,
-        learning_rate=5e-4,
-        warmup=1_000,
-        ema=0.9995,
-        seed=seed,
-        drop=0.0,
-        noise=NoiseLevels(0.7, 1.3, pure=0.3),
-        bf16=bf16,
+        photos, batch=4, learning_rate=5e-4, steps=denoising_steps(warmup=1_000), levels=1, drop=0.0, noise=noise
     )
 
 
@@ -55,17 +49,13 @@ def train_views(
     data: Path,
     run: Path,
     report: Callable[[Progress], None] | None = None,
-    workers: int = 1,
-    device: str = "cpu",
-    initial: dict[str, Tensor] | None = None,
     make_loss: Callable[[ViewDenoiser, PerceptualLoss], "ViewLoss"] | None = None,
 ) -> ViewDenoiser:
     """Train until ``plan.samples`` photos are seen; go on from the newest checkpoint of ``run`` if there is one.
 
     Args:
+        plan: a new run starts from the exported weights of ``plan.initial``, if given.
         data: folder of shards with layers; it is listed again and again.
-        workers: processes that load data; 0: this one.
-        initial: parameters that a new run starts from.
         make_loss: makes the loss of the network and of frozen features; ``None``: :class:`ViewLoss`.
 
     Raises:
@@ -74,26 +64,25 @@ def train_views(
         TrainingStopped: the loss became infinite or NaN, or the process was asked to stop; then all is saved.
     """
     torch.manual_seed(plan.seed)
-    model = ViewDenoiser(config)
-    if initial is not None:
-        model.load_state_dict({name: value.float() for name, value in initial.items()})
-    model = model.to(device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    features = PerceptualLoss(LiteEncoder().eval().requires_grad_(False)).to(device)
+    model = ViewDenoiser(config) if plan.initial is None else view_denoiser_from_pretrained(plan.initial)
+    model = model.requires_grad_().to(plan.device, memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    features = PerceptualLoss(LiteEncoder().eval().requires_grad_(False))
+    listed = max(1, _LISTED // plan.batch) * plan.batch
 
     def stream(seen: int) -> Iterator[LayeredSample]:
-        for start in range(seen, plan.samples, _ROUND):
+        for start in count(seen, listed):
             samples = LayeredDataset(ShardFolder(data), plan.seed, config.image_px)
-            numbers = range(start, min(start + _ROUND, plan.samples))
-            options = {"num_workers": workers, "worker_init_fn": ignore_signals, "drop_last": True}
-            yield from DataLoader(samples, plan.batch, sampler=numbers, **options)
+            options = {"num_workers": plan.workers, "worker_init_fn": ignore_signals}
+            for batch in DataLoader(samples, plan.batch, sampler=range(start, start + listed), **options):
+                yield LayeredSample(*(part.to(plan.device) for part in batch))
 
     def draw(batch: LayeredSample, _: torch.Generator) -> tuple[Tensor, TrueCondition]:
-        batch = LayeredSample(*(part.to(device) for part in batch))
         condition = condition_of(batch)
         weighted = TrueCondition(**vars(condition), layers=batch.layers)
         return model.normalized(batch.layers, condition), weighted
 
-    return run_denoising(model, plan, stream, draw, run, report, (make_loss or ViewLoss)(model, features))
+    objective = DenoisingObjective(model, plan, draw, (make_loss or ViewLoss)(model, features))
+    return run_denoising(objective, stream, [data], run, report)
 
 
 def condition_of(batch: LayeredSample) -> ViewCondition:

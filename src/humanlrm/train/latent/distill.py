@@ -1,6 +1,6 @@
 """Distillation of the multi-view teacher into the latent denoiser (paper, first version)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from humanlrm.diffusion.latent.condition import fit_config, latent_condition
 from humanlrm.diffusion.latent.denoiser import Denoiser, DenoiserConfig, TriplaneCondition
 from humanlrm.model.lrm import HumanLRM
-from humanlrm.train.denoise import DenoisingConfig, run_denoising
+from humanlrm.train.denoise import DenoisingConfig, DenoisingObjective, run_denoising
 from humanlrm.train.hooks import Progress
 from humanlrm.train.latent.pairs import Pair, Pairs, collate_pairs
 from humanlrm.train.latent.targets import LatentFolder, write_latents
@@ -40,7 +40,6 @@ def distill(
     data: Path,
     run: Path,
     report: Callable[[Progress], None] | None = None,
-    workers: int = 1,
 ) -> Denoiser:
     """From shards to a denoiser: write the teacher's missing latents, take their statistics, train.
 
@@ -62,7 +61,7 @@ def distill(
     cached = LatentFolder(teacher.latents, teacher.model)
     mean, scale = cached.statistics()
     pairs = Pairs(data, cached, student.config.image_px, config.seed)
-    return train_denoiser(replace(fitted, mean=mean, scale=scale), config, student, pairs, run, report, workers)
+    return train_denoiser(replace(fitted, mean=mean, scale=scale), config, student, pairs, run, report)
 
 
 def train_denoiser(
@@ -72,7 +71,6 @@ def train_denoiser(
     pairs: Dataset[Pair],
     run: Path,
     report: Callable[[Progress], None] | None = None,
-    workers: int = 1,
 ) -> Denoiser:
     """Train until ``config.samples`` photos are seen, from the newest checkpoint of ``run`` on.
 
@@ -92,13 +90,15 @@ def train_denoiser(
     torch.manual_seed(config.seed)
     model = Denoiser(sizes).to(device).train()
 
-    def stream(seen: int) -> Iterable[Pair]:
+    def stream(seen: int) -> Iterator[Pair]:
         # Sample n is the same however often the run was interrupted.
         order = range(seen, seen + config.batch * -((seen - config.samples) // config.batch))
-        return DataLoader(pairs, config.batch, sampler=order, collate_fn=collate_pairs, num_workers=workers)  # pyright: ignore[reportArgumentType]
+        options = {"sampler": order, "collate_fn": collate_pairs, "num_workers": config.workers}
+        return iter(DataLoader(pairs, config.batch, **options))
 
     def condition(pair: Pair, _: torch.Generator) -> tuple[Tensor, TriplaneCondition]:
         pair = pair.to(device)
         return model.normalised(pair.latent), latent_condition(student, model, pair.inputs)[0]
 
-    return run_denoising(model, config, stream, condition, run, report)
+    plan = replace(config, device=str(device))
+    return run_denoising(DenoisingObjective(model, plan, condition), stream, (), run, report)
