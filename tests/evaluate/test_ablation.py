@@ -92,7 +92,7 @@ def test_a_row_that_was_stopped_is_not_measured_and_goes_on(plan, tmp_path, monk
 def test_rows_of_scaling_differ_in_people_sizes_and_augmentation(plan, tmp_path, monkeypatch):
     """Rows that ask for more people than there are do not appear; occluded photos have a column."""
     plainly = replace(next(v for v in VARIANTS["scaling"] if not v.augment), people=1)
-    many, wide = VARIANTS["scaling"][3], VARIANTS["scaling"][5]
+    many, wide = VARIANTS["scaling"][3], VARIANTS["scaling"][6]
     monkeypatch.setitem(VARIANTS, "scaling", (plainly, many))
     given = []
     monkeypatch.setattr(

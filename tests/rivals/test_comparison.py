@@ -61,6 +61,7 @@ def test_every_system_has_a_row_in_every_table(page, command):
     assert page.startswith("# Comparison\n\nFeatures of others.\n")
     cost = next(line for line in page.splitlines() if line.startswith("| parametric body"))
     assert all(cell.strip() for cell in cost.split("|")[1:-1])
+    assert "| 2 |" in cost
 
 
 def test_all_systems_are_measured_unless_some_are_named(command):
@@ -93,11 +94,13 @@ def row(method: str, person: int, **values: float) -> Row:
 
 def test_where_ours_loses_the_row_says_so():
     systems = [System(name, name, name) for name in ("humanlrm", "other")]
-    ours = [row("humanlrm", k, chamfer_cm=2.0 + k, psnr_back=20.0 + k) for k in range(4)]
-    other = [row("other", k, chamfer_cm=1.0 + k, psnr_back=19.0 + k) for k in range(4)]
+    ours = [row("humanlrm", k, chamfer_cm=2.0 + k, psnr_back=20.0 + k) for k in range(5)]
+    other = [row("other", k, chamfer_cm=1.0 + k, psnr_back=19.0 + k) for k in range(5)]
     (line,) = difference_table(list(zip(systems, (ours, other), strict=True))).lines
     assert line[1] == "-1.00 [-1.00, -1.00]"
     assert line[-1] == "ours wins 1 of 2, **loses Chamfer cm**"
+    (line,) = difference_table(list(zip(systems, (ours, other[:4]), strict=True))).lines
+    assert line[-1] == "too few photos"
 
 
 def test_the_people_of_the_sheet_are_spread_and_appear_once():

@@ -74,11 +74,11 @@ _PART_ROWS = (
 )
 _SCALING_ROWS = (
     *(Variant(f"{people:,} people", _ALL, people=people) for people in (6, 60, 600, 6_000)),
+    Variant("without augmentation", _ALL, augment=False),
     Variant("half as wide, half as deep", _ALL, scale=0.5, layers=-2),
     Variant("half as wide again, half as deep again", _ALL, scale=1.5, layers=2),
     Variant("density instead of distance", {"pixel_features": True, "landmarks": True, "field": "density"}),
     Variant("the same with a distance", {"pixel_features": True, "landmarks": True}),
-    Variant("without augmentation", _ALL, augment=False),
 )
 VARIANTS: dict[Rows, tuple[Variant, ...]] = {"parts": _PART_ROWS, "scaling": _SCALING_ROWS}
 

@@ -13,6 +13,8 @@ OCCLUDED = ("chamfer_cm", "visible_cm", "hidden_cm", "normals_abs", "psnr_back",
 DIFFERENCES = ("chamfer_cm", "normals_abs", "psnr_front", "psnr_back", "feature_front", "feature_back")
 #: Name of the marks between which the command writes; the rest of the page stays as it is.
 MARKS = "measured by humanlrm rivals table"
+#: Of fewer people an interval says nothing.
+_LEAST_PEOPLE = 5
 #: Verdicts of ``evaluate`` on "the rival minus ours", from our side.
 _VERDICTS = {"better": "ours loses", "worse": "ours wins"}
 
@@ -52,14 +54,16 @@ def page(measured: Measured, conditions: str, sheet: str | None = None) -> str:
 
 
 def cost_table(measured: Measured) -> Table:
-    """Parameters, core-hours of training and core-seconds per photo of each system."""
+    """Parameters, training (core-hours, photos) and core-seconds per photo of each system."""
     lines = []
     for system, rows in measured:
         millions = "" if system.parameters is None else f"{system.parameters / 1e6:.2f}"
         hours = "" if system.core_hours is None else f"{system.core_hours:.2f}"
+        seen = "" if system.samples is None else f"{system.samples:,}"
         seconds = format_interval(METRIC["cpu_s"], summarize(_of_protocol(rows, "plain"), "cpu_s"))
-        lines.append([system.title, millions, hours, seconds])
-    return Table("", ["system", "parameters, millions", "training core-hours", "core-seconds per photo"], lines, 1)
+        lines.append([system.title, millions, hours, seen, seconds])
+    columns = ["system", "parameters, millions", "training core-hours", "photos seen", "core-seconds per photo"]
+    return Table("", columns, lines, 1)
 
 
 def mean_table(measured: Measured, metrics: tuple[str, ...]) -> Table:
@@ -81,7 +85,7 @@ def difference_table(measured: Measured) -> Table:
         for name in DIFFERENCES:
             interval = paired_difference(ours, rows, name)
             cells.append(format_interval(METRIC[name], interval))
-            if interval is not None:
+            if interval is not None and interval.persons >= _LEAST_PEOPLE:
                 verdict = Difference("", system.name, METRIC[name], interval).verdict
                 verdicts.append((_VERDICTS.get(verdict, "open"), METRIC[name].title))
         lines.append([system.title, *cells, _summary(verdicts)])
@@ -91,7 +95,7 @@ def difference_table(measured: Measured) -> Table:
 def _summary(verdicts: list[tuple[str, str]]) -> str:
     """The metrics in which ours loses by name, and how many it wins."""
     if not verdicts:
-        return ""
+        return "too few photos"
     lost = [title for verdict, title in verdicts if verdict == "ours loses"]
     won = sum(verdict == "ours wins" for verdict, _ in verdicts)
     text = f"ours wins {won} of {len(verdicts)}"

@@ -67,6 +67,7 @@ class System:
         method: name of a method of the evaluation, or a method from here.
         parameters: of its networks, frozen ones included; ``None``: unknown, or it has none.
         core_hours: of training; ``None``: unknown, or it is not trained.
+        samples: photos that it saw in training; ``None``: as above.
         command: of a program.
         fitted: subjects of each set on whose plain photos alone it is measured, because it takes minutes per photo;
             ``None``: on all photos.
@@ -77,6 +78,7 @@ class System:
     method: str | OutsideMethod
     parameters: int | None = None
     core_hours: float | None = None
+    samples: int | None = None
     command: str | None = None
     fitted: int | None = None
 
@@ -107,11 +109,12 @@ def find_systems(comparison: Comparison) -> list[System]:
 
 def _ours(weights: Path) -> list[System]:
     model = from_pretrained(weights)
-    hours = sum(stage.core_hours for stage in read_history(weights)) or None
+    history = read_history(weights)
+    hours, samples = (sum(getattr(stage, name) for stage in history) or None for name in ("core_hours", "samples"))
     count = count_parameters(model)
-    rows = [System(PLAIN, "ours, shipped weights", PLAIN, count, hours)]
+    rows = [System(PLAIN, "ours, shipped weights", PLAIN, count, hours, samples)]
     if model.landmark_head is not None:
-        rows.append(System(TEXTURED, "ours, saved colors", TEXTURED, None, None))
+        rows.append(System(TEXTURED, "ours, saved colors", TEXTURED))
     return rows
 
 
@@ -126,7 +129,7 @@ def _trained(runs: Path) -> list[System]:
         for name in kind.rows:
             method = TrainedRow(name, folder, weights_sha256)
             title = _ROW_TITLES.get(name, kind.title)
-            systems.append(System(name, title, method, record.parameters, counters.seconds / 3600))
+            systems.append(System(name, title, method, record.parameters, counters.seconds / 3600, counters.seen))
     order = {name: place for place, name in enumerate(_row_order())}
     return sorted(systems, key=lambda system: order[system.name])
 
