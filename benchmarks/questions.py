@@ -19,6 +19,7 @@ import torch
 import tyro
 from benchmarks import hidden_side
 from benchmarks.photo_to_glb import AVATAR, FULL, matmul_s, stages
+from matplotlib.figure import Figure
 
 from humanlrm.commands.terminal import asset_pack
 from humanlrm.evaluate.plan import BEST, EvaluationPlan, Sources
@@ -40,7 +41,7 @@ _STUDIED = ("chamfer_cm", "normals_abs", "psnr_front", "psnr_back")
 #: Stages that take less than this of a matrix product are left out.
 _LEAST_SHARE = 0.01
 #: Systems whose landmarks are spoilt, and by how much.
-_SPOILT = ("humanlrm", "hybrid", "hybrid-landmarks-body", "hybrid-true-body")
+_SPOILT = ("humanlrm", "hybrid", "hybrid-landmarks-body")
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ def data(options: Options) -> list[Table]:
 
 
 def field(options: Options) -> list[Table]:
-    """Distance and density, with the parts of our model and without them."""
-    return [
+    """Distance and density: the bare architecture, and, once measured, with the parts of our model."""
+    tables = [
         _studied("ablations", ("SDF field (paper)", "density field (LRM)")),
         _studied("scaling", ("the same with a distance", "density instead of distance")),
     ]
+    return [table for table in tables if table.lines]
 
 
 def hidden(options: Options) -> list[Table]:
@@ -193,7 +195,7 @@ def frames(options: Options) -> list[Table]:
 def detail(options: Options) -> list[Table]:
     """Lattices, and parts of the model."""
     groups = {}
-    for resolution in (64, 96, 128, 192):
+    for resolution in (64, 128, 256):
         rows = _evaluate(options, f"lattice-{resolution}", methods=("humanlrm",), resolution=resolution)
         groups[f"lattice of {resolution}"] = rows
     parts = ("SDF field (paper)", "+ ", "all three")
