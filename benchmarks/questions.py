@@ -86,7 +86,7 @@ def field(options: Options) -> list[Table]:
     """Distance and density: the bare architecture, and, once measured, with the parts of our model."""
     tables = [
         _studied("ablations", ("SDF field (paper)", "density field (LRM)")),
-        _studied("scaling", ("the same with a distance", "density instead of distance")),
+        _studied("scaling", ("pixel features alone",)),
     ]
     return [table for table in tables if table.lines]
 

@@ -9,8 +9,9 @@ import pytest
 
 from humanlrm.cli import main
 from humanlrm.evaluate.ablation import METRICS, study, table
-from humanlrm.evaluate.study import VARIANTS, Study
+from humanlrm.evaluate.study import VARIANTS, Study, plain
 from humanlrm.model.config import PaperConfig
+from humanlrm.model.lrm import build
 from humanlrm.train.loop import train
 from humanlrm.train.setup import training_batches
 from humanlrm.train.stop import TrainingStopped
@@ -106,6 +107,12 @@ def test_rows_of_scaling_differ_in_people_sizes_and_augmentation(plan, tmp_path,
     assert given == [(False, 1)]
     assert wide.config(TINY).width == 48
     assert wide.config(TINY).depth == TINY.depth + 2
+
+
+@pytest.mark.parametrize("rows", VARIANTS)
+def test_every_row_is_a_model(rows):
+    for variant in VARIANTS[rows]:
+        assert build(variant.config(plain())).config.depth > 0, variant.name
 
 
 def test_figures_are_means_over_seeds_with_their_largest_difference(plan):

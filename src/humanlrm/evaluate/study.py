@@ -77,8 +77,8 @@ _SCALING_ROWS = (
     Variant("without augmentation", _ALL, augment=False),
     Variant("half as wide, half as deep", _ALL, scale=0.5, layers=-2),
     Variant("half as wide again, half as deep again", _ALL, scale=1.5, layers=2),
-    Variant("density instead of distance", {"pixel_features": True, "landmarks": True, "field": "density"}),
-    Variant("the same with a distance", {"pixel_features": True, "landmarks": True}),
+    Variant("density, pixel features alone", {"pixel_features": True, "field": "density"}),
+    Variant("distance, pixel features alone", {"pixel_features": True}),
 )
 VARIANTS: dict[Rows, tuple[Variant, ...]] = {"parts": _PART_ROWS, "scaling": _SCALING_ROWS}
 
