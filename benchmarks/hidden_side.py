@@ -32,7 +32,7 @@ from humanlrm.evaluate.renderer import BACKGROUND, Picture
 from humanlrm.evaluate.report.rows import bootstrap
 from humanlrm.evaluate.report.tables import Table, markdown_table
 from humanlrm.model.pretrained import SHIPPED, view_denoiser_from_pretrained
-from humanlrm.model.view_denoiser import ViewDenoiser
+from humanlrm.model.view_denoiser import ViewDenoiser, ViewDenoiserConfig
 from humanlrm.train.perceptual import PerceptualLoss
 from humanlrm.train.views import TrueCondition, ViewLoss, condition_of, train_views, view_recipe
 
@@ -100,7 +100,7 @@ class AdversarialLoss(ViewLoss):
 
 
 def train_on(
-    options: Options, shipped: ViewDenoiser, name: str, make_loss: Callable[[ViewDenoiser, PerceptualLoss], ViewLoss]
+    options: Options, name: str, make_loss: Callable[[ViewDenoiser, PerceptualLoss], ViewLoss]
 ) -> ViewDenoiser:
     """The shipped network after so many photos more, all of pure noise: one step is all that it learns."""
     plan = view_recipe(options.photos)
@@ -111,7 +111,7 @@ def train_on(
         noise=replace(plan.noise, pure=1.0),
         initial=options.weights / VIEWS,
     )
-    return train_views(shipped.config, plan, options.data, options.run / name, make_loss=make_loss).eval()
+    return train_views(ViewDenoiserConfig(), plan, options.data, options.run / name, make_loss=make_loss)
 
 
 @torch.no_grad()
@@ -126,7 +126,7 @@ def measure(options: Options, rows: dict[str, tuple[ViewDenoiser, int]]) -> dict
         if is_cut or is_head or int(person.sum()) < _LEAST_PX:
             continue
         condition, truth = condition_of(sample), _picture(sample.layers, person)
-        true_features = distance.features([truth])
+        true_features, true_gradient = distance.features([truth]), max(_gradient(truth), 1e-6)
         for name, (denoiser, steps) in rows.items():
             layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, seed=number, steps=steps)
             made = _picture(layers, person)
@@ -134,7 +134,7 @@ def measure(options: Options, rows: dict[str, tuple[ViewDenoiser, int]]) -> dict
             found = (
                 difference(layers[0, 4:], sample.layers[0, 4:], person),
                 float(distance.between(features, true_features, [truth.mask])[0]),
-                _gradient(made) / max(_gradient(truth), 1e-6),
+                _gradient(made) / true_gradient,
             )
             for column, value in zip(COLUMNS, found, strict=True):
                 values[name][column].append((str(number), value))
@@ -163,8 +163,8 @@ def table(options: Options) -> Table:
         "copy of the photo": (shipped, 0),
         "regression: the prior's mean": (shipped, 1),
         f"diffusion: a sample in {options.steps} steps": (shipped, options.steps),
-        f"regression, {options.photos:,} photos more": (train_on(options, shipped, "regression", ViewLoss), 1),
-        "the same with a discriminator": (train_on(options, shipped, "discriminator", AdversarialLoss), 1),
+        f"regression, {options.photos:,} photos more": (train_on(options, "regression", ViewLoss), 1),
+        "the same with a discriminator": (train_on(options, "discriminator", AdversarialLoss), 1),
     }
     lines = [[name, *(_shown(values[column]) for column in COLUMNS)] for name, values in measure(options, rows).items()]
     return Table("", ["backs", *COLUMNS], lines, 1)

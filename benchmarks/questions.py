@@ -8,7 +8,6 @@ failures; 10 frames per second. 2, 6 and parts of 8 and 9 read the figures of ``
 docs/scaling.json).
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,8 @@ from humanlrm.rivals.plan import Comparison
 from humanlrm.rivals.systems import find_systems, measure
 
 _DOCS = Path(__file__).parents[1] / "docs"
+#: Points of a line: place and value.
+Curve = list[tuple[float, float]]
 #: Bars of a distribution that a line of the table names.
 _MOST_BARS = 6
 #: Columns of rows of ``humanlrm ablate``.
@@ -115,46 +116,36 @@ def errors(options: Options) -> list[Table]:
         options.runs, ("composed-val",), options.people, systems=_SPOILT[1:], occluded=False, assets=asset_pack(None)
     )
     plan = replace(comparison.evaluation(), protocols=("landmarks",))
-    groups, curves = {}, {}
+    groups: dict[str, list[Row]] = {}
+    curves: dict[str, Curve] = {}
     for system in find_systems(comparison):
-        curve = curves.setdefault(system.title, ([], []))
+        by_level: dict[float, list[Row]] = {}
         for row in measure(system, plan, options.measured / "errors", options.workers):
             kind, level = row.condition.kind, row.condition.level
             if kind == "detected":
                 groups.setdefault(f"{system.title}: landmarks as detected", []).append(row)
             elif kind in ("clean", "limb moved cm"):
                 groups.setdefault(f"{system.title}: true, a limb off by {level:g} cm", []).append(row)
-        for name, rows in groups.items():
-            title, _, words = name.partition(": true, a limb off by ")
-            interval = summarize(rows, "chamfer_cm")
-            if title == system.title and words and interval is not None:
-                curve[0].append(float(words.split()[0]))
-                curve[1].append(interval.mean)
+                by_level.setdefault(level, []).append(row)
+        means = ((level, summarize(rows, "chamfer_cm")) for level, rows in by_level.items())
+        curves[system.title] = [(level, interval.mean) for level, interval in means if interval is not None]
     _draw(options, "errors", "error of a limb's landmarks, cm", "Chamfer cm", curves)
     return [_means("system: landmarks", groups, ("chamfer_cm", "limb_cm", "limb_bound_cm", "normals_abs"))]
 
 
 def scaling(options: Options) -> list[Table]:
     """Numbers of people, and sizes."""
-    by_people: dict[int, list[float]] = {}
-    for row in read_json(_DOCS / "scaling.json")["rows"]:
-        if row["variant"].endswith(" people"):
-            number = int(row["variant"].split()[0].replace(",", ""))
-            by_people.setdefault(number, []).append(row["figures"]["chamfer_cm"])
-    points = sorted((number, float(np.mean(values))) for number, values in by_people.items())
-    curve = [float(number) for number, _ in points], [value for _, value in points]
+    curve = [(float(number), float(np.mean(values))) for number, values in sorted(_errors_by_people().items())]
     _draw(options, "people", "people to train on", "Chamfer cm", {"trained alike": curve}, log=True)
     return [_studied("scaling", (" people", "half as wide"))]
 
 
-def _draw(
-    options: Options, name: str, x: str, y: str, curves: dict[str, tuple[list[float], list[float]]], log: bool = False
-) -> None:
+def _draw(options: Options, name: str, x: str, y: str, curves: dict[str, Curve], log: bool = False) -> None:
     """Write a figure of curves beside the page."""
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.add_subplot(xlabel=x, ylabel=y, xscale="log" if log else "linear")
-    for title, (places, values) in curves.items():
-        axes.plot(places, values, marker="o", label=title)
+    for title, points in curves.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=title)
     axes.set_ylim(bottom=0)
     axes.legend(fontsize="small")
     with atomic_write(options.out.with_name(f"{options.out.stem}-{name}.webp")) as partial:
@@ -212,7 +203,7 @@ def failures(options: Options) -> list[Table]:
     for row in sorted(ours, key=lambda r: (r.condition.protocol != "plain", r.condition.kind)):
         groups.setdefault(row.condition.kind.split(",")[0], []).append(row)
     columns = ("chamfer_cm", "visible_cm", "hidden_cm", "sound")
-    full = f"{_most_people():,} people"
+    full = f"{max(_errors_by_people()):,} people"
     return [_means("photo", groups, columns), _studied("scaling", (full, "without augmentation"), ("occluded",))]
 
 
@@ -264,10 +255,14 @@ def _digits(column: str) -> int:
     return METRIC["chamfer_cm" if column == "occluded" else column].digits
 
 
-def _most_people() -> int:
-    """People of the largest row of the scaling."""
-    rows = json.loads((_DOCS / "scaling.json").read_text(encoding="utf-8"))["rows"]
-    return max(int(row["variant"].split()[0].replace(",", "")) for row in rows if row["variant"].endswith(" people"))
+def _errors_by_people() -> dict[int, list[float]]:
+    """Chamfer distances of the rows of the scaling that differ in their number of people, one for each seed."""
+    found: dict[int, list[float]] = {}
+    for row in read_json(_DOCS / "scaling.json")["rows"]:
+        number, _, word = row["variant"].partition(" ")
+        if word == "people":
+            found.setdefault(int(number.replace(",", "")), []).append(row["figures"]["chamfer_cm"])
+    return found
 
 
 def main() -> None:

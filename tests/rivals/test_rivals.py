@@ -14,7 +14,7 @@ from humanlrm.rivals.training import open_trained, read_record, train_rival
 from humanlrm.train.hooks import SaveCheckpoints
 from humanlrm.train.loop import Hook
 
-_SAMPLES = {"hmr": 16, "pifu": 40, "pifuhd": 80, "hybrid": 16, "generic": 80, "triplane": 16, "ours": 8}
+_SAMPLES = {"hmr": 16, "pifu": 40, "pifuhd": 120, "hybrid": 16, "generic": 120, "triplane": 16, "ours": 8}
 _RATES = {"pifu": 6e-3, "pifuhd": 6e-3, "generic": 6e-3}
 
 

@@ -46,7 +46,7 @@ class TrainViews:
         needs_train()
         import torch
 
-        from humanlrm.model.pretrained import save_pretrained, view_denoiser_from_pretrained
+        from humanlrm.model.pretrained import save_pretrained
         from humanlrm.model.view_denoiser import ViewDenoiserConfig
         from humanlrm.train.checkpoint import trained_parameters
         from humanlrm.train.report import TrainingReport
@@ -63,9 +63,8 @@ class TrainViews:
             workers=self.workers,
             device=self.device,
         )
-        config = ViewDenoiserConfig() if self.initial is None else view_denoiser_from_pretrained(self.initial).config
         with TrainingReport(self.run_folder, self.photos, console) as report:
-            model = train_views(config, plan, self.data, self.run_folder, report.show_progress)
+            model = train_views(ViewDenoiserConfig(), plan, self.data, self.run_folder, report.show_progress)
         if self.weights_out is not None:
             save_pretrained(self.weights_out, model.config, dict(trained_parameters(model)))
             say(f"weights written to {self.weights_out}")

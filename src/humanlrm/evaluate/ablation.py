@@ -33,7 +33,7 @@ METRICS = ("chamfer_cm", "p2s_cm", "s2p_cm", "normals_abs", "psnr_front", "psnr_
 #: Another column of scaling: Chamfer of photos that are cut off or have something in front.
 _OCCLUDED = "occluded"
 #: Such photos of each person.
-_DRAWS = 2
+_OCCLUDED_PHOTOS = 2
 #: Share of the samples of a run that goes on from another.
 _MORE_SHARE = 0.5
 _LATTICE = 64
@@ -154,7 +154,12 @@ def _measure_chain(plan: Study, chain: list[Variant], seed: int, out: Path) -> I
             _train(plan, variant, seed, out)
         protocols = ("plain", "occlusion") if plan.rows == "scaling" else ("plain",)
         evaluation = EvaluationPlan(
-            Sources(count=plan.people), protocols=protocols, views=1, draws=_DRAWS, weights=weights, resolution=_LATTICE
+            Sources(count=plan.people),
+            protocols=protocols,
+            views=1,
+            draws=_OCCLUDED_PHOTOS,
+            weights=weights,
+            resolution=_LATTICE,
         )
         yield variant.name, seed, _figures(run(evaluation, folder / "evaluation").rows)
 

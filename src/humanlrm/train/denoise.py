@@ -25,6 +25,11 @@ DenoisingLoss = Callable[[Any, Tensor, Tensor, Tensor, Any], Tensor]
 Conditioning = Callable[[Any, torch.Generator], tuple[Tensor, DenoiserCondition]]
 
 
+def denoising_steps(weight_decay: float = 0.01, warmup: int = 2_000, ema: float = 0.9995) -> StepSettings:
+    """Details of a step: averages and squared gradients are remembered longer, because noise makes losses noisy."""
+    return StepSettings(weight_decay, warmup, beta2=0.99, ema=ema)
+
+
 @dataclass(frozen=True)
 class DenoisingConfig(TrainConfig):
     """Training run of a denoiser.
@@ -38,7 +43,7 @@ class DenoisingConfig(TrainConfig):
     samples: int = 200_000
     batch: int = 8
     learning_rate: float = 4e-4
-    steps: StepSettings = field(default_factory=lambda: denoising_steps())
+    steps: StepSettings = field(default_factory=denoising_steps)
     levels: int = 4
     drop: float = 0.1
     noise: NoiseLevels = field(default_factory=NoiseLevels)
@@ -49,11 +54,6 @@ class DenoisingConfig(TrainConfig):
             raise ValueError(f"training needs positive levels, got {self.levels}")
         if not 0 <= self.drop < 1:
             raise ValueError(f"drop must be a share below 1, got {self.drop}")
-
-
-def denoising_steps(weight_decay: float = 0.01, warmup: int = 2_000, ema: float = 0.9995) -> StepSettings:
-    """Details of a step: averages and squared gradients are remembered longer, because noise makes losses noisy."""
-    return StepSettings(weight_decay, warmup, beta2=0.99, ema=ema)
 
 
 class DenoisingObjective(TrainingObjective):

@@ -65,8 +65,7 @@ class ReportProgress(Hook):
     """Report losses and throughput every ``config.log.log_every`` steps, and at the end.
 
     Args:
-        flops: count the operations of a step; torch's counter cannot follow a network that is given the output of a
-            frozen one.
+        flops: count the operations of a step; torch's counter fails on the latent denoiser.
     """
 
     def __init__(self, report: Callable[[Progress], None], flops: bool = True) -> None:

@@ -54,7 +54,8 @@ def train_views(
     """Train until ``plan.samples`` photos are seen; go on from the newest checkpoint of ``run`` if there is one.
 
     Args:
-        plan: a new run starts from the exported weights of ``plan.initial``, if given.
+        config: sizes of a network that begins from nothing.
+        plan: a new run starts from the exported weights of ``plan.initial``, if given, and has their sizes.
         data: folder of shards with layers; it is listed again and again.
         make_loss: makes the loss of the network and of frozen features; ``None``: :class:`ViewLoss`.
 
@@ -71,7 +72,7 @@ def train_views(
 
     def stream(seen: int) -> Iterator[LayeredSample]:
         for start in count(seen, listed):
-            samples = LayeredDataset(ShardFolder(data), plan.seed, config.image_px)
+            samples = LayeredDataset(ShardFolder(data), plan.seed, model.config.image_px)
             options = {"num_workers": plan.workers, "worker_init_fn": ignore_signals}
             for batch in DataLoader(samples, plan.batch, sampler=range(start, start + listed), **options):
                 yield LayeredSample(*(part.to(plan.device) for part in batch))
