@@ -9,8 +9,12 @@ import skimage.data
 import torch
 import trimesh
 from PIL import Image
+from tiny_diffusion import lively, tiny_lrm
 
 from humanlrm.cli import main
+from humanlrm.completion import LATENTS
+from humanlrm.diffusion.latent.condition import fit_config
+from humanlrm.diffusion.latent.denoiser import Denoiser, tiny_denoiser
 from humanlrm.mesh.surface import is_closed
 from humanlrm.model.config import tiny
 from humanlrm.model.lrm import build
@@ -84,6 +88,24 @@ def test_uncertainty_is_of_every_vertex_and_as_hot_as_it_is_large(weights, whole
         Reconstructor(weights)(whole, settings=SMALL).heat_map()
 
 
+def test_weights_with_a_denoiser_of_triplanes_sample_whole_people(tmp_path, whole):
+    model = tiny_lrm()
+    save_pretrained(tmp_path, model.config, dict(trained_parameters(model)))
+    plan = Completion("always", 2, prior="latent", uncertainty=True)
+    with pytest.raises(ValueError, match="needs their folder latents .`humanlrm train-diffusion`"):
+        Reconstructor(tmp_path)(whole, None, SMALL, plan)
+    denoiser = lively(Denoiser(fit_config(tiny_denoiser(), model)))
+    save_pretrained(tmp_path / LATENTS, denoiser.config, dict(trained_parameters(denoiser)))
+    reconstructor = Reconstructor(tmp_path)
+    first, second = reconstructor(whole, None, SMALL, plan).samples
+    assert first.sampled
+    assert first.uncertainty is not None
+    assert not np.array_equal(first.mesh.vertices[:100], second.mesh.vertices[:100])
+    again = reconstructor(whole, None, SMALL, plan)
+    np.testing.assert_allclose(again.mesh.vertices, first.mesh.vertices, atol=1e-5)
+    assert not reconstructor(whole, None, SMALL, Completion("never", prior="latent")).sampled
+
+
 def test_the_shipped_denoiser_fits_the_shipped_model():
     avatar = Path(__file__).parents[1] / "examples" / "avatar.jpg"
     person = Reconstructor()(avatar, None, SMALL, Completion(samples=2))
@@ -121,6 +143,7 @@ def test_the_command_writes_every_person_its_heat_map_and_a_sheet(tmp_path, weig
         (("--seed", -1), "seed"),
         (("--samples", 2), "no denoiser"),
         (("--complete", "always"), "no denoiser"),
+        (("--samples", 2, "--prior", "latent"), "train-diffusion"),
         (("--samples", 2, "--cameras", "rig.json"), "single photo"),
     ],
 )

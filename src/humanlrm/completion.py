@@ -1,11 +1,13 @@
-"""Completion of what one photo hides: samples of the person's pose, and how far they are apart.
+"""Completion of what one photo hides: samples of the person, and how far they are apart.
 
 A photo leaves much open: legs below its border, an arm behind the back, which of two knees is in front. Poses are
-sampled by diffusion around the model's estimate (``diffusion.pose_prior``), and a person is built on each.
+sampled by diffusion around the model's estimate (``diffusion.pose_prior``), and a person is built on each. Models of the
+paper's family sample whole triplanes instead, if their weights have a denoiser for it (``diffusion.latent``).
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,6 +32,8 @@ from humanlrm.settings import MOST_SAMPLES, Completion
 POSES = "poses"
 #: Folder of the denoiser of layered views within a weights folder.
 VIEWS = "views"
+#: Folder of the denoiser of latent triplanes within a weights folder.
+LATENTS = "latents"
 #: Samples that uncertainty is measured on, at least; and samples that the frame has room for.
 _UNCERTAINTY_SAMPLES, _FRAME_SAMPLES = 6, 16
 #: Share of the body below the photo from which on a sample is nearer to the truth than the estimate
@@ -48,24 +52,57 @@ class CompletedSubject:
         subject: the crop, in a frame with room for all samples.
         triplanes: of the estimate, or one per sample.
         sampled: True if they are samples.
+        whole: True if nothing is missing in them, so that no view needs to be generated.
         fields: signed distances of the samples that uncertainty is measured on; empty if it was not asked for.
-        poses: landmarks of all samples.
+        poses: landmarks of all samples; ``None``: they were not sampled.
     """
 
     subject: SubjectCrop
     triplanes: tuple[Triplane, ...]
     sampled: bool = False
+    whole: bool = False
     fields: tuple[Sdf, ...] = ()
     poses: Float[Tensor, "K J 3"] | None = None
 
     def with_uncertainty(self, person: Reconstruction) -> Reconstruction:
         """The person with the spread of its surface, if that was asked for."""
-        if self.poses is None or not self.fields:
+        if not self.fields:
             return person
         vertices, normals = torch.from_numpy(person.mesh.vertices), torch.from_numpy(person.mesh.normals)
-        pool = self.poses.cpu()
-        poses = SampledPoses(torch.from_numpy(person.landmarks).to(pool), pool)
+        poses = None
+        if self.poses is not None:
+            pool = self.poses.cpu()
+            poses = SampledPoses(torch.from_numpy(person.landmarks).to(pool), pool)
         return replace(person, uncertainty=measure_uncertainty(vertices, normals, self.fields, poses))
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The denoisers that complete people.
+
+    Attributes:
+        poses: of landmarks; ``None``: these weights have none.
+        views: of layered views; ``None``: nothing is generated.
+        latents: of latent triplanes (``diffusion.latent.denoiser.Denoiser``); ``None``: these weights have none.
+    """
+
+    poses: PoseDenoiser | None = None
+    views: ViewDenoiser | None = None
+    latents: Any = None
+
+
+def open_priors(weights: Path, device: str | torch.device = "cpu") -> Priors:
+    """The denoisers that belong to a weights folder.
+
+    Raises:
+        CheckpointError: one is damaged or of another kind.
+    """
+    latents = None
+    if (weights / LATENTS).is_dir():
+        from humanlrm.diffusion.latent.denoiser import denoiser_from_pretrained  # the shipped weights have none
+
+        latents = denoiser_from_pretrained(weights / LATENTS, device)
+    return Priors(open_pose_prior(weights, device), open_view_prior(weights, device), latents)
 
 
 def open_pose_prior(weights: Path, device: str | torch.device = "cpu") -> PoseDenoiser | None:
@@ -117,26 +154,54 @@ def complete_views(
 
 @torch.no_grad()
 def complete(
-    model: HumanLRM, prior: PoseDenoiser | None, subject: SubjectCrop, estimate: Triplane, completion: Completion
+    model: HumanLRM, priors: Priors, subject: SubjectCrop, estimate: Triplane, completion: Completion
 ) -> CompletedSubject:
-    """Decide whether the pose is sampled, and encode the subject once per sample.
+    """Decide whether the person is sampled, and make a triplane of each sample.
 
     Raises:
         ValueError: samples are asked of weights without a denoiser.
     """
-    if completion.prior == "latent":
-        raise ValueError(
-            "the latent prior cannot be sampled for a reconstruction, got --prior latent; use --prior pose"
-        )
+    latent = completion.prior == "latent"
+    prior = priors.latents if latent else priors.poses
     automatic = completion.complete == "auto" and prior is not None and _below(subject, estimate) > _BELOW_SHARE
     sampled = completion.requested or automatic
     if not sampled and not completion.uncertainty:
         return CompletedSubject(subject, (estimate,))
     if prior is None:
-        raise ValueError("these weights have no denoiser to sample with (`humanlrm train-poses` makes one)")
+        command, folder = ("train-diffusion", LATENTS) if latent else ("train-poses", POSES)
+        raise ValueError(
+            f"these weights have no denoiser to sample with, --prior {completion.prior} needs their folder {folder} "
+            f"(`humanlrm {command}` makes it)"
+        )
+    sample = _complete_latents if latent else _complete_poses
+    return sample(model, prior, subject, estimate, completion, sampled)
+
+
+def _complete_latents(
+    model: HumanLRM, prior: Any, subject: SubjectCrop, estimate: Triplane, completion: Completion, sampled: bool
+) -> CompletedSubject:
+    """Triplanes that are sampled around what the photo shows. Each is a whole person."""
+    from humanlrm.diffusion.latent.complete import LatentSampling, complete as sample_latents
+
+    count = max(completion.samples, _UNCERTAINTY_SAMPLES if completion.uncertainty else 1)
+    plan = LatentSampling(count, seed=completion.seed, guidance=completion.guidance)
+    drawn = sample_latents(model, prior, subject.inputs.to(next(model.parameters()).device), plan).planes
+    fields = tuple(distance_of(model, planes) for planes in drawn) if completion.uncertainty else ()
+    triplanes = drawn[: completion.samples] if sampled else (estimate,)
+    return CompletedSubject(subject, triplanes, sampled, whole=sampled, fields=fields)
+
+
+def _complete_poses(
+    model: HumanLRM,
+    prior: PoseDenoiser,
+    subject: SubjectCrop,
+    estimate: Triplane,
+    completion: Completion,
+    sampled: bool,
+) -> CompletedSubject:
+    """Triplanes on poses that are sampled around the estimate."""
     expanded, people, pool = _sample(model, prior, subject, completion)
     inputs = expanded.inputs.to(people.device)
-
     if sampled:
         triplanes = encode_poses(model, inputs, people)
     else:
@@ -145,13 +210,13 @@ def complete(
     if completion.uncertainty:
         count = max(completion.samples, _UNCERTAINTY_SAMPLES)
         fields = tuple(distance_of(model, triplane) for triplane in encode_poses(model, inputs, pool[:count]))
-    return CompletedSubject(expanded, triplanes, sampled, fields, pool)
+    return CompletedSubject(expanded, triplanes, sampled, fields=fields, poses=pool)
 
 
 def _below(subject: SubjectCrop, estimate: Triplane) -> float:
-    """Share of the body below the photo by the estimate, since the detector squeezes legs into the photo."""
+    """Share of the body below the photo by the estimate, if there is one: the detector squeezes legs into the photo."""
     points = estimate.inputs.estimated
-    return 0.0 if points is None else float(share_below_photo(subject.inputs, points.cpu()))
+    return float(share_below_photo(subject.inputs, None if points is None else points.cpu()))
 
 
 def _sample(

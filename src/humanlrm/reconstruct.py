@@ -34,8 +34,9 @@ class Reconstructor:
     """From photos to people. Load once, call often.
 
     Args:
-        weights: folder of ``config.json`` and ``model.safetensors``; its folder ``poses`` holds the denoiser of
-            landmarks. Weights without one give estimates only.
+        weights: folder of ``config.json`` and ``model.safetensors``; its folders ``poses``, ``views`` and ``latents``
+            hold the denoisers of landmarks, layered views and latent triplanes. Weights without ``poses`` and
+            ``latents`` give estimates only.
         device: where the network runs: cpu, cuda or mps.
         threads: threads of the detector; 0: as many as the machine has cores.
 
@@ -44,11 +45,10 @@ class Reconstructor:
     """
 
     def __init__(self, weights: str | Path = SHIPPED, device: str | torch.device = "cpu", threads: int = 0) -> None:
-        from humanlrm.completion import open_pose_prior, open_view_prior
+        from humanlrm.completion import open_priors
 
         self.model = from_pretrained(Path(weights), device)
-        self.pose_prior = open_pose_prior(Path(weights), device)
-        self.view_prior = open_view_prior(Path(weights), device)
+        self.priors = open_priors(Path(weights), device)
         self.detector = PoseDetector(threads, careful=True)
         self._weights_sha256 = sha256(Path(weights) / "model.safetensors")
 
@@ -103,14 +103,15 @@ class Reconstructor:
             hidden = measure_visibility(subject)
         with timer("network"):
             subject, estimate = encode_reframed(self.model, subject)
-            completed = complete(self.model, self.pose_prior, subject, estimate, completion)
+            completed = complete(self.model, self.priors, subject, estimate, completion)
         remarks = (*person.remarks, *visibility_remarks(hidden, completed.subject.truncated, completed.sampled))
         samples = []
         for k, triplane in enumerate(completed.triplanes):
             stages = StageTimer(timer.seconds)
             with stages("views"):
+                prior = None if completed.whole else self.priors.views
                 draw = completion.seed + k, completion.steps
-                whole, views = complete_views(self.model, self.view_prior, completed.subject, triplane, *draw)
+                whole, views = complete_views(self.model, prior, completed.subject, triplane, *draw)
             sample = build_person(self.model, completed.subject, whole, settings, stages, views)
             sample = replace(sample, hidden=hidden, sampled=completed.sampled, warnings=remarks)
             sample = replace(sample, confidence=person.confidence, people_seen=person.people_seen)

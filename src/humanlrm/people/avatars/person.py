@@ -21,6 +21,7 @@ from humanlrm.people.avatars.build import Build, build_matrices, random_build, r
 from humanlrm.people.dye import Dye, covered_texels, find_dye, redye
 from humanlrm.people.mesh import floor_below, line_sheets
 from humanlrm.people.poses.balance import Skeleton, balanced, random_pose
+from humanlrm.people.poses.everyday import everyday_pose
 from humanlrm.people.poses.pack import PosePack, Split, load_poses, world_rotations
 
 CHILD_SHARE = 0.06
@@ -183,18 +184,24 @@ def _skin_colors(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"])
     return np.stack([c for c in colors if np.linalg.norm(c - colors[0]) < 90])
 
 
-def make_avatar(library: AvatarLibrary, seed: int, *, avatar_id: str | None = None) -> Scan:
+def make_avatar(
+    library: AvatarLibrary, seed: int, *, avatar_id: str | None = None, everyday: str | None = None
+) -> Scan:
     """A person made from an avatar: random pose, build and clothes colours; the same seed gives the same person.
 
     Metres, lowest point at y = 0, centred in x and z, facing +Z. All 19 landmarks are known.
 
     Args:
         avatar_id: the avatar to use; random if not given.
+        everyday: name of the everyday pose to take; random, of all kinds, if not given.
     """
     rng = np.random.default_rng([seed, 0xA7A7])
     drawn = library.ids[int(rng.integers(len(library)))]
     avatar = library.avatar(drawn if avatar_id is None else avatar_id)
-    source, quats = random_pose(library.poses, library.split, rng)
+    if everyday is None:
+        source, quats = random_pose(library.poses, library.split, rng)
+    else:
+        source, quats = f"everyday/{everyday}", everyday_pose(everyday, rng)
     child = bool(rng.random() < CHILD_SHARE)
     height = float(rng.uniform(1.1, 1.45)) if child else float(rng.uniform(1.45, 2.0))
     build = random_build(rng, child=child)
