@@ -4,8 +4,8 @@
 
 For each photo that shows the whole person: color error (CIEDE2000, mean over the person's pixels) of the back, of the
 whole person and of the square around the head, for the copy of the front, for one step (the mean), and for samples by
-several steps. Then for the same photos, cut off at the hips: the error of front and silhouette below the
-cut. The deviations of the copy's errors scale the network's outputs.
+several steps; own parts: where the copy is wrong (CIEDE2000 above 20). Then for the same photos, cut off at the
+hips: the error of front and silhouette below the cut. The deviations of the copy's errors scale the network's outputs.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,11 @@ from humanlrm.train.views import condition_of
 
 #: Height of the person, from the top, below which the cut photos end.
 _CUT = 0.5
+#: Parts of a person with fewer pixels are not measured.
+_LEAST_PIXELS = 50
 _ROWS = ("back, whole", "back, head", "front below the cut", "back below the cut")
+#: Parts of the back that are not the front's, by the copy's CIEDE2000 from here on: arms, prints, faces.
+_OWN_ROWS, _DIFFERENT = ("back, own parts", "head, own parts"), 20.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def main(options: Options) -> None:
         zoomed, cut = float(sample.zoom[0]) > 1, bool((sample.photo[:, 4] == 0).any())
         person = sample.layers[0, 3] > 0.5
         below = person & (sample.photo[0, 4] == 0) if cut else person
-        if int(below.sum()) < 50:
+        if int(below.sum()) < _LEAST_PIXELS:
             continue
         copied.append(((sample.layers - condition.copy) * person)[0].square().sum((1, 2)) / person.sum())
         shown = [sample.photo[0, :3], sample.layers[0, :3], sample.layers[0, 4:]]
@@ -75,12 +79,18 @@ def main(options: Options) -> None:
                 errors.setdefault((name, _ROWS[3]), []).append(difference(layers[0, 4:], sample.layers[0, 4:], below))
                 silhouettes[name].append(_iou(layers[0, 3] > 0.5, person))
             else:
-                row = _ROWS[1] if zoomed else _ROWS[0]
-                errors.setdefault((name, row), []).append(difference(layers[0, 4:], sample.layers[0, 4:], person))
+                row = int(zoomed)
+                errors.setdefault((name, _ROWS[row]), []).append(
+                    difference(layers[0, 4:], sample.layers[0, 4:], person)
+                )
+                own = person & (difference_map(condition.copy[0, 4:], sample.layers[0, 4:]) > _DIFFERENT)
+                if int(own.sum()) >= _LEAST_PIXELS:
+                    off = difference(layers[0, 4:], sample.layers[0, 4:], own)
+                    errors.setdefault((name, _OWN_ROWS[row]), []).append(off)
             shown += [layers[0, :3], layers[0, 4:]] if name != "copy" else []
         rows.append(torch.cat(shown, dim=2))
     table = Table("CIEDE2000", *methods, title=f"{len(copied)} pictures of {len(folder)} people")
-    for row in _ROWS:
+    for row in (*_ROWS, *_OWN_ROWS):
         table.add_row(row, *(f"{np.mean(errors[name, row]):.2f}" for name in methods))
     table.add_row("IoU of the silhouette", *(f"{np.mean(silhouettes[name]):.3f}" for name in methods))
     Console().print(table)
@@ -117,6 +127,12 @@ def _cut_off(sample: LayeredSample) -> LayeredSample:
     photo = sample.photo.clone()
     photo[:, int(rows[0] + _CUT * (rows[-1] - rows[0])) :] = 0
     return sample._replace(photo=photo)
+
+
+def difference_map(ours: Float[Tensor, "3 H W"], truth: Float[Tensor, "3 H W"]) -> Float[Tensor, "H W"]:
+    """CIEDE2000 of every pixel."""
+    colors = [rgb2lab(image.permute(1, 2, 0).numpy()) for image in (ours, truth)]
+    return torch.from_numpy(deltaE_ciede2000(*colors)).float()
 
 
 def difference(ours: Float[Tensor, "3 H W"], truth: Float[Tensor, "3 H W"], where: Tensor) -> float:

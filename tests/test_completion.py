@@ -92,7 +92,7 @@ def test_weights_with_a_denoiser_of_triplanes_sample_whole_people(tmp_path, whol
     model = tiny_lrm()
     save_pretrained(tmp_path, model.config, dict(trained_parameters(model)))
     plan = Completion("always", 2, prior="latent", uncertainty=True)
-    with pytest.raises(ValueError, match="needs their folder latents .`humanlrm train-diffusion`"):
+    with pytest.raises(ValueError, match="needs their folder latents"):
         Reconstructor(tmp_path)(whole, None, SMALL, plan)
     denoiser = lively(Denoiser(fit_config(tiny_denoiser(), model)))
     save_pretrained(tmp_path / LATENTS, denoiser.config, dict(trained_parameters(denoiser)))

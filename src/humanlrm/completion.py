@@ -1,8 +1,8 @@
 """Completion of what one photo hides: samples of the person, and how far they are apart.
 
 A photo leaves much open: legs below its border, an arm behind the back, which of two knees is in front. Poses are
-sampled by diffusion around the model's estimate (``diffusion.pose_prior``), and a person is built on each. Models of the
-paper's family sample whole triplanes instead, if their weights have a denoiser for it (``diffusion.latent``).
+sampled by diffusion around the model's estimate (``diffusion.pose_prior``), and a person is built on each. Models of
+the paper's family sample whole triplanes instead, if their weights have a denoiser for it (``diffusion.latent``).
 """
 
 from dataclasses import dataclass, replace
@@ -181,7 +181,8 @@ def _complete_latents(
     model: HumanLRM, prior: Any, subject: SubjectCrop, estimate: Triplane, completion: Completion, sampled: bool
 ) -> CompletedSubject:
     """Triplanes that are sampled around what the photo shows. Each is a whole person."""
-    from humanlrm.diffusion.latent.complete import LatentSampling, complete as sample_latents
+    from humanlrm.diffusion.latent.complete import LatentSampling
+    from humanlrm.diffusion.latent.complete import complete as sample_latents
 
     count = max(completion.samples, _UNCERTAINTY_SAMPLES if completion.uncertainty else 1)
     plan = LatentSampling(count, seed=completion.seed, guidance=completion.guidance)

@@ -16,8 +16,10 @@ from scipy.sparse import csr_matrix
 
 from humanlrm.body.landmarks import LANDMARKS
 from humanlrm.data.scan import Scan
+from humanlrm.mesh.surface import TriangleSurface
 from humanlrm.people.armature import Armature, Transforms, skin
 from humanlrm.people.avatars.build import Build, build_matrices, random_build, rig_rotations
+from humanlrm.people.chest_print import Chest, find_chest, with_print
 from humanlrm.people.dye import Dye, covered_texels, find_dye, redye
 from humanlrm.people.mesh import floor_below, line_sheets
 from humanlrm.people.poses.balance import Skeleton, balanced, random_pose
@@ -44,6 +46,7 @@ class Avatar:
         nose: number of the vertex at the tip of the nose.
         texture: sRGB.
         dye: texels that may change colour.
+        chest: texels of cloth on the front of the trunk.
     """
 
     id: str
@@ -60,6 +63,7 @@ class Avatar:
     nose: int
     texture: UInt8[np.ndarray, "H W 3"]
     dye: Dye
+    chest: Chest
 
 
 class AvatarLibrary:
@@ -132,9 +136,10 @@ def load_avatar(path: Path) -> Avatar:
     texture = np.asarray(Image.open(io.BytesIO(data["tex_webp"].tobytes())).convert("RGB"))
     nose = _nose_vertex(armature, vertices, weights, faces[part == part[0]])
     dye = _dye(texture, armature, (vertices, faces), (uv, uv_faces), weights, part, nose)
+    chest = _chest(texture, armature, TriangleSurface(vertices, faces), (uv, uv_faces), weights, dye)
     words = {key: str(data[key]) for key in ("id", "identity", "sex", "group", "outfit")}
     return Avatar(**words, vertices=vertices, faces=faces, uv=uv, uv_faces=uv_faces, weights=weights,
-                  armature=armature, nose=nose, texture=texture, dye=dye)  # fmt: skip
+                  armature=armature, nose=nose, texture=texture, dye=dye, chest=chest)  # fmt: skip
 
 
 def _weld(positions: UInt8[np.ndarray, "V 3"] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,6 +181,15 @@ def _dye(texture, armature, mesh, mapping, weights, part, nose) -> Dye:
     return find_dye(texture, painted["kept"], painted["hair"], skin)
 
 
+def _chest(texture, armature, surface, mapping, weights, dye) -> Chest:
+    """Texels of cloth on the front of the trunk."""
+    trunk = (_share_of(armature, weights, "Spine", "Hips") > 0.5)[surface.faces].all(1)
+    shoulders = armature.rest[[armature.index(f"{side}Arm") for side in ("Left", "Right")]]
+    chest = find_chest(texture.shape[:2], surface, *mapping, shoulders, trunk)
+    cloth = np.isin(chest.texels, dye.cloth[dye.cloth_share > 128])
+    return Chest(chest.texels[cloth], chest.x[cloth], chest.y[cloth])
+
+
 def _skin_colors(face: UInt8[np.ndarray, "N 3"], hand: UInt8[np.ndarray, "M 3"]) -> Float[np.ndarray, "S 3"]:
     """The face's median colour, and the hand's if it is not far from it (gloves are)."""
     colors = [np.median(texels, axis=0).astype(np.float64) for texels in (face, hand) if len(texels)]
@@ -207,6 +221,8 @@ def make_avatar(
     build = random_build(rng, child=child)
     bend = rng.uniform(4, 38, 2)
     texture = redye(avatar.texture, avatar.dye, rng, strength=float(rng.choice([0.0, 1.0], p=[0.2, 0.8])))
+    if library.split == "train":
+        texture = with_print(texture, avatar.chest, rng)
     quats = balanced(quats, skeleton(avatar, build, bend))
     vertices, landmarks = posed(avatar, world_rotations(quats), build=build, height_m=height, finger_bend_deg=bend)
     tags: dict[str, str | float] = {

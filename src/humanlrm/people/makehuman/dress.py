@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import KDTree
 
 from humanlrm.data.scan import Scan
@@ -12,6 +12,7 @@ from humanlrm.mesh.raycast import RayScene
 from humanlrm.mesh.surface import TriangleSurface, vertex_normals
 from humanlrm.people.armature import SIDES, Armature, bone_landmarks, rigid_landmarks, skin
 from humanlrm.people.body_model import body_model
+from humanlrm.people.chest_print import Chest, find_chest, with_print
 from humanlrm.people.makehuman.assets import SLOT_OF, GarmentOutfit, GarmentPiece, MakeHumanAssets
 from humanlrm.people.makehuman.atlas import SLOTS
 from humanlrm.people.makehuman.base_mesh import (
@@ -83,11 +84,26 @@ def dressed_scan(
     _tuck(posed, layers, clothes)
     landmarks = bone_landmarks(armature, transforms[1], posed[0][mesh.nose], posed[0][mesh.crown])
     texture = paint_atlas(assets, outfit, [*clothes, *extras], rng)
+    if assets.split == "train":
+        texture = with_print(texture, _chest_of(layers, armature, texture), rng)
     licences = sorted({piece.licence for piece in (*clothes, *extras)} | {"CC0-1.0"})
     whole = _merged(layers, posed)
     floor = floor_below(whole.vertices)
     whole = whole._replace(vertices=whole.vertices - floor)
     return Scan("", "composed", " AND ".join(licences), *whole, texture, (landmarks - floor).astype(np.float32))
+
+
+def _chest_of(layers: list[Layer], armature: Armature, texture: UInt8[np.ndarray, "H W 3"]) -> Chest:
+    """Texels of the outermost garment on the front of the trunk."""
+    worn = [layer for layer in layers if layer.slot in ("upper", "over")]
+    if not worn:
+        return Chest(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    outer = worn[-1]
+    shoulders = armature.rest[[armature.index(f"upperarm01.{side}") for _, side in SIDES]]
+    arm = base_mesh().bones_of("shoulder", "upperarm", "lowerarm", "wrist", "finger", "metacarpal")
+    trunk = (outer.weights[:, arm].sum(1) < 0.5)[outer.faces].all(1)
+    surface = TriangleSurface(outer.vertices, outer.faces)
+    return find_chest(texture.shape[:2], surface, outer.uv, outer.uv_faces, shoulders, trunk)
 
 
 def _skeleton(base: Float[np.ndarray, "N 3"], armature: Armature, hands: tuple[Hand, Hand]) -> Skeleton:

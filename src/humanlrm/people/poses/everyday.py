@@ -77,8 +77,8 @@ _VAL = {"casual", "relaxed_wide", "model", "one_pocket", "greeting", "walking", 
         "sprinting", "kneeling_upright", "jumping_star", "bending_over", "lying_arms_up"}  # fmt: skip
 #: Frequency of poses relative to the others (1).
 _SHARE = {"sitting": 3, "lying": 0.5, "lying_arms_up": 0.5, "relaxed": 4, "contrapposto": 3, "relaxed_wide": 3,
-          "casual": 4, "attention": 2, "akimbo": 1.5, "strolling": 6, "walking_pocket": 3,
-          "walking_phone": 2, "step": 4}  # fmt: skip
+          "casual": 4, "attention": 2, "akimbo": 1.5, "strolling": 6, "walking_pocket": 3, "walking_phone": 2,
+          "step": 4, "crossed_arms": 5, "clasped_hands": 2, "thinking": 2, "texting": 2}  # fmt: skip
 
 
 def names_of(split: Split) -> tuple[str, ...]:
