@@ -97,7 +97,7 @@ def shown(values: list[tuple[str, float]]) -> str:
     """Mean and interval."""
     interval = bootstrap(values)
     assert interval is not None
-    return f"{interval.mean:6.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    return interval.text(3)
 
 
 def main() -> None:

@@ -172,7 +172,7 @@ def table(options: Options) -> Table:
 
 def _shown(values: list[tuple[str, float]]) -> str:
     interval = bootstrap(values)
-    return "" if interval is None else f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return "" if interval is None else interval.text(2)
 
 
 def main() -> None:

@@ -60,6 +60,10 @@ class Interval:
     persons: int
     cases: int
 
+    def text(self, digits: int) -> str:
+        """The mean and the interval, as tables show them."""
+        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
 
 def bootstrap(values: Iterable[tuple[str, float]]) -> Interval | None:
     """Mean over cases, and the percentile bootstrap over persons (1,000 resamplings, fixed seed).

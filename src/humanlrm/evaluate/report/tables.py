@@ -65,8 +65,7 @@ def format_interval(metric: Metric, interval: Interval | None, bounds: bool = Tr
     """The mean and its interval, "" without values."""
     if interval is None:
         return ""
-    mean, low, high = (f"{value:.{metric.digits}f}" for value in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]" if bounds else mean
+    return interval.text(metric.digits) if bounds else f"{interval.mean:.{metric.digits}f}"
 
 
 def _numbers(rows: list[Row], metrics: tuple[str, ...], bounds: bool = True) -> list[str]:
