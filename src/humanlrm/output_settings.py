@@ -6,10 +6,45 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 PoseName = Literal["photo", "a", "t"]
-#: Motions of our own, files that hold a skeleton, and films.
+#: Motions of our own, and films.
 CLIP_NAMES = ("walk", "idle", "wave")
-RIG_SUFFIXES = (".glb", ".gltf", ".vrm")
 FILM_SUFFIXES = (".gif", ".webp", ".mp4")
+
+
+class MeshFormat(NamedTuple):
+    """What the program must know of a mesh format; ``mesh.export.save`` writes it.
+
+    Attributes:
+        media_type: of the service's answers.
+        beside: endings of the files that are written beside it.
+        heat_map: a heat map of the uncertainty fits its texture.
+        rig: it holds a skeleton.
+    """
+
+    media_type: str
+    beside: tuple[str, ...] = ()
+    heat_map: bool = False
+    rig: bool = False
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Endings of all files that may be written beside it."""
+        return (*self.beside, HEAT_MAP) if self.heat_map else self.beside
+
+
+#: Ending of a heat map's file.
+HEAT_MAP = ".uncertainty.png"
+#: Mesh formats by suffix.
+MESH_FORMATS: dict[str, MeshFormat] = {
+    ".glb": MeshFormat("model/gltf-binary", heat_map=True, rig=True),
+    ".gltf": MeshFormat("model/gltf+json", (".bin", ".color.png"), heat_map=True, rig=True),
+    ".obj": MeshFormat("model/obj", (".mtl", ".png"), heat_map=True),
+    ".ply": MeshFormat("application/octet-stream"),
+    ".vrm": MeshFormat("model/gltf-binary", heat_map=True, rig=True),
+    ".usdz": MeshFormat("model/vnd.usdz+zip", heat_map=True),
+    ".stl": MeshFormat("model/stl"),
+    ".3mf": MeshFormat("model/3mf"),
+}
 
 
 class Plan(NamedTuple):
@@ -144,5 +179,6 @@ class OutputSettings:
         for motion in self.animate:
             if motion not in CLIP_NAMES and not Path(motion).is_file():
                 raise ValueError(f"{motion} does not exist; give the path of a BVH file")
-        if self.rigged and suffix not in RIG_SUFFIXES and not (self.purpose and suffix == ".usdz"):
-            raise ValueError(f"{output.suffix} files hold no rig; write {', '.join(RIG_SUFFIXES)}")
+        holders = [name for name, mesh_format in MESH_FORMATS.items() if mesh_format.rig]
+        if self.rigged and suffix not in holders and not (self.purpose and suffix == ".usdz"):
+            raise ValueError(f"{output.suffix} files hold no rig; write {', '.join(holders)}")

@@ -15,10 +15,10 @@ from PIL import Image
 
 from humanlrm import __version__
 from humanlrm.mesh.export.model import PersonModel
-from humanlrm.mesh.export.save import write_model
+from humanlrm.mesh.export.save import FORMATS, save, write_model
 from humanlrm.mesh.surface import TexturedMesh
 from humanlrm.output import Deliverable, write
-from humanlrm.output_settings import OutputSettings
+from humanlrm.output_settings import MESH_FORMATS, OutputSettings, missing_extra
 from humanlrm.rig.skeleton import JOINTS
 
 _METRES_PER_UNIT = 0.93
@@ -208,3 +208,13 @@ def test_values_of_vertices_are_written_to_gltf(metric, tmp_path):
     values = metric.vertices[:, 1].copy()
     path = write_model(tmp_path / "a.glb", PersonModel(metric, attributes={"_HEIGHT": values}))
     np.testing.assert_array_equal(GltfFile(path).attribute("_HEIGHT"), values)
+
+
+def test_every_format_that_is_written_is_described_and_says_what_lies_beside_it(metric: TexturedMesh, tmp_path: Path):
+    assert set(FORMATS) == set(MESH_FORMATS)
+    for suffix, described in MESH_FORMATS.items():
+        if missing_extra(suffix) is not None:
+            continue
+        folder = tmp_path / suffix[1:]
+        save(folder / f"person{suffix}", metric, height_m=1.7)
+        assert {path.name for path in folder.iterdir()} == {f"person{end}" for end in (suffix, *described.beside)}

@@ -14,7 +14,7 @@ import tyro
 from humanlrm import __version__
 from humanlrm.commands.terminal import check_device, check_writable, console, peak_memory_mib, say
 from humanlrm.files import atomic_write, sha256, write_text
-from humanlrm.output_settings import CLIP_NAMES, PLANS, OutputSettings, Purpose
+from humanlrm.output_settings import CLIP_NAMES, HEAT_MAP, MESH_FORMATS, PLANS, OutputSettings, Purpose
 from humanlrm.settings import Calibration, Completion, Selection, Settings, check_photos
 
 if TYPE_CHECKING:
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from humanlrm.reconstruct import Reconstruction, Reconstructor
 
 _STDIN, _OUTPUT = Path("-"), Path("person.glb")
-#: Endings of the files that are written beside a mesh.
-_BESIDE = {
-    ".glb": (".uncertainty.png",),
-    ".gltf": (".bin", ".color.png", ".uncertainty.png"),
-    ".obj": (".mtl", ".png", ".uncertainty.png"),
-    ".ply": (),
-    ".vrm": (".uncertainty.png",),
-    ".usdz": (".uncertainty.png",),
-    ".stl": (),
-    ".3mf": (),
-}
 
 
 @dataclass(frozen=True)
@@ -162,8 +151,8 @@ class Reconstruct:
             if self.files.needs_rig(path) and not self.quiet:
                 for sentence in person.rigged().contacts:
                     say(sentence)
-            if person.uncertainty is not None and path.suffix.lower() != ".ply":
-                written.append(path.with_suffix(".uncertainty.png"))
+            if person.uncertainty is not None and MESH_FORMATS[path.suffix.lower()].heat_map:
+                written.append(path.with_suffix(HEAT_MAP))
                 _save_picture(person.heat_map(self.settings.texture_px), written[-1])
         if (preview := self._picture(len(people))) is not None:
             _save_picture(np.concatenate([person.preview() for person in people]), preview)
@@ -184,8 +173,8 @@ class Reconstruct:
         Raises:
             ValueError: options that do not go together, or files that cannot or must not be written.
         """
-        if self.output.suffix.lower() not in _BESIDE:
-            raise ValueError(f"output must end in {', '.join(_BESIDE)}, got {self.output}")
+        if self.output.suffix.lower() not in MESH_FORMATS:
+            raise ValueError(f"output must end in {', '.join(MESH_FORMATS)}, got {self.output}")
         if self.files.turntable is not None and (self.everyone or self.completion.samples > 1):
             raise ValueError("--turntable films one person; leave out --everyone and --samples")
         for file in self.files.files(self.output):
@@ -209,7 +198,8 @@ class Reconstruct:
     def _check_files(self) -> None:
         """Check that no output replaces an input, nor the preview the texture."""
         meshes = self._meshes(self.completion.samples)
-        files = meshes + [mesh.with_suffix(end) for mesh in meshes for end in _BESIDE[self.output.suffix.lower()]]
+        endings = MESH_FORMATS[self.output.suffix.lower()].endings
+        files = meshes + [mesh.with_suffix(end) for mesh in meshes for end in endings]
         if self.preview is not None and self.preview.resolve() in {path.resolve() for path in files}:
             raise ValueError(f"--preview {self.preview} is also a file of --output {self.output}; choose another name")
         picture = self._picture(self.completion.samples)

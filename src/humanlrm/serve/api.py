@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from humanlrm.output_settings import MESH_FORMATS
 from humanlrm.serve.form import PhotoForm, options_of
 from humanlrm.serve.intake import Intake
 from humanlrm.serve.names import file_of, public_name, why_missing
@@ -16,20 +17,13 @@ from humanlrm.serve.store import Job, State
 from humanlrm.serve.supervisor import Supervisor
 from humanlrm.serve.worker import STAGES
 
-_MEDIA_TYPES = {
-    ".glb": "model/gltf-binary",
-    ".gltf": "model/gltf+json",
+#: Types of the answers by suffix.
+_MEDIA_TYPES = {suffix: mesh_format.media_type for suffix, mesh_format in MESH_FORMATS.items()} | {
     ".json": "application/json",
     ".mp4": "video/mp4",
-    ".obj": "model/obj",
-    ".ply": "application/octet-stream",
     ".png": "image/png",
-    ".stl": "model/stl",
-    ".usdz": "model/vnd.usdz+zip",
-    ".vrm": "model/gltf-binary",
     ".webp": "image/webp",
     ".zip": "application/zip",
-    ".3mf": "model/3mf",
 }
 _LONGEST_KEY = 255
 

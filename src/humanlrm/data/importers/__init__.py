@@ -4,7 +4,7 @@
 2. ``find(source)`` lists the people of a folder as :class:`Item`; it reads no more than it must.
 3. ``read(item, options)`` makes one of them a ``Scan`` (``io.mesh_files.read_mesh``, ``io.placement.make_scan``) or a
    ``Capture`` (``photo.calibrated.Shot``, ``read_shots``). Raise ``ValueError`` for files that cannot be used.
-4. End with ``ADAPTER = Adapter(name, title, layout, find, read, licence)`` and add it to the dict below.
+4. End with ``ADAPTER = Adapter(name, title, layout, find, read, licence)``; below, import it and add it to the list.
 5. Write a tiny copy of its layout in ``tests/support/layouts.py`` and a test beside those in ``tests/data/importers``.
 """
 
