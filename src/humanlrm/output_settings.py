@@ -12,7 +12,7 @@ FILM_SUFFIXES = (".gif", ".webp", ".mp4")
 
 
 class MeshFormat(NamedTuple):
-    """What the program must know of a mesh format; ``mesh.export.save`` writes it.
+    """Facts about a mesh format, which ``mesh.export.save`` writes.
 
     Attributes:
         media_type: of the service's answers.

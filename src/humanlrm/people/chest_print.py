@@ -1,4 +1,4 @@
-"""What clothes show in front alone: logos, writing, ties, open jackets. A photo's back does not go on with them."""
+"""Prints on chests: logos, writing, ties, open jackets, which clothes show in front alone, so that backs do not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def _tie(rng: np.random.Generator, place: Place) -> Float[np.ndarray, "N"]:
 
 
 def _opening(rng: np.random.Generator, place: Place) -> Float[np.ndarray, "N"]:
-    """What an open jacket shows, or a strip of buttons or a zip: from the neck down, wider above or below."""
+    """An opening as of a jacket, or a strip of buttons or a zip: from the neck down, wider above or below."""
     x, y = place
     half = rng.choice([0.015, rng.uniform(0.04, 0.12)])
     return _edge(half + rng.uniform(-0.06, 0.08) * (y + 0.6) - np.abs(x - rng.normal(0, 0.01)))

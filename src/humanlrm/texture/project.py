@@ -13,7 +13,7 @@ from humanlrm.frame import CAMERA_DISTANCE, VIEW_SPAN, SquareCrop, project_ndc
 from humanlrm.mesh.raycast import RayScene, bilinear
 from humanlrm.mesh.surface import TriangleSurface
 
-_EYE = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
+_CAMERA = np.array([0.0, 0.0, CAMERA_DISTANCE], dtype=np.float32)
 #: The photo fades in between these cosines of normal and view direction: grazing pixels smear.
 _FADE_COSINE = (0.15, 0.45)
 #: ... and between these distances in box units from the silhouette and from depth edges (3 to 12 mm).
@@ -74,7 +74,7 @@ class PhotoView:
         line = np.linspace(-half, half, _DEPTH_SIZE_PX, dtype=np.float32)
         x, y = np.meshgrid(line, line)
         cast = self.scene.first_hit if self.photo.side == "front" else self.scene.last_hit
-        hits = cast(_EYE, np.stack([x, y, np.full_like(x, -CAMERA_DISTANCE)], axis=-1))
+        hits = cast(_CAMERA, np.stack([x, y, np.full_like(x, -CAMERA_DISTANCE)], axis=-1))
         depth = np.where(hits.hit, hits.distance, 2.0) * CAMERA_DISTANCE
         edge = np.zeros(depth.shape, dtype=bool)
         for axis in (0, 1):
@@ -91,8 +91,8 @@ class PhotoView:
         return np.any((pixels < 0) | (pixels > np.array(self.photo.alpha.shape) - 1), axis=1)
 
     def cosine(self, points: Float[np.ndarray, "P 3"], normals: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P"]:
-        """Cosine between normal and view direction, toward the eye or, of a back, away from it."""
-        cosine = ((normals @ self.turn.T) * normalize(_EYE - self._to_frame(points))).sum(axis=-1)
+        """Cosine between normal and view direction, toward the camera or, of a back, away from it."""
+        cosine = ((normals @ self.turn.T) * normalize(_CAMERA - self._to_frame(points))).sum(axis=-1)
         return cosine if self.photo.side == "front" else -cosine
 
     def color(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 3"]:
@@ -117,7 +117,7 @@ class PhotoView:
         trust *= ~self._outside(pixels)
         shown = trust > 0
         lifted = points[shown] + 2e-3 * normals[shown]
-        toward = _EYE if self.photo.side == "front" else lifted + (lifted - _EYE)
+        toward = _CAMERA if self.photo.side == "front" else lifted + (lifted - _CAMERA)
         trust[shown] *= ~self.scene.occluded(lifted, toward, offset=0.0)
         weight[facing] *= trust
         return weight, cosine
