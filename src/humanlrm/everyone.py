@@ -2,6 +2,7 @@
 
 from humanlrm.mesh.surface import EmptySurfaceError
 from humanlrm.photo.blazepose import PoseDetector
+from humanlrm.photo.competition import with_hidden_people
 from humanlrm.photo.load import PhotoError, PhotoSource, load_photo
 from humanlrm.photo.upright import turn_upright
 from humanlrm.reconstruct import Completion, Reconstruction, Reconstructor, Selection, Settings
@@ -41,7 +42,7 @@ def reconstruct_everyone(
 
 
 def count_people(photo: PhotoSource, detector: PoseDetector) -> int:
-    """People that the detector sees in the upright photo; 1 in a cut-out.
+    """People that the detector sees in the upright photo, also behind the main person; 1 in a cut-out.
 
     Raises:
         PhotoError: the photo cannot be read.
@@ -50,4 +51,6 @@ def count_people(photo: PhotoSource, detector: PoseDetector) -> int:
     if loaded.alpha is not None:
         return 1
     upright = turn_upright(loaded, detector, Selection())
-    return len(detector.survey(upright.photo.seen) if upright.poses is None else upright.poses)
+    rgb = upright.photo.seen
+    poses = detector.survey(rgb) if upright.poses is None else list(upright.poses)
+    return len(with_hidden_people(rgb, poses, detector))

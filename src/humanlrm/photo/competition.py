@@ -93,6 +93,16 @@ def separate(
     return Separation(replace(again, mask=again.mask * share), seen, share, others, tuple(rivals))
 
 
+def with_hidden_people(
+    rgb: UInt8[np.ndarray, "H W 3"], poses: Sequence[DetectedPose], detector: PoseDetector
+) -> list[DetectedPose]:
+    """The people of a survey, and those who are seen only once the main person, the first, is covered."""
+    if not poses:
+        return []
+    hidden = [rival for rival in _rivals(rgb, poses[0], poses[1:], detector) if all(_apart(rival, p) for p in poses)]
+    return [*poses, *hidden]
+
+
 def _divide(
     rgb: UInt8[np.ndarray, "H W 3"], person: DetectedPose, rivals: Sequence[DetectedPose]
 ) -> tuple[Float32[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from humanlrm.body.landmarks import INDEX
 from humanlrm.photo.blazepose import LEAST_HEIGHT_PX, DetectedPose, PoseDetector
-from humanlrm.photo.competition import Separation, separate
+from humanlrm.photo.competition import Separation, separate, with_hidden_people
 from humanlrm.photo.crop import SubjectCrop, assemble_crop
 from humanlrm.photo.load import Photo, PhotoError, Remark
 from humanlrm.photo.matte import keep_main_part, refine_mask
@@ -163,6 +163,8 @@ def _chosen(
 ) -> tuple[Separation, int]:
     """The chosen person, apart from all who touch, and the number of people who are seen."""
     corner = (0, 0) if window is None else (window[1].start, window[0].start)
+    if selection.person is not None:
+        poses = with_hidden_people(rgb, poses, detector)
     chosen = choose_person(photo, poses, selection, corner)
     person = separate(rgb, chosen, [pose for pose in poses if pose is not chosen], detector)
     return person, max(len(poses), 1 + len(person.rivals))
