@@ -185,7 +185,8 @@ def _chest(texture, armature, surface, mapping, weights, dye) -> Chest:
     """Texels of cloth on the front of the trunk."""
     trunk = (_share_of(armature, weights, "Spine", "Hips") > 0.5)[surface.faces].all(1)
     shoulders = armature.rest[[armature.index(f"{side}Arm") for side in ("Left", "Right")]]
-    chest = find_chest(texture.shape[:2], surface, *mapping, shoulders, trunk)
+    uv, uv_faces = mapping
+    chest = find_chest(texture.shape[:2], surface, uv, uv_faces, shoulders, trunk)
     cloth = np.isin(chest.texels, dye.cloth[dye.cloth_share > 128])
     return Chest(chest.texels[cloth], chest.x[cloth], chest.y[cloth])
 
