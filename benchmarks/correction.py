@@ -4,7 +4,9 @@
 
 Prints the error of a view in box units (mean over its points; mean and median over the views), and the means of its
 parts in depth and in the picture plane. Views of which a landmark is unknown are left out. Then how far off the stature
-is that the corrected landmarks tell, as a share of the true one's, and whether it is too large or too small on average.
+is that the corrected landmarks tell, as a share of the true one's, and whether it is too large or too small on average;
+and whether strides (front-back distance of the ankles) are calibrated: truth per estimate, by least squares, is 1 if no
+factor would bring them nearer, however much shorter than the true ones they are.
 """
 
 from dataclasses import dataclass
@@ -17,12 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from humanlrm.body.height import standing_height
+from humanlrm.body.landmarks import INDEX
 from humanlrm.data.dataset import SampleSettings, TrainingDataset
 from humanlrm.data.shards import ShardFolder
 from humanlrm.model.pretrained import SHIPPED, from_pretrained
 from humanlrm.views import collate
 
 _BATCH = 16
+_ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ def main(options: Options) -> None:
     )
     errors: dict[str, list[np.ndarray]] = {}
     statures: list[float] = []
+    strides: list[np.ndarray] = []
     for start in range(0, min(options.count, len(views)), _BATCH):
         batch = collate([views[k] for k in range(start, start + _BATCH)])
         given, truth = batch.inputs, batch.supervision.landmarks
@@ -62,6 +67,8 @@ def main(options: Options) -> None:
             errors.setdefault(name, []).append((points - truth)[known].numpy())
         pairs = zip(estimate.points[known].numpy(), truth[known].numpy(), strict=True)
         statures += [standing_height(points) / standing_height(true) - 1 for points, true in pairs]
+        ankles = torch.stack([estimate.points[known], truth[known]])[:, :, _ANKLES, 2]
+        strides.append((ankles[..., 0] - ankles[..., 1]).numpy())
     table = Table("landmarks", "mean", "median", "depth", "picture plane")
     for name, parts in errors.items():
         off = np.concatenate(parts)
@@ -75,6 +82,9 @@ def main(options: Options) -> None:
         table.add_row(name, *(f"{figure:.3f}" for figure in figures))
     Console().print(table)
     Console().print(f"stature off by {np.abs(statures).mean():.1%}, {np.mean(statures):+.1%} on average")
+    ours, true = np.concatenate(strides, axis=1)
+    per_estimate, per_truth = (ours * true).sum() / (ours**2).sum(), (ours * true).sum() / (true**2).sum()
+    Console().print(f"strides: truth per estimate {per_estimate:.2f}, estimate per truth {per_truth:.2f}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from humanlrm.body.landmarks import LANDMARKS
+from humanlrm.body.landmarks import INDEX
 from humanlrm.encoding import correct_estimate
 from humanlrm.evaluate.case import Case
 from humanlrm.evaluate.case_builder import CaseBuilder
@@ -32,7 +32,7 @@ from humanlrm.photo.blazepose import PoseDetector
 _WALKS = ("walking", "strolling", "step")
 _SIDE_DEG = 15.0
 _LEAST = 0.1
-_ANKLES = [LANDMARKS.index("left_ankle"), LANDMARKS.index("right_ankle")]
+_ANKLES = [INDEX["left_ankle"], INDEX["right_ankle"]]
 
 
 @dataclass(frozen=True)
