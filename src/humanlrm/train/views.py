@@ -27,9 +27,6 @@ _LISTED = 2_000
 #: Weight of pixels beside the person, and of features; one sample in so many is compared in features, which take nearly
 #: as long as the network; share of the fronts among them.
 _BESIDE, _FEATURES, _FEATURED, _FRONTS = 0.1, 0.5, 4, 0.4
-#: Weight of pixels of the back that are not the front's, and the difference (sRGB, root of the sum over channels) from
-#: which on they are: a print or an arm that shines through is worse than one too few.
-_OWN, _DIFFERENT = 3.0, 0.25
 #: Errors at less noise count as at this.
 _LEAST_NOISE = 0.3
 
@@ -109,8 +106,7 @@ class TrueCondition(ViewCondition):
 class ViewLoss(nn.Module):
     """Errors of the network's output, weighted by what matters, and of its features.
 
-    What the photo shows of the front is known, and pixels beside the person are many and easy. Where the back differs
-    from the front, errors count more.
+    What the photo shows of the front is known, and pixels beside the person are many and easy.
     """
 
     def __init__(self, model: ViewDenoiser, features: PerceptualLoss) -> None:
@@ -130,8 +126,6 @@ class ViewLoss(nn.Module):
         person = torch.maximum(condition.layers[:, 3:4], condition.photo[:, 3:4]) > 0
         weight = torch.where(person, 1.0, _BESIDE).expand(-1, clean.shape[1], -1, -1).clone()
         weight[:, :4] *= 1 - condition.visible
-        own = (condition.layers[:, 4:] - condition.copy[:, 4:]).norm(dim=1, keepdim=True) > _DIFFERENT
-        weight[:, 4:] *= torch.where(own & person, _OWN, 1.0)
         pixels = (errors * weight).flatten(1).sum(1) / (weight.flatten(1).sum(1) + 1)
         side = slice(0, 3) if float(torch.rand(())) < _FRONTS else slice(4, 7)
         pictures = [p[::_FEATURED, side] for p in (self.model.restored(guess, condition), condition.layers)]
