@@ -5,7 +5,8 @@
 For each photo that shows the whole person: color error (CIEDE2000, mean over the person's pixels) of the back, of the
 whole person and of the square around the head, for the copy of the front, for one step (the mean), and for samples by
 several steps; own parts: where the copy is wrong (CIEDE2000 above 20). Then for the same photos, cut off at the
-hips: the error of front and silhouette below the cut. The deviations of the copy's errors scale the network's outputs.
+hips: the error of front and back below the cut, where the generated silhouette is, in the colors that are used, and of
+the silhouette. The deviations of the copy's errors scale the network's outputs.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from torch import Tensor
 from humanlrm.completion import VIEWS
 from humanlrm.data.layered import LayeredSample, build_layered_sample, is_usable
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.view_prior import sample_layers
+from humanlrm.diffusion.view_prior import sample_layers, straight_colors
 from humanlrm.model.pretrained import SHIPPED, view_denoiser_from_pretrained
 from humanlrm.train.views import condition_of
 
@@ -75,8 +76,10 @@ def main(options: Options) -> None:
         for name, steps in methods.items():
             layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, steps=steps)
             if cut:
-                errors.setdefault((name, _ROWS[2]), []).append(difference(layers[0, :3], sample.layers[0, :3], below))
-                errors.setdefault((name, _ROWS[3]), []).append(difference(layers[0, 4:], sample.layers[0, 4:], below))
+                used = below & ((layers[0, 3] > 0.5) | (name == "copy"))
+                for row, side in zip(_ROWS[2:], (slice(0, 3), slice(4, 7)), strict=True):
+                    ours, true = (straight_colors(x[0, side], x[0, 3:4]) for x in (layers, sample.layers))
+                    errors.setdefault((name, row), []).append(difference(ours, true, used))
                 silhouettes[name].append(_iou(layers[0, 3] > 0.5, person))
             else:
                 row = int(zoomed)

@@ -24,8 +24,11 @@ from humanlrm.views import premultiplied
 #: Photos are this much finer than the generated layers; a back that differs so much from the photo has none of its
 #: detail (sRGB).
 _DETAIL, _CHANGED = 4, 0.15
-#: Colors of pixels with less of the person are not divided by their alpha.
-_LEAST_DIVISOR = 0.1
+#: Alpha of a silhouette's edge. Pixels with less are not used. With more, colors are as they were generated: inside of
+#: hidden parts alpha says how sure the silhouette is, and colors are not darker for it (``benchmarks/view_prior.py``).
+_EDGE = (0.5, 0.8)
+#: Channels of front and back in layers.
+_SIDES = (slice(0, 3), slice(4, 7))
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,14 @@ class GeneratedView:
 
     def projections(self, crop: SquareCrop) -> tuple[PhotoProjection, PhotoProjection]:
         """Front and back as projectors onto the person of a crop."""
-        pixels = self.layers.cpu().permute(1, 2, 0).numpy()
-        scale = len(pixels) / self.square.side_px
-        offset = (np.array(crop.center_px) - np.array(self.square.center_px)) * scale + len(pixels) / 2
+        layers = self.layers.cpu()
+        alpha = layers[3].numpy()
+        scale = len(alpha) / self.square.side_px
+        offset = (np.array(crop.center_px) - np.array(self.square.center_px)) * scale + len(alpha) / 2
         box = SquareCrop((float(offset[0]), float(offset[1])), crop.side_px * scale)
-        colors = (pixels / np.maximum(pixels[..., 3:4], _LEAST_DIVISOR)).clip(0, 1)
-        front = PhotoProjection(colors[..., :3], pixels[..., 3], box, ends=True)
-        return front, replace(front, rgb=colors[..., 4:], side="back")
+        rgb, rgb_behind = (straight_colors(layers[side], layers[3:4]).permute(1, 2, 0).numpy() for side in _SIDES)
+        front = PhotoProjection(rgb, alpha, box, ends=True)
+        return front, replace(front, rgb=rgb_behind, side="back")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,14 @@ class GeneratedViews:
         """Groups of projectors in the order of their trust (``texture.bake``)."""
         heads, bodies = self.head.projections(crop), self.body.projections(crop)
         return [[head_or_body] for pair in zip(heads, bodies, strict=True) for head_or_body in pair]
+
+
+def straight_colors(
+    premultiplied: Float[Tensor, "*B 3 H W"], alpha: Float[Tensor, "*B 1 H W"]
+) -> Float[Tensor, "*B 3 H W"]:
+    """Colors of generated layers in [0, 1], without their alpha, for pixels of the person."""
+    low, high = _EDGE
+    return (premultiplied * high / alpha.clamp(low, high)).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -124,6 +136,7 @@ def sample_layers(
     x, errors = noise * levels[0], torch.zeros(0)
     for sigma, sigma_next in pairwise(levels):  # DDIM on the coarse errors; the last step gives the fine ones
         errors = condition.imposed(predicted(denoiser, x, x.new_full((len(x),), sigma), condition))
+        errors = denoiser.normalized(denoiser.restored(errors, condition), condition)  # colors that there are
         coarse = denoiser.coarse(errors)
         x = coarse + (sigma_next / sigma) * (x - coarse)
     return denoiser.restored(errors, condition)
@@ -137,9 +150,9 @@ def completed_picture(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> F
     """
     size = image.shape[-2:]
     layers = torch.nn.functional.interpolate(view.layers[None, :4], size=size, mode="bilinear", antialias=True)
-    colors = layers[:, :3] / layers[:, 3:4].clamp(min=_LEAST_DIVISOR)
+    colors = straight_colors(layers[:, :3], layers[:, 3:4])
     shown = (image[:, 3:4] > 0.5).to(image)
-    generated = torch.cat([colors.clamp(0, 1), layers[:, 3:4]], dim=1)
+    generated = torch.cat([colors, layers[:, 3:4]], dim=1)
     picture = generated + shown * (image[:, :4] - generated)
     return torch.cat([picture, torch.ones_like(shown)], dim=1)
 
