@@ -183,7 +183,7 @@ def _dye(texture, armature, mesh, mapping, weights, part, nose) -> Dye:
 
 def _chest(texture, armature, surface, mapping, weights, dye) -> Chest:
     """Texels of cloth on the front of the trunk."""
-    trunk = (_share_of(armature, weights, "Spine", "Hips") > 0.5)[surface.faces].all(1)
+    trunk = np.array((_share_of(armature, weights, "Spine", "Hips") > 0.5)[surface.faces].all(1))
     shoulders = armature.rest[[armature.index(f"{side}Arm") for side in ("Left", "Right")]]
     uv, uv_faces = mapping
     chest = find_chest(texture.shape[:2], surface, uv, uv_faces, shoulders, trunk)
