@@ -3,10 +3,11 @@
     python -m benchmarks.view_prior --data data/held-out [--weights DIR] [--count 200] [--picture FILE]
 
 For each photo that shows the whole person: color error (CIEDE2000, mean over the person's pixels) of the back, of the
-whole person and of the square around the head, for the copy of the front, for one step (the mean), and for samples by
-several steps; own parts: where the copy is wrong (CIEDE2000 above 20). Then for the same photos, cut off at the
-hips: the error of front and back below the cut, where the generated silhouette is, in the colors that are used, and of
-the silhouette. The deviations of the copy's errors scale the network's outputs.
+whole person and of the square around the head, and how bright and how saturated it is, of the truth's. ``copy`` is the
+photo from its other side, ``mean`` one step, ``used`` the same with the photo where it resembles it, ``sample`` several
+steps. Own parts: where the copy is wrong (CIEDE2000 above 20). Then for the same photos, cut off at the hips: the error
+of front and back below the cut, where the generated silhouette is, in the colors that are used, and of the silhouette.
+The deviations of the copy's errors scale the network's outputs.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from torch import Tensor
 from humanlrm.completion import VIEWS
 from humanlrm.data.layered import LayeredSample, build_layered_sample, is_usable
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.view_prior import sample_layers, straight_colors
+from humanlrm.diffusion.view_prior import sample_layers, straight_colors, with_photo
 from humanlrm.model.pretrained import SHIPPED, view_denoiser_from_pretrained
 from humanlrm.train.views import condition_of
 
@@ -36,6 +37,14 @@ _LEAST_PIXELS = 50
 _ROWS = ("back, whole", "back, head", "front below the cut", "back below the cut")
 #: Parts of the back that are not the front's, by the copy's CIEDE2000 from here on: arms, prints, faces.
 _OWN_ROWS, _DIFFERENT = ("back, own parts", "head, own parts"), 20.0
+_SILHOUETTE = "IoU of the silhouette"
+_METHODS = ("copy", "mean", "used", "sample")
+#: Linear luminance, and the widest difference between channels, of colors (3, N).
+_VIVID = {
+    "brightness": lambda rgb: (rgb**2.2 * rgb.new_tensor([0.2126, 0.7152, 0.0722])[:, None]).sum(0),
+    "saturation": lambda rgb: rgb.amax(0) - rgb.amin(0),
+}
+_SIDES = (slice(0, 3), slice(4, 7))
 
 
 @dataclass(frozen=True)
@@ -60,9 +69,8 @@ class Options:
 def main(options: Options) -> None:
     torch.set_num_threads(1)
     denoiser, folder = view_denoiser_from_pretrained(options.weights / VIEWS), ShardFolder(options.data)
-    methods = {"copy": 0, "mean": 1, "sample": options.steps}
     errors: dict[tuple[str, str], list[float]] = {}
-    silhouettes: dict[str, list[float]] = {name: [] for name in methods}
+    vivid: dict[tuple[str, str], list[tuple[float, float]]] = {}
     copied, rows = [], []
     for sample in samples_of(folder, options.count, denoiser.config.image_px):
         condition = condition_of(sample)
@@ -72,30 +80,33 @@ def main(options: Options) -> None:
         if int(below.sum()) < _LEAST_PIXELS:
             continue
         copied.append(((sample.layers - condition.copy) * person)[0].square().sum((1, 2)) / person.sum())
-        shown = [sample.photo[0, :3], sample.layers[0, :3], sample.layers[0, 4:]]
-        for name, steps in methods.items():
-            layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, steps=steps)
+        mean, drawn = (sample_layers(denoiser, condition, steps=steps) for steps in (1, options.steps))
+        used = with_photo(mean, condition, condition.photo)
+        for name, layers in zip(_METHODS, (condition.copy, mean, used, drawn), strict=True):
             if cut:
-                used = below & ((layers[0, 3] > 0.5) | (name == "copy"))
-                for row, side in zip(_ROWS[2:], (slice(0, 3), slice(4, 7)), strict=True):
+                where = below & ((layers[0, 3] > 0.5) | (name == "copy"))
+                for row, side in zip(_ROWS[2:], _SIDES, strict=True):
                     ours, true = (straight_colors(x[0, side], x[0, 3:4]) for x in (layers, sample.layers))
-                    errors.setdefault((name, row), []).append(difference(ours, true, used))
-                silhouettes[name].append(_iou(layers[0, 3] > 0.5, person))
-            else:
-                row = int(zoomed)
-                errors.setdefault((name, _ROWS[row]), []).append(
-                    difference(layers[0, 4:], sample.layers[0, 4:], person)
-                )
-                own = person & (difference_map(condition.copy[0, 4:], sample.layers[0, 4:]) > _DIFFERENT)
-                if int(own.sum()) >= _LEAST_PIXELS:
-                    off = difference(layers[0, 4:], sample.layers[0, 4:], own)
-                    errors.setdefault((name, _OWN_ROWS[row]), []).append(off)
-            shown += [layers[0, :3], layers[0, 4:]] if name != "copy" else []
-        rows.append(torch.cat(shown, dim=2))
-    table = Table("CIEDE2000", *methods, title=f"{len(copied)} pictures of {len(folder)} people")
+                    errors.setdefault((name, row), []).append(difference(ours, true, where))
+                errors.setdefault((name, _SILHOUETTE), []).append(_iou(layers[0, 3] > 0.5, person))
+                continue
+            back, true = layers[0, 4:], sample.layers[0, 4:]
+            errors.setdefault((name, _ROWS[zoomed]), []).append(difference(back, true, person))
+            for row, measure in _VIVID.items():
+                pair = float(measure(back[:, person]).mean()), float(measure(true[:, person]).mean())
+                vivid.setdefault((name, f"{row} of {_ROWS[zoomed]}"), []).append(pair)
+            own = person & (difference_map(condition.copy[0, 4:], true) > _DIFFERENT)
+            if int(own.sum()) >= _LEAST_PIXELS:
+                errors.setdefault((name, _OWN_ROWS[zoomed]), []).append(difference(back, true, own))
+        shown = [sample.photo[:, :3], *(x[:, side] for x in (sample.layers, used, drawn) for side in _SIDES)]
+        rows.append(torch.cat(shown, dim=3)[0])
+    table = Table("CIEDE2000", *_METHODS, title=f"{len(copied)} pictures of {len(folder)} people")
     for row in (*_ROWS, *_OWN_ROWS):
-        table.add_row(row, *(f"{np.mean(errors[name, row]):.2f}" for name in methods))
-    table.add_row("IoU of the silhouette", *(f"{np.mean(silhouettes[name]):.3f}" for name in methods))
+        table.add_row(row, *(f"{np.mean(errors[name, row]):.2f}" for name in _METHODS))
+    table.add_row(_SILHOUETTE, *(f"{np.mean(errors[name, _SILHOUETTE]):.3f}" for name in _METHODS))
+    for row in dict.fromkeys(row for _, row in vivid):
+        totals = [np.sum(vivid[name, row], axis=0) for name in _METHODS]
+        table.add_row(f"{row}, of the truth's", *(f"{ours / true:.2f}" for ours, true in totals))
     Console().print(table)
     deviations = torch.stack(copied).mean(0).sqrt().tolist()
     Console().print("deviations of the copy's errors:", " ".join(f"{value:.2f}" for value in deviations))

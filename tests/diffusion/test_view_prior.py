@@ -12,7 +12,7 @@ from humanlrm.diffusion.view_prior import (
     generate_views,
     hidden_share,
     sample_layers,
-    with_detail,
+    with_photo,
 )
 from humanlrm.frame import HEAD_SQUARE_SHARE
 from humanlrm.model.view_denoiser import ViewCondition, ViewDenoiser, tiny_view_denoiser
@@ -71,17 +71,27 @@ def test_a_point_projects_to_the_same_color_in_crop_and_head_square(denoiser, su
         assert front.rgb[row, column, 0] > 2 * front.rgb[row, column, 1]
 
 
-def test_detail_goes_on_where_the_back_resembles_the_photo_and_ends_where_it_does_not():
+def test_the_photo_goes_on_where_the_back_resembles_it_and_ends_where_it_does_not():
     rng = torch.Generator().manual_seed(0)
     weave = 0.4 + 0.1 * torch.rand(1, 1, 64, 64, generator=rng).expand(-1, 3, -1, -1)
     fine = torch.cat([weave, torch.ones(1, 2, 64, 64)], dim=1)
     photo = torch.nn.functional.avg_pool2d(fine, 4)
     condition = ViewCondition(torch.ones(1, dtype=torch.bool), photo, LANDMARKS[None], torch.ones(1))
     layers = condition.copy.clone()
+    layers[:, 4:, :8] -= 0.1
     layers[:, 4:, :, 8:] += 0.3
-    back = with_detail(layers, condition, fine)[:, 4:]
-    torch.testing.assert_close(back[..., :24], fine[:, :3, :, :24])
-    assert back[..., 40:].std() < 0.5 * fine[:, :3, :, 40:].std()
+    back = with_photo(layers, condition, fine)[:, 4:]
+    torch.testing.assert_close(back[..., 40:, :24], fine[:, :3, 40:, :24])
+    duller = (fine[:, :3] - back)[..., :24, :24].mean()
+    assert 0 < duller < 0.06, "a color that differs a little is drawn toward the photo's"
+    assert back[..., 40:, 40:].std() < 0.5 * fine[:, :3, 40:, 40:].std()
+
+
+def test_a_dark_back_behind_what_the_photo_does_not_show_is_no_copy_of_nothing():
+    photo = torch.zeros(1, 5, 16, 16)
+    condition = ViewCondition(torch.ones(1, dtype=torch.bool), photo, LANDMARKS[None], torch.ones(1))
+    layers = torch.full((1, 7, 16, 16), 0.1)
+    torch.testing.assert_close(with_photo(layers, condition, photo), layers)
 
 
 def test_the_hidden_share_is_that_of_the_generated_person_beside_the_photos(denoiser, subject):

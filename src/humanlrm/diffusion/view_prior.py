@@ -21,9 +21,9 @@ from humanlrm.photo.crop import SubjectCrop
 from humanlrm.texture.project import PhotoProjection
 from humanlrm.views import premultiplied
 
-#: Photos are this much finer than the generated layers; a back that differs so much from the photo has none of its
-#: detail (sRGB).
-_DETAIL, _CHANGED = 4, 0.15
+#: Photos are this much finer than the generated layers; a back that differs so much from the photo has nothing of it
+#: (sRGB; ``benchmarks/view_prior.py``).
+_FINER, _CHANGED = 4, 0.25
 #: Alpha of a silhouette's edge. Pixels with less are not used. With more, colors are as they were generated: inside of
 #: hidden parts alpha says how sure the silhouette is, and colors are not darker for it (``benchmarks/view_prior.py``).
 _EDGE = (0.5, 0.8)
@@ -94,36 +94,36 @@ def generate_views(
     """
     device, size_px = denoiser.deviations.device, denoiser.config.image_px
     squares = [subject.crop, square_around(subject.crop, landmarks[INDEX["head"]].cpu().numpy())]
-    fine = torch.stack([premultiplied(subject.image_of(square, _DETAIL * size_px)) for square in squares])
-    photo = torch.nn.functional.avg_pool2d(fine, _DETAIL)
+    fine = torch.stack([premultiplied(subject.image_of(square, _FINER * size_px)) for square in squares])
+    photo = torch.nn.functional.avg_pool2d(fine, _FINER)
     middles = torch.from_numpy(np.stack([subject.crop.to_ndc(np.array(s.center_px)) for s in squares])).float()
     zoom = torch.tensor([1.0, 1 / HEAD_SQUARE_SHARE])
     placed = in_square(landmarks.cpu().float().expand(2, -1, -1), middles, zoom)
     known = torch.ones(2, dtype=torch.bool)
     condition = ViewCondition(*(part.to(device) for part in (known, photo, placed, zoom)))
-    layers = with_detail(sample_layers(denoiser, condition, seed, steps), condition, fine.to(device))
+    layers = with_photo(sample_layers(denoiser, condition, seed, steps), condition, fine.to(device))
     body, head = (GeneratedView(part, square) for part, square in zip(layers, squares, strict=True))
     return GeneratedViews(body, head)
 
 
-def with_detail(
+def with_photo(
     layers: Float[Tensor, "B 7 h w"], condition: ViewCondition, fine: Float[Tensor, "B 5 H W"]
 ) -> Float[Tensor, "B 7 H W"]:
-    """Layers at a finer photo's resolution.
+    """Layers with the photo in them, at its resolution.
 
-    The front is the photo where that shows the person. A back has the photo's detail as far as it resembles the photo:
-    a pattern of cloth goes on, a face behind hair does not.
+    The front is the photo where that shows the person. The back is the photo as far as it resembles it: cloth goes on
+    with its pattern and its full color, a face behind hair does not. The mean of all backs that there may be is greyer
+    than each of them.
 
     Args:
         fine: the condition's photo, finer.
     """
     grow = lambda x: torch.nn.functional.interpolate(x, size=fine.shape[-2:], mode="bilinear")  # noqa: E731
+    shown = (fine[:, 3:4] > 0.5).to(fine)
     change = (layers[:, 4:] - condition.copy[:, 4:]).abs().amax(1, keepdim=True)
-    resembles = (1 - grow(change) / _CHANGED).clamp(0, 1)
-    detail = fine[:, :3] - grow(condition.photo[:, :3])
-    coarse, shown = grow(layers), (fine[:, 3:4] > 0.5).to(fine)
-    front = coarse[:, :4] + shown * (fine[:, :4] - coarse[:, :4])
-    return torch.cat([front, (coarse[:, 4:] + resembles * detail).clamp(0, 1)], dim=1)
+    resembles = shown * (1 - grow(change) / _CHANGED).clamp(0, 1)
+    front, back = grow(layers).split([4, 3], dim=1)
+    return torch.cat([front + shown * (fine[:, :4] - front), back + resembles * (fine[:, :3] - back)], dim=1)
 
 
 def sample_layers(
