@@ -87,11 +87,16 @@ def test_the_photo_goes_on_where_the_back_resembles_it_and_ends_where_it_does_no
     assert back[..., 40:, 40:].std() < 0.5 * fine[:, :3, 40:, 40:].std()
 
 
-def test_a_dark_back_behind_what_the_photo_does_not_show_is_no_copy_of_nothing():
+def test_hidden_parts_are_drawn_toward_the_color_that_the_photo_shows_nearest_if_they_resemble_it():
     photo = torch.zeros(1, 5, 16, 16)
+    photo[..., :8] = torch.tensor([0.8, 0.4, 0.2, 1, 1]).view(5, 1, 1)
     condition = ViewCondition(torch.ones(1, dtype=torch.bool), photo, LANDMARKS[None], torch.ones(1))
-    layers = torch.full((1, 7, 16, 16), 0.1)
-    torch.testing.assert_close(with_photo(layers, condition, photo), layers)
+    layers = torch.cat([photo[:, :4], photo[:, :3]], dim=1)
+    layers[..., 8:] = torch.tensor([0.7, 0.4, 0.2, 1, 0.1, 0.1, 0.1]).view(7, 1, 1)
+    front, alpha, back = with_photo(layers, condition, photo)[0, ..., 8:].split([3, 1, 3])
+    assert 0.75 < float(front[0].min()) <= float(front[0].max()) < 0.8, "a dull copy of the cloth beside the border"
+    torch.testing.assert_close(back, layers[0, 4:, :, 8:], msg="another color stays")
+    torch.testing.assert_close(alpha, torch.ones_like(alpha))
 
 
 def test_the_hidden_share_is_that_of_the_generated_person_beside_the_photos(denoiser, subject):
@@ -132,3 +137,15 @@ def test_a_completed_picture_is_the_photo_where_that_shows_the_person_and_the_ge
     torch.testing.assert_close(picture[:, :, 34:46, 18:46], below, atol=1e-4, rtol=0)
     assert float(picture[:, 3, :14].max()) == 0
     assert float(picture[:, 4].min()) == 1
+
+
+def test_a_completed_silhouette_has_the_edges_of_a_photos_mask(denoiser, subject):
+    """An alpha of a third is a third of a chance, and no person; one of 0.8 is a person."""
+    view = generate_views(denoiser, subject, LANDMARKS).body
+    layers = torch.zeros_like(view.layers)
+    columns = torch.linspace(0, 1, layers.shape[-1])
+    layers[3] = columns
+    alpha = completed_picture(torch.zeros(1, 5, *layers.shape[-2:]), replace(view, layers=layers))[0, 3, 0]
+    assert float(alpha[columns < 0.5].max()) == 0
+    assert float(alpha[columns > 0.8].min()) == 1
+    assert (alpha.diff() >= 0).all()

@@ -24,8 +24,8 @@ from humanlrm.views import premultiplied
 #: Photos are this much finer than the generated layers; a back that differs so much from the photo has nothing of it
 #: (sRGB; ``benchmarks/view_prior.py``).
 _FINER, _CHANGED = 4, 0.25
-#: Alpha of a silhouette's edge. Pixels with less are not used. With more, colors are as they were generated: inside of
-#: hidden parts alpha says how sure the silhouette is, and colors are not darker for it (``benchmarks/view_prior.py``).
+#: Alpha of a silhouette's edge. Pixels with less are not used, pixels with more are the person: inside of hidden parts
+#: alpha says how sure the silhouette is, and colors are not darker for it (``benchmarks/view_prior.py``).
 _EDGE = (0.5, 0.8)
 #: Channels of front and back in layers.
 _SIDES = (slice(0, 3), slice(4, 7))
@@ -111,19 +111,25 @@ def with_photo(
 ) -> Float[Tensor, "B 7 H W"]:
     """Layers with the photo in them, at its resolution.
 
-    The front is the photo where that shows the person. The back is the photo as far as it resembles it: cloth goes on
-    with its pattern and its full color, a face behind hair does not. The mean of all backs that there may be is greyer
-    than each of them.
+    The front is the photo where that shows the person. Elsewhere front and back are what the photo shows there, or
+    nearest, as far as they resemble it: cloth goes on with its pattern and its full color, a face behind hair does not.
+    The mean of all that there may be is duller than each of them.
 
     Args:
         fine: the condition's photo, finer.
     """
     grow = lambda x: torch.nn.functional.interpolate(x, size=fine.shape[-2:], mode="bilinear")  # noqa: E731
     shown = (fine[:, 3:4] > 0.5).to(fine)
-    change = (layers[:, 4:] - condition.copy[:, 4:]).abs().amax(1, keepdim=True)
-    resembles = shown * (1 - grow(change) / _CHANGED).clamp(0, 1)
-    front, back = grow(layers).split([4, 3], dim=1)
-    return torch.cat([front + shown * (fine[:, :4] - front), back + resembles * (fine[:, :3] - back)], dim=1)
+    alpha = grow(layers[:, 3:4])
+    alpha = alpha + shown * (fine[:, 3:4] - alpha)
+    coarse_photo, photo = layers[:, 3:4] * condition.nearest, alpha * replace(condition, photo=fine).nearest
+    sides = []
+    for side in _SIDES:
+        change = grow((layers[:, side] - coarse_photo).abs().amax(1, keepdim=True))
+        grown = grow(layers[:, side])
+        sides.append(grown + (1 - change / _CHANGED).clamp(0, 1) * (photo - grown))
+    front = sides[0] + shown * (fine[:, :3] - sides[0])
+    return torch.cat([front, alpha, sides[1]], dim=1)
 
 
 def sample_layers(
@@ -152,7 +158,9 @@ def completed_picture(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> F
     layers = torch.nn.functional.interpolate(view.layers[None, :4], size=size, mode="bilinear", antialias=True)
     colors = straight_colors(layers[:, :3], layers[:, 3:4])
     shown = (image[:, 3:4] > 0.5).to(image)
-    generated = torch.cat([colors, layers[:, 3:4]], dim=1)
+    low, high = _EDGE
+    silhouette = ((layers[:, 3:4] - low) / (high - low)).clamp(0, 1)  # the network knows masks of photos, not of means
+    generated = torch.cat([colors, silhouette], dim=1)
     picture = generated + shown * (image[:, :4] - generated)
     return torch.cat([picture, torch.ones_like(shown)], dim=1)
 
