@@ -128,7 +128,7 @@ def measure(options: Options, rows: dict[str, tuple[ViewDenoiser, int]]) -> dict
         condition, truth = condition_of(sample), _picture(sample.layers, person)
         true_features, true_gradient = distance.features([truth]), max(_gradient(truth), 1e-6)
         for name, (denoiser, steps) in rows.items():
-            layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, seed=number, steps=steps)
+            layers = condition.copy if steps == 0 else sample_layers(denoiser, condition, number, steps, truncation=1)
             made = _picture(layers, person)
             features = distance.features([made])
             found = (

@@ -4,10 +4,10 @@
 
 For each photo that shows the whole person: color error (CIEDE2000, mean over the person's pixels) of the back, of the
 whole person and of the square around the head, and how bright and how saturated it is, of the truth's. ``copy`` is the
-photo from its other side, ``mean`` one step, ``used`` the same with the photo where it resembles it, ``sample`` several
-steps. Own parts: where the copy is wrong (CIEDE2000 above 20). Then for the same photos, cut off at the hips: the error
-of front and back below the cut, where the generated silhouette is, in the colors that are used, and of the silhouette.
-The deviations of the copy's errors scale the network's outputs.
+photo from its other side, ``mean`` one step, ``sample`` several steps; ``used``: the same with the photo where they
+resemble it, samples truncated. Own parts: where the copy is wrong (CIEDE2000 above 20). Then for the same photos, cut
+off at the hips: the error of front and back below the cut, where the generated silhouette is, in the colors that are
+used, and of the silhouette. The deviations of the copy's errors scale the network's outputs.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from torch import Tensor
 from humanlrm.completion import VIEWS
 from humanlrm.data.layered import LayeredSample, build_layered_sample, is_usable
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.view_prior import sample_layers, straight_colors, with_photo
+from humanlrm.diffusion.view_prior import TRUNCATION, sample_layers, straight_colors, with_photo
 from humanlrm.model.pretrained import SHIPPED, view_denoiser_from_pretrained
 from humanlrm.train.views import condition_of
 
@@ -38,7 +38,7 @@ _ROWS = ("back, whole", "back, head", "front below the cut", "back below the cut
 #: Parts of the back that are not the front's, by the copy's CIEDE2000 from here on: arms, prints, faces.
 _OWN_ROWS, _DIFFERENT = ("back, own parts", "head, own parts"), 20.0
 _SILHOUETTE = "IoU of the silhouette"
-_METHODS = ("copy", "mean", "used", "sample")
+_METHODS = ("copy", "mean", "used", "sample", "used sample")
 #: Linear luminance, and the widest difference between channels, of colors (3, N).
 _VIVID = {
     "brightness": lambda rgb: (rgb**2.2 * rgb.new_tensor([0.2126, 0.7152, 0.0722])[:, None]).sum(0),
@@ -80,9 +80,10 @@ def main(options: Options) -> None:
         if int(below.sum()) < _LEAST_PIXELS:
             continue
         copied.append(((sample.layers - condition.copy) * person)[0].square().sum((1, 2)) / person.sum())
-        mean, drawn = (sample_layers(denoiser, condition, steps=steps) for steps in (1, options.steps))
-        used = with_photo(mean, condition, condition.photo)
-        for name, layers in zip(_METHODS, (condition.copy, mean, used, drawn), strict=True):
+        mean, drawn = (sample_layers(denoiser, condition, steps=steps, truncation=1) for steps in (1, options.steps))
+        nearer = mean + TRUNCATION * (drawn - mean)
+        used, sample_used = (with_photo(x, condition, condition.photo) for x in (mean, nearer))
+        for name, layers in zip(_METHODS, (condition.copy, mean, used, drawn, sample_used), strict=True):
             if cut:
                 where = below & ((layers[0, 3] > 0.5) | (name == "copy"))
                 for row, side in zip(_ROWS[2:], _SIDES, strict=True):
@@ -98,7 +99,7 @@ def main(options: Options) -> None:
             own = person & (difference_map(condition.copy[0, 4:], true) > _DIFFERENT)
             if int(own.sum()) >= _LEAST_PIXELS:
                 errors.setdefault((name, _OWN_ROWS[zoomed]), []).append(difference(back, true, own))
-        shown = [sample.photo[:, :3], *(x[:, side] for x in (sample.layers, used, drawn) for side in _SIDES)]
+        shown = [sample.photo[:, :3], *(x[:, side] for x in (sample.layers, used, sample_used) for side in _SIDES)]
         rows.append(torch.cat(shown, dim=3)[0])
     table = Table("CIEDE2000", *_METHODS, title=f"{len(copied)} pictures of {len(folder)} people")
     for row in (*_ROWS, *_OWN_ROWS):

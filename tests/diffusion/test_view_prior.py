@@ -149,3 +149,13 @@ def test_a_completed_silhouette_has_the_edges_of_a_photos_mask(denoiser, subject
     assert float(alpha[columns < 0.5].max()) == 0
     assert float(alpha[columns > 0.8].min()) == 1
     assert (alpha.diff() >= 0).all()
+
+
+def test_samples_are_colors_that_differ_from_the_mean_and_from_each_other(denoiser, subject):
+    draws = ((0, 1), (1, 3), (2, 3))
+    mean, first, other = (generate_views(denoiser, subject, LANDMARKS, *draw).body.layers for draw in draws)
+    for sample in (first, other):
+        assert float(sample.min()) >= 0
+        assert float(sample.max()) <= 1
+        assert float((sample - mean).abs().mean()) > 1e-4
+    assert float((first - other).abs().mean()) > 1e-4

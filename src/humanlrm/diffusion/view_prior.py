@@ -27,6 +27,9 @@ _FINER, _CHANGED = 4, 0.25
 #: Alpha of a silhouette's edge. Pixels with less are not used, pixels with more are the person: inside of hidden parts
 #: alpha says how sure the silhouette is, and colors are not darker for it (``benchmarks/view_prior.py``).
 _EDGE = (0.5, 0.8)
+#: Share of the way from the mean to the network's sample at which samples are taken: at this network's size whole
+#: samples bulge and shine (``benchmarks/view_prior.py``). As the truncation of Brock et al. (ICLR 2019).
+TRUNCATION = 0.5
 #: Channels of front and back in layers.
 _SIDES = (slice(0, 3), slice(4, 7))
 
@@ -133,19 +136,24 @@ def with_photo(
 
 
 def sample_layers(
-    denoiser: ViewDenoiser, condition: ViewCondition, seed: int = 0, steps: int = 1
+    denoiser: ViewDenoiser, condition: ViewCondition, seed: int = 0, steps: int = 1, truncation: float = TRUNCATION
 ) -> Float[Tensor, "B 7 H W"]:
-    """Layers for conditions. All of a batch get the same noise. What the photo shows of the front is imposed."""
+    """Layers for conditions. All of a batch get the same noise. What the photo shows of the front is imposed.
+
+    Args:
+        steps: 1: the mean; more: a sample.
+        truncation: share of the way from the mean to the sample.
+    """
     side = denoiser.config.image_px // denoiser.config.patch
     noise = draw_noise(seed, 1, (CHANNELS, side, side)).to(condition.photo).expand(len(condition.photo), -1, -1, -1)
     levels = [MOST_NOISE, 0.0] if steps == 1 else geometric_levels(steps)
-    x, errors = noise * levels[0], torch.zeros(0)
+    x, guesses = noise * levels[0], []
     for sigma, sigma_next in pairwise(levels):  # DDIM on the coarse errors; the last step gives the fine ones
         errors = condition.imposed(predicted(denoiser, x, x.new_full((len(x),), sigma), condition))
-        errors = denoiser.normalized(denoiser.restored(errors, condition), condition)  # colors that there are
-        coarse = denoiser.coarse(errors)
+        guesses.append(denoiser.restored(errors, condition))  # colors that there are
+        coarse = denoiser.coarse(denoiser.normalized(guesses[-1], condition))
         x = coarse + (sigma_next / sigma) * (x - coarse)
-    return denoiser.restored(errors, condition)
+    return guesses[0] + truncation * (guesses[-1] - guesses[0])  # the first guess is the mean
 
 
 def completed_picture(image: Float[Tensor, "1 5 H W"], view: GeneratedView) -> Float[Tensor, "1 5 H W"]:
