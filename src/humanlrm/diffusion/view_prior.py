@@ -21,9 +21,9 @@ from humanlrm.photo.crop import SubjectCrop
 from humanlrm.texture.project import PhotoProjection
 from humanlrm.views import premultiplied
 
-#: Photos are this much finer than the generated layers; a back that differs so much from the photo has nothing of it
-#: (sRGB; ``benchmarks/view_prior.py``).
-_FINER, _CHANGED = 4, 0.25
+#: Photos are this much finer than the generated layers; what differs so much from the photo (sRGB) has nothing of it;
+#: colors are drawn toward the photo over this many generated pixels (``benchmarks/view_prior.py``).
+_FINER, _CHANGED, _SMOOTH = 4, 0.25, 17
 #: Alpha of a silhouette's edge. Pixels with less are not used, pixels with more are the person: inside of hidden parts
 #: alpha says how sure the silhouette is, and colors are not darker for it (``benchmarks/view_prior.py``).
 _EDGE = (0.5, 0.8)
@@ -114,25 +114,30 @@ def with_photo(
 ) -> Float[Tensor, "B 7 H W"]:
     """Layers with the photo in them, at its resolution.
 
-    The front is the photo where that shows the person. Elsewhere front and back are what the photo shows there, or
-    nearest, as far as they resemble it: cloth goes on with its pattern and its full color, a face behind hair does not.
-    The mean of all that there may be is duller than each of them.
+    The front is the photo where that shows the person. Elsewhere front and back are drawn toward what the photo shows
+    there, or nearest, as far as they resemble it: the mean of all that there may be is duller than each. Colors are
+    drawn smoothly, so that a print stays as faint as it was generated; the photo's fine detail is added.
 
     Args:
         fine: the condition's photo, finer.
     """
     grow = lambda x: torch.nn.functional.interpolate(x, size=fine.shape[-2:], mode="bilinear")  # noqa: E731
-    shown = (fine[:, 3:4] > 0.5).to(fine)
-    alpha = grow(layers[:, 3:4])
-    alpha = alpha + shown * (fine[:, 3:4] - alpha)
-    coarse_photo, photo = layers[:, 3:4] * condition.nearest, alpha * replace(condition, photo=fine).nearest
+    shown, alpha = (fine[:, 3:4] > 0.5).to(fine), layers[:, 3:4]
+    nearest, detail = alpha * condition.nearest, fine[:, :3] - grow(condition.photo[:, :3])
     sides = []
     for side in _SIDES:
-        change = grow((layers[:, side] - coarse_photo).abs().amax(1, keepdim=True))
-        grown = grow(layers[:, side])
-        sides.append(grown + (1 - change / _CHANGED).clamp(0, 1) * (photo - grown))
-    front = sides[0] + shown * (fine[:, :3] - sides[0])
-    return torch.cat([front, alpha, sides[1]], dim=1)
+        toward = nearest - layers[:, side]
+        resembles = (1 - toward.abs().amax(1, keepdim=True) / _CHANGED).clamp(0, 1)
+        drawn = layers[:, side] + alpha * _smooth(resembles * toward) / _smooth(alpha).clamp(min=1e-3)
+        sides.append((grow(drawn) + grow(resembles) * detail).clamp(0, 1))
+    front = torch.cat([sides[0], grow(alpha)], dim=1)
+    return torch.cat([front + shown * (fine[:, :4] - front), sides[1]], dim=1)
+
+
+def _smooth(image: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+    for _ in range(2):
+        image = torch.nn.functional.avg_pool2d(image, _SMOOTH, 1, _SMOOTH // 2)
+    return image
 
 
 def sample_layers(
