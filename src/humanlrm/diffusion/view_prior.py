@@ -123,10 +123,11 @@ def with_photo(
     """
     grow = lambda x: torch.nn.functional.interpolate(x, size=fine.shape[-2:], mode="bilinear")  # noqa: E731
     shown, alpha = (fine[:, 3:4] > 0.5).to(fine), layers[:, 3:4]
-    nearest, detail = alpha * condition.nearest, fine[:, :3] - grow(condition.photo[:, :3])
+    nearest = condition.nearest
+    detail = shown * (replace(condition, photo=fine).nearest - grow(nearest))  # of colors that do not end at a border
     sides = []
     for side in _SIDES:
-        toward = nearest - layers[:, side]
+        toward = alpha * nearest - layers[:, side]
         resembles = (1 - toward.abs().amax(1, keepdim=True) / _CHANGED).clamp(0, 1)
         drawn = layers[:, side] + alpha * _smooth(resembles * toward) / _smooth(alpha).clamp(min=1e-3)
         sides.append((grow(drawn) + grow(resembles) * detail).clamp(0, 1))
