@@ -26,7 +26,7 @@ from torch import Tensor
 from humanlrm.completion import VIEWS
 from humanlrm.data.layered import LayeredSample, build_layered_sample, is_usable
 from humanlrm.data.shards import ShardFolder
-from humanlrm.diffusion.view_prior import TRUNCATION, sample_layers, straight_colors, with_photo
+from humanlrm.diffusion.view_prior import SIDES, TRUNCATION, sample_layers, straight_colors, with_photo
 from humanlrm.model.pretrained import SHIPPED, view_denoiser_from_pretrained
 from humanlrm.train.views import condition_of
 
@@ -44,7 +44,6 @@ _VIVID = {
     "brightness": lambda rgb: (rgb**2.2 * rgb.new_tensor([0.2126, 0.7152, 0.0722])[:, None]).sum(0),
     "saturation": lambda rgb: rgb.amax(0) - rgb.amin(0),
 }
-_SIDES = (slice(0, 3), slice(4, 7))
 
 
 @dataclass(frozen=True)
@@ -83,23 +82,24 @@ def main(options: Options) -> None:
         mean, drawn = (sample_layers(denoiser, condition, steps=steps, truncation=1) for steps in (1, options.steps))
         nearer = mean + TRUNCATION * (drawn - mean)
         used, sample_used = (with_photo(x, condition, condition.photo) for x in (mean, nearer))
+        true = sample.layers[0, 4:]
+        own = person & (difference_map(condition.copy[0, 4:], true) > _DIFFERENT)
         for name, layers in zip(_METHODS, (condition.copy, mean, used, drawn, sample_used), strict=True):
             if cut:
                 where = below & ((layers[0, 3] > 0.5) | (name == "copy"))
-                for row, side in zip(_ROWS[2:], _SIDES, strict=True):
-                    ours, true = (straight_colors(x[0, side], x[0, 3:4]) for x in (layers, sample.layers))
-                    errors.setdefault((name, row), []).append(difference(ours, true, where))
+                for row, side in zip(_ROWS[2:], SIDES, strict=True):
+                    ours, theirs = (straight_colors(x[0, side], x[0, 3:4]) for x in (layers, sample.layers))
+                    errors.setdefault((name, row), []).append(difference(ours, theirs, where))
                 errors.setdefault((name, _SILHOUETTE), []).append(_iou(layers[0, 3] > 0.5, person))
                 continue
-            back, true = layers[0, 4:], sample.layers[0, 4:]
+            back = layers[0, 4:]
             errors.setdefault((name, _ROWS[zoomed]), []).append(difference(back, true, person))
             for row, measure in _VIVID.items():
                 pair = float(measure(back[:, person]).mean()), float(measure(true[:, person]).mean())
                 vivid.setdefault((name, f"{row} of {_ROWS[zoomed]}"), []).append(pair)
-            own = person & (difference_map(condition.copy[0, 4:], true) > _DIFFERENT)
             if int(own.sum()) >= _LEAST_PIXELS:
                 errors.setdefault((name, _OWN_ROWS[zoomed]), []).append(difference(back, true, own))
-        shown = [sample.photo[:, :3], *(x[:, side] for x in (sample.layers, used, sample_used) for side in _SIDES)]
+        shown = [sample.photo[:, :3], *(x[:, side] for x in (sample.layers, used, sample_used) for side in SIDES)]
         rows.append(torch.cat(shown, dim=3)[0])
     table = Table("CIEDE2000", *_METHODS, title=f"{len(copied)} pictures of {len(folder)} people")
     for row in (*_ROWS, *_OWN_ROWS):

@@ -31,7 +31,7 @@ _EDGE = (0.5, 0.8)
 #: samples bulge and shine (``benchmarks/view_prior.py``). As the truncation of Brock et al. (ICLR 2019).
 TRUNCATION = 0.5
 #: Channels of front and back in layers.
-_SIDES = (slice(0, 3), slice(4, 7))
+SIDES = (slice(0, 3), slice(4, 7))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class GeneratedView:
         scale = len(alpha) / self.square.side_px
         offset = (np.array(crop.center_px) - np.array(self.square.center_px)) * scale + len(alpha) / 2
         box = SquareCrop((float(offset[0]), float(offset[1])), crop.side_px * scale)
-        rgb, rgb_behind = (straight_colors(layers[side], layers[3:4]).permute(1, 2, 0).numpy() for side in _SIDES)
+        rgb, rgb_behind = (straight_colors(layers[side], layers[3:4]).permute(1, 2, 0).numpy() for side in SIDES)
         front = PhotoProjection(rgb, alpha, box, ends=True)
         return front, replace(front, rgb=rgb_behind, side="back")
 
@@ -123,13 +123,13 @@ def with_photo(
     """
     grow = lambda x: torch.nn.functional.interpolate(x, size=fine.shape[-2:], mode="bilinear")  # noqa: E731
     shown, alpha = (fine[:, 3:4] > 0.5).to(fine), layers[:, 3:4]
-    nearest = condition.nearest
+    nearest, person = condition.nearest, alpha / _smooth(alpha).clamp(min=1e-3)
     detail = shown * (replace(condition, photo=fine).nearest - grow(nearest))  # of colors that do not end at a border
     sides = []
-    for side in _SIDES:
+    for side in SIDES:
         toward = alpha * nearest - layers[:, side]
         resembles = (1 - toward.abs().amax(1, keepdim=True) / _CHANGED).clamp(0, 1)
-        drawn = layers[:, side] + alpha * _smooth(resembles * toward) / _smooth(alpha).clamp(min=1e-3)
+        drawn = layers[:, side] + person * _smooth(resembles * toward)
         sides.append((grow(drawn) + grow(resembles) * detail).clamp(0, 1))
     front = torch.cat([sides[0], grow(alpha)], dim=1)
     return torch.cat([front + shown * (fine[:, :4] - front), sides[1]], dim=1)
